@@ -1,0 +1,39 @@
+# `make run` starts the main job, `make test` runs the tests, `make check` lints, checks types and layering.
+# Each makes .venv and installs what it needs. `make run ARGS="log30 --no-ui --iterations 200"` passes arguments on.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?= log30
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: run test check clean
+
+run: $(VENV)/installed
+	@$(BIN)/l2o-tui run $(ARGS)
+
+test: $(VENV)/installed-dev
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(VENV)/installed-dev
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "l2o-tui needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "installing l2o-tui into $(VENV) (once; PyTorch is large)" >&2
+	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "installing l2o-tui and its development tools into $(VENV) (once)" >&2
+	@$(PIP) -e '.[dev]'
+	@touch $@ $(VENV)/installed

@@ -1,0 +1,19 @@
+"""Names for the arrays that pass between the engine's parts."""
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats: TypeAlias = NDArray[np.floating[Any]]
+"""An array of the run's dtype, float32 or float64."""
+
+Doubles: TypeAlias = NDArray[np.float64]
+"""An array that is float64 whatever the run's dtype is."""
+
+Integers: TypeAlias = NDArray[np.int64]
+
+Flags: TypeAlias = NDArray[np.bool_]
+
+LOG_FLOOR = 1e-38
+"""Added to a loss before its base-10 logarithm is taken for a report, so that an exact 0 reads -38 (the notebook's)."""

@@ -1,0 +1,221 @@
+"""What a session says, and what it is told: small frozen values, the same for every front end.
+
+Events that scripts rely on turn into JSON objects by :func:`as_json`, one a lane or seed; non-finite numbers are null.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any, Literal, TypeAlias
+
+from l2o_engine.arrays import Doubles
+from l2o_engine.metrics import Rows
+from l2o_engine.trainer import Lane
+
+Status = Literal["running", "paused", "finished", "interrupted", "failed", "diverged"]
+
+
+@dataclass(frozen=True)
+class Preparing:
+    """Something takes a moment before training starts."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class Started:
+    """The run starts, or goes on: ``iteration`` is the last meta-iteration done, -1 for a new run."""
+
+    run_dir: str
+    preset: str
+    seeds: tuple[int, ...]
+    lanes: tuple[Lane, ...]
+    backend: str
+    reason: str
+    iteration: int
+    iterations: int
+    levels: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class NewRows:
+    """Rows of metrics, as they are written to the file."""
+
+    rows: Rows
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One row of the progress table, for one lane."""
+
+    lane: Lane
+    iteration: int
+    sum_error: float
+    optim_result: float
+    average_log_result: float
+    average_sum_log_result: float
+    min_log: float
+    iterations_per_second: float
+    elapsed_seconds: float
+    non_finite: int
+
+
+@dataclass(frozen=True)
+class Checkpointed:
+    """A checkpoint was written."""
+
+    iteration: int
+    path: str
+    seeds: tuple[int, ...]
+    requested: bool
+
+
+@dataclass(frozen=True)
+class Curves:
+    """The losses [steps] of every optimizer on one problem: number ``draw`` of a series, the network as it is now."""
+
+    draw: int
+    iteration: int
+    losses: Mapping[str, Doubles]
+
+
+@dataclass(frozen=True)
+class StatusChanged:
+    """The run is now running, paused or finished."""
+
+    status: Status
+    iteration: int
+
+
+@dataclass(frozen=True)
+class Extended:
+    """The run has a new total."""
+
+    iterations: int
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something worth a line that is no error."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class LaneResult:
+    """Where a lane ended."""
+
+    lane: Lane
+    iteration: int
+    average_log_result: float
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The session drove the run to this status."""
+
+    status: Status
+    iteration: int
+    elapsed_seconds: float
+    results: tuple[LaneResult, ...]
+    message: str = ""
+
+
+Event: TypeAlias = (
+    Preparing | Started | NewRows | Progress | Checkpointed | Curves | StatusChanged | Extended | Notice | Ended
+)
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Stop training for now, after a checkpoint."""
+
+
+@dataclass(frozen=True)
+class GoOn:
+    """Train again after a pause."""
+
+
+@dataclass(frozen=True)
+class SaveCheckpoint:
+    """Write a checkpoint that is kept."""
+
+
+@dataclass(frozen=True)
+class Extend:
+    """Set a new total of meta-iterations."""
+
+    iterations: int
+
+
+@dataclass(frozen=True)
+class NewDraw:
+    """Show another problem in the base chart."""
+
+
+@dataclass(frozen=True)
+class Stop:
+    """End the session, after a checkpoint if the run is not over."""
+
+    reason: str = "stopped"
+
+
+Command: TypeAlias = Pause | GoOn | SaveCheckpoint | Extend | NewDraw | Stop
+
+
+def as_json(event: Event) -> list[dict[str, Any]]:
+    """Return the JSON objects of an event: none for what only a screen needs, else one a seed or lane."""
+    match event:
+        case Started():
+            common = {"backend": event.backend, "backend_reason": event.reason, "iterations": event.iterations}
+            levels = {"baselines": {name: finite(level) for name, level in event.levels.items()}}
+            head = {"event": "start", "run_dir": event.run_dir, "preset": event.preset}
+            resumed = {} if event.iteration < 0 else {"resumed_from": event.iteration}
+            return [head | {"seed": seed} | common | levels | resumed for seed in event.seeds]
+        case Progress():
+            return [
+                {"event": "progress"}
+                | {name: finite(value) for name, value in vars(event).items() if name != "lane"}
+                | _owner(event.lane)
+            ]
+        case Checkpointed():
+            head = {"event": "checkpoint"} | {"iteration": event.iteration, "path": event.path}
+            return [head | {"requested": event.requested, "seed": seed} for seed in event.seeds]
+        case Ended():
+            return [
+                {"event": "end", "status": event.status, "iteration": result.iteration}
+                | {"average_log_result": finite(result.average_log_result)}
+                | {"elapsed_seconds": event.elapsed_seconds}
+                | ({"message": event.message} if event.message else {})
+                | _owner(result.lane)
+                for result in event.results
+            ]
+        case StatusChanged() | Extended() | Notice():
+            return [{"event": _NAMES[type(event)]} | vars(event)]
+        case Preparing() | NewRows() | Curves():
+            return []
+
+
+_NAMES: dict[type, str] = {StatusChanged: "status", Extended: "extended", Notice: "notice"}
+
+
+def progress_from_json(document: Mapping[str, Any]) -> Progress:
+    """Return the progress event that a JSON object was made of.
+
+    Raises
+    ------
+    KeyError, TypeError
+        If it was made of something else.
+    """
+    values = {name: document[name] for name in Progress.__dataclass_fields__ if name != "lane"}
+    numbers: dict[str, Any] = {name: float("nan") if value is None else value for name, value in values.items()}
+    return Progress(lane=Lane(document["seed"], document["optimizer"]), **numbers)
+
+
+def finite(value: Any) -> Any:
+    """Return the value, or None for a float that is not finite: JSON has no NaN."""
+    return None if isinstance(value, float) and not isfinite(value) else value
+
+
+def _owner(lane: Lane) -> dict[str, Any]:
+    return {"optimizer": lane.optimizer, "seed": lane.seed}

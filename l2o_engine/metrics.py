@@ -1,0 +1,192 @@
+"""Metrics: one row a meta-iteration and lane, the same numbers in the file, in the reports and on the screen.
+
+Nothing here depends on the clock or on how the meta-iterations were cut into chunks, so an interrupted and resumed
+run's ``metrics.csv`` equals an uninterrupted run's, byte for byte. The logarithms are rounded to what the file holds
+before anything is made of them, so that a report computed after a resume equals the one computed without.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from l2o_engine.arrays import LOG_FLOOR, Doubles, Flags, Integers
+from l2o_engine.trainer import Chunk, Lane
+
+HEADER = "iteration,end_loss,sum_loss,end_log10,mean_log10,gradient_norm,min_log,non_finite,optimizer,seed\n"
+LOG_DECIMALS = 6
+_READ_BLOCK = 50_000  # rows at a time, so that reading a long run needs little memory
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of metrics, by iteration, then by lane. All arrays are [rows].
+
+    Attributes
+    ----------
+    iteration, lane
+        The meta-iteration, and the index of the row's lane.
+    end_loss, sum_loss
+        The last loss, and the sum over the steps; means over the batch.
+    end_log10, mean_log10
+        log10(loss + 1e-38) of the last step, and its mean over all steps; means over the batch.
+    gradient_norm
+        The meta-gradient's norm before clipping; NaN where nothing is trained.
+    min_log
+        The transform's min_log; NaN where it has none.
+    non_finite
+        Whether a loss or the meta-gradient held a NaN or an infinity.
+    """
+
+    iteration: Integers
+    lane: Integers
+    end_loss: Doubles
+    sum_loss: Doubles
+    end_log10: Doubles
+    mean_log10: Doubles
+    gradient_norm: Doubles
+    min_log: Doubles
+    non_finite: Flags
+
+    def __len__(self) -> int:
+        return len(self.iteration)
+
+    def of_lane(self, lane: int) -> "Rows":
+        """Return the rows of one lane."""
+        return self._at(np.flatnonzero(self.lane == lane))
+
+    def _at(self, index: Integers) -> "Rows":
+        return Rows(**{name: values[index] for name, values in vars(self).items()})
+
+
+def rows_of(chunks: Iterable[Chunk], lanes: Sequence[Lane]) -> Rows:
+    """Return the rows of what the lanes did, ordered by iteration, then as the lanes are."""
+    parts = [_rows_of_one(chunk, lanes.index(chunk.lane)) for chunk in chunks]
+    joined = Rows(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])})
+    return joined._at(np.lexsort((joined.lane, joined.iteration)))
+
+
+def _rows_of_one(chunk: Chunk, lane: int) -> Rows:
+    results = chunk.results
+    losses = results.losses.astype(np.float64)  # [n, batch, steps]
+    with np.errstate(invalid="ignore"):
+        logs = np.log10(losses + LOG_FLOOR)
+    n = len(results)
+    return Rows(
+        iteration=np.arange(chunk.first, chunk.first + n, dtype=np.int64),
+        lane=np.full(n, lane, np.int64),
+        end_loss=losses[..., -1].mean(axis=1),
+        sum_loss=losses.sum(axis=2).mean(axis=1),
+        end_log10=logs[..., -1].mean(axis=1).round(LOG_DECIMALS),
+        mean_log10=logs.mean(axis=(1, 2)).round(LOG_DECIMALS),
+        gradient_norm=results.gradient_norm,
+        min_log=results.min_log,
+        non_finite=results.non_finite,
+    )
+
+
+class RowFormat:
+    """Writes rows as CSV.
+
+    Parameters
+    ----------
+    lanes
+        What a row's lane index means.
+    dtype
+        The run's dtype: a float32 needs 9 digits to be read back exactly, a float64 17.
+    learned
+        Whether a network is trained; without one there is no gradient norm.
+    has_min_log
+        Whether the transform has a min_log.
+    """
+
+    def __init__(self, lanes: Sequence[Lane], dtype: str, *, learned: bool, has_min_log: bool) -> None:
+        number = "%.9g" if dtype == "float32" else "%.17g"
+        self._columns = ["iteration", "end_loss", "sum_loss", "end_log10", "mean_log10"]
+        cells = ["%d", number, number, f"%.{LOG_DECIMALS}f", f"%.{LOG_DECIMALS}f"]
+        for name, present in (("gradient_norm", learned), ("min_log", has_min_log)):
+            self._columns += [name] if present else []
+            cells.append(number if present else "")
+        self._columns.append("non_finite")
+        cells.append("%d")
+        self._templates = [",".join([*cells, lane.optimizer, str(lane.seed)]) + "\n" for lane in lanes]
+
+    def format(self, rows: Rows) -> bytes:
+        """Return the rows' lines."""
+        template = "".join(map(self._templates.__getitem__, rows.lane.tolist()))
+        columns = [getattr(rows, name).tolist() for name in self._columns]
+        return (template % tuple(value for row in zip(*columns, strict=True) for value in row)).encode()
+
+
+_READ_COLUMNS = ("iteration", "end_loss", "sum_loss", "end_log10", "mean_log10", "non_finite", "optimizer", "seed")
+_READ_TYPES = np.dtype([*((name, "f8") for name in _READ_COLUMNS[:6]), ("optimizer", "U24"), ("seed", "i8")])
+
+
+def read_rows(path: Path, lanes: Sequence[Lane]) -> Iterator[Rows]:
+    """Read a metrics file, some rows at a time; a last line that is still being written is left out.
+
+    ``gradient_norm`` and ``min_log`` are not read: they come back as NaN.
+    """
+    names = HEADER.strip().split(",")
+    indices = [names.index(name) for name in _READ_COLUMNS]
+    lane_of = {lane: index for index, lane in enumerate(lanes)}
+    with path.open(encoding="ascii") as file:
+        file.readline()
+        while True:
+            lines = [line for line, _ in zip(file, range(_READ_BLOCK), strict=False) if line.endswith("\n")]
+            if not lines:
+                return
+            table = np.loadtxt(lines, delimiter=",", usecols=indices, dtype=_READ_TYPES, ndmin=1)
+            owners = zip(table["seed"].tolist(), table["optimizer"].tolist(), strict=True)
+            missing = np.full(len(table), np.nan)
+            yield Rows(
+                iteration=table["iteration"].astype(np.int64),
+                lane=np.array([lane_of[Lane(seed, optimizer)] for seed, optimizer in owners], np.int64),
+                gradient_norm=missing,
+                min_log=missing,
+                non_finite=table["non_finite"] > 0,
+                **{name: table[name] for name in ("end_loss", "sum_loss", "end_log10", "mean_log10")},
+            )
+
+
+class ReportWindow:
+    """The last rows of one lane, for the averages that a report gives.
+
+    Parameters
+    ----------
+    length
+        Number of rows averaged: the preset's ``report.every``.
+    """
+
+    def __init__(self, length: int) -> None:
+        self._length = length
+        self._end_log10: Doubles = np.zeros(0)
+        self._mean_log10: Doubles = np.zeros(0)
+        self._non_finite: Flags = np.zeros(0, bool)
+
+    def add(self, rows: Rows) -> None:
+        """Take in the next rows of the lane."""
+        self._end_log10 = np.concatenate([self._end_log10, rows.end_log10])[-self._length :]
+        self._mean_log10 = np.concatenate([self._mean_log10, rows.mean_log10])[-self._length :]
+        self._non_finite = np.concatenate([self._non_finite, rows.non_finite])[-self._length :]
+
+    @property
+    def average_log_result(self) -> float:
+        """Mean of log10(last loss); rows where it is not finite are left out. NaN where none is left."""
+        return _finite_mean(self._end_log10)
+
+    @property
+    def average_sum_log_result(self) -> float:
+        """Mean over all steps of log10(loss), the notebook's ``av_sum_log_res``; non-finite rows are left out."""
+        return _finite_mean(self._mean_log10)
+
+    @property
+    def non_finite(self) -> int:
+        """How many of the rows met a NaN or an infinity."""
+        return int(self._non_finite.sum())
+
+
+def _finite_mean(values: Doubles) -> float:
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if finite.size else float("nan")

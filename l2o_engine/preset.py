@@ -1,0 +1,527 @@
+"""Presets: one TOML file describes one experiment, wholly.
+
+A preset is read into frozen pydantic models. What is not written takes the default, and the defaults are the
+notebook's ("The Quest for the Ultimate Optimizer", Episode 1). Whatever is wrong (an unknown key, a wrong type, an
+impossible value) raises :class:`PresetError`, whose message names the file, the table and the key, and the nearest
+valid name. :func:`to_toml` writes the effective preset back, every default written out.
+"""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+
+import tomli_w
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from l2o_engine.errors import UserError
+
+Positive = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+DTypeName = Literal["float32", "float64"]
+BackendName = Literal["auto", "fused", "torch"]
+
+
+class PresetError(UserError):
+    """A preset, or a setting given on top of one, that cannot be used. The message is meant for the user."""
+
+
+def _list_to_tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _check_interval(value: object) -> object:
+    numbers = _list_to_tuple(value)
+    if not isinstance(numbers, tuple) or len(numbers) != 2 or not all(map(_is_number, numbers)):
+        raise ValueError("must be [low, high], two finite numbers")
+    if numbers[0] > numbers[1]:
+        raise ValueError("must be [low, high] with low <= high")
+    return numbers
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+
+
+Interval = Annotated[tuple[float, float], BeforeValidator(_check_interval)]
+"""A closed range [low, high] that numbers are drawn from, uniformly."""
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class ProblemSettings(_Table):
+    """The family of functions to minimise, drawn anew for every meta-iteration: f(x) = Σ (scale·x)²."""
+
+    kind: Literal["quadratic"] = "quadratic"
+    dims: int = Field(2, ge=1, le=10_000)
+    scale: Interval = (0.5, 1.5)
+    start: Interval = (-1.0, 1.0)
+
+
+class UnrollSettings(_Table):
+    """How one run of the learned optimizer on one problem is unrolled."""
+
+    steps: int = Field(20, ge=2, le=10_000)
+    second_derivatives: bool = True
+
+
+class NetworkSettings(_Table):
+    """The coordinate-wise recurrent network that proposes the updates."""
+
+    kind: Literal["lstm"] = "lstm"
+    layers: int = Field(2, ge=1, le=16)
+    hidden: int = Field(20, ge=1, le=1024)
+    forget_bias: float = 1.0
+
+
+class IdentityTransform(_Table):
+    """The network sees the gradient itself, and its output is the update."""
+
+    kind: Literal["identity"] = "identity"
+
+
+RESIDUAL_FORMULAS = ("exp(min_log - 5)", "exp(min_log)")
+
+
+def _check_residual(value: object) -> object:
+    if value in RESIDUAL_FORMULAS or (isinstance(value, int | float) and _is_number(value) and value > 0):
+        return value
+    raise ValueError(f"must be {' or '.join(map(_quote, RESIDUAL_FORMULAS))} or a number above 0")
+
+
+Residual = Annotated[str | float, BeforeValidator(_check_residual)]
+"""What is added to a magnitude before its logarithm: a formula of min_log, or a number."""
+
+
+class _LogCasting(_Table):
+    min_log: float = Field(lt=0)
+    residual: Residual = "exp(min_log - 5)"
+    adaptive: bool = False
+    adaptation_rate: float = Field(0.01, gt=0, le=1)
+
+
+class LogTransform(_LogCasting):
+    """Casts exp(min_log)…1 to 0…1, sign kept, on the way in, and back on the way out."""
+
+    kind: Literal["log"] = "log"
+
+
+class RatioTransform(_Table):
+    """The network sees g_t / |g_{t-1}|, and its output is multiplied by |g_{t-1}|."""
+
+    kind: Literal["ratio"] = "ratio"
+    ratio_residual: Positive = 1e-38
+
+
+class RatioLogTransform(_LogCasting):
+    """The ratio, then its log casting; then both undone."""
+
+    kind: Literal["ratio_log"] = "ratio_log"
+    residual: Residual = 1e-38
+    ratio_residual: Positive = 1e-38
+
+
+TransformSettings = Annotated[
+    IdentityTransform | LogTransform | RatioTransform | RatioLogTransform, Field(discriminator="kind")
+]
+
+
+class ObjectiveSettings(_Table):
+    """The number that the meta-optimizer minimises, made of the losses of one unroll."""
+
+    kind: Literal["sum", "end", "end_log", "sum_log"] = "sum"
+    residual: float = Field(0.0, ge=0)
+
+
+class MetaSettings(_Table):
+    """The meta-optimizer: Adam in TensorFlow 1's "epsilon hat" form, and what is done to the meta-gradient first."""
+
+    learning_rate: Positive = 3e-4
+    beta1: Fraction = 0.9
+    beta2: Fraction = 0.999
+    epsilon: Positive = 1e-8
+    gradient: Literal["clip", "unit", "none"] = "clip"
+    clip_norm: Positive = 1.0
+    non_finite: Literal["zero", "skip", "stop"] = "zero"
+    max_non_finite: int = Field(0, ge=0)
+    batch: int = Field(1, ge=1, le=100_000)
+
+
+class _Baseline(_Table):
+    name: str = Field(min_length=1, max_length=24, pattern=r"^[^,\"\s]+$")
+
+
+class SgdBaseline(_Baseline):
+    """Gradient descent: u = -learning_rate·g."""
+
+    kind: Literal["sgd"]
+    learning_rate: Positive = 0.1
+
+
+class RmsPropBaseline(_Baseline):
+    """RMSProp: s = decay·s + (1 - decay)·g², u = -learning_rate·g/(√s + epsilon)."""
+
+    kind: Literal["rmsprop"]
+    learning_rate: Positive = 0.1
+    decay: Fraction = 0.99
+    epsilon: Positive = 1e-5
+
+
+BaselineSettings = Annotated[SgdBaseline | RmsPropBaseline, Field(discriminator="kind")]
+
+
+class ReportSettings(_Table):
+    """What is reported, and how often."""
+
+    every: int = Field(5000, ge=1)
+    rolling_window: int = Field(500, ge=1)
+    baseline_draws: int = Field(1000, ge=1, le=1_000_000)
+
+
+class RunSettings(_Table):
+    """How long, from which seed, in which arithmetic, and how often the state is saved."""
+
+    iterations: int = Field(50_000, ge=1, le=10**12)
+    seed: int = Field(0, ge=0, lt=2**63)
+    seeds: int = Field(1, ge=1, le=1024)
+    dtype: DTypeName = "float32"
+    backend: BackendName = "auto"
+    checkpoint_every: int = Field(5000, ge=1)
+    keep_checkpoints: int = Field(3, ge=1)
+
+
+class NotebookRow(_Table):
+    """One printed row of the notebook, by the notebook's names."""
+
+    it: int = Field(ge=0)
+    sum_error: float | None = None
+    optim_result: float | None = None
+    average_log_result: float
+
+
+class NotebookSettings(_Table):
+    """What the notebook printed of this experiment, shown beside ours."""
+
+    name: str
+    rows: Annotated[tuple[NotebookRow, ...], BeforeValidator(_list_to_tuple)] = ()
+
+
+_DEFAULT_BASELINES: tuple[SgdBaseline | RmsPropBaseline, ...] = (
+    SgdBaseline(kind="sgd", name="SGD"),
+    RmsPropBaseline(kind="rmsprop", name="RMSProp"),
+)
+
+LEARNED_TABLES = ("unroll", "network", "transform", "objective", "meta")
+"""The tables that only mean something where a network is meta-trained (``unroll`` keeps its ``steps``)."""
+
+
+class Preset(_Table):
+    """A whole experiment. ``kind`` is "meta-training" (the default) or "baselines" (no network is trained)."""
+
+    format: Literal[1] = 1
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
+    title: str = ""
+    kind: Literal["meta-training", "baselines"] = "meta-training"
+    problem: ProblemSettings = ProblemSettings()
+    unroll: UnrollSettings = UnrollSettings()
+    network: NetworkSettings = NetworkSettings()
+    transform: TransformSettings = IdentityTransform()
+    objective: ObjectiveSettings = ObjectiveSettings()
+    meta: MetaSettings = MetaSettings()
+    baseline: Annotated[tuple[BaselineSettings, ...], BeforeValidator(_list_to_tuple)] = _DEFAULT_BASELINES
+    report: ReportSettings = ReportSettings()
+    run: RunSettings = RunSettings()
+    notebook: NotebookSettings | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        names = [baseline.name for baseline in self.baseline]
+        if len(set(names)) != len(names):
+            raise ValueError("every [[baseline]] needs a name of its own")
+        if "RNN" in names:
+            raise ValueError('a [[baseline]] may not be called "RNN": that is the network')
+        if self.kind == "baselines":
+            if not self.baseline:
+                raise ValueError('a preset with kind = "baselines" needs at least one [[baseline]]')
+            useless = [t for t in LEARNED_TABLES if t != "unroll" and t in self.model_fields_set]
+            if useless:
+                raise ValueError(f'[{useless[0]}] has no meaning in a preset with kind = "baselines"')
+        return self
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds of the replicates: seed, seed + 1, … ."""
+        return tuple(range(self.run.seed, self.run.seed + self.run.seeds))
+
+
+def shipped_folder() -> Path:
+    """Return the folder of the shipped presets: inside the installed package, or beside it in a checkout."""
+    inside = Path(__file__).parent / "presets"
+    return inside if inside.is_dir() else Path(__file__).parent.parent / "presets"
+
+
+def shipped_names() -> list[str]:
+    """Return the names of the shipped presets, sorted."""
+    return sorted(path.stem for path in shipped_folder().glob("*.toml"))
+
+
+def find(reference: str) -> Path:
+    """Return the file a user means by a path or by the name of a shipped preset.
+
+    Raises
+    ------
+    PresetError
+        If there is no such file and no shipped preset of that name.
+    """
+    path = Path(reference)
+    shipped = shipped_folder() / f"{reference}.toml"
+    looks_like_a_path = path.suffix == ".toml" or len(path.parts) != 1
+    if not looks_like_a_path and shipped.is_file():
+        return shipped
+    if path.is_file():
+        return path
+    if path.is_dir():
+        raise PresetError(f"{reference} is a folder, not a preset file")
+    if looks_like_a_path:
+        raise PresetError(f"there is no file {reference}")
+    raise PresetError(
+        f'there is no shipped preset "{reference}"{_nearest(reference, shipped_names())}. '
+        f"Shipped: {', '.join(shipped_names())}. A file of yours is named by its path, ending in .toml"
+    )
+
+
+def load(path: Path, settings: Sequence[str] = ()) -> Preset:
+    """Read, override and check a preset.
+
+    Parameters
+    ----------
+    path
+        The TOML file.
+    settings
+        Overrides as a user writes them, ``"table.key=value"``; the value is TOML, or else a plain string.
+
+    Raises
+    ------
+    PresetError
+        If the file cannot be read, is not TOML, or describes no possible experiment.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise PresetError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise PresetError(f"{path}: is not UTF-8 text") from error
+    except tomllib.TOMLDecodeError as error:
+        raise PresetError(f"{path}: is not valid TOML: {error}") from error
+    overridden = {_apply(raw, setting): setting for setting in settings}
+    return check(raw, source=str(path), overridden=overridden)
+
+
+def check(
+    raw: Mapping[str, Any], *, source: str = "preset", overridden: Mapping[tuple[str | int, ...], str] | None = None
+) -> Preset:
+    """Check a preset given as plain tables.
+
+    Parameters
+    ----------
+    raw
+        The tables as TOML gives them.
+    source
+        What error messages name as the place: a file, usually.
+    overridden
+        The places that were set on the command line, so that an error there names the option instead.
+
+    Raises
+    ------
+    PresetError
+        With one line for each thing wrong.
+    """
+    try:
+        return Preset.model_validate(raw)
+    except ValidationError as error:
+        lines = [_describe(details, raw, source, overridden or {}) for details in error.errors()]
+        raise PresetError("\n".join(dict.fromkeys(lines))) from error
+
+
+def override(preset: Preset, settings: Sequence[str]) -> Preset:
+    """Return the preset with ``"table.key=value"`` settings applied and checked."""
+    raw = to_dict(preset)
+    overridden = {_apply(raw, setting): setting for setting in settings}
+    return check(raw, source=preset.name, overridden=overridden)
+
+
+def to_dict(preset: Preset) -> dict[str, Any]:
+    """Return the effective preset as plain tables, every default written out, that :func:`check` takes back."""
+    tables = {name: _kind_first(table) for name, table in preset.model_dump(mode="json", exclude_none=True).items()}
+    if preset.kind == "baselines":
+        for table in LEARNED_TABLES:
+            if table != "unroll":
+                del tables[table]
+    return tables
+
+
+def _kind_first(table: Any) -> Any:
+    if isinstance(table, list):
+        return [_kind_first(entry) for entry in table]
+    return {"kind": table["kind"]} | table if isinstance(table, dict) and "kind" in table else table
+
+
+def to_toml(preset: Preset) -> str:
+    """Return the effective preset as TOML; reading it gives an equal preset."""
+    return tomli_w.dumps(to_dict(preset))
+
+
+def _apply(raw: dict[str, Any], setting: str) -> tuple[str | int, ...]:
+    name, equals, text = setting.partition("=")
+    keys = [key.strip() for key in name.split(".")]
+    if not equals or not all(keys):
+        raise PresetError(f"--set {setting}: write it as table.key=value, for example --set meta.epsilon=1e-16")
+    place: list[str | int] = []
+    node: Any = raw
+    for depth, key in enumerate(keys):
+        step: str | int = key
+        if isinstance(node, list):
+            if not key.isdigit() or int(key) >= len(node):
+                raise PresetError(f"--set {setting}: {'.'.join(keys[:depth])} has the entries 0 to {len(node) - 1}")
+            step = int(key)
+        elif not isinstance(node, dict):
+            raise PresetError(f"--set {setting}: {'.'.join(keys[:depth])} is a value, not a table")
+        place.append(step)
+        if depth == len(keys) - 1:
+            node[step] = _toml_value(text.strip())
+        elif isinstance(node, dict):
+            # The default baselines are no part of the file; a setting that reaches into them needs them there.
+            default = [b.model_dump() for b in _DEFAULT_BASELINES] if place == ["baseline"] else {}
+            node = node.setdefault(step, default)
+        else:
+            node = node[step]
+    return tuple(place)
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (tomllib.TOMLDecodeError, KeyError):
+        return text
+
+
+def _nearest(word: str, candidates: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, list(candidates), n=1, cutoff=0.5)
+    return f'; did you mean "{close[0]}"?' if close else ""
+
+
+def _models_in(annotation: Any) -> list[type[_Table]]:
+    args = get_args(annotation)
+    if args:
+        return [model for arg in args for model in _models_in(arg)]
+    return [annotation] if isinstance(annotation, type) and issubclass(annotation, _Table) else []
+
+
+def _models_at(table: Sequence[str | int]) -> list[type[_Table]]:
+    """Return what the table at this place can be."""
+    models: list[type[_Table]] = [Preset]
+    for step in table:
+        if isinstance(step, str):
+            models = [found for model in models for found in _models_in(model.model_fields[step].annotation)]
+    return models
+
+
+def _valid_keys(table: Sequence[str | int], tag: str | None) -> list[str]:
+    """Return the keys that the table at this place takes; ``tag`` is its ``kind``, where it can be of several."""
+    models = _models_at(table)
+    tagged = [model for model in models if tag in get_args(model.model_fields["kind"].annotation)] if tag else models
+    return [key for model in tagged for key in model.model_fields]
+
+
+def _describe(
+    details: ErrorDetails, raw: Mapping[str, Any], source: str, overridden: Mapping[tuple[str | int, ...], str]
+) -> str:
+    """Turn one of pydantic's errors into a sentence that names file, table, key and the nearest valid name."""
+    location, kind, value = list(details["loc"]), details["type"], details["input"]
+    context: dict[str, Any] = details.get("ctx", {})
+    tag = None
+    # pydantic puts the kind of a table that can be of several kinds into the location, behind the table's name.
+    at = {"transform": 1, "baseline": 2}.get(str(location[0]) if location else "", len(location))
+    if len(location) > at:
+        tag = str(location.pop(at))
+    if kind.startswith("union_tag"):
+        location.append("kind")
+        value = _get(raw, location)
+    where = _where(tuple(location), source, overridden)
+    if kind == "extra_forbidden":
+        if tag and any(location[-1] in model.model_fields for model in _models_at(location[:-1])):
+            return f'{where}: means nothing with kind = "{tag}"'
+        what = "table" if isinstance(value, dict | list) else "key"
+        return f"{where}: unknown {what}{_nearest(str(location[-1]), _valid_keys(location[:-1], tag))}"
+    if kind in ("missing", "union_tag_not_found"):
+        return f"{where}: is missing"
+    if kind in ("literal_error", "union_tag_invalid"):
+        valid = re.findall(r"'([^']*)'|(\d+)", context.get("expected") or context["expected_tags"])
+        names = [text or number for text, number in valid]
+        shown = ", ".join((text and _quote(text)) or number for text, number in valid)
+        nearest = _nearest(value, names) if isinstance(value, str) else ""
+        return f"{where}: must be {'one of ' if len(names) > 1 else ''}{shown} (got {_quote(value)}){nearest}"
+    rule = _RULES[kind].format(**context) if kind in _RULES else details["msg"]
+    return f"{where}: {rule}{_got(value)}"
+
+
+_RULES = {
+    "greater_than": "must be above {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than": "must be below {lt:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "bool_type": "must be true or false",
+    "string_type": "must be a string",
+    "string_too_short": "must not be empty",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_pattern_mismatch": "holds a character that is not allowed here",
+    "tuple_type": "must be a list",
+    "model_type": "must be a table",
+    "model_attributes_type": "must be a table",
+    "too_long": "must have exactly {max_length} entries",
+    "value_error": "{error}",
+}
+
+
+def _got(value: object) -> str:
+    return "" if isinstance(value, dict) else f" (got {_quote(value)})"
+
+
+def _quote(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def _get(raw: object, place: Sequence[str | int]) -> Any:
+    node: Any = raw
+    for step in place:
+        try:
+            node = node[step]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return node
+
+
+def _where(place: tuple[str | int, ...], source: str, overridden: Mapping[tuple[str | int, ...], str]) -> str:
+    for set_place, setting in overridden.items():
+        if place[: len(set_place)] == set_place:
+            return ": ".join([f"--set {setting}", *map(str, place[len(set_place) :][-1:])])
+    if not place:
+        return source
+    *table, key = place
+    names = [f"[{table[0]}]" if not isinstance(step, int) else f"entry {step}" for step in table[:1]]
+    names += [f"entry {step}" for step in table[1:] if isinstance(step, int)]
+    if isinstance(key, int):
+        return f"{source}: {' '.join([*names, f'entry {key}'])}"
+    return f"{source}: {' '.join([*names, key])}"

@@ -1,0 +1,441 @@
+"""A run's folder: what a run leaves behind, readable while it runs and enough to go on from.
+
+``preset.toml`` is the effective preset, ``run.json`` the status, ``metrics.csv`` one row a meta-iteration,
+``events.jsonl`` what happened when, ``checkpoints/`` the state. One process drives a run at a time: it holds ``.lock``.
+"""
+
+import json
+import os
+import platform
+import socket
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from filelock import FileLock, Timeout
+
+from l2o_engine import checkpoints
+from l2o_engine.checkpoints import Checkpoint, CheckpointError
+from l2o_engine.errors import UserError
+from l2o_engine.events import Event, Progress, Status, as_json, progress_from_json
+from l2o_engine.files import write_atomically
+from l2o_engine.metrics import HEADER, RowFormat, Rows, read_rows
+from l2o_engine.network import Network, make_network
+from l2o_engine.preset import Preset, PresetError, load, to_toml
+from l2o_engine.trainer import LEARNED, Lane
+
+FORMAT = 1
+
+
+class RunError(UserError):
+    """A run that cannot be created, found, read or driven. The message is meant for the user."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What ``run.json`` says.
+
+    ``status`` is what the driving process last wrote; :meth:`Run.status` also notices that the process is gone.
+    """
+
+    status: Status
+    pid: int
+    host: str
+    preset: str
+    seed: int
+    seeds: int
+    backend: str
+    backend_reason: str
+    iteration: int
+    iterations: int
+    created: str
+    updated: str
+    elapsed_seconds: float
+    average_log_result: float | None
+    message: str
+    versions: dict[str, str]
+    format: int = FORMAT
+
+
+def lanes_of(preset: Preset) -> tuple[Lane, ...]:
+    """Return the series that a run of this preset produces: by seed, then by optimizer."""
+    optimizers = [baseline.name for baseline in preset.baseline] if preset.kind == "baselines" else [LEARNED]
+    return tuple(Lane(seed, optimizer) for seed in preset.seeds for optimizer in optimizers)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a result may depend on, without importing anything heavy."""
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in ("l2o-tui", "numpy", "torch"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "unknown"
+    return found
+
+
+class Run:
+    """A run's folder, for reading.
+
+    Parameters
+    ----------
+    folder
+        The run's folder.
+
+    Raises
+    ------
+    RunError
+        If the folder holds no run that this version can read.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        if not self.record_path.is_file():
+            raise RunError(f"{folder} holds no run (there is no run.json)")
+        self.record()
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    @property
+    def record_path(self) -> Path:
+        """Where run.json is."""
+        return self.folder / "run.json"
+
+    @property
+    def metrics_path(self) -> Path:
+        """Where metrics.csv is."""
+        return self.folder / "metrics.csv"
+
+    @property
+    def events_path(self) -> Path:
+        """Where events.jsonl is."""
+        return self.folder / "events.jsonl"
+
+    @property
+    def checkpoints_path(self) -> Path:
+        """Where the checkpoints are."""
+        return self.folder / "checkpoints"
+
+    def record(self) -> Record:
+        """Return what run.json says now."""
+        try:
+            document = json.loads(self.record_path.read_text(encoding="utf-8"))
+            if document["format"] != FORMAT:
+                raise RunError(f"{self.folder} is of format {document['format']}, this version reads {FORMAT}")
+            return Record(**{item.name: document[item.name] for item in fields(Record)})
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{self.record_path} cannot be read: {error!r}") from error
+
+    def preset(self) -> Preset:
+        """Return the effective preset."""
+        try:
+            return load(self.folder / "preset.toml")
+        except PresetError as error:
+            raise RunError(str(error)) from error
+
+    def status(self) -> Status:
+        """Return the run's status; "interrupted" where it says it is active and its process is gone."""
+        record = self.record()
+        return "interrupted" if record.status in ("running", "paused") and not self.is_driven() else record.status
+
+    def is_driven(self) -> bool:
+        """Return whether a process drives the run: by its lock, or, on another host, by what run.json says."""
+        record = self.record()
+        if record.host != socket.gethostname():
+            return record.status in ("running", "paused")
+        try:
+            with _lock(self.folder).acquire(timeout=0):
+                return False
+        except Timeout:
+            return True
+        except OSError:  # a folder that we may not write into: somebody else's
+            return record.status in ("running", "paused") and _is_alive(record.pid)
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """Yield the recorded events, each with its time; a torn line is left out."""
+        try:
+            lines = self.events_path.read_text(encoding="utf-8").splitlines()
+        except OSError:
+            return
+        for line in lines:
+            try:
+                document = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(document, dict):
+                yield document
+
+    def progress(self) -> list[Progress]:
+        """Return the progress rows, each once, in order: a resumed run may have reported one twice."""
+        found: dict[tuple[int, Lane], Progress] = {}
+        for document in self.events():
+            if document.get("event") == "progress":
+                try:
+                    row = progress_from_json(document)
+                except (KeyError, TypeError):
+                    continue
+                found[row.iteration, row.lane] = row
+        return [found[key] for key in sorted(found)]
+
+    def rows(self) -> Iterator[Rows]:
+        """Read the metrics, some rows at a time."""
+        try:
+            yield from read_rows(self.metrics_path, lanes_of(self.preset()))
+        except (OSError, ValueError, KeyError) as error:
+            raise RunError(f"{self.metrics_path} cannot be read: {error!r}") from error
+
+    def latest_checkpoint(self) -> Path | None:
+        """Return the newest checkpoint's path."""
+        return next(iter(checkpoints.newest_first(self.checkpoints_path)), None)
+
+
+class DrivenRun(Run):
+    """A run's folder, in the hands of the process that drives it. Close it when done.
+
+    Use :meth:`create` or :meth:`take`.
+    """
+
+    def __init__(self, folder: Path, lock: FileLock) -> None:
+        super().__init__(folder)
+        self._lock = lock
+        self._record = self.record()
+        self._metrics: BinaryIO = self.metrics_path.open("ab")
+        self._events: BinaryIO = self.events_path.open("ab")
+        if self._events.tell() and not _ends_with_newline(self.events_path):
+            self._events.write(b"\n")  # a killed process left half a line
+        self._use(self.preset())
+
+    def _use(self, preset: Preset) -> None:
+        self.current = preset
+        self._network: Network = make_network(preset.network)
+        self._format = RowFormat(
+            lanes_of(preset),
+            preset.run.dtype,
+            learned=preset.kind == "meta-training",
+            has_min_log=preset.kind == "meta-training" and hasattr(preset.transform, "min_log"),
+        )
+
+    @classmethod
+    def create(cls, preset: Preset, folder: Path) -> "DrivenRun":
+        """Make the folder of a new run.
+
+        Raises
+        ------
+        RunError
+            If the folder is there and not empty, or cannot be made.
+        """
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if any(folder.iterdir()):
+                what = "already holds a run" if (folder / "run.json").exists() else "is not empty"
+                raise RunError(f"{folder} {what}; nothing in it is overwritten. Choose another folder")
+            lock = _take_lock(folder)
+            now = _now()
+            record = Record(
+                status="running",
+                pid=os.getpid(),
+                host=socket.gethostname(),
+                preset=preset.name,
+                seed=preset.run.seed,
+                seeds=preset.run.seeds,
+                backend="",
+                backend_reason="",
+                iteration=0,
+                iterations=preset.run.iterations,
+                created=now,
+                updated=now,
+                elapsed_seconds=0.0,
+                average_log_result=None,
+                message="",
+                versions=versions(),
+            )
+            (folder / "checkpoints").mkdir()
+            write_atomically(folder / "preset.toml", to_toml(preset).encode())
+            write_atomically(folder / "metrics.csv", HEADER.encode())
+            write_atomically(folder / "run.json", _document(record))
+            return cls(folder, lock)
+        except OSError as error:
+            raise RunError(f"cannot make the run's folder {folder}: {error.strerror}") from error
+
+    @classmethod
+    def take(cls, folder: Path) -> "DrivenRun":
+        """Take a run that is there, to go on with it.
+
+        Raises
+        ------
+        RunError
+            If there is none, or another process drives it.
+        """
+        run = Run(folder)
+        record = run.record()
+        if record.host != socket.gethostname() and run.is_driven():
+            raise RunError(f"{run.name} is being driven by process {record.pid} on {record.host}")
+        try:
+            lock = _take_lock(folder)
+            taken = cls(folder, lock)
+            taken.update(pid=os.getpid(), host=socket.gethostname(), versions=versions())
+        except Timeout as error:
+            raise RunError(f"{run.name} is being driven by process {record.pid} on {record.host}") from error
+        except OSError as error:
+            raise RunError(f"cannot go on with {run.name}: {error.strerror}") from error
+        return taken
+
+    def restore(self) -> tuple[Checkpoint | None, list[str]]:
+        """Return the newest good checkpoint and what was wrong with newer ones; cut the metrics back to it.
+
+        None means that the run has no checkpoint at all and starts over.
+
+        Raises
+        ------
+        RunError
+            If there are checkpoints and none is good.
+        """
+        notices = []
+        length = self.metrics_path.stat().st_size
+        paths = checkpoints.newest_first(self.checkpoints_path)
+        for path in paths:
+            try:
+                checkpoint = checkpoints.read(path, self._network)
+                if checkpoint.metrics_bytes > length:
+                    raise CheckpointError(f"{path.name} is ahead of metrics.csv, which has lost rows")
+                if set(checkpoint.trainers) != set(self.current.seeds):
+                    raise CheckpointError(f"{path.name} is of other seeds than preset.toml")
+            except CheckpointError as error:
+                notices.append(f"passed over a checkpoint: {error}")
+                continue
+            self._metrics.truncate(checkpoint.metrics_bytes)
+            return checkpoint, notices
+        if paths:
+            raise RunError(f"none of the checkpoints of {self.name} is good:\n" + "\n".join(notices))
+        self._metrics.truncate(len(HEADER))
+        return None, notices
+
+    def append_rows(self, rows: Rows) -> None:
+        """Write rows of metrics; they are in the file, if not yet on the disk, when this returns."""
+        self._metrics.write(self._format.format(rows))
+        self._metrics.flush()
+
+    def append_event(self, event: Event) -> None:
+        """Write an event, if it is one that is recorded."""
+        lines = [json.dumps({"time": _now()} | document) + "\n" for document in as_json(event)]
+        if lines:
+            self._events.write("".join(lines).encode())
+            self._events.flush()
+
+    def save(self, checkpoint: Checkpoint, *, keep: bool) -> Path:
+        """Write a checkpoint and remove old ones; the metrics it counts on are on the disk first."""
+        os.fsync(self._metrics.fileno())
+        path = checkpoints.write(self.checkpoints_path, checkpoint, self._network, keep=keep)
+        checkpoints.prune(self.checkpoints_path, self.current.run.keep_checkpoints)
+        return path
+
+    @property
+    def metrics_bytes(self) -> int:
+        """How long metrics.csv is."""
+        return self._metrics.seek(0, os.SEEK_END)
+
+    def update(self, **changes: Any) -> None:
+        """Change what run.json says."""
+        self._record = Record(**(asdict(self._record) | changes | {"updated": _now()}))
+        write_atomically(self.record_path, _document(self._record))
+
+    def set_iterations(self, iterations: int) -> None:
+        """Give the run a new total, in preset.toml and run.json."""
+        settings = self.current.run.model_copy(update={"iterations": iterations})
+        self._use(self.current.model_copy(update={"run": settings}))
+        write_atomically(self.folder / "preset.toml", to_toml(self.current).encode())
+        self.update(iterations=iterations)
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        self._metrics.close()
+        self._events.close()
+        self._lock.release()
+
+
+def new_folder(runs_dir: Path, preset: Preset) -> Path:
+    """Return a folder name for a new run that is not taken."""
+    stem = f"{preset.name}-s{preset.run.seed}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
+    folder, count = runs_dir / stem, 1
+    while folder.exists():
+        count += 1
+        folder = runs_dir / f"{stem}-{count}"
+    return folder
+
+
+def list_runs(runs_dir: Path) -> list[Run]:
+    """Return the readable runs of a folder, the oldest first."""
+    found = []
+    for record in runs_dir.glob("*/run.json"):
+        try:
+            run = Run(record.parent)
+            found.append((run.record().created, run.name, run))
+        except RunError:
+            continue
+    return [run for _, _, run in sorted(found, key=lambda entry: entry[:2])]
+
+
+def find_run(reference: str, runs_dir: Path) -> Run:
+    """Return the run that a user means: a path, a name in the runs folder, the beginning of one, or "last".
+
+    Raises
+    ------
+    RunError
+        If there is none, or more than one.
+    """
+    for folder in (Path(reference), runs_dir / reference):
+        if (folder / "run.json").is_file():
+            return Run(folder)
+    runs = list_runs(runs_dir)
+    if reference == "last" and runs:
+        return runs[-1]
+    matches = [run for run in runs if run.name.startswith(reference)]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise RunError(f'"{reference}" may be any of {", ".join(run.name for run in matches)}')
+    close = get_close_matches(reference, [run.name for run in runs], n=1, cutoff=0.4)
+    hint = f'; did you mean "{close[0]}"?' if close else ""
+    raise RunError(f'there is no run "{reference}" in {runs_dir}{hint}')
+
+
+def _lock(folder: Path) -> FileLock:
+    # The lock is taken by one thread and let go by another: the screen's and the session's.
+    return FileLock(folder / ".lock", thread_local=False)
+
+
+def _take_lock(folder: Path) -> FileLock:
+    lock = _lock(folder)
+    lock.acquire(timeout=1)  # a moment's patience: who lists the runs holds the lock for an instant
+    return lock
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _document(record: Record) -> bytes:
+    return (json.dumps(asdict(record), indent=2) + "\n").encode()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _ends_with_newline(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"

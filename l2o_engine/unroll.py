@@ -1,0 +1,185 @@
+"""The reference backend: meta-training through PyTorch autograd, written to be read.
+
+One meta-iteration unrolls the learned optimizer for a number of base steps on one batch of problems, differentiates
+the objective of its losses with respect to the network's weights (back-propagation through time, and, unless the
+preset says otherwise, through the optimizee's own gradient as well), and takes one Adam step.
+"""
+
+from dataclasses import replace
+from math import isfinite, nan
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from l2o_engine.adam import Adam, make_adam
+from l2o_engine.arrays import Floats
+from l2o_engine.backends import Learner, MetaGradient, Results, empty_results
+from l2o_engine.network import make_network
+from l2o_engine.objectives import make_objective
+from l2o_engine.preset import MetaSettings, Preset
+from l2o_engine.problems import Problems, make_family
+from l2o_engine.transforms import make_transform
+
+
+class TorchBackend:
+    """Any preset, through autograd, on one thread: with tensors of 2 x 20 a second one only costs."""
+
+    name = "torch"
+
+    def __init__(self, preset: Preset) -> None:
+        torch.set_num_threads(1)
+        self._preset = preset
+        self._family = make_family(preset.problem, preset.run.dtype)
+        self._network = make_network(preset.network)
+        self._transform = make_transform(preset.transform)
+        self._objective = make_objective(preset.objective)
+        self._adam = make_adam(preset.meta)
+
+    def train(self, learner: Learner, problems: Problems) -> tuple[Learner, Results]:
+        """Do one meta-iteration for each batch of problems; see :class:`~l2o_engine.backends.Backend`."""
+        meta = self._preset.meta
+        optimizer = _MetaOptimizer(self._adam, learner)
+        min_log, in_a_row, diverged = learner.min_log, learner.non_finite_in_a_row, learner.diverged
+        losses, objectives, norms, non_finite, min_logs = [], [], [], [], []
+        for index in range(len(problems)):
+            if diverged:
+                break
+            step = self._differentiate(optimizer.weights, min_log, problems[index : index + 1])
+            bad = not (isfinite(step.norm) and bool(np.isfinite(step.losses).all()))
+            in_a_row = in_a_row + 1 if bad else 0
+            losses.append(step.losses)
+            objectives.append(step.objective)
+            norms.append(step.norm)
+            non_finite.append(bad)
+            min_logs.append(min_log)
+            beyond_policy = bad and (meta.non_finite == "stop" or 0 < meta.max_non_finite < in_a_row)
+            if not beyond_policy and not (bad and meta.non_finite == "skip"):
+                optimizer.step(_condition(step.gradient, step.norm, meta))
+            diverged = beyond_policy or not bool(torch.isfinite(optimizer.weights).all())
+            min_log = self._transform.adapt(min_log, step.smallest_signal)
+        results = (
+            Results(
+                np.stack(losses), np.array(objectives), np.array(norms), np.array(non_finite, bool), np.array(min_logs)
+            )
+            if losses
+            else empty_results(self._preset)
+        )
+        return optimizer.learner(min_log, in_a_row, diverged), results
+
+    def meta_gradient(self, learner: Learner, problems: Problems) -> MetaGradient:
+        """Return one meta-gradient before clipping; see :class:`~l2o_engine.backends.Backend`."""
+        step = self._differentiate(torch.from_numpy(learner.weights), learner.min_log, problems)
+        return MetaGradient(step.losses, step.objective, step.norm, step.gradient.numpy())
+
+    def evaluate(self, learner: Learner, problems: Problems) -> Floats:
+        """Return the losses of the learned optimizer as it is now; see :class:`~l2o_engine.backends.Backend`."""
+        weights = torch.from_numpy(learner.weights)
+        batches = [
+            self._unroll(weights, learner.min_log, problems[k : k + 1], train=False)[0] for k in range(len(problems))
+        ]
+        return np.stack([losses.T.numpy() for losses in batches])
+
+    def _differentiate(self, weights: Tensor, min_log: float, problems: Problems) -> "_Step":
+        weights = weights.detach().requires_grad_()
+        losses, smallest_signal = self._unroll(weights, min_log, problems, train=True)
+        objective = self._objective(losses)
+        (gradient,) = torch.autograd.grad(objective, weights)
+        norm = float(torch.linalg.vector_norm(gradient, dtype=torch.float64))
+        return _Step(losses.detach().T.numpy(), float(objective.detach()), gradient, norm, smallest_signal)
+
+    def _unroll(self, weights: Tensor, min_log: float, problems: Problems, *, train: bool) -> tuple[Tensor, float]:
+        """Run the learned optimizer on one batch of problems.
+
+        Returns
+        -------
+        tuple
+            The losses [steps, batch], each recorded before its update, and the smallest |signal| at the last step
+            (NaN where the transform does not adapt).
+        """
+        steps, network, transform = self._preset.unroll.steps, self._network, self._transform
+        second_derivatives = train and self._preset.unroll.second_derivatives
+        parameters = {name: torch.from_numpy(values[0]) for name, values in problems.parameters.items()}
+        named = {name: weights[where].view(shape) for name, where, shape in network.slices()}
+        x = torch.from_numpy(problems.start[0]).requires_grad_()  # [batch, dims]
+        state = network.start(x.numel(), like=x)
+        memory = None
+        losses = []
+        smallest_signal = nan
+        for step in range(steps):
+            loss = self._family.loss(x, parameters)  # [batch]
+            losses.append(loss if train else loss.detach())
+            last = step == steps - 1
+            if last and not transform.adaptive:
+                break
+            (gradient,) = torch.autograd.grad(
+                loss.sum(), x, create_graph=second_derivatives and not last, retain_graph=True
+            )
+            encoded = transform.encode(gradient, memory, min_log)
+            if last:
+                smallest_signal = float(encoded.signal.detach().abs().min())
+                break
+            memory = encoded.memory
+            outputs, state = network.step(named, encoded.inputs.reshape(-1), state)
+            x = x + transform.decode(outputs.view_as(x), encoded, min_log)
+            if not train:
+                x = x.detach().requires_grad_()
+        return torch.stack(losses), smallest_signal
+
+
+class _Step(NamedTuple):
+    """One differentiated unroll."""
+
+    losses: Floats  # [batch, steps]
+    objective: float
+    gradient: Tensor  # [size], the meta-gradient before clipping
+    norm: float
+    smallest_signal: float
+
+
+def _condition(gradient: Tensor, norm: float, meta: MetaSettings) -> Tensor:
+    """Return the meta-gradient as Adam sees it: clipped, scaled to norm 1 or left as it is; spoilt entries 0."""
+    if not isfinite(norm):
+        # TF1's clip_by_global_norm spoils every entry then, and every spoilt entry becomes 0 (Episode 2).
+        whole = meta.gradient != "none"
+        return torch.zeros_like(gradient) if whole else torch.where(torch.isfinite(gradient), gradient, 0.0)
+    match meta.gradient:
+        case "clip" if norm > meta.clip_norm:
+            return gradient * (meta.clip_norm / norm)
+        case "unit" if norm > 0:
+            return (gradient.double() / norm).to(gradient.dtype)  # 1 / norm may be beyond float32
+        case _:
+            return gradient
+
+
+class _MetaOptimizer:
+    """Adam on the flat vector of all weights; see :mod:`l2o_engine.adam` for the formula."""
+
+    def __init__(self, adam: Adam, learner: Learner) -> None:
+        self._adam = adam
+        self._learner = learner
+        self._powers = learner.powers
+        self.weights = torch.from_numpy(learner.weights.copy())
+        self._moment1 = torch.from_numpy(learner.moment1.copy())
+        self._moment2 = torch.from_numpy(learner.moment2.copy())
+
+    def step(self, gradient: Tensor) -> None:
+        adam = self._adam
+        self._powers = adam.advance(self._powers)
+        self._moment1.mul_(adam.beta1).add_(gradient, alpha=1 - adam.beta1)
+        self._moment2.mul_(adam.beta2).addcmul_(gradient, gradient, value=1 - adam.beta2)
+        denominator = self._moment2.sqrt().add_(adam.epsilon)
+        self.weights.addcdiv_(self._moment1, denominator, value=-adam.rate(self._powers))
+
+    def learner(self, min_log: float, in_a_row: int, diverged: bool) -> Learner:
+        return replace(
+            self._learner,
+            weights=self.weights.numpy(),
+            moment1=self._moment1.numpy(),
+            moment2=self._moment2.numpy(),
+            powers=self._powers,
+            min_log=min_log,
+            non_finite_in_a_row=in_a_row,
+            diverged=diverged,
+        )

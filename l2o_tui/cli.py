@@ -1,0 +1,201 @@
+"""The commands. Thin: each checks its input, then hands over; heavy imports stay inside, so ``--help`` is quick."""
+
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from l2o_engine.runs import DrivenRun
+
+app = typer.Typer(
+    name="l2o-tui",
+    help="The terminal laboratory for learned optimizers: meta-train a recurrent network to be an optimizer.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+
+
+class BackendChoice(StrEnum):
+    """The backends by name."""
+
+    auto = "auto"
+    fused = "fused"
+    torch = "torch"
+
+
+NoUi = Annotated[bool, typer.Option("--no-ui", help="Print a progress table instead of opening the screen.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line, and no screen.")]
+JsonDocument = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the run's folder, and no screen.")]
+RunsDir = Annotated[
+    Path, typer.Option("--runs-dir", envvar="L2O_RUNS_DIR", help="Where runs are kept.", file_okay=False)
+]
+Backend = Annotated[BackendChoice | None, typer.Option("--backend", help="What computes; the preset's, if not given.")]
+Chunk = Annotated[
+    int | None,
+    typer.Option("--chunk", min=1, help="Meta-iterations between two looks at the keys. Never changes a result."),
+]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help='A folder, a name in the runs folder, or "last".')]
+_RUNS = Path("runs")
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        typer.echo(f"l2o-tui {version('l2o-tui')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None: ...
+
+
+@app.command()
+def run(
+    preset: Annotated[str, typer.Argument(metavar="PRESET", help="A TOML file, or the name of a shipped preset.")],
+    no_ui: NoUi = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Decides the weights and every draw.")] = None,
+    seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="Replicates, from --seed on.")] = None,
+    iterations: Annotated[int | None, typer.Option("--iterations", min=1, help="Meta-iterations in all.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting of the preset; repeatable."),
+    ] = None,
+    runs_dir: RunsDir = _RUNS,
+    run_dir: Annotated[
+        Path | None, typer.Option("--run-dir", help="The run's exact folder; never one that is in use.")
+    ] = None,
+    backend: Backend = None,
+    chunk: Chunk = None,
+) -> None:
+    """Meta-train PRESET, with the live screen."""
+    from l2o_engine import preset as presets
+    from l2o_engine.backends import check_backend
+    from l2o_engine.runs import DrivenRun, new_folder
+
+    overrides = list(settings or [])
+    for name, value in (("seed", seed), ("seeds", seeds), ("iterations", iterations), ("backend", backend)):
+        overrides += [] if value is None else [f"run.{name}={value}"]
+    experiment = presets.load(presets.find(preset), overrides)
+    check_backend(experiment.run.backend)
+    driven = DrivenRun.create(experiment, run_dir or new_folder(runs_dir, experiment))
+    _drive(driven, no_ui=no_ui, json=json, quiet=quiet, chunk=chunk)
+
+
+@app.command()
+def resume(
+    run: RunName,
+    no_ui: NoUi = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    iterations: Annotated[int | None, typer.Option("--iterations", min=1, help="A new total.")] = None,
+    runs_dir: RunsDir = _RUNS,
+    backend: Backend = None,
+    chunk: Chunk = None,
+) -> None:
+    """Go on with RUN from its newest good checkpoint; --iterations continues a finished one."""
+    from l2o_engine.backends import check_backend
+    from l2o_engine.runs import DrivenRun, RunError, find_run
+
+    found = find_run(run, runs_dir)
+    record = found.record()
+    check_backend(backend or "auto")
+    if iterations is not None and record.status == "finished" and iterations <= record.iteration:
+        raise RunError(f"{found.name} is already at {record.iteration}: --iterations must be above that")
+    headless = no_ui or json or quiet or not _is_terminal()
+    if iterations is None and record.status == "finished" and headless:
+        raise RunError(f"{found.name} is finished at {record.iteration}; continue it with --iterations N")
+    driven = DrivenRun.take(found.folder)
+    if iterations is not None:
+        driven.set_iterations(iterations)
+    _drive(driven, no_ui=no_ui, json=json, quiet=quiet, chunk=chunk, backend=backend)
+
+
+@app.command()
+def runs(runs_dir: RunsDir = _RUNS, json: JsonDocument = False) -> None:
+    """List the runs."""
+    from l2o_tui.listings import print_runs
+
+    print_runs(runs_dir, as_json_document=json)
+
+
+@app.command()
+def show(run: RunName, runs_dir: RunsDir = _RUNS, json: JsonDocument = False) -> None:
+    """Show RUN: its settings, state and progress table."""
+    from l2o_engine.runs import find_run
+    from l2o_tui.listings import print_run
+
+    print_run(find_run(run, runs_dir), as_json_document=json)
+
+
+@app.command()
+def presets(json: JsonDocument = False) -> None:
+    """List the shipped presets."""
+    from l2o_tui.listings import print_presets
+
+    print_presets(as_json_document=json)
+
+
+@app.command()
+def check(
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="A TOML file, or the name of a shipped preset.")],
+) -> None:
+    """Check FILE without running it."""
+    from l2o_engine.preset import find, load
+
+    for file in files:
+        experiment = load(find(file))
+        typer.echo(f"{file}: {experiment.name} is a valid preset ({experiment.kind})")
+
+
+def _drive(
+    driven: "DrivenRun", *, no_ui: bool, json: bool, quiet: bool, chunk: int | None, backend: str | None = None
+) -> NoReturn:
+    from l2o_engine.session import Session
+
+    wants_screen = not (no_ui or json or quiet)
+    if wants_screen and _is_terminal():
+        from l2o_tui.app import run_app
+
+        sys.exit(run_app(driven, chunk=chunk, backend=backend))
+    if wants_screen:
+        typer.echo("l2o-tui: no terminal here, so no screen (as with --no-ui)", err=True)
+    from l2o_tui.headless import run_headless
+
+    session = Session(driven, chunk=chunk, backend=backend)
+    sys.exit(run_headless(session, driven.current, as_json_lines=json, quiet=quiet))
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def main() -> NoReturn:
+    """Run a command; turn what is wrong with its input into one message and exit code 2, a failure into 1."""
+    from l2o_engine.errors import Failure, UserError
+
+    try:
+        app()
+    except UserError as error:
+        typer.echo(f"l2o-tui: {error}", err=True)
+        sys.exit(EXIT_USAGE)
+    except Failure as error:
+        typer.echo(f"l2o-tui: {error}", err=True)
+        sys.exit(EXIT_FAILED)
+    sys.exit(0)

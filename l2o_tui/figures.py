@@ -1,0 +1,55 @@
+"""Numbers as people read them: the notebook's notations, durations, ages."""
+
+from datetime import UTC, datetime
+from math import isfinite, isnan
+
+
+def fixed(value: float | None, decimals: int = 2) -> str:
+    """Return a number with so many decimals, as the notebook prints averages; nothing for None."""
+    return "" if value is None else f"{value:.{decimals}f}"
+
+
+def scientific(value: float | None) -> str:
+    """Return a number like 2.59E-01, as the notebook prints losses; nothing for None."""
+    return "" if value is None else f"{value:.2E}"
+
+
+def count(value: int) -> str:
+    """Return a whole number with thousands set apart."""
+    return f"{value:,}"
+
+
+def rate(per_second: float) -> str:
+    """Return a rate of meta-iterations."""
+    if not isfinite(per_second):
+        return "– it/s"
+    return f"{per_second:,.0f} it/s" if per_second >= 10 else f"{per_second:.1f} it/s"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in its two greatest units; "–" where it is not known."""
+    if isnan(seconds) or seconds < 0 or seconds > 1e9:
+        return "–"
+    whole = round(seconds)
+    days, hours, minutes = whole // 86400, whole // 3600 % 24, whole // 60 % 60
+    if days:
+        return f"{days}d {hours:02}h"
+    if hours:
+        return f"{hours}h {minutes:02}m"
+    if minutes:
+        return f"{minutes}m {whole % 60:02}s"
+    return f"{seconds:.1f}s" if seconds < 10 else f"{whole}s"
+
+
+def age(moment: str) -> str:
+    """Return how long ago a moment in ISO format was."""
+    seconds = (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
+    return f"{duration(max(seconds, 0))} ago" if seconds >= 1 else "now"
+
+
+def compact(value: float) -> str:
+    """Return a number in as few characters as say it: 100k, 1.5M."""
+    for limit, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= limit:
+            return f"{value / limit:.3g}{suffix}"
+    return f"{value:g}"

@@ -1,0 +1,86 @@
+"""The progress table: our rows, and the notebook's beside them. The same for the printed table and the screen's."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from l2o_engine.events import Progress
+from l2o_engine.preset import NotebookRow, Preset
+from l2o_engine.trainer import Lane
+from l2o_tui.figures import fixed, scientific
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its heading and its width; numbers are aligned to the right."""
+
+    heading: str
+    width: int
+
+
+class ProgressTable:
+    """Which columns a run's table has, and its rows' cells.
+
+    Parameters
+    ----------
+    preset
+        The run's preset, which carries the notebook's rows.
+    lanes
+        The run's series; more than one seed or optimizer gets a column that tells them apart.
+    """
+
+    def __init__(self, preset: Preset, lanes: Sequence[Lane]) -> None:
+        self._by_optimizer = preset.kind == "baselines"
+        self._by_seed = len({lane.seed for lane in lanes}) > 1
+        self._has_min_log = getattr(preset.transform, "adaptive", False)
+        self._pending = list(preset.notebook.rows) if preset.notebook else []
+        self.has_notebook = bool(self._pending)
+        self.columns = [Column("it", 7)]
+        if self._by_optimizer:
+            self.columns.append(Column("optimizer", max(9, *(len(lane.optimizer) for lane in lanes))))
+        if self._by_seed:
+            self.columns.append(Column("seed", 4))
+        self.columns += [Column("sum_error", 9), Column("optim_result", 12), Column("average_log_result", 18)]
+        if self._has_min_log:
+            self.columns.append(Column("min_log", 7))
+        self.columns.append(Column("non_finite", 10))
+        self.notebook_columns = [Column("notebook", 8), Column("'s", 7)] if self.has_notebook else []
+
+    def rows(self, progress: Progress) -> Iterator[tuple[list[str], list[str]]]:
+        """Yield our cells and the notebook's for a new row, after the notebook's rows that lie before it.
+
+        Rows must come in order; each of the notebook's is given once.
+        """
+        while self._pending and self._pending[0].it < progress.iteration:
+            row = self._pending.pop(0)
+            yield [str(row.it), *[""] * (len(self.columns) - 1)], _published(row)
+        matches = self._pending and self._pending[0].it == progress.iteration
+        published = _published(self._pending.pop(0)) if matches else [""] * len(self.notebook_columns)
+        cells = [str(progress.iteration)]
+        cells += [progress.lane.optimizer] if self._by_optimizer else []
+        cells += [str(progress.lane.seed)] if self._by_seed else []
+        cells += [
+            fixed(progress.sum_error) if abs(progress.sum_error) < 1e6 else scientific(progress.sum_error),
+            scientific(progress.optim_result),
+            fixed(progress.average_log_result),
+        ]
+        cells += [fixed(progress.min_log)] if self._has_min_log else []
+        yield [*cells, str(progress.non_finite)], published
+
+    def heading(self) -> str:
+        """Return the printed table's first line."""
+        line = " ".join(column.heading.rjust(column.width) for column in self.columns)
+        return f"{line} │ notebook" if self.has_notebook else line
+
+    def lines(self, progress: Progress) -> Iterator[str]:
+        """Yield the printed table's next lines."""
+        for ours, published in self.rows(progress):
+            line = _align(ours, self.columns)
+            yield f"{line} │ {_align(published, self.notebook_columns)}".rstrip() if self.has_notebook else line
+
+
+def _align(cells: Sequence[str], columns: Sequence[Column]) -> str:
+    return " ".join(cell.rjust(column.width) for cell, column in zip(cells, columns, strict=True))
+
+
+def _published(row: NotebookRow) -> list[str]:
+    return [scientific(row.optim_result), fixed(row.average_log_result)]
