@@ -37,7 +37,7 @@ class Started:
     levels: Mapping[str, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class NewRows:
     """Rows of metrics, as they are written to the file."""
 
@@ -70,7 +70,7 @@ class Checkpointed:
     requested: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Curves:
     """The losses [steps] of every optimizer on one problem: number ``draw`` of a series, the network as it is now."""
 
@@ -179,8 +179,8 @@ def as_json(event: Event) -> list[dict[str, Any]]:
                 | _owner(event.lane)
             ]
         case Checkpointed():
-            head = {"event": "checkpoint"} | {"iteration": event.iteration, "path": event.path}
-            return [head | {"requested": event.requested, "seed": seed} for seed in event.seeds]
+            where: dict[str, Any] = {"iteration": event.iteration, "path": event.path}
+            return [{"event": "checkpoint"} | where | {"requested": event.requested, "seed": s} for s in event.seeds]
         case Ended():
             return [
                 {"event": "end", "status": event.status, "iteration": result.iteration}

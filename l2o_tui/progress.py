@@ -34,7 +34,7 @@ class ProgressTable:
         self._has_min_log = getattr(preset.transform, "adaptive", False)
         self._pending = list(preset.notebook.rows) if preset.notebook else []
         self.has_notebook = bool(self._pending)
-        self.columns = [Column("it", 7)]
+        self.columns = [Column("it", max(6, len(str(preset.run.iterations))))]
         if self._by_optimizer:
             self.columns.append(Column("optimizer", max(9, *(len(lane.optimizer) for lane in lanes))))
         if self._by_seed:
@@ -43,7 +43,7 @@ class ProgressTable:
         if self._has_min_log:
             self.columns.append(Column("min_log", 7))
         self.columns.append(Column("non_finite", 10))
-        self.notebook_columns = [Column("notebook", 8), Column("'s", 7)] if self.has_notebook else []
+        self.notebook_columns = [Column("notebook", 8), Column("average", 7)] if self.has_notebook else []
 
     def rows(self, progress: Progress) -> Iterator[tuple[list[str], list[str]]]:
         """Yield our cells and the notebook's for a new row, after the notebook's rows that lie before it.
@@ -69,7 +69,8 @@ class ProgressTable:
     def heading(self) -> str:
         """Return the printed table's first line."""
         line = " ".join(column.heading.rjust(column.width) for column in self.columns)
-        return f"{line} │ notebook" if self.has_notebook else line
+        published = " ".join(column.heading.rjust(column.width) for column in self.notebook_columns)
+        return f"{line} │ {published}" if self.has_notebook else line
 
     def lines(self, progress: Progress) -> Iterator[str]:
         """Yield the printed table's next lines."""

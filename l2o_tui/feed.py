@@ -1,0 +1,192 @@
+"""What the screen knows of a session: events go in from the training thread, frozen views come out on a timer.
+
+Training never waits for the screen: publishing takes a lock for an instant, and however many events pile up, the
+screen sees the latest state once. Memory is bounded: the convergence curve is kept in buckets.
+"""
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from math import nan
+from threading import Lock
+from time import monotonic
+
+from l2o_engine.events import (
+    Checkpointed,
+    Curves,
+    Ended,
+    Event,
+    Extended,
+    NewRows,
+    Notice,
+    Preparing,
+    Progress,
+    Started,
+    StatusChanged,
+)
+from l2o_engine.history import Curve, History
+from l2o_engine.preset import Preset
+from l2o_engine.trainer import Lane
+
+_RATE_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class View:
+    """The state of a session at one moment.
+
+    Attributes
+    ----------
+    phase
+        "loading", or the run's status: "running", "paused", "finished", "interrupted", "failed" or "diverged".
+    message
+        What goes with the phase: what is loading, why it failed.
+    iteration, iterations
+        The last meta-iteration done (-1 before the first) and the total.
+    rate
+        Meta-iterations per second over the last seconds; NaN where it is not known.
+    levels
+        Name → mean log10 of the last loss of each baseline.
+    checkpoint
+        The iteration of the last checkpoint; -1 where there is none.
+    non_finite
+        Meta-iterations that met a NaN or an infinity, over all lanes.
+    rows_seen, progress_seen
+        Counters that change when there are new rows, or new progress rows.
+    """
+
+    phase: str
+    message: str = ""
+    run_dir: str = ""
+    backend: str = ""
+    lanes: tuple[Lane, ...] = ()
+    iteration: int = -1
+    iterations: int = 0
+    rate: float = nan
+    levels: Mapping[str, float] = field(default_factory=dict)
+    curves: Curves | None = None
+    checkpoint: int = -1
+    non_finite: int = 0
+    rows_seen: int = 0
+    progress_seen: int = 0
+    is_over: bool = False
+
+    @property
+    def seconds_left(self) -> float:
+        """How long the rest takes at this rate; NaN where that is not known."""
+        return (self.iterations - self.iteration) / self.rate if self.rate > 0 else nan
+
+
+class Feed:
+    """Collects a session's events for a screen.
+
+    Parameters
+    ----------
+    preset
+        The run's preset.
+    """
+
+    def __init__(self, preset: Preset) -> None:
+        self._lock = Lock()
+        self._window = preset.report.rolling_window
+        self._view = View(phase="loading", message="starting", iterations=preset.run.iterations)
+        self._histories: list[History] = []
+        self._progress: list[Progress] = []
+        self._notices: deque[str] = deque(maxlen=50)
+        self._pace: deque[tuple[float, int]] = deque()
+
+    def publish(self, event: Event) -> None:
+        """Take in an event. Called by the training thread; never waits for the screen."""
+        with self._lock:
+            self._take_in(event)
+
+    def fail(self, message: str) -> None:
+        """Note that training failed."""
+        with self._lock:
+            self._change(phase="failed", message=message)
+
+    def close(self) -> None:
+        """Note that the session is over: nothing more will come."""
+        with self._lock:
+            self._change(is_over=True)
+
+    def view(self) -> View:
+        """Return the state now."""
+        with self._lock:
+            return self._view
+
+    def convergence(self) -> list[tuple[Lane, Curve]]:
+        """Return each lane's convergence so far."""
+        with self._lock:
+            pairs = zip(self._view.lanes, self._histories, strict=True)
+            return [(lane, history.curve()) for lane, history in pairs]
+
+    def progress_from(self, index: int) -> list[Progress]:
+        """Return the progress rows from an index on."""
+        with self._lock:
+            return self._progress[index:]
+
+    def take_notices(self) -> list[str]:
+        """Return the notices since the last call."""
+        with self._lock:
+            notices = list(self._notices)
+            self._notices.clear()
+            return notices
+
+    def _change(self, **changes: object) -> None:
+        self._view = replace(self._view, **changes)  # type: ignore[arg-type]
+
+    def _take_in(self, event: Event) -> None:
+        match event:
+            case Preparing():
+                self._change(phase="loading", message=event.message)
+            case Started():
+                self._histories = [History(self._window) for _ in event.lanes]
+                self._change(
+                    phase="running",
+                    message="",
+                    run_dir=event.run_dir,
+                    backend=event.backend,
+                    lanes=event.lanes,
+                    iteration=event.iteration,
+                    iterations=event.iterations,
+                    levels=event.levels,
+                    checkpoint=event.iteration,
+                )
+            case NewRows():
+                self._take_in_rows(event)
+            case Progress():
+                self._progress.append(event)
+                self._change(progress_seen=len(self._progress))
+            case Checkpointed():
+                self._change(checkpoint=event.iteration)
+                if event.requested:
+                    self._notices.append(f"checkpoint saved at {event.iteration:,}")
+            case Curves():
+                self._change(curves=event)
+            case StatusChanged():
+                self._pace.clear()
+                self._change(phase=event.status, message="", rate=nan)
+            case Extended():
+                self._change(iterations=event.iterations)
+                self._notices.append(f"continuing to {event.iterations:,}")
+            case Notice():
+                self._notices.append(event.message)
+            case Ended():
+                self._change(phase=event.status, message=event.message, iteration=event.iteration, rate=nan)
+
+    def _take_in_rows(self, event: NewRows) -> None:
+        for lane, history in enumerate(self._histories):
+            history.add(event.rows.of_lane(lane))
+        iteration = int(event.rows.iteration[-1])
+        now = monotonic()
+        self._pace.append((now, iteration))
+        while now - self._pace[0][0] > _RATE_SECONDS:
+            self._pace.popleft()
+        then, before = self._pace[0]
+        self._change(
+            iteration=iteration,
+            rate=(iteration - before) / (now - then) if now > then else nan,
+            non_finite=self._view.non_finite + int(event.rows.non_finite.sum()),
+            rows_seen=self._view.rows_seen + 1,
+        )

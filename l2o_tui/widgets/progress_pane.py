@@ -1,0 +1,43 @@
+"""The progress table on the screen: our rows, and the notebook's beside them."""
+
+from rich.text import Text
+from textual.widgets import DataTable
+
+from l2o_engine.events import Progress
+from l2o_engine.preset import Preset
+from l2o_engine.trainer import Lane
+from l2o_tui.progress import ProgressTable
+
+
+class ProgressPane(DataTable[Text]):
+    """Rows as they are reported; the newest stays in view unless the user has scrolled up."""
+
+    def __init__(self, preset: Preset, *, id: str) -> None:  # noqa: A002 (textual's name)
+        super().__init__(id=id, cursor_type="none", zebra_stripes=True, cell_padding=0)
+        self._preset = preset
+        self._table: ProgressTable | None = None
+        self.border_title = "progress"
+
+    def start(self, lanes: tuple[Lane, ...]) -> None:
+        """Make the columns for a run's lanes; once."""
+        if self._table:
+            return
+        self._table = ProgressTable(self._preset, lanes)
+        # A column is a space and its text: the notebook's seven fit into 80 characters so.
+        for column in self._table.columns:
+            self.add_column(Text(column.heading, justify="right"), width=column.width + 1)
+        for column in self._table.notebook_columns:
+            self.add_column(Text(column.heading, justify="right", style="italic"), width=column.width + 1)
+        self.border_subtitle = "the notebook's rows in italics" if self._table.has_notebook else ""
+
+    def add(self, rows: list[Progress]) -> None:
+        """Append new rows."""
+        if not self._table:
+            return
+        at_end = self.scroll_y >= self.max_scroll_y - 1
+        for progress in rows:
+            for ours, published in self._table.rows(progress):
+                cells = [Text(cell, justify="right") for cell in ours]
+                self.add_row(*cells, *(Text(cell, justify="right", style="italic") for cell in published))
+        if at_end:
+            self.call_after_refresh(self.scroll_end, animate=False)

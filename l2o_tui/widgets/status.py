@@ -1,0 +1,64 @@
+"""The status lines: what runs, how far it is, how fast."""
+
+from textual.content import Content
+from textual.widget import Widget
+
+from l2o_engine.preset import Preset
+from l2o_tui.feed import View
+from l2o_tui.figures import count, duration, rate
+
+_MARKS = {
+    "loading": ("◌", "$text-muted"),
+    "running": ("●", "$text-success"),
+    "paused": ("‖", "$text-warning"),
+    "finished": ("✔", "$text-success"),
+    "interrupted": ("■", "$text-warning"),
+    "diverged": ("✖", "$text-error"),
+    "failed": ("✖", "$text-error"),
+}
+_LEAST_BAR, _GREATEST_BAR = 4, 40
+
+
+class StatusLines(Widget):
+    """Two lines: the run and its state; the progress bar, as wide as there is room, and its numbers."""
+
+    def __init__(self, preset: Preset, *, id: str) -> None:  # noqa: A002 (textual's name)
+        super().__init__(id=id)
+        self._preset = preset
+        self._view = View(phase="loading")
+
+    def show(self, view: View) -> None:
+        """Show this state."""
+        self._view = view
+        self.refresh()
+
+    def render(self) -> Content:
+        """Return both lines."""
+        return Content("\n").join([self._run(self._view), self._progress(self._view)])
+
+    def _run(self, view: View) -> Content:
+        mark, colour = _MARKS[view.phase]
+        seeds = self._preset.seeds
+        parts = [
+            Content.from_markup(f"[{colour}]{mark} [b]{view.phase}[/b][/]"),
+            Content.styled(self._preset.name, "bold"),
+            Content(f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]}–{seeds[-1]}"),
+        ]
+        parts += [Content(view.backend), Content(self._preset.run.dtype)] if view.backend else []
+        parts += [Content.styled(f"{count(view.non_finite)} not finite", "$text-error")] if view.non_finite else []
+        parts += [Content(view.message.replace("\n", " "))] if view.message else []
+        return Content(" · ").join(parts)
+
+    def _progress(self, view: View) -> Content:
+        done = max(view.iteration, 0)
+        share = min(done / view.iterations, 1.0) if view.iterations else 0.0
+        parts = [f"{count(done)} of {count(view.iterations)} ({share:.0%})"]
+        if view.phase == "running":
+            parts += [rate(view.rate), f"{duration(view.seconds_left)} left"]
+        if view.checkpoint >= 0:
+            parts.append(f"saved at {count(view.checkpoint)}")
+        numbers = " · ".join(parts)
+        room = self.content_size.width - len(numbers) - 1
+        width = min(max(room, _LEAST_BAR), _GREATEST_BAR)
+        full = round(share * width)
+        return Content.assemble(("━" * full, "$primary"), ("─" * (width - full), "$text-disabled"), f" {numbers}")

@@ -1,0 +1,88 @@
+"""Experiments small enough to run hundreds of times: three hidden units, four base steps."""
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from l2o_engine.backends import Backend, Learner
+from l2o_engine.events import Event
+from l2o_engine.preset import Preset, check, override
+from l2o_engine.problems import Problems, make_family
+from l2o_engine.runs import DrivenRun
+from l2o_engine.session import Session
+from l2o_engine.trainer import MetaTrainer
+
+Kind = TypeVar("Kind")
+
+TRANSFORMS = {
+    "identity": 'transform = {kind = "identity"}',
+    "log": 'transform = {kind = "log", min_log = -5.0}',
+    "log with residual e^m": 'transform = {kind = "log", min_log = -5.0, residual = "exp(min_log)"}',
+    "adaptive log": 'transform = {kind = "log", min_log = -2.0, residual = 1e-38, adaptive = true}',
+    "ratio": 'transform = {kind = "ratio"}',
+    "ratio and adaptive log": 'transform = {kind = "ratio_log", min_log = -2.0, adaptive = true}',
+}
+OBJECTIVES = {
+    "sum": 'objective = {kind = "sum"}',
+    "end": 'objective = {kind = "end"}',
+    "end_log": 'objective = {kind = "end_log"}',
+    "sum_log": 'objective = {kind = "sum_log", residual = 1e-38}',
+}
+
+_TABLES: dict[str, Any] = {
+    "name": "tiny",
+    "unroll": {"steps": 4},
+    "network": {"layers": 1, "hidden": 3},
+    "report": {"every": 10, "rolling_window": 5, "baseline_draws": 5},
+    "run": {"iterations": 30, "checkpoint_every": 10},
+}
+
+
+def tiny_preset(*settings: str) -> Preset:
+    """Return the small meta-training experiment with settings as a user writes them after --set."""
+    return override(check(_TABLES), settings)
+
+
+def tiny_baselines(*settings: str) -> Preset:
+    """Return a small experiment that trains no network."""
+    tables = {name: table for name, table in _TABLES.items() if name != "network"}
+    return override(check(tables | {"kind": "baselines"}), settings)
+
+
+def draw(preset: Preset, n: int, seed: int = 0) -> Problems:
+    """Draw n batches of the preset's problems."""
+    family = make_family(preset.problem, preset.run.dtype)
+    return family.draw(np.random.default_rng(seed), n, preset.meta.batch)
+
+
+def new_learner(preset: Preset, backend: Backend, seed: int = 0) -> Learner:
+    """Return the learner that a run of the preset starts with."""
+    learner = MetaTrainer(preset, backend, seed).state().learner
+    assert learner is not None
+    return learner
+
+
+def start(folder: Path, preset: Preset, **options: Any) -> Session:
+    """Return a session on a new run."""
+    return Session(DrivenRun.create(preset, folder), **options)
+
+
+def run(folder: Path, preset: Preset, *, chunk: int | None = None, executor: Executor | None = None) -> list[Event]:
+    """Run a preset to its end and return the session's events."""
+    return list(start(folder, preset, chunk=chunk, executor=executor).events())
+
+
+def resume(folder: Path, *, iterations: int | None = None, chunk: int | None = None) -> list[Event]:
+    """Go on with a run to its end, or to a new total, and return the session's events."""
+    driven = DrivenRun.take(folder)
+    if iterations is not None:
+        driven.set_iterations(iterations)
+    return list(Session(driven, chunk=chunk).events())
+
+
+def of_kind(events: Sequence[Event], kind: type[Kind]) -> list[Kind]:
+    """Return the events of one kind."""
+    return [event for event in events if isinstance(event, kind)]

@@ -1,0 +1,80 @@
+"""The feed: what the screen knows, however the events pile up."""
+
+from l2o_engine.events import Ended, Event, Extended, NewRows, StatusChanged
+from l2o_tui.feed import Feed
+from tests.tui.screens import a_run, curves, ended, preset, progress, rows, started
+
+
+def fed(*events: Event) -> Feed:
+    feed = Feed(preset())
+    for event in events:
+        feed.publish(event)
+    return feed
+
+
+def test_before_anything_it_is_loading() -> None:
+    view = Feed(preset()).view()
+    assert view.phase == "loading"
+    assert view.iteration == -1
+    assert view.iterations == 100_000
+
+
+def test_it_follows_a_run_through_its_phases() -> None:
+    feed = fed(*a_run(preset()))
+    assert feed.view().phase == "running"
+    assert feed.view().iteration == 10_000
+    feed.publish(StatusChanged("paused", 10_000))
+    assert feed.view().phase == "paused"
+    feed.publish(ended())
+    assert feed.view().phase == "finished"
+    feed.publish(Extended(150_000))
+    assert feed.view().iterations == 150_000
+    assert feed.take_notices() == ["continuing to 150,000"]
+    assert feed.take_notices() == []
+
+
+def test_a_failure_and_the_end_are_seen() -> None:
+    feed = fed(started(preset()))
+    feed.fail("no space left")
+    feed.close()
+    assert (feed.view().phase, feed.view().message, feed.view().is_over) == ("failed", "no space left", True)
+
+
+def test_progress_is_handed_out_from_where_the_reader_is() -> None:
+    feed = fed(started(preset()), progress(0, -1.0), progress(5000, -2.0))
+    assert [row.iteration for row in feed.progress_from(0)] == [0, 5000]
+    feed.publish(progress(10_000, -3.0))
+    assert [row.iteration for row in feed.progress_from(2)] == [10_000]
+
+
+def test_non_finite_results_are_counted_over_the_whole_run() -> None:
+    nan = float("nan")
+    feed = fed(started(preset()), rows(0, [1.0, nan]), rows(2, [nan, nan, 1.0]))
+    assert feed.view().non_finite == 3
+    ((_, curve),) = feed.convergence()
+    assert curve.non_finite == 3
+
+
+def test_memory_is_bounded_however_long_the_run() -> None:
+    feed = fed(started(preset()))
+    for first in range(0, 500_000, 50_000):
+        feed.publish(rows(first, [1.0] * 50_000))
+    ((_, curve),) = feed.convergence()
+    assert len(curve.iteration) <= 2049
+    assert curve.iteration[-1] == 499_999
+
+
+def test_the_time_left_is_unknown_without_a_rate() -> None:
+    view = fed(started(preset()), rows(0, [1.0])).view()
+    assert view.seconds_left != view.seconds_left  # NaN
+
+
+def test_the_latest_curves_replace_earlier_ones() -> None:
+    view = fed(started(preset()), curves(0), curves(1)).view()
+    assert view.curves is not None
+    assert view.curves.draw == 1
+
+
+def test_an_interrupted_end_keeps_its_reason() -> None:
+    feed = fed(started(preset()), NewRows(rows(0, [1.0]).rows), Ended("interrupted", 0, 1.0, (), "SIGTERM"))
+    assert (feed.view().phase, feed.view().message) == ("interrupted", "SIGTERM")

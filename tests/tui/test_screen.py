@@ -1,0 +1,286 @@
+"""The training screen, driven by a scripted session: what it shows, and what its keys do."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from l2o_engine.events import (
+    Ended,
+    Event,
+    Extend,
+    Extended,
+    GoOn,
+    NewDraw,
+    Notice,
+    Pause,
+    SaveCheckpoint,
+    StatusChanged,
+    Stop,
+)
+from l2o_engine.preset import Preset
+from l2o_engine.session import SessionError
+from l2o_tui.app import L2oApp
+from l2o_tui.charts import BaseChart, ConvergenceChart
+from l2o_tui.screens import training
+from l2o_tui.screens.dialogs import ExtendDialog, FailureScreen, HelpScreen, LeaveDialog
+from l2o_tui.widgets.progress_pane import ProgressPane
+from tests.tui.screens import ScriptedSession, a_run, curves, ended, preset, progress, rows, started
+
+SIZES = [(80, 24), (120, 40)]
+ANSWERS: dict[type, list[Event]] = {
+    Pause: [StatusChanged("paused", 10_000)],
+    GoOn: [StatusChanged("running", 10_000)],
+    NewDraw: [curves(draw=1)],
+    Stop: [Ended("interrupted", 10_000, 1.0, ())],
+}
+
+
+@pytest.fixture(autouse=True)
+def _draw_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(training, "DRAW_SECONDS", 0.1)
+
+
+@asynccontextmanager
+async def showing(
+    session: Any, experiment: Preset | None = None, size: tuple[int, int] = (120, 40)
+) -> AsyncIterator[Pilot[int]]:
+    app = L2oApp(session, experiment or preset())
+    async with app.run_test(size=size, notifications=True) as pilot:
+        await pilot.pause(0.35)  # longer than the screen's timers
+        yield pilot
+
+
+def text_of(pilot: Pilot[int]) -> str:
+    strips = pilot.app.screen._compositor.render_strips()
+    return "\n".join(strip.text for strip in strips)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_running_screen_shows_state_charts_and_table(size: tuple[int, int]) -> None:
+    async with showing(ScriptedSession(a_run(preset()), ANSWERS), size=size) as pilot:
+        seen = [text_of(pilot)]
+        for _ in range(2):
+            await pilot.press("tab")
+            await pilot.pause(0.3)
+            seen.append(text_of(pilot))
+        first, everything = seen[0], "\n".join(seen)
+        assert "running · log30 · seed 0 · torch · float32" in first
+        assert "10,000 of 100,000 (10%)" in first
+        assert "saved at 10,000" in first
+        assert "1e-10" in first
+        assert "RMSProp -18.17" in first
+        assert "SGD -3.70" in first
+        assert "base losses" in everything
+        assert "draw 1" in everything
+        assert "average_log_result" in everything
+        assert "-9.50" in everything  # ours at 10,000
+        assert "3.13E-01   -0.76" in everything  # the notebook's beside it
+        for label in ("pause", "checkpoint", "more", "draw", "scale", "help", "leave"):
+            assert label in first
+
+
+async def test_a_small_screen_shows_one_pane_and_tab_goes_round() -> None:
+    async with showing(ScriptedSession(a_run(preset()), ANSWERS), size=(80, 24)) as pilot:
+        shown = []
+        for _ in range(4):
+            panes = pilot.app.screen.query("#panes > *").results()
+            shown.append([pane.id for pane in panes if pane.display])
+            await pilot.press("tab")
+        assert shown == [["convergence"], ["base"], ["progress"], ["convergence"]]
+
+
+async def test_the_layout_follows_resizes() -> None:
+    async with showing(ScriptedSession(a_run(preset()), ANSWERS)) as pilot:
+        for size, panes in (((80, 24), 1), ((120, 40), 3), ((60, 16), 1), ((250, 70), 3)):
+            await pilot.resize_terminal(*size)
+            await pilot.pause()
+            assert sum(pane.display for pane in pilot.app.screen.query("#panes > *").results()) == panes, size
+
+
+async def test_a_terminal_that_is_too_small_says_so() -> None:
+    async with showing(ScriptedSession(a_run(preset()), ANSWERS), size=(40, 10)) as pilot:
+        assert "too small" in text_of(pilot)
+        await pilot.resize_terminal(80, 24)
+        await pilot.pause()
+        assert "too small" not in text_of(pilot)
+
+
+async def test_space_pauses_and_goes_on() -> None:
+    session = ScriptedSession(a_run(preset()), ANSWERS)
+    async with showing(session) as pilot:
+        await pilot.press("space")
+        await pilot.pause(0.3)
+        assert session.commands == [Pause()]
+        assert "paused" in text_of(pilot)
+        assert "go on" in text_of(pilot)
+        await pilot.press("space")
+        await pilot.pause(0.3)
+        assert session.commands == [Pause(), GoOn()]
+        assert "running" in text_of(pilot)
+
+
+async def test_c_asks_for_a_checkpoint_and_n_for_a_new_draw() -> None:
+    session = ScriptedSession(a_run(preset()), ANSWERS)
+    async with showing(session) as pilot:
+        await pilot.press("c", "n")
+        await pilot.pause(0.3)
+        assert session.commands == [SaveCheckpoint(), NewDraw()]
+        assert "draw 2" in text_of(pilot)
+
+
+async def test_plus_continues_to_the_total_that_is_asked_for() -> None:
+    session = ScriptedSession([*a_run(preset()), ended()], ANSWERS | {Extend: [Extended(150_000)]})
+    async with showing(session) as pilot:
+        assert "finished" in text_of(pilot)
+        await pilot.press("+")
+        await pilot.pause()
+        assert isinstance(pilot.app.screen, ExtendDialog)
+        await pilot.press(*["backspace"] * 6, *"150000", "enter")
+        await pilot.pause(0.3)
+        assert session.commands == [Extend(150_000)]
+        assert "150,000" in text_of(pilot)
+
+
+@pytest.mark.parametrize("typed", ["9999", "100000", "0", ""])
+async def test_plus_refuses_a_total_that_is_no_further(typed: str) -> None:
+    session = ScriptedSession([*a_run(preset()), ended()], ANSWERS)
+    async with showing(session) as pilot:
+        await pilot.press("+")
+        await pilot.pause()
+        await pilot.press(*["backspace"] * 6, *typed, "enter")
+        await pilot.pause()
+        assert isinstance(pilot.app.screen, ExtendDialog)
+        assert "whole number from 100,001" in text_of(pilot)
+        await pilot.press("escape")
+        assert session.commands == []
+
+
+async def test_y_changes_the_axis_of_both_charts() -> None:
+    async with showing(ScriptedSession(a_run(preset()), ANSWERS)) as pilot:
+        screen = pilot.app.screen
+        assert "1e-10" in text_of(pilot)
+        await pilot.press("y")
+        await pilot.pause()
+        assert not screen.query_one(BaseChart).logarithmic
+        assert not screen.query_one(ConvergenceChart).logarithmic
+        assert "1e-10" not in text_of(pilot)
+
+
+async def test_help_lists_every_key_and_closes() -> None:
+    async with showing(ScriptedSession(a_run(preset()), ANSWERS)) as pilot:
+        await pilot.press("question_mark")
+        await pilot.pause()
+        assert isinstance(pilot.app.screen, HelpScreen)
+        text = text_of(pilot)
+        for key in ("space", "tab", "ctrl+p", "q", "+ or ="):
+            assert key in text
+        await pilot.press("escape")
+        await pilot.pause()
+        assert not isinstance(pilot.app.screen, HelpScreen)
+
+
+@pytest.mark.parametrize("key", ["q", "ctrl+c"])
+async def test_leaving_a_running_run_asks_first(key: str) -> None:
+    session = ScriptedSession(a_run(preset()), ANSWERS)
+    async with showing(session) as pilot:
+        await pilot.press(key)
+        await pilot.pause()
+        assert isinstance(pilot.app.screen, LeaveDialog)
+        await pilot.press("escape")
+        await pilot.pause()
+        assert session.commands == []
+        await pilot.press(key)
+        await pilot.pause()
+        await pilot.press("q")
+        await pilot.pause(0.3)
+        assert session.commands == [Stop("quit")]
+        assert pilot.app.return_code == 0
+
+
+async def test_leaving_a_finished_run_does_not_ask() -> None:
+    session = ScriptedSession([*a_run(preset()), ended()], {})
+    async with showing(session) as pilot:
+        await pilot.press("q")
+        await pilot.pause(0.3)
+        assert session.commands == [Stop("left")]
+        assert pilot.app.return_code == 0
+
+
+async def test_a_diverged_run_leaves_with_code_3() -> None:
+    session = ScriptedSession([*a_run(preset()), Ended("diverged", 10_000, 1.0, (), "seed 0 diverged")], {})
+    async with showing(session) as pilot:
+        text = text_of(pilot)
+        assert "diverged" in text
+        assert "seed 0 diverged" in text
+        await pilot.press("q")
+        await pilot.pause(0.3)
+        assert pilot.app.return_code == 3
+
+
+class FailingSession(ScriptedSession):
+    def events(self) -> Iterator[Event]:
+        yield from self._told
+        raise SessionError("No space left on device (the last checkpoint is runs/x)")
+
+
+async def test_a_failure_is_shown_and_leaves_with_code_1() -> None:
+    async with showing(FailingSession(a_run(preset()))) as pilot:
+        assert isinstance(pilot.app.screen, FailureScreen)
+        assert "No space left on device" in text_of(pilot)
+        await pilot.press("escape")
+        await pilot.pause()
+        assert "failed" in text_of(pilot)
+        await pilot.press("q")
+        await pilot.pause(0.3)
+        assert pilot.app.return_code == 1
+
+
+async def test_only_what_applies_is_offered() -> None:
+    async with showing(ScriptedSession([*a_run(preset()), ended()], {})) as pilot:
+        session_keys = {binding.binding.action for binding in pilot.app.screen.active_bindings.values()}
+        assert "pause" not in session_keys
+        assert "go_on" not in session_keys
+        assert {"extend", "checkpoint", "new_draw"} <= session_keys
+
+
+async def test_the_palette_offers_the_keys_by_name() -> None:
+    async with showing(ScriptedSession(a_run(preset()), ANSWERS)) as pilot:
+        await pilot.press("ctrl+p")
+        await pilot.pause(0.5)
+        assert "run: Pause" in text_of(pilot)
+        await pilot.press("escape")
+        await pilot.pause()
+
+
+async def test_what_cannot_be_drawn_is_counted_and_shown() -> None:
+    nan, inf = float("nan"), float("inf")
+    told: list[Event] = [started(preset()), rows(0, [1.0, nan, inf, 0.0, 1e-3])]
+    async with showing(ScriptedSession(told, ANSWERS)) as pilot:
+        text = text_of(pilot)
+        assert "2 not finite" in text
+        assert "1 zero, at 1e-38" in text
+
+
+async def test_notices_are_shown() -> None:
+    told = [*a_run(preset()), Notice("passed over a checkpoint: it is damaged")]
+    async with showing(ScriptedSession(told, ANSWERS)) as pilot:
+        assert "passed over" in text_of(pilot)
+
+
+async def test_the_table_stays_where_the_user_has_scrolled_to() -> None:
+    experiment = preset("log30", "report.every=1")
+    told: list[Event] = [started(experiment), *(progress(iteration, -1.0) for iteration in range(60))]
+    session = ScriptedSession(told, {Pause: [progress(60, -1.0), StatusChanged("paused", 60)]})
+    async with showing(session, experiment) as pilot:
+        pane = pilot.app.screen.query_one(ProgressPane)
+        assert pane.scroll_y == pane.max_scroll_y > 0
+        pane.scroll_to(y=3, animate=False)
+        await pilot.pause()
+        await pilot.press("space")
+        await pilot.pause(0.3)
+        assert pane.row_count == 61
+        assert pane.scroll_y == 3
