@@ -18,8 +18,8 @@ from safetensors.numpy import save
 
 from l2o_engine.adam import Powers
 from l2o_engine.arrays import Floats
-from l2o_engine.backends import Learner
 from l2o_engine.files import write_atomically
+from l2o_engine.learner import Learner
 from l2o_engine.network import Network
 from l2o_engine.trainer import TrainerState
 
@@ -89,13 +89,13 @@ def write(folder: Path, checkpoint: Checkpoint, network: Network, *, keep: bool)
     return path
 
 
-def read(path: Path, network: Network) -> Checkpoint:
+def read(path: Path, network: Network, dtype: str) -> Checkpoint:
     """Read a checkpoint back.
 
     Raises
     ------
     CheckpointError
-        If the file is damaged, of another format, or of another network.
+        If the file is damaged, of another format, of another network or of another dtype.
     """
     try:
         with safe_open(path, framework="np") as file:
@@ -103,6 +103,8 @@ def read(path: Path, network: Network) -> Checkpoint:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
         if metadata["sha256"] != _digest(metadata["l2o"], tensors):
             raise CheckpointError(f"{path.name} is damaged: its digest does not fit")
+        if any(values.dtype != dtype for values in tensors.values()):
+            raise CheckpointError(f"{path.name} holds other numbers than {dtype}")
         document = json.loads(metadata["l2o"])
         if document["format"] != FORMAT:
             raise CheckpointError(f"{path.name} is of format {document['format']}, this version reads {FORMAT}")

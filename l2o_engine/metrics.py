@@ -7,6 +7,7 @@ before anything is made of them, so that a report computed after a resume equals
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -70,14 +71,15 @@ def rows_of(chunks: Iterable[Chunk], lanes: Sequence[Lane]) -> Rows:
 def _rows_of_one(chunk: Chunk, lane: int) -> Rows:
     results = chunk.results
     losses = results.losses.astype(np.float64)  # [n, batch, steps]
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         logs = np.log10(losses + LOG_FLOOR)
+        end_loss, sum_loss = losses[..., -1].mean(axis=1), losses.sum(axis=2).mean(axis=1)
     n = len(results)
     return Rows(
         iteration=np.arange(chunk.first, chunk.first + n, dtype=np.int64),
         lane=np.full(n, lane, np.int64),
-        end_loss=losses[..., -1].mean(axis=1),
-        sum_loss=losses.sum(axis=2).mean(axis=1),
+        end_loss=end_loss,
+        sum_loss=sum_loss,
         end_log10=logs[..., -1].mean(axis=1).round(LOG_DECIMALS),
         mean_log10=logs.mean(axis=(1, 2)).round(LOG_DECIMALS),
         gradient_norm=results.gradient_norm,
@@ -110,7 +112,9 @@ class RowFormat:
             cells.append(number if present else "")
         self._columns.append("non_finite")
         cells.append("%d")
-        self._templates = [",".join([*cells, lane.optimizer, str(lane.seed)]) + "\n" for lane in lanes]
+        self._templates = [
+            ",".join([*cells, lane.optimizer.replace("%", "%%"), str(lane.seed)]) + "\n" for lane in lanes
+        ]
 
     def format(self, rows: Rows) -> bytes:
         """Return the rows' lines."""
@@ -131,13 +135,13 @@ def read_rows(path: Path, lanes: Sequence[Lane]) -> Iterator[Rows]:
     names = HEADER.strip().split(",")
     indices = [names.index(name) for name in _READ_COLUMNS]
     lane_of = {lane: index for index, lane in enumerate(lanes)}
-    with path.open(encoding="ascii") as file:
+    with path.open(encoding="utf-8") as file:
         file.readline()
         while True:
-            lines = [line for line, _ in zip(file, range(_READ_BLOCK), strict=False) if line.endswith("\n")]
+            lines = [line for line in islice(file, _READ_BLOCK) if line.endswith("\n")]
             if not lines:
                 return
-            table = np.loadtxt(lines, delimiter=",", usecols=indices, dtype=_READ_TYPES, ndmin=1)
+            table = np.loadtxt(lines, delimiter=",", usecols=indices, dtype=_READ_TYPES, ndmin=1, comments=None)
             owners = zip(table["seed"].tolist(), table["optimizer"].tolist(), strict=True)
             missing = np.full(len(table), np.nan)
             yield Rows(

@@ -10,7 +10,7 @@ import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from math import isfinite
+from math import exp, isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -86,6 +86,8 @@ class IdentityTransform(_Table):
     kind: Literal["identity"] = "identity"
 
 
+SMALLEST_FLOAT32 = 1e-45  # what rounds to the smallest subnormal number
+
 RESIDUAL_FORMULAS = ("exp(min_log - 5)", "exp(min_log)")
 
 
@@ -97,6 +99,17 @@ def _check_residual(value: object) -> object:
 
 Residual = Annotated[str | float, BeforeValidator(_check_residual)]
 """What is added to a magnitude before its logarithm: a formula of min_log, or a number."""
+
+
+def residual_at(residual: str | float, min_log: float) -> float:
+    """Return the number that a residual is at this min_log."""
+    match residual:
+        case "exp(min_log - 5)":
+            return exp(min_log - 5)
+        case "exp(min_log)":
+            return exp(min_log)
+        case _:
+            return float(residual)
 
 
 class _LogCasting(_Table):
@@ -241,6 +254,14 @@ class Preset(_Table):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if self.run.seed + self.run.seeds > 2**63:
+            raise ValueError("run.seed + run.seeds must be at most 2^63")
+        if self.run.dtype == "float32" and isinstance(self.transform, _LogCasting):
+            residual = residual_at(self.transform.residual, self.transform.min_log)
+            if residual < SMALLEST_FLOAT32:
+                raise ValueError(
+                    'transform.residual would be 0 in float32: take a greater one, or run.dtype = "float64"'
+                )
         names = [baseline.name for baseline in self.baseline]
         if len(set(names)) != len(names):
             raise ValueError("every [[baseline]] needs a name of its own")
@@ -515,6 +536,8 @@ def _get(raw: object, place: Sequence[str | int]) -> Any:
 
 def _where(place: tuple[str | int, ...], source: str, overridden: Mapping[tuple[str | int, ...], str]) -> str:
     for set_place, setting in overridden.items():
+        if place and place == set_place[: len(place)]:
+            return f"--set {setting}"
         if place[: len(set_place)] == set_place:
             return ": ".join([f"--set {setting}", *map(str, place[len(set_place) :][-1:])])
     if not place:

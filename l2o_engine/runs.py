@@ -262,7 +262,7 @@ class DrivenRun(Run):
             write_atomically(folder / "run.json", _document(record))
             return cls(folder, lock)
         except OSError as error:
-            raise RunError(f"cannot make the run's folder {folder}: {error.strerror}") from error
+            raise RunError(f"cannot make the run's folder {folder}: {error.strerror or error}") from error
 
     @classmethod
     def take(cls, folder: Path) -> "DrivenRun":
@@ -302,7 +302,7 @@ class DrivenRun(Run):
         paths = checkpoints.newest_first(self.checkpoints_path)
         for path in paths:
             try:
-                checkpoint = checkpoints.read(path, self._network)
+                checkpoint = checkpoints.read(path, self._network, self.current.run.dtype)
                 if checkpoint.metrics_bytes > length:
                     raise CheckpointError(f"{path.name} is ahead of metrics.csv, which has lost rows")
                 if set(checkpoint.trainers) != set(self.current.seeds):

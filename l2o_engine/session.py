@@ -353,7 +353,7 @@ class Session:
             return
         self._run.set_iterations(iterations)
         yield Extended(iterations)
-        if self._status == "finished":
+        if self._status in ("finished", "diverged"):
             self._stopwatch.start()
             self._last_report = (self._stopwatch.seconds, self._iteration)
             yield from self._become("running")

@@ -13,7 +13,7 @@ import numpy as np
 
 from l2o_engine.adam import Powers
 from l2o_engine.arrays import LOG_FLOOR, Doubles
-from l2o_engine.backends import Backend, Learner, Results
+from l2o_engine.learner import Backend, Learner, Results
 from l2o_engine.network import make_network
 from l2o_engine.optimizers import make_optimizer, run_optimizer
 from l2o_engine.preset import Preset
@@ -182,8 +182,12 @@ class MetaTrainer:
 
     def advance(self, n: int) -> list[Chunk]:
         """Do n meta-iterations, or fewer if it diverges."""
-        problems = self._family.draw(np.random.Generator(self._draws), n, self._preset.meta.batch)
+        before, batch = self._draws.state, self._preset.meta.batch
+        problems = self._family.draw(np.random.Generator(self._draws), n, batch)
         self._learner, results = self._backend.train(self._learner, problems)
+        if len(results) < n:  # it diverged on the way: as if what lies beyond had never been drawn
+            self._draws.state = before
+            self._family.draw(np.random.Generator(self._draws), len(results), batch)
         first, self.done = self.done, self.done + len(results)
         return [Chunk(self.lanes[0], first, results)]
 

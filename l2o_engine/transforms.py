@@ -7,7 +7,7 @@ moves by :meth:`Transform.adapt`.
 """
 
 from dataclasses import dataclass
-from math import exp, isfinite, isnan, log, nan
+from math import isfinite, isnan, log, nan
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from l2o_engine.arrays import LOG_FLOOR
@@ -17,6 +17,7 @@ from l2o_engine.preset import (
     RatioLogTransform,
     RatioTransform,
     TransformSettings,
+    residual_at,
 )
 
 if TYPE_CHECKING:
@@ -120,19 +121,9 @@ class LogCasting:
     adaptive: bool
     adaptation_rate: float
 
-    def residual_at(self, min_log: float) -> float:
-        """Return the number that is added before the logarithm."""
-        match self.residual:
-            case "exp(min_log - 5)":
-                return exp(min_log - 5)
-            case "exp(min_log)":
-                return exp(min_log)
-            case _:
-                return float(self.residual)
-
     def encode(self, gradient: "Tensor", memory: "Tensor | None", min_log: float) -> Encoded:
         """Cast exp(m)…1 to 0…1, keeping the sign."""
-        magnitude = (gradient.abs() + self.residual_at(min_log)).log()
+        magnitude = (gradient.abs() + residual_at(self.residual, min_log)).log()
         return Encoded(gradient.sign() * ((magnitude - min_log) / -min_log), gradient, gradient, None)
 
     def decode(self, outputs: "Tensor", encoded: Encoded, min_log: float) -> "Tensor":

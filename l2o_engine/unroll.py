@@ -15,7 +15,7 @@ from torch import Tensor
 
 from l2o_engine.adam import Adam, make_adam
 from l2o_engine.arrays import Floats
-from l2o_engine.backends import Learner, MetaGradient, Results, empty_results
+from l2o_engine.learner import Learner, MetaGradient, Results
 from l2o_engine.network import make_network
 from l2o_engine.objectives import make_objective
 from l2o_engine.preset import MetaSettings, Preset
@@ -38,7 +38,7 @@ class TorchBackend:
         self._adam = make_adam(preset.meta)
 
     def train(self, learner: Learner, problems: Problems) -> tuple[Learner, Results]:
-        """Do one meta-iteration for each batch of problems; see :class:`~l2o_engine.backends.Backend`."""
+        """Do one meta-iteration for each batch of problems; see :class:`~l2o_engine.learner.Backend`."""
         meta = self._preset.meta
         optimizer = _MetaOptimizer(self._adam, learner)
         min_log, in_a_row, diverged = learner.min_log, learner.non_finite_in_a_row, learner.diverged
@@ -64,22 +64,27 @@ class TorchBackend:
                 np.stack(losses), np.array(objectives), np.array(norms), np.array(non_finite, bool), np.array(min_logs)
             )
             if losses
-            else empty_results(self._preset)
+            else self._no_results()
         )
         return optimizer.learner(min_log, in_a_row, diverged), results
 
     def meta_gradient(self, learner: Learner, problems: Problems) -> MetaGradient:
-        """Return one meta-gradient before clipping; see :class:`~l2o_engine.backends.Backend`."""
+        """Return one meta-gradient before clipping; see :class:`~l2o_engine.learner.Backend`."""
         step = self._differentiate(torch.from_numpy(learner.weights), learner.min_log, problems)
         return MetaGradient(step.losses, step.objective, step.norm, step.gradient.numpy())
 
     def evaluate(self, learner: Learner, problems: Problems) -> Floats:
-        """Return the losses of the learned optimizer as it is now; see :class:`~l2o_engine.backends.Backend`."""
+        """Return the losses of the learned optimizer as it is now; see :class:`~l2o_engine.learner.Backend`."""
         weights = torch.from_numpy(learner.weights)
         batches = [
             self._unroll(weights, learner.min_log, problems[k : k + 1], train=False)[0] for k in range(len(problems))
         ]
         return np.stack([losses.T.numpy() for losses in batches])
+
+    def _no_results(self) -> Results:
+        shape = (0, self._preset.meta.batch, self._preset.unroll.steps)
+        none = np.zeros(0)
+        return Results(np.zeros(shape, self._preset.run.dtype), none, none, np.zeros(0, bool), none)
 
     def _differentiate(self, weights: Tensor, min_log: float, problems: Problems) -> "_Step":
         weights = weights.detach().requires_grad_()

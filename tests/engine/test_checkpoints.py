@@ -12,8 +12,8 @@ from safetensors.numpy import save_file
 
 from l2o_engine import checkpoints
 from l2o_engine.adam import Powers
-from l2o_engine.backends import Learner
 from l2o_engine.checkpoints import Checkpoint, CheckpointError
+from l2o_engine.learner import Learner
 from l2o_engine.network import Network
 from l2o_engine.trainer import TrainerState
 
@@ -50,7 +50,7 @@ def assert_same_state(one: TrainerState, other: TrainerState) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_state_is_read_back_bit_for_bit(dtype: str, tmp_path: Path) -> None:
     written = a_checkpoint(dtype=dtype)
-    read = checkpoints.read(checkpoints.write(tmp_path, written, NETWORK, keep=False), NETWORK)
+    read = checkpoints.read(checkpoints.write(tmp_path, written, NETWORK, keep=False), NETWORK, dtype)
     assert astuple(replace(read, trainers={})) == astuple(replace(written, trainers={}))
     assert list(read.trainers) == list(written.trainers)
     for seed, state in written.trainers.items():
@@ -70,7 +70,7 @@ def test_a_state_is_read_back_bit_for_bit(dtype: str, tmp_path: Path) -> None:
 )
 def test_every_kind_of_state_is_read_back(learner: Learner | None, tmp_path: Path) -> None:
     written = Checkpoint(5, 0.0, 0, {0: a_state(0, learner)})
-    read = checkpoints.read(checkpoints.write(tmp_path, written, NETWORK, keep=True), NETWORK)
+    read = checkpoints.read(checkpoints.write(tmp_path, written, NETWORK, keep=True), NETWORK, "float32")
     assert_same_state(read.trainers[0], written.trainers[0])
 
 
@@ -78,7 +78,7 @@ def test_a_generator_goes_on_where_it_was(tmp_path: Path) -> None:
     generator = np.random.PCG64(3)
     np.random.Generator(generator).random(5)
     written = Checkpoint(5, 0.0, 0, {0: TrainerState(6, dict(generator.state), None)})
-    read = checkpoints.read(checkpoints.write(tmp_path, written, NETWORK, keep=False), NETWORK)
+    read = checkpoints.read(checkpoints.write(tmp_path, written, NETWORK, keep=False), NETWORK, "float32")
     other = np.random.PCG64(0)
     other.state = read.trainers[0].draws  # type: ignore[assignment]
     assert_array_equal(np.random.Generator(other).random(9), np.random.Generator(generator).random(9))
@@ -161,14 +161,20 @@ def test_a_damaged_or_foreign_file_is_no_checkpoint(damage: Callable[[Path], Non
     path = checkpoints.write(tmp_path, a_checkpoint(), NETWORK, keep=False)
     damage(path)
     with pytest.raises(CheckpointError, match=path.name):
-        checkpoints.read(path, NETWORK)
+        checkpoints.read(path, NETWORK, "float32")
 
 
 @pytest.mark.parametrize("network", [Network(2, 4, 1.0), Network(3, 3, 1.0)], ids=["wider", "deeper"])
 def test_a_checkpoint_of_another_network_is_refused(network: Network, tmp_path: Path) -> None:
     path = checkpoints.write(tmp_path, a_checkpoint(), NETWORK, keep=False)
     with pytest.raises(CheckpointError, match=path.name):
-        checkpoints.read(path, network)
+        checkpoints.read(path, network, "float32")
+
+
+def test_a_checkpoint_of_another_dtype_is_refused(tmp_path: Path) -> None:
+    path = checkpoints.write(tmp_path, a_checkpoint(), NETWORK, keep=False)
+    with pytest.raises(CheckpointError, match="other numbers than float64"):
+        checkpoints.read(path, NETWORK, "float64")
 
 
 def test_a_later_format_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,7 +182,7 @@ def test_a_later_format_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     path = checkpoints.write(tmp_path, a_checkpoint(), NETWORK, keep=False)
     monkeypatch.undo()
     with pytest.raises(CheckpointError, match="format 2"):
-        checkpoints.read(path, NETWORK)
+        checkpoints.read(path, NETWORK, "float32")
 
 
 # Which are kept.

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from l2o_engine.adam import Powers
-from l2o_engine.backends import Backend, Learner
+from l2o_engine.learner import Backend, Learner
 from l2o_engine.network import make_network
 from l2o_engine.preset import Preset
 from l2o_engine.problems import Problems

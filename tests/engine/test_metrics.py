@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from l2o_engine.backends import Results
+from l2o_engine.learner import Results
 from l2o_engine.metrics import HEADER, ReportWindow, RowFormat, Rows, read_rows, rows_of
 from l2o_engine.trainer import Chunk, Lane
 from tests.engine.tiny import tiny_baselines

@@ -72,7 +72,7 @@ def final_checkpoint(folder: Path) -> Checkpoint:
     run = Run(folder)
     path = run.latest_checkpoint()
     assert path is not None
-    return checkpoints.read(path, make_network(run.preset().network))
+    return checkpoints.read(path, make_network(run.preset().network), run.preset().run.dtype)
 
 
 def assert_same_outcome(one: Path, other: Path) -> None:
@@ -439,6 +439,19 @@ def test_a_resumed_run_tells_a_watcher_its_past(tmp_path: Path) -> None:
     assert [(row.iteration, row.lane.seed) for row in of_kind(events, Progress)] == [
         (iteration, seed) for iteration in (0, 10, 20, 30) for seed in range(3)
     ]
+
+
+def test_what_is_trained_again_after_a_crash_is_told_to_a_watcher_once(tmp_path: Path) -> None:
+    events = start(tmp_path / "run", tiny_preset("report.every=5"), chunk=1).events()
+    for event in events:
+        if isinstance(event, Progress) and event.iteration == 15:  # five meta-iterations beyond the checkpoint
+            break
+    events.close()  # type: ignore[attr-defined]
+    session = Session(DrivenRun.take(tmp_path / "run"), interactive=True)
+    told = drive(session, lambda event: Stop() if isinstance(event, Ended) else None)
+    assert of_kind(told, Started)[0].iteration == 10
+    assert [row.iteration for row in of_kind(told, Progress)] == [0, 5, 10, 15, 20, 25, 30]
+    assert [row.iteration for row in Run(tmp_path / "run").progress()] == [0, 5, 10, 15, 20, 25, 30]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from l2o_engine.arrays import Doubles
-from l2o_engine.backends import Backend, Learner, check_backend, make_backend
+from l2o_engine.backends import check_backend, make_backend
+from l2o_engine.learner import Backend, Learner
 from l2o_engine.preset import Preset, PresetError
 from l2o_engine.problems import Problems
 from l2o_engine.unroll import TorchBackend
@@ -234,6 +235,13 @@ def test_unit_gives_adam_a_meta_gradient_of_norm_1(make: MakeBackend, scale: str
 
 
 @every_backend
+def test_unit_does_so_even_where_float32_has_no_number_for_one_over_the_norm(make: MakeBackend) -> None:
+    seen, raw = seen_by_adam(make, "problem.scale=[5e-21, 1e-20]", "meta.gradient=unit")
+    assert 0 < norm(raw) < 1 / float(np.finfo(np.float32).max)
+    assert norm(seen) == pytest.approx(1, rel=1e-5)
+
+
+@every_backend
 def test_unit_leaves_a_meta_gradient_of_zero_at_zero(make: MakeBackend) -> None:
     seen, raw = seen_by_adam(make, "problem.scale=[0.0, 0.0]", "meta.gradient=unit")
     assert not raw.any()
@@ -256,6 +264,22 @@ def test_policy_zero_counts_a_spoilt_meta_gradient_as_zero(make: MakeBackend) ->
     assert after.powers.beta1 < good.powers.beta1
     assert not np.array_equal(after.weights, good.weights)  # momentum goes on
     assert np.isfinite(after.weights).all()
+    assert not after.diverged
+
+
+@every_backend
+@pytest.mark.parametrize(("gradient", "kept"), [("none", True), ("clip", False), ("unit", False)])
+def test_policy_zero_keeps_the_finite_entries_only_where_nothing_is_scaled(
+    make: MakeBackend, gradient: str, kept: bool
+) -> None:
+    preset = tiny_preset(f"meta.gradient={gradient}", "run.dtype=float64", "problem.scale=[1e100, 1e100]")
+    backend, problems = make(preset), draw(preset, 1)
+    raw = backend.meta_gradient(new_learner(preset, backend), problems)
+    assert np.isinf(raw.norm)
+    assert np.isfinite(raw.gradient).all()
+    after, results = backend.train(new_learner(preset, backend), problems)
+    assert_array_equal(results.non_finite, [True])
+    np.testing.assert_allclose(after.moment1, 0.1 * raw.gradient if kept else 0 * raw.gradient, rtol=1e-6)
     assert not after.diverged
 
 

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from l2o_engine.backends import Backend, Learner
 from l2o_engine.events import Event
+from l2o_engine.learner import Backend, Learner
 from l2o_engine.preset import Preset, check, override
 from l2o_engine.problems import Problems, make_family
 from l2o_engine.runs import DrivenRun

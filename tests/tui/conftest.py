@@ -53,10 +53,10 @@ def call(*args: str | Path) -> Result:
     return Result(code if isinstance(code, int) else 0, out.getvalue(), err.getvalue())
 
 
-def spawn(*args: str | Path, command: Sequence[str] = COMMAND, stdin: str | None = None) -> Result:
+def spawn(*args: str | Path, command: Sequence[str] = COMMAND) -> Result:
     """Run a command in a process of its own and wait for it."""
     done = subprocess.run(
-        [*command, *map(str, args)], input=stdin or "", capture_output=True, text=True, check=False, timeout=120
+        [*command, *map(str, args)], input="", capture_output=True, text=True, check=False, timeout=120
     )
     return Result(done.returncode, done.stdout, done.stderr)
 
@@ -122,7 +122,6 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the settings of who runs the tests out of them."""
     for name in [name for name in os.environ if name.startswith("L2O_RUNS")]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("TERM", "xterm-256color")
 
 
 @pytest.fixture

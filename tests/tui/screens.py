@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from l2o_engine.backends import Results
 from l2o_engine.events import (
     Checkpointed,
     Command,
@@ -19,6 +18,7 @@ from l2o_engine.events import (
     Started,
     Stop,
 )
+from l2o_engine.learner import Results
 from l2o_engine.metrics import rows_of
 from l2o_engine.preset import Preset, find, load
 from l2o_engine.session import Mailbox

@@ -64,7 +64,7 @@ def test_a_row_without_a_notebook_holds_our_numbers_only() -> None:
 
 def test_the_notebooks_row_stands_beside_ours_of_the_same_iteration() -> None:
     lines = _printed(_preset([0, 10]), [_row(0), _row(10)])
-    assert [line.split("│")[1].split() for line in lines] == [["0.00E+00", "-0.00"], ["1.00E-02", "-1.00"]]
+    assert [line.split("│")[1].split() for line in lines] == [["0.00E+00", "0.00"], ["1.00E-02", "-1.00"]]
 
 
 def test_rows_of_the_notebook_that_lie_between_ours_are_shown_once_and_in_order() -> None:

@@ -27,6 +27,7 @@ from l2o_tui.charts import BaseChart, ConvergenceChart
 from l2o_tui.screens import training
 from l2o_tui.screens.dialogs import ExtendDialog, FailureScreen, HelpScreen, LeaveDialog
 from l2o_tui.widgets.progress_pane import ProgressPane
+from l2o_tui.widgets.status import StatusLines
 from tests.tui.screens import ScriptedSession, a_run, curves, ended, preset, progress, rows, started
 
 SIZES = [(80, 24), (120, 40)]
@@ -263,6 +264,38 @@ async def test_what_cannot_be_drawn_is_counted_and_shown() -> None:
         text = text_of(pilot)
         assert "2 not finite" in text
         assert "1 zero, at 1e-38" in text
+
+
+class LookingSession(ScriptedSession):
+    """Looks at the screen when it is started, before it would load the backend."""
+
+    app: L2oApp
+    painted_height = 0
+
+    def events(self) -> Iterator[Event]:
+        self.painted_height = self.app.screen.query_one(StatusLines).region.height
+        yield from super().events()
+
+
+async def test_the_screen_is_painted_before_the_session_starts() -> None:
+    session = LookingSession(a_run(preset()), ANSWERS)
+    app = session.app = L2oApp(session, preset())
+    async with app.run_test() as pilot:
+        await pilot.pause(0.3)
+        assert session.painted_height == 2
+
+
+async def test_a_crash_of_the_screen_stops_the_session() -> None:
+    session = ScriptedSession(a_run(preset()), ANSWERS)
+
+    async def crash() -> None:
+        async with showing(session) as pilot:
+            pilot.app.call_later(lambda: 1 / 0)
+            await pilot.pause(0.3)
+
+    with pytest.raises(ZeroDivisionError):
+        await crash()
+    assert session.commands == [Stop("the screen was closed")]
 
 
 async def test_notices_are_shown() -> None:
