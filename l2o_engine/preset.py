@@ -303,21 +303,25 @@ def find(reference: str) -> Path:
     path = Path(reference)
     shipped = shipped_folder() / f"{reference}.toml"
     looks_like_a_path = path.suffix == ".toml" or len(path.parts) != 1
-    if not looks_like_a_path and shipped.is_file():
+    if not looks_like_a_path and reference in shipped_names():
         return shipped
-    if path.is_file():
-        return path
-    if path.is_dir():
-        raise PresetError(f"{reference} is a folder, not a preset file")
-    if looks_like_a_path:
+    try:
+        if reference and path.is_dir():
+            raise PresetError(f"{reference} is a folder, not a preset file")
+        if reference and path.exists():
+            return path
+    except OSError as error:  # no name that the file system knows
+        raise PresetError(f"{reference}: {error.strerror}") from error
+    if looks_like_a_path and reference:
         raise PresetError(f"there is no file {reference}")
+    hint = _nearest(reference, shipped_names()) or "."
     raise PresetError(
-        f'there is no shipped preset "{reference}"{_nearest(reference, shipped_names())}. '
+        f'there is no shipped preset "{reference}"{hint} '
         f"Shipped: {', '.join(shipped_names())}. A file of yours is named by its path, ending in .toml"
     )
 
 
-def load(path: Path, settings: Sequence[str] = ()) -> Preset:
+def load(path: Path, settings: Sequence[str] = (), options: Mapping[str, Any] | None = None) -> Preset:
     """Read, override and check a preset.
 
     Parameters
@@ -326,6 +330,8 @@ def load(path: Path, settings: Sequence[str] = ()) -> Preset:
         The TOML file.
     settings
         Overrides as a user writes them, ``"table.key=value"``; the value is TOML, or else a plain string.
+    options
+        Values of the [run] table that come from options of their own: ``{"seed": 3}`` from ``--seed 3``. They win.
 
     Raises
     ------
@@ -340,7 +346,11 @@ def load(path: Path, settings: Sequence[str] = ()) -> Preset:
         raise PresetError(f"{path}: is not UTF-8 text") from error
     except tomllib.TOMLDecodeError as error:
         raise PresetError(f"{path}: is not valid TOML: {error}") from error
-    overridden = {_apply(raw, setting): setting for setting in settings}
+    overridden = {_apply(raw, setting): f"--set {setting}" for setting in settings}
+    for key, value in (options or {}).items():
+        place = _apply(raw, f"run.{key}={value}")
+        overridden = {other: name for other, name in overridden.items() if other != place}
+        overridden[place] = f"--{key} {value}"
     return check(raw, source=str(path), overridden=overridden)
 
 
@@ -373,7 +383,7 @@ def check(
 def override(preset: Preset, settings: Sequence[str]) -> Preset:
     """Return the preset with ``"table.key=value"`` settings applied and checked."""
     raw = to_dict(preset)
-    overridden = {_apply(raw, setting): setting for setting in settings}
+    overridden = {_apply(raw, setting): f"--set {setting}" for setting in settings}
     return check(raw, source=preset.name, overridden=overridden)
 
 
@@ -488,15 +498,19 @@ def _describe(
         shown = ", ".join((text and _quote(text)) or number for text, number in valid)
         nearest = _nearest(value, names) if isinstance(value, str) else ""
         return f"{where}: must be {'one of ' if len(names) > 1 else ''}{shown} (got {_quote(value)}){nearest}"
-    rule = _RULES[kind].format(**context) if kind in _RULES else details["msg"]
+    limits = {
+        name: int(limit) if isinstance(limit, float) and limit.is_integer() else limit
+        for name, limit in context.items()
+    }
+    rule = _RULES[kind].format(**limits) if kind in _RULES else details["msg"]
     return f"{where}: {rule}{_got(value)}"
 
 
 _RULES = {
-    "greater_than": "must be above {gt:g}",
-    "greater_than_equal": "must be at least {ge:g}",
-    "less_than": "must be below {lt:g}",
-    "less_than_equal": "must be at most {le:g}",
+    "greater_than": "must be above {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be below {lt}",
+    "less_than_equal": "must be at most {le}",
     "int_type": "must be a whole number",
     "int_from_float": "must be a whole number",
     "float_type": "must be a number",
@@ -537,9 +551,9 @@ def _get(raw: object, place: Sequence[str | int]) -> Any:
 def _where(place: tuple[str | int, ...], source: str, overridden: Mapping[tuple[str | int, ...], str]) -> str:
     for set_place, setting in overridden.items():
         if place and place == set_place[: len(place)]:
-            return f"--set {setting}"
+            return setting
         if place[: len(set_place)] == set_place:
-            return ": ".join([f"--set {setting}", *map(str, place[len(set_place) :][-1:])])
+            return ": ".join([setting, *map(str, place[len(set_place) :][-1:])])
     if not place:
         return source
     *table, key = place

@@ -9,7 +9,7 @@ import os
 import platform
 import socket
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from importlib.metadata import PackageNotFoundError, version
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
+from pydantic import TypeAdapter, ValidationError
 
 from l2o_engine import checkpoints
 from l2o_engine.checkpoints import Checkpoint, CheckpointError
@@ -59,6 +60,9 @@ class Record:
     message: str
     versions: dict[str, str]
     format: int = FORMAT
+
+
+_RECORDS = TypeAdapter(Record)
 
 
 def lanes_of(preset: Preset) -> tuple[Lane, ...]:
@@ -126,12 +130,20 @@ class Run:
     def record(self) -> Record:
         """Return what run.json says now."""
         try:
-            document = json.loads(self.record_path.read_text(encoding="utf-8"))
+            text = self.record_path.read_bytes()
+            document = json.loads(text)
             if document["format"] != FORMAT:
                 raise RunError(f"{self.folder} is of format {document['format']}, this version reads {FORMAT}")
-            return Record(**{item.name: document[item.name] for item in fields(Record)})
+            record = _RECORDS.validate_json(text, strict=True)
+            for moment in (record.created, record.updated):
+                datetime.fromisoformat(moment)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            raise RunError(f"{self.record_path} cannot be read: {place}: {first['msg']}") from error
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RunError(f"{self.record_path} cannot be read: {error!r}") from error
+            raise RunError(f"{self.record_path} cannot be read: {error}") from error
+        return record
 
     def preset(self) -> Preset:
         """Return the effective preset."""
@@ -174,14 +186,15 @@ class Run:
 
     def progress(self) -> list[Progress]:
         """Return the progress rows, each once, in order: a resumed run may have reported one twice."""
-        found: dict[tuple[int, Lane], Progress] = {}
+        places = {lane: place for place, lane in enumerate(lanes_of(self.preset()))}
+        found: dict[tuple[int, int], Progress] = {}
         for document in self.events():
             if document.get("event") == "progress":
                 try:
                     row = progress_from_json(document)
+                    found[row.iteration, places[row.lane]] = row
                 except (KeyError, TypeError):
                     continue
-                found[row.iteration, row.lane] = row
         return [found[key] for key in sorted(found)]
 
     def rows(self) -> Iterator[Rows]:
@@ -204,13 +217,13 @@ class DrivenRun(Run):
 
     def __init__(self, folder: Path, lock: FileLock) -> None:
         super().__init__(folder)
+        self._use(self.preset())  # before anything is opened: it may fail
         self._lock = lock
         self._record = self.record()
         self._metrics: BinaryIO = self.metrics_path.open("ab")
         self._events: BinaryIO = self.events_path.open("ab")
         if self._events.tell() and not _ends_with_newline(self.events_path):
             self._events.write(b"\n")  # a killed process left half a line
-        self._use(self.preset())
 
     def _use(self, preset: Preset) -> None:
         self.current = preset
@@ -279,7 +292,11 @@ class DrivenRun(Run):
             raise RunError(f"{run.name} is being driven by process {record.pid} on {record.host}")
         try:
             lock = _take_lock(folder)
-            taken = cls(folder, lock)
+            try:
+                taken = cls(folder, lock)
+            except RunError:
+                lock.release()
+                raise
             taken.update(pid=os.getpid(), host=socket.gethostname(), versions=versions())
         except Timeout as error:
             raise RunError(f"{run.name} is being driven by process {record.pid} on {record.host}") from error
@@ -314,8 +331,10 @@ class DrivenRun(Run):
             return checkpoint, notices
         if paths:
             raise RunError(f"none of the checkpoints of {self.name} is good:\n" + "\n".join(notices))
+        if any(event.get("event") == "checkpoint" for event in self.events()):
+            raise RunError(f"the checkpoints of {self.name} are gone; there is nothing to go on from")
         self._metrics.truncate(len(HEADER))
-        return None, notices
+        return None, ["there is no checkpoint yet: the run starts over"] if length > len(HEADER) else []
 
     def append_rows(self, rows: Rows) -> None:
         """Write rows of metrics; they are in the file, if not yet on the disk, when this returns."""
@@ -361,13 +380,26 @@ class DrivenRun(Run):
 
 
 def new_folder(runs_dir: Path, preset: Preset) -> Path:
-    """Return a folder name for a new run that is not taken."""
+    """Make a folder for a new run, named by preset, seed and time; two runs that start at once get two.
+
+    Raises
+    ------
+    RunError
+        If it cannot be made.
+    """
     stem = f"{preset.name}-s{preset.run.seed}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
-    folder, count = runs_dir / stem, 1
-    while folder.exists():
-        count += 1
-        folder = runs_dir / f"{stem}-{count}"
-    return folder
+    try:
+        runs_dir.mkdir(parents=True, exist_ok=True)
+        folder, count = runs_dir / stem, 1
+        while True:
+            try:
+                folder.mkdir()
+                return folder
+            except FileExistsError:
+                count += 1
+                folder = runs_dir / f"{stem}-{count}"
+    except OSError as error:
+        raise RunError(f"cannot make a folder for the run in {runs_dir}: {error.strerror}") from error
 
 
 def list_runs(runs_dir: Path) -> list[Run]:
@@ -390,9 +422,14 @@ def find_run(reference: str, runs_dir: Path) -> Run:
     RunError
         If there is none, or more than one.
     """
+    if not reference:
+        raise RunError('name a run: a folder, a name in the runs folder, or "last"')
     for folder in (Path(reference), runs_dir / reference):
-        if (folder / "run.json").is_file():
-            return Run(folder)
+        try:
+            if (folder / "run.json").is_file():
+                return Run(folder)
+        except OSError:  # no name that the file system knows
+            continue
     runs = list_runs(runs_dir)
     if reference == "last" and runs:
         return runs[-1]

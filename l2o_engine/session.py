@@ -11,7 +11,7 @@ from time import monotonic
 
 from l2o_engine.backends import make_backend
 from l2o_engine.checkpoints import Checkpoint
-from l2o_engine.errors import Failure
+from l2o_engine.errors import Failure, UserError
 from l2o_engine.events import (
     Checkpointed,
     Command,
@@ -406,11 +406,14 @@ class Session:
         )
 
     def _failure(self, error: Exception) -> SessionError:
-        what = f"{type(error).__name__}: {error}" if not isinstance(error, OSError) else str(error)
-        latest = self._run.latest_checkpoint()
-        where = f"the last checkpoint is {latest}" if latest else "there is no checkpoint yet"
+        if isinstance(error, UserError):
+            what = str(error)
+        else:
+            cause = str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+            latest = self._run.latest_checkpoint()
+            what = f"{cause} ({f'the last checkpoint is {latest}' if latest else 'there is no checkpoint yet'})"
         try:
             self._run.update(status="failed", message=what)
-        except OSError:
-            where += "; and run.json could not be written"
-        return SessionError(f"{what} ({where})")
+        except OSError as second:
+            what += f"; and run.json could not be written: {second}"
+        return SessionError(what)

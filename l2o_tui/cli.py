@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="l2o-tui",
     help="The terminal laboratory for learned optimizers: meta-train a recurrent network to be an optimizer.",
-    no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -56,12 +55,15 @@ def _print_version(value: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _top(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
-) -> None: ...
+) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 @app.command()
@@ -89,10 +91,10 @@ def run(
     from l2o_engine.backends import check_backend
     from l2o_engine.runs import DrivenRun, new_folder
 
-    overrides = list(settings or [])
-    for name, value in (("seed", seed), ("seeds", seeds), ("iterations", iterations), ("backend", backend)):
-        overrides += [] if value is None else [f"run.{name}={value}"]
-    experiment = presets.load(presets.find(preset), overrides)
+    _refuse_both(json, quiet)
+    options = {"seed": seed, "seeds": seeds, "iterations": iterations, "backend": backend}
+    given = {name: value for name, value in options.items() if value is not None}
+    experiment = presets.load(presets.find(preset), settings or (), given)
     check_backend(experiment.run.backend)
     driven = DrivenRun.create(experiment, run_dir or new_folder(runs_dir, experiment))
     _drive(driven, no_ui=no_ui, json=json, quiet=quiet, chunk=chunk)
@@ -113,10 +115,11 @@ def resume(
     from l2o_engine.backends import check_backend
     from l2o_engine.runs import DrivenRun, RunError, find_run
 
+    _refuse_both(json, quiet)
     found = find_run(run, runs_dir)
     record = found.record()
     check_backend(backend or "auto")
-    if iterations is not None and record.status == "finished" and iterations <= record.iteration:
+    if iterations is not None and iterations <= record.iteration:
         raise RunError(f"{found.name} is already at {record.iteration}: --iterations must be above that")
     headless = no_ui or json or quiet or not _is_terminal()
     if iterations is None and record.status == "finished" and headless:
@@ -157,11 +160,17 @@ def check(
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="A TOML file, or the name of a shipped preset.")],
 ) -> None:
     """Check FILE without running it."""
-    from l2o_engine.preset import find, load
+    from l2o_engine.preset import PresetError, find, load
 
+    wrong = []
     for file in files:
-        experiment = load(find(file))
-        typer.echo(f"{file}: {experiment.name} is a valid preset ({experiment.kind})")
+        try:
+            experiment = load(find(file))
+            typer.echo(f"{file}: {experiment.name} is a valid preset ({experiment.kind})")
+        except PresetError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise PresetError("\n".join(wrong))
 
 
 def _drive(
@@ -182,10 +191,17 @@ def _drive(
     sys.exit(run_headless(session, driven.current, as_json_lines=json, quiet=quiet))
 
 
+def _refuse_both(json: bool, quiet: bool) -> None:
+    if json and quiet:
+        raise typer.BadParameter("--json and --quiet are two answers to one question; give one")
+
+
 def _is_terminal() -> bool:
     # textual paints on stderr, so that counts too.
-    streams = (sys.stdin, sys.stdout, sys.stderr)
-    return all(stream.isatty() for stream in streams) and os.environ.get("TERM", "dumb") != "dumb"
+    streams = (sys.stdin, sys.stdout, sys.stderr)  # None where the descriptor was closed before we started
+    return (
+        all(stream is not None and stream.isatty() for stream in streams) and os.environ.get("TERM", "dumb") != "dumb"
+    )
 
 
 def main() -> NoReturn:

@@ -49,7 +49,8 @@ def age(moment: str) -> str:
 
 def compact(value: float) -> str:
     """Return a number in as few characters as say it: 100k, 1.5M."""
+    rounded = float(f"{value:.3g}")  # first, so that 999,999 is 1M
     for limit, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= limit:
-            return f"{value / limit:.3g}{suffix}"
-    return f"{value:g}"
+        if abs(rounded) >= limit:
+            return f"{rounded / limit:g}{suffix}"
+    return f"{rounded:g}"

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
 from rich.progress import Progress as ProgressBar
 
+from l2o_engine.errors import Failure
 from l2o_engine.events import Checkpointed, Ended, Event, NewRows, Notice, Preparing, Progress, Started, Stop, as_json
 from l2o_engine.preset import Preset
 from l2o_engine.session import Mailbox, Session
@@ -46,12 +47,17 @@ class JsonLines:
 
 
 class Quiet:
-    """Only the run's folder on stdout, so that a script can go on with it."""
+    """Only the run's folder on stdout, so that a script can go on with it; on stderr only a bad end."""
 
     def show(self, event: Event) -> None:
         """Print the folder when the run starts."""
-        if isinstance(event, Started):
-            print(event.run_dir, flush=True)  # noqa: T201 (data)
+        match event:
+            case Started():
+                print(event.run_dir, flush=True)  # noqa: T201 (data)
+            case Ended(status="interrupted" | "diverged"):
+                print(f"l2o-tui: {event.status} at {count(event.iteration)}: {event.message}", file=sys.stderr)  # noqa: T201
+            case _:
+                pass
 
     def close(self) -> None:
         """Nothing is left to do."""
@@ -106,7 +112,7 @@ class Table:
         self._say(f"in {event.run_dir}{resumed}")
         if levels and self._preset.kind == "meta-training":
             self._say(f"to beat (mean log10 of the last loss): {levels}")
-        self._table = ProgressTable(self._preset, event.lanes)
+        self._table = ProgressTable(self._preset, event.lanes, after=event.iteration)
         print(self._table.heading(), flush=True)  # noqa: T201 (data)
         if self._console.is_terminal:
             self._bar = ProgressBar(
@@ -139,24 +145,36 @@ def run_headless(session: Session, preset: Preset, *, as_json_lines: bool, quiet
     Returns
     -------
     int
-        The exit code: 0 finished, 3 diverged, 128 + n ended by signal n, 1 where stdout was closed.
+        The exit code: 0 finished, 3 diverged, 128 + n ended by signal n.
+
+    Raises
+    ------
+    Failure
+        If training failed, or stdout could not be written to.
     """
     printer: _Printer = JsonLines() if as_json_lines else Quiet() if quiet else Table(preset)
-    status = "failed"
+    status, run_dir, unwritable = "failed", "", ""
     with _signals_to(session.mailbox) as received:
         try:
             for event in session.events():
-                if isinstance(event, Ended):
-                    status = event.status
+                match event:
+                    case Started():
+                        run_dir = event.run_dir
+                    case Ended():
+                        status = event.status
+                if unwritable:
+                    continue
                 try:
                     printer.show(event)
-                except BrokenPipeError:
-                    # Who read stdout has left: save what was trained, print no more.
+                except OSError as error:
+                    # Who read stdout has left, or its disk is full: save what was trained, print no more.
+                    unwritable = "stdout was closed" if isinstance(error, BrokenPipeError) else f"stdout: {error}"
                     _silence(sys.stdout)
-                    printer = Quiet()
-                    session.mailbox.put(Stop("stdout was closed"))
+                    session.mailbox.put(Stop(unwritable))
         finally:
             printer.close()
+    if unwritable:
+        raise Failure(f"{unwritable}; what was trained is saved. Go on with: l2o-tui resume {run_dir}")
     if status == "interrupted" and received:
         return 128 + received[0]
     return EXIT_CODES[status]

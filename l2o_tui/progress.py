@@ -26,14 +26,17 @@ class ProgressTable:
         The run's preset, which carries the notebook's rows.
     lanes
         The run's series; more than one seed or optimizer gets a column that tells them apart.
+    after
+        Leave out the notebook's rows up to this iteration: a table that goes on where another one stopped.
     """
 
-    def __init__(self, preset: Preset, lanes: Sequence[Lane]) -> None:
+    def __init__(self, preset: Preset, lanes: Sequence[Lane], *, after: int = -1) -> None:
         self._by_optimizer = preset.kind == "baselines"
         self._by_seed = len({lane.seed for lane in lanes}) > 1
         self._has_min_log = getattr(preset.transform, "adaptive", False)
-        self._pending = list(preset.notebook.rows) if preset.notebook else []
-        self.has_notebook = bool(self._pending)
+        published = preset.notebook.rows if preset.notebook else ()
+        self._pending = [row for row in published if row.it > after]
+        self.has_notebook = bool(published)
         self.columns = [Column("it", max(6, len(str(preset.run.iterations))))]
         if self._by_optimizer:
             self.columns.append(Column("optimizer", max(9, *(len(lane.optimizer) for lane in lanes))))

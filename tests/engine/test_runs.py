@@ -254,11 +254,11 @@ def test_rows_beyond_the_checkpoint_are_cut_off(extra: str, tmp_path: Path) -> N
 
 def test_a_new_run_s_folder_is_never_taken(tmp_path: Path) -> None:
     first = new_folder(tmp_path, tiny_preset("run.seed=3"))
-    first.mkdir()
     second = new_folder(tmp_path, tiny_preset("run.seed=3"))
     assert first.name.startswith("tiny-s3-")
     assert first != second
-    assert not second.exists()
+    assert not any(first.iterdir())
+    assert not any(second.iterdir())
 
 
 def test_runs_are_found_by_path_name_beginning_and_as_the_last(tmp_path: Path) -> None:

@@ -337,11 +337,12 @@ def test_a_run_without_a_good_checkpoint_fails_and_keeps_its_rows(tmp_path: Path
     assert Run(folder).record().status == "failed"
 
 
-def test_a_run_without_any_checkpoint_starts_over(tmp_path: Path) -> None:
+def test_a_run_that_was_killed_before_its_first_checkpoint_starts_over(tmp_path: Path) -> None:
     run(tmp_path / "uninterrupted", ADAPTIVE)
     stop_at(tmp_path / "run", ADAPTIVE, 5)
     for path in (tmp_path / "run" / "checkpoints").iterdir():
         path.unlink()
+    (tmp_path / "run" / "events.jsonl").unlink()
     resume(tmp_path / "run")
     assert_same_outcome(tmp_path / "uninterrupted", tmp_path / "run")
 

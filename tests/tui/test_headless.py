@@ -336,7 +336,7 @@ def test_a_failure_while_training_exits_with_1_and_says_what(workplace: Path) ->
     result = call("resume", "one", "--json")
     assert result.code == 1
     assert "checkpoints" in result.err
-    assert "no checkpoint" in result.err
+    assert "nothing to go on from" in result.err
     assert json.loads(Path("one/run.json").read_text())["status"] == "failed"
 
 

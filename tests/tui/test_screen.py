@@ -1,6 +1,6 @@
 """The training screen, driven by a scripted session: what it shows, and what its keys do."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -51,8 +51,18 @@ async def showing(
 ) -> AsyncIterator[Pilot[int]]:
     app = L2oApp(session, experiment or preset())
     async with app.run_test(size=size, notifications=True) as pilot:
-        await pilot.pause(0.35)  # longer than the screen's timers
+        await until(pilot, lambda: session.has_told.is_set())
+        await pilot.pause(0.3)  # longer than the screen's timers
         yield pilot
+
+
+async def until(pilot: Pilot[int], condition: Callable[[], bool]) -> None:
+    """Wait for the screen to get there, as long as a busy machine may take."""
+    for _ in range(100):
+        if condition():
+            return
+        await pilot.pause(0.05)
+    raise AssertionError(text_of(pilot))
 
 
 def text_of(pilot: Pilot[int]) -> str:
@@ -225,12 +235,14 @@ async def test_a_diverged_run_leaves_with_code_3() -> None:
 class FailingSession(ScriptedSession):
     def events(self) -> Iterator[Event]:
         yield from self._told
+        self.has_told.set()
         raise SessionError("No space left on device (the last checkpoint is runs/x)")
 
 
 async def test_a_failure_is_shown_and_leaves_with_code_1() -> None:
     async with showing(FailingSession(a_run(preset()))) as pilot:
-        assert isinstance(pilot.app.screen, FailureScreen)
+        await until(pilot, lambda: isinstance(pilot.app.screen, FailureScreen))
+        await pilot.pause()
         assert "No space left on device" in text_of(pilot)
         await pilot.press("escape")
         await pilot.pause()
@@ -310,10 +322,9 @@ async def test_the_table_stays_where_the_user_has_scrolled_to() -> None:
     session = ScriptedSession(told, {Pause: [progress(60, -1.0), StatusChanged("paused", 60)]})
     async with showing(session, experiment) as pilot:
         pane = pilot.app.screen.query_one(ProgressPane)
-        assert pane.scroll_y == pane.max_scroll_y > 0
+        await until(pilot, lambda: pane.scroll_y == pane.max_scroll_y > 0)
         pane.scroll_to(y=3, animate=False)
         await pilot.pause()
         await pilot.press("space")
-        await pilot.pause(0.3)
-        assert pane.row_count == 61
+        await until(pilot, lambda: pane.row_count == 61)
         assert pane.scroll_y == 3
