@@ -87,6 +87,7 @@ class ScriptedSession:
         self.mailbox = Mailbox()
         self.commands: list[Command] = []
         self.has_told = Flag()
+        self.is_over = Flag()
         self._told = told
         self._answers = answers or {}
 
@@ -98,4 +99,5 @@ class ScriptedSession:
             self.commands.append(command)
             yield from self._answers.get(type(command), [])
             if isinstance(command, Stop):
+                self.is_over.set()
                 return

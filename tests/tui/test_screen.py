@@ -51,7 +51,7 @@ async def showing(
 ) -> AsyncIterator[Pilot[int]]:
     app = L2oApp(session, experiment or preset())
     async with app.run_test(size=size, notifications=True) as pilot:
-        await until(pilot, lambda: session.has_told.is_set())
+        await until(pilot, session.has_told.is_set)
         await pilot.pause(0.3)  # longer than the screen's timers
         yield pilot
 
@@ -307,6 +307,7 @@ async def test_a_crash_of_the_screen_stops_the_session() -> None:
 
     with pytest.raises(ZeroDivisionError):
         await crash()
+    assert session.is_over.wait(5)
     assert session.commands == [Stop("the screen was closed")]
 
 
