@@ -1,6 +1,12 @@
-"""Which backend computes: ``torch``, the reference, takes every preset; ``fused`` is the compiled one's name."""
+"""Which backend computes: ``torch``, the reference, takes every preset; ``fused`` is the compiled kernel.
 
+Choosing imports nothing heavy; loading does. What the kernel cannot do falls back to torch under "auto", with the
+reason; asked for by name it is an error.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from l2o_engine.learner import Backend
 from l2o_engine.preset import Preset, PresetError
@@ -8,25 +14,31 @@ from l2o_engine.preset import Preset, PresetError
 
 @dataclass(frozen=True)
 class Choice:
-    """A backend, and why it was chosen where the user left that open."""
+    """A backend that was chosen and not loaded yet.
 
-    backend: Backend
+    Attributes
+    ----------
+    name, reason
+        Which one, and why.
+    preparation
+        What takes a moment when it is loaded.
+    load
+        Loads it.
+    """
+
+    name: str
     reason: str
+    preparation: str
+    load: Callable[[], Backend]
 
 
-def check_backend(asked: str) -> None:
-    """Raise PresetError if a backend asked for by name cannot be had."""
-    if asked == "fused":
-        raise PresetError('backend "fused" is not in this version yet; use "auto" or "torch"')
-
-
-def make_backend(preset: Preset, asked: str) -> Choice:
+def choose(preset: Preset, asked: str) -> Choice:
     """Return the backend for a preset.
 
     Parameters
     ----------
     preset
-        The experiment.
+        The experiment; ``kind`` is "meta-training".
     asked
         "auto", "fused" or "torch".
 
@@ -35,8 +47,35 @@ def make_backend(preset: Preset, asked: str) -> Choice:
     PresetError
         If the backend asked for by name cannot take the preset.
     """
-    check_backend(asked)
-    from l2o_engine.unroll import TorchBackend  # imports torch, which takes a second: only once it is needed
+    if asked == "torch":
+        return _torch(preset, "asked for")
+    why_not = _why_not_fused(preset)
+    if not why_not:
+        return _fused(preset, "asked for" if asked == "fused" else "the fastest")
+    if asked == "fused":
+        raise PresetError(f'backend "fused" cannot run this preset: {why_not}')
+    return _torch(preset, f"not fused: {why_not}")
 
-    reason = "asked for" if asked == "torch" else "the reference is the only backend of this version"
-    return Choice(TorchBackend(preset), reason)
+
+def _why_not_fused(preset: Preset) -> str:
+    if find_spec("numba") is None:
+        return "numba is not installed"
+    from l2o_engine.fused.backend import why_not
+
+    return why_not(preset)
+
+
+def _torch(preset: Preset, reason: str) -> Choice:
+    def load() -> Backend:
+        from l2o_engine.unroll import TorchBackend
+
+        return TorchBackend(preset)
+
+    return Choice("torch", reason, "loading PyTorch", load)
+
+
+def _fused(preset: Preset, reason: str) -> Choice:
+    from l2o_engine.fused.backend import FusedBackend, is_ready
+
+    preparation = "loading the kernel" if is_ready(preset) else "compiling the kernel, once (some seconds)"
+    return Choice("fused", reason, preparation, lambda: FusedBackend(preset))

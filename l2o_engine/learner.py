@@ -88,6 +88,11 @@ class Backend(Protocol):
         """Its name, as in ``--backend``."""
         ...
 
+    @property
+    def is_parallel(self) -> bool:
+        """Whether it computes without the interpreter, so that several threads get further than one."""
+        ...
+
     def train(self, learner: Learner, problems: Problems) -> tuple[Learner, Results]:
         """Do one meta-iteration for each batch of problems.
 

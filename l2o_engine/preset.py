@@ -6,22 +6,44 @@ impossible value) raises :class:`PresetError`, whose message names the file, the
 valid name. :func:`to_toml` writes the effective preset back, every default written out.
 """
 
+import ctypes
 import difflib
 import re
+import sys
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from math import exp, isfinite
+from math import exp, inf, isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 import tomli_w
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from l2o_engine.errors import UserError
 
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+def _as_float32(value: float) -> float:
+    return ctypes.c_float(value).value
+
+
+def _check_float32(value: float) -> float:
+    if not 0 < _as_float32(value) < inf:
+        raise ValueError("must be a number that float32 can hold: Adam's constants are float32")
+    return value
+
+
+def _check_float32_fraction(value: float) -> float:
+    if _as_float32(value) >= 1:
+        raise ValueError("must be below 1 in float32: Adam's constants are float32")
+    return value
+
+
+AdamConstant = Annotated[Positive, AfterValidator(_check_float32)]
+AdamDecay = Annotated[Fraction, AfterValidator(_check_float32_fraction)]
 DTypeName = Literal["float32", "float64"]
 BackendName = Literal["auto", "fused", "torch"]
 
@@ -85,8 +107,6 @@ class IdentityTransform(_Table):
 
     kind: Literal["identity"] = "identity"
 
-
-SMALLEST_FLOAT32 = 1e-45  # what rounds to the smallest subnormal number
 
 RESIDUAL_FORMULAS = ("exp(min_log - 5)", "exp(min_log)")
 
@@ -155,10 +175,10 @@ class ObjectiveSettings(_Table):
 class MetaSettings(_Table):
     """The meta-optimizer: Adam in TensorFlow 1's "epsilon hat" form, and what is done to the meta-gradient first."""
 
-    learning_rate: Positive = 3e-4
-    beta1: Fraction = 0.9
-    beta2: Fraction = 0.999
-    epsilon: Positive = 1e-8
+    learning_rate: AdamConstant = 3e-4
+    beta1: AdamDecay = 0.9
+    beta2: AdamDecay = 0.999
+    epsilon: AdamConstant = 1e-8
     gradient: Literal["clip", "unit", "none"] = "clip"
     clip_norm: Positive = 1.0
     non_finite: Literal["zero", "skip", "stop"] = "zero"
@@ -256,12 +276,10 @@ class Preset(_Table):
     def _check(self) -> Self:
         if self.run.seed + self.run.seeds > 2**63:
             raise ValueError("run.seed + run.seeds must be at most 2^63")
-        if self.run.dtype == "float32" and isinstance(self.transform, _LogCasting):
-            residual = residual_at(self.transform.residual, self.transform.min_log)
-            if residual < SMALLEST_FLOAT32:
-                raise ValueError(
-                    'transform.residual would be 0 in float32: take a greater one, or run.dtype = "float64"'
-                )
+        if self.run.dtype == "float32":
+            for name, value in self._small_numbers().items():
+                if value > 0 and _as_float32(value) == 0:
+                    raise ValueError(f'{name} would be 0 in float32: take a greater one, or run.dtype = "float64"')
         names = [baseline.name for baseline in self.baseline]
         if len(set(names)) != len(names):
             raise ValueError("every [[baseline]] needs a name of its own")
@@ -274,6 +292,19 @@ class Preset(_Table):
             if useless:
                 raise ValueError(f'[{useless[0]}] has no meaning in a preset with kind = "baselines"')
         return self
+
+    def _small_numbers(self) -> dict[str, float]:
+        """Return what may round to 0 in float32, which it must not."""
+        numbers = {"objective.residual": self.objective.residual}
+        if isinstance(self.transform, _LogCasting):
+            residual = residual_at(self.transform.residual, self.transform.min_log)
+            numbers["transform.residual"] = max(residual, sys.float_info.min)
+        if isinstance(self.transform, RatioTransform | RatioLogTransform):
+            numbers["transform.ratio_residual"] = self.transform.ratio_residual
+        for place, baseline in enumerate(self.baseline):
+            if isinstance(baseline, RmsPropBaseline):
+                numbers[f"baseline.{place}.epsilon"] = baseline.epsilon
+        return numbers
 
     @property
     def seeds(self) -> tuple[int, ...]:

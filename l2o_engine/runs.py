@@ -9,12 +9,14 @@ import os
 import platform
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from importlib.metadata import PackageNotFoundError, version
+from io import RawIOBase
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
@@ -189,7 +191,10 @@ class Run:
         places = {lane: place for place, lane in enumerate(lanes_of(self.preset()))}
         found: dict[tuple[int, int], Progress] = {}
         for document in self.events():
-            if document.get("event") == "progress":
+            if document.get("event") == "start":  # of a resumed run: what lay beyond its checkpoint was done again
+                resumed_from = document.get("resumed_from", -1)
+                found = {place: row for place, row in found.items() if place[0] <= resumed_from}
+            elif document.get("event") == "progress":
                 try:
                     row = progress_from_json(document)
                     found[row.iteration, places[row.lane]] = row
@@ -216,14 +221,15 @@ class DrivenRun(Run):
     """
 
     def __init__(self, folder: Path, lock: FileLock) -> None:
-        super().__init__(folder)
+        super().__init__(folder.resolve())  # recorded, and read by others, from another working folder
         self._use(self.preset())  # before anything is opened: it may fail
         self._lock = lock
         self._record = self.record()
-        self._metrics: BinaryIO = self.metrics_path.open("ab")
-        self._events: BinaryIO = self.events_path.open("ab")
+        # Unbuffered: what a full disk did not take is not tried again when the file is closed.
+        self._metrics: RawIOBase = self.metrics_path.open("ab", buffering=0)
+        self._events: RawIOBase = self.events_path.open("ab", buffering=0)
         if self._events.tell() and not _ends_with_newline(self.events_path):
-            self._events.write(b"\n")  # a killed process left half a line
+            _write(self._events, b"\n")  # a killed process left half a line
 
     def _use(self, preset: Preset) -> None:
         self.current = preset
@@ -338,15 +344,13 @@ class DrivenRun(Run):
 
     def append_rows(self, rows: Rows) -> None:
         """Write rows of metrics; they are in the file, if not yet on the disk, when this returns."""
-        self._metrics.write(self._format.format(rows))
-        self._metrics.flush()
+        _write(self._metrics, self._format.format(rows))
 
     def append_event(self, event: Event) -> None:
         """Write an event, if it is one that is recorded."""
         lines = [json.dumps({"time": _now()} | document) + "\n" for document in as_json(event)]
         if lines:
-            self._events.write("".join(lines).encode())
-            self._events.flush()
+            _write(self._events, "".join(lines).encode())
 
     def save(self, checkpoint: Checkpoint, *, keep: bool) -> Path:
         """Write a checkpoint and remove old ones; the metrics it counts on are on the disk first."""
@@ -374,9 +378,12 @@ class DrivenRun(Run):
 
     def close(self) -> None:
         """Let go of the folder."""
-        self._metrics.close()
-        self._events.close()
-        self._lock.release()
+        try:
+            for file in (self._metrics, self._events):
+                with suppress(OSError):  # what could not be written has been told already
+                    file.close()
+        finally:
+            self._lock.release()
 
 
 def new_folder(runs_dir: Path, preset: Preset) -> Path:
@@ -452,6 +459,13 @@ def _take_lock(folder: Path) -> FileLock:
     lock = _lock(folder)
     lock.acquire(timeout=1)  # a moment's patience: who lists the runs holds the lock for an instant
     return lock
+
+
+def _write(file: RawIOBase, data: bytes) -> None:
+    """Write all of it: a raw file may take less at a time."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) or 0 :]
 
 
 def _is_alive(pid: int) -> bool:

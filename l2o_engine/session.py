@@ -4,12 +4,18 @@ Every front end is a reader of these events. Between two chunks of about 50 ms t
 it answers at once whatever the backend; how long a chunk is never changes a result.
 """
 
+import os
 import queue
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from math import isfinite
 from time import monotonic
 
-from l2o_engine.backends import make_backend
+import numpy as np
+
+from l2o_engine.backends import choose
 from l2o_engine.checkpoints import Checkpoint
 from l2o_engine.errors import Failure, UserError
 from l2o_engine.events import (
@@ -33,7 +39,6 @@ from l2o_engine.events import (
     Status,
     StatusChanged,
     Stop,
-    finite,
 )
 from l2o_engine.metrics import ReportWindow, Rows, rows_of
 from l2o_engine.runs import DrivenRun, lanes_of
@@ -100,6 +105,16 @@ def advance(trainer: Trainer, n: int) -> tuple[TrainerState, list[Chunk]]:
     return trainer.state(), chunks
 
 
+@dataclass(frozen=True)
+class _InFlight:
+    """A chunk that is being computed: how long it is, who computes, since when."""
+
+    n: int
+    trainers: list[Trainer]
+    futures: list[Future[tuple[TrainerState, list[Chunk]]]]
+    since: float
+
+
 class Session:
     """Drives one run to its end, or until it is told to stop.
 
@@ -115,7 +130,7 @@ class Session:
         Whether somebody watches: then the past of a resumed run is told again, the base chart's curves are made, and
         after the end the session waits for commands, to look and to continue.
     executor
-        Advances the replicates side by side; None for one after the other.
+        Advances the replicates; None for threads of this process, as many as the backend can use.
 
     Attributes
     ----------
@@ -139,6 +154,9 @@ class Session:
         self._chunk = chunk or 1
         self._interactive = interactive
         self._executor = executor
+        self._own_executor: Executor | None = None
+        self._in_flight: _InFlight | None = None
+        self._states: dict[int, TrainerState] = {}
         self._lanes = lanes_of(run.current)
         self._trainers: list[Trainer] = []
         self._windows = [ReportWindow(run.current.report.every) for _ in self._lanes]
@@ -164,23 +182,27 @@ class Session:
                 self._run.append_event(event)
                 yield event
         except Exception as error:
-            raise self._failure(error) from error
+            failure = self._failure(error)
+            yield self._failed(str(failure))
+            raise failure from error
         finally:
+            self._wait()
             self._run.close()
 
     @property
-    def _preset_iterations(self) -> int:
+    def _total(self) -> int:
         return self._run.current.run.iterations
 
     @property
     def _iteration(self) -> int:
-        """The last meta-iteration that every lane which still goes on has done; -1 before the first."""
-        going_on = [trainer.done for trainer in self._trainers if not trainer.diverged]
-        return (min(going_on) if going_on else max(trainer.done for trainer in self._trainers)) - 1
+        """The last meta-iteration that every replicate which still goes on has done; -1 before the first."""
+        states = list(self._states.values())
+        going_on = [state.done for state in states if not state.diverged]
+        return (min(going_on) if going_on else max(state.done for state in states)) - 1
 
     @property
     def _is_over(self) -> bool:
-        return self._iteration >= self._preset_iterations or all(trainer.diverged for trainer in self._trainers)
+        return self._iteration >= self._total or all(state.diverged for state in self._states.values())
 
     def _drive(self) -> Iterator[Event]:
         yield from self._prepare()
@@ -194,6 +216,8 @@ class Session:
                 command = self.mailbox.wait()
             else:
                 return
+            if command and self._in_flight:
+                yield from self._advance(launch=False)  # a command finds the run between two chunks
             while command is not None:
                 yield from self._obey(command)
                 command = self.mailbox.take()
@@ -202,19 +226,24 @@ class Session:
 
     def _prepare(self) -> Iterator[Event]:
         run, preset = self._run, self._run.current
-        choice = None
+        backend, name, reason = None, "numpy", "nothing is trained"
         if preset.kind == "meta-training":
-            yield Preparing("loading the backend")
-            choice = make_backend(preset, self._asked_backend)
-        name, reason = (choice.backend.name, choice.reason) if choice else ("numpy", "nothing is trained")
-        self._trainers = [make_trainer(preset, choice.backend if choice else None, seed) for seed in preset.seeds]
+            choice = choose(preset, self._asked_backend)
+            yield Preparing(choice.preparation)
+            backend, name, reason = choice.load(), choice.name, choice.reason
+        self._trainers = [make_trainer(preset, backend, seed) for seed in preset.seeds]
+        if self._executor is None:
+            workers = min(len(self._trainers), os.cpu_count() or 1) if backend and backend.is_parallel else 1
+            self._executor = self._own_executor = ThreadPoolExecutor(workers, "l2o-training")
         checkpoint, notices = run.restore()
         if checkpoint is not None:
             for trainer, seed in zip(self._trainers, preset.seeds, strict=True):
                 trainer.load_state(checkpoint.trainers[seed])
             self._stopwatch = _Stopwatch(checkpoint.elapsed_seconds)
             self._last_checkpoint = checkpoint.iteration
-        run.update(status="running", backend=name, backend_reason=reason, message="")
+        self._states = {seed: trainer.state() for seed, trainer in zip(preset.seeds, self._trainers, strict=True)}
+        if not self._is_over:  # to look at a finished run does not change it
+            run.update(status="running", backend=name, backend_reason=reason, message="")
         yield Started(
             run_dir=str(run.folder),
             preset=preset.name,
@@ -248,21 +277,19 @@ class Session:
         for lane, window in enumerate(self._windows):
             window.add(rows.of_lane(lane))
 
-    def _advance(self) -> Iterator[Event]:
-        """Do one chunk, and what is due after it. A chunk ends where a report or a checkpoint is due."""
-        settings, done = self._run.current, self._iteration + 1
-        stops = [self._preset_iterations]
-        stops += [-(-done // every) * every for every in (settings.report.every, settings.run.checkpoint_every)]
-        n = min(self._chunk, *(stop - done + 1 for stop in stops if stop >= done))
-        began = monotonic()
-        rows = rows_of(self._train(n), self._lanes)
-        self._adapt_chunk(n, monotonic() - began)
+    def _advance(self, *, launch: bool = True) -> Iterator[Event]:
+        """Take in one chunk, and do what is due after it, while the next one is computed already."""
+        self._in_flight = self._in_flight or self._launch()
+        rows = rows_of(self._collect(), self._lanes)
+        if launch and not self._is_over:
+            self._in_flight = self._launch()
         self._run.append_rows(rows)
         self._take_in(rows)
         yield NewRows(rows)
-        if self._iteration % settings.report.every == 0:
+        settings, iteration = self._run.current, self._iteration
+        if iteration % settings.report.every == 0:
             yield from self._report(rows)
-        if self._iteration > 0 and self._iteration % settings.run.checkpoint_every == 0:
+        if iteration > 0 and iteration % settings.run.checkpoint_every == 0:
             yield from self._checkpoint()
         now = monotonic()
         if self._interactive and now >= self._curves_due:
@@ -270,14 +297,41 @@ class Session:
         if now >= self._record_due:
             self._update_record()
 
-    def _train(self, n: int) -> list[Chunk]:
-        trainers = [trainer for trainer in self._trainers if not trainer.diverged]
-        apply: Callable[..., Iterator[tuple[TrainerState, list[Chunk]]]] = self._executor.map if self._executor else map
-        all_chunks = []
-        for trainer, (state, chunks) in zip(trainers, apply(advance, trainers, [n] * len(trainers)), strict=True):
-            trainer.load_state(state)
+    def _launch(self) -> _InFlight:
+        """Start the next chunk, which ends where a report or a checkpoint is due."""
+        settings, done = self._run.current, self._iteration + 1
+        stops = [self._total]
+        stops += [-(-done // every) * every for every in (settings.report.every, settings.run.checkpoint_every)]
+        n = min(self._chunk, *(stop - done + 1 for stop in stops if stop >= done))
+        going_on = [
+            trainer for trainer, state in zip(self._trainers, self._states.values(), strict=True) if not state.diverged
+        ]
+        if self._executor is None:
+            raise RuntimeError("the session has not been prepared")
+        futures = [self._executor.submit(advance, trainer, n) for trainer in going_on]
+        return _InFlight(n, going_on, futures, monotonic())
+
+    def _collect(self) -> list[Chunk]:
+        """Wait for the chunk in flight and take over what came of it."""
+        in_flight, self._in_flight = self._in_flight, None
+        all_chunks: list[Chunk] = []
+        if in_flight is None:
+            return all_chunks
+        for trainer, future in zip(in_flight.trainers, in_flight.futures, strict=True):
+            state, chunks = future.result()
+            trainer.load_state(state)  # it has been elsewhere, if the executor is of another process
+            self._states[trainer.lanes[0].seed] = state
             all_chunks += chunks
+        self._adapt_chunk(in_flight.n, monotonic() - in_flight.since)
         return all_chunks
+
+    def _wait(self) -> None:
+        """Let nothing go on behind the end of the session."""
+        if self._in_flight:
+            for future in self._in_flight.futures:
+                future.cancel()
+        if self._own_executor:
+            self._own_executor.shutdown(wait=True)
 
     def _adapt_chunk(self, n: int, seconds: float) -> None:
         if self._fixed_chunk is None and n == self._chunk:
@@ -318,9 +372,7 @@ class Session:
                 iteration=self._iteration,
                 elapsed_seconds=round(self._stopwatch.seconds, 3),
                 metrics_bytes=self._run.metrics_bytes,
-                trainers={
-                    seed: trainer.state() for seed, trainer in zip(self._run.current.seeds, self._trainers, strict=True)
-                },
+                trainers=dict(self._states),  # not the trainers' own: they may be a chunk ahead
             ),
             keep=requested,
         )
@@ -348,7 +400,7 @@ class Session:
                 self._stopping = command
 
     def _extend(self, iterations: int) -> Iterator[Event]:
-        if iterations <= self._iteration or all(trainer.diverged for trainer in self._trainers):
+        if iterations <= self._iteration or all(state.diverged for state in self._states.values()):
             yield Notice(f"cannot continue to {iterations:,}: the run is at {self._iteration:,}")
             return
         self._run.set_iterations(iterations)
@@ -364,16 +416,20 @@ class Session:
         yield StatusChanged(status, self._iteration)
 
     def _finish(self) -> Iterator[Event]:
-        diverged = [trainer.lanes[0].seed for trainer in self._trainers if trainer.diverged]
+        diverged = [seed for seed, state in self._states.items() if state.diverged]
         if not diverged:
             yield from self._end("finished", "")
             return
+        yield from self._end("diverged", f"seed {', '.join(map(str, diverged))} diverged: {self._why(diverged)}")
+
+    def _why(self, diverged: list[int]) -> str:
+        learners = [self._states[seed].learner for seed in diverged]
+        if any(learner is not None and not np.isfinite(learner.weights).all() for learner in learners):
+            return "its weights are no longer finite"
         policy = self._run.current.meta
-        seeds = f"seed {', '.join(map(str, diverged))}"
-        message = f'{seeds} diverged beyond the policy meta.non_finite = "{policy.non_finite}"'
-        if policy.max_non_finite:
-            message += f", meta.max_non_finite = {policy.max_non_finite}"
-        yield from self._end("diverged", message)
+        if policy.non_finite == "stop":
+            return 'a non-finite number ends the run (meta.non_finite = "stop")'
+        return f"more than {policy.max_non_finite} meta-iterations in a row were not finite (meta.max_non_finite)"
 
     def _end(self, status: Status, message: str) -> Iterator[Event]:
         self._stopwatch.stop()
@@ -382,28 +438,34 @@ class Session:
         self._update_record(message)
         if self._interactive and status in ("finished", "diverged"):
             yield self._curves()
-        done = {lane: trainer.done - 1 for trainer in self._trainers for lane in trainer.lanes}
-        yield Ended(
-            status,
-            self._iteration,
-            round(self._stopwatch.seconds, 3),
-            tuple(
-                LaneResult(lane, done[lane], window.average_log_result)
-                for lane, window in zip(self._lanes, self._windows, strict=True)
-            ),
-            message,
+        yield self._ended(status, message)
+
+    def _ended(self, status: Status, message: str) -> Ended:
+        iteration = self._iteration if self._states else -1
+        results = tuple(
+            LaneResult(lane, self._states[lane.seed].done - 1 if self._states else -1, window.average_log_result)
+            for lane, window in zip(self._lanes, self._windows, strict=True)
         )
+        return Ended(status, iteration, round(self._stopwatch.seconds, 3), results, message)
 
     def _update_record(self, message: str = "") -> None:
         self._record_due = monotonic() + _RECORD_SECONDS
-        results = [window.average_log_result for window in self._windows]
+        # Of one optimizer over its seeds; a mean over several optimizers would mean nothing.
+        learned = self._run.current.kind == "meta-training"
+        results = [w.average_log_result for w in self._windows if learned and isfinite(w.average_log_result)]
         self._run.update(
             status=self._status,
             iteration=max(self._iteration, 0),
             elapsed_seconds=round(self._stopwatch.seconds, 3),
-            average_log_result=finite(sum(results) / len(results)),
+            average_log_result=sum(results) / len(results) if results else None,
             message=message,
         )
+
+    def _failed(self, message: str) -> Event:
+        ended = self._ended("failed", message)
+        with suppress(OSError):  # the disk may be what failed
+            self._run.append_event(ended)
+        return ended
 
     def _failure(self, error: Exception) -> SessionError:
         if isinstance(error, UserError):

@@ -50,6 +50,11 @@ class TrainerState:
     draws: dict[str, Any]
     learner: Learner | None
 
+    @property
+    def diverged(self) -> bool:
+        """Whether the learner is beyond its non-finite policy and will not go on."""
+        return self.learner is not None and self.learner.diverged
+
 
 @dataclass(frozen=True)
 class Chunk:
@@ -66,16 +71,6 @@ class Trainer(Protocol):
     @property
     def lanes(self) -> tuple[Lane, ...]:
         """The series it produces."""
-        ...
-
-    @property
-    def done(self) -> int:
-        """Number of meta-iterations done."""
-        ...
-
-    @property
-    def diverged(self) -> bool:
-        """Whether it is beyond its non-finite policy and will not go on."""
         ...
 
     def advance(self, n: int) -> list[Chunk]:
@@ -175,11 +170,6 @@ class MetaTrainer:
         self._draws = np.random.PCG64(streams.draws)
         self.done = 0
 
-    @property
-    def diverged(self) -> bool:
-        """Whether the learner is beyond its non-finite policy."""
-        return self._learner.diverged
-
     def advance(self, n: int) -> list[Chunk]:
         """Do n meta-iterations, or fewer if it diverges."""
         before, batch = self._draws.state, self._preset.meta.batch
@@ -211,8 +201,6 @@ class MetaTrainer:
 
 class BaselineTrainer:
     """Runs the baselines only, one draw a "meta-iteration"; nothing is trained."""
-
-    diverged = False
 
     def __init__(self, preset: Preset, seed: int) -> None:
         self.lanes = tuple(Lane(seed, baseline.name) for baseline in preset.baseline)

@@ -27,6 +27,7 @@ class TorchBackend:
     """Any preset, through autograd, on one thread: with tensors of 2 x 20 a second one only costs."""
 
     name = "torch"
+    is_parallel = False
 
     def __init__(self, preset: Preset) -> None:
         torch.set_num_threads(1)

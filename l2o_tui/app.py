@@ -14,10 +14,11 @@ from textual.screen import Screen
 
 from l2o_engine.events import Event, Stop
 from l2o_engine.preset import Preset
-from l2o_engine.runs import DrivenRun
+from l2o_engine.runs import DrivenRun, RunError
 from l2o_engine.session import Mailbox, Session, SessionError
 from l2o_tui import keys
 from l2o_tui.feed import Feed
+from l2o_tui.figures import relative
 from l2o_tui.screens.dialogs import LeaveDialog
 from l2o_tui.screens.training import TrainingScreen
 
@@ -84,6 +85,8 @@ class L2oApp(App[int]):
         To be driven in a thread; the app closes when it is over and the user, or a signal, has asked to leave.
     preset
         The run's preset.
+    iteration
+        Where the run is, until the session says.
     """
 
     CSS_PATH = "styles.tcss"
@@ -91,13 +94,14 @@ class L2oApp(App[int]):
     COMMANDS: ClassVar = {*App.COMMANDS, KeyCommands}
     ENABLE_COMMAND_PALETTE = True
 
-    def __init__(self, session: EventSource, preset: Preset) -> None:
+    def __init__(self, session: EventSource, preset: Preset, iteration: int = -1) -> None:
         super().__init__()
         self._session = session
-        self._feed = Feed(preset)
+        self._feed = Feed(preset, iteration)
         self._training = TrainingScreen(preset, self._feed, session.mailbox)
         self._signal = 0
         self._leaving = False
+        self._is_over = False  # a plain flag, which a signal handler may read whatever lock is held
 
     def on_mount(self) -> None:
         """Show the screen; training starts once it is painted."""
@@ -120,6 +124,8 @@ class L2oApp(App[int]):
 
     async def action_leave(self) -> None:
         """Leave; ask first if there is something to lose."""
+        if isinstance(self.screen, LeaveDialog):
+            return
         view = self._feed.view()
         if view.phase in (keys.LOADING, keys.RUNNING, keys.PAUSED) and not self._leaving:
             self.push_screen(LeaveDialog(), self._answer)
@@ -149,14 +155,16 @@ class L2oApp(App[int]):
                 self._feed.publish(event)
         except SessionError as error:
             self._feed.fail(str(error))
+        except Exception as error:  # noqa: BLE001 (nothing may leave this thread unseen)
+            self._feed.fail(f"{type(error).__name__}: {error}")
         finally:
-            self._feed.close()
+            self._is_over = True
             if self._signal and _terminal_is_gone():
                 os._exit(128 + self._signal)  # the run's folder is closed, and there is no screen to restore
             self.call_later(self._on_over)
 
     def _on_over(self) -> None:
-        if self._leaving and self._feed.view().is_over:
+        if self._leaving and self._is_over:
             self._finish()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
@@ -164,6 +172,10 @@ class L2oApp(App[int]):
         self._signal = self._signal or number
         self._leaving = True
         self._session.mailbox.put(Stop(signal.Signals(number).name))
+        if self._is_over:  # no thread is left to end the app
+            if _terminal_is_gone():
+                os._exit(128 + self._signal)
+            self.call_later(self._on_over)
 
     def _finish(self) -> None:
         phase = self._feed.view().phase
@@ -189,10 +201,19 @@ def run_app(run: DrivenRun, *, chunk: int | None, backend: str | None) -> int:
         The exit code: 0 left or finished, 1 failed, 3 diverged, 128 + n ended by signal n.
     """
     session = Session(run, chunk=chunk, backend=backend, interactive=True)
-    app = L2oApp(session, run.current)
+    app = L2oApp(session, run.current, run.record().iteration)
     app.run()
-    record = run.record()
-    print(f"{record.status} at {record.iteration:,} of {record.iterations:,}: {run.folder}", file=sys.stderr)  # noqa: T201
-    if record.status in ("interrupted", "failed"):
-        print(f"go on with: l2o-tui resume {run.folder}", file=sys.stderr)  # noqa: T201
+    try:
+        for line in _farewell(run):
+            print(line, file=sys.stderr)  # noqa: T201
+    except RunError as error:  # the folder has gone
+        print(f"l2o-tui: {error}", file=sys.stderr)  # noqa: T201
     return app.return_code or 0
+
+
+def _farewell(run: DrivenRun) -> Iterator[str]:
+    record, folder = run.record(), relative(str(run.folder))
+    message = f" ({record.message})" if record.message else ""
+    yield f"{record.status} at {record.iteration:,} of {record.iterations:,}{message}: {folder}"
+    if record.status in ("interrupted", "failed") and run.latest_checkpoint():
+        yield f"go on with: l2o-tui resume {folder}"

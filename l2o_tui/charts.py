@@ -22,6 +22,7 @@ from l2o_engine.trainer import LEARNED, Lane
 from l2o_tui.figures import compact, fixed
 
 _LINE = "braille"
+MOST_BANDS = 2  # lanes whose raw results can still be told apart
 # Which of the theme's colours a series has: the network's first, then the baselines'.
 _SERIES = ("primary", "warning", "success", "error", "accent", "secondary")
 
@@ -147,37 +148,39 @@ class ConvergenceChart(Chart):
         """Draw these lanes, and these levels as lines across."""
         self._lanes, self._levels = lanes, levels
         left_out, zeros = sum(curve.non_finite for _, curve in lanes), sum(curve.zeros for _, curve in lanes)
-        self.border_subtitle = _said(f"line: mean of {self._window}, band: raw", left_out, zeros)
+        raw = "band: raw" if len(lanes) <= MOST_BANDS else f"raw of {len(lanes)} runs not drawn"
+        self.border_subtitle = _said(f"line: mean of {self._window}, {raw}", left_out, zeros)
         self.refresh()
 
     def paint(self) -> None:
         """Draw the bands, then the levels, then the rolling lines over them."""
         points = max(self.size.width - 8, 8)
         lanes = [(lane, reduce_curve(curve, points)) for lane, curve in self._lanes]
-        everything = [v for _, curve in lanes for v in (curve.low, curve.high, curve.rolling)]
+        with_bands = len(lanes) <= MOST_BANDS
+        drawn = [v for _, curve in lanes for v in ((curve.low, curve.high) if with_bands else (curve.rolling,))]
         levels = {name: level for name, level in self._levels.items() if isfinite(level)}
-        finite = np.concatenate([*everything, np.array(list(levels.values()))])
+        finite = np.concatenate([*drawn, np.array(list(levels.values()))])
         finite = finite[np.isfinite(finite)]
         if not lanes or not finite.size:
             return
         right = max((int(curve.iteration[-1]) for _, curve in lanes if len(curve.iteration)), default=1)
         low, high = float(finite.min()), float(finite.max())
         self._axes(0, right, low, high if self.logarithmic else 10**high)
-        optimizers = list(dict.fromkeys(lane.optimizer for lane, _ in lanes))
-        if len(lanes) <= 2:
-            for lane, curve in lanes:
-                self._draw_band(curve, self.faint(optimizers.index(lane.optimizer)))
-        for index, (name, level) in enumerate(levels.items(), start=1 if LEARNED in optimizers else 0):
-            self._draw_level(name, level, right, self.colour(index))
-        for lane, curve in lanes:
-            self._draw_line(curve, self.colour(optimizers.index(lane.optimizer)))
-        self._draw_labels(
-            right,
-            [
-                (f"{name} {fixed(level)}", self._height(np.array([level]))[0], self.colour(index))
-                for index, (name, level) in enumerate(levels.items(), start=1 if LEARNED in optimizers else 0)
-            ],
-        )
+        # The first lane has the first colour, the levels the next ones, and further lanes those behind.
+        places = [0, *range(1 + len(levels), len(lanes) + len(levels))]
+        lines = [(name, level, 1 + place) for place, (name, level) in enumerate(levels.items())]
+        if with_bands:
+            for place, (_, curve) in zip(places, lanes, strict=True):
+                self._draw_band(curve, self.faint(place))
+        for _, level, place in lines:
+            self._draw_level(level, right, self.colour(place))
+        labels = [(f"{name} {fixed(level)}", self._height(np.array([level]))[0], place) for name, level, place in lines]
+        for place, (lane, curve) in zip(places, lanes, strict=True):
+            self._draw_line(curve, self.colour(place))
+            if len(lanes) > 1 and len(curve.rolling) and isfinite(curve.rolling[-1]):
+                name = lane.optimizer if lane.optimizer != LEARNED else f"seed {lane.seed}"
+                labels.append((name, self._height(curve.rolling[-1:])[0], place))
+        self._draw_labels(right, [(text, height, self.colour(place)) for text, height, place in labels])
 
     def _height(self, logs: Doubles) -> Any:
         return (logs if self.logarithmic else 10**logs).tolist()
@@ -195,7 +198,7 @@ class ConvergenceChart(Chart):
             x = curve.iteration[there].tolist()
             self.plt.plot(x, self._height(curve.rolling[there]), marker=_LINE, color=colour)
 
-    def _draw_level(self, name: str, level: float, right: int, colour: tuple[int, int, int]) -> None:
+    def _draw_level(self, level: float, right: int, colour: tuple[int, int, int]) -> None:
         height = self._height(np.array([level]))[0]
         self.plt.plot([0, right], [height, height], marker=_LINE, color=colour)
 

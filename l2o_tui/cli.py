@@ -88,14 +88,15 @@ def run(
 ) -> None:
     """Meta-train PRESET, with the live screen."""
     from l2o_engine import preset as presets
-    from l2o_engine.backends import check_backend
+    from l2o_engine.backends import choose
     from l2o_engine.runs import DrivenRun, new_folder
 
     _refuse_both(json, quiet)
     options = {"seed": seed, "seeds": seeds, "iterations": iterations, "backend": backend}
     given = {name: value for name, value in options.items() if value is not None}
     experiment = presets.load(presets.find(preset), settings or (), given)
-    check_backend(experiment.run.backend)
+    if experiment.kind == "meta-training":
+        choose(experiment, experiment.run.backend)  # one that cannot be had is an error before anything is made
     driven = DrivenRun.create(experiment, run_dir or new_folder(runs_dir, experiment))
     _drive(driven, no_ui=no_ui, json=json, quiet=quiet, chunk=chunk)
 
@@ -112,15 +113,18 @@ def resume(
     chunk: Chunk = None,
 ) -> None:
     """Go on with RUN from its newest good checkpoint; --iterations continues a finished one."""
-    from l2o_engine.backends import check_backend
+    from l2o_engine.backends import choose
     from l2o_engine.runs import DrivenRun, RunError, find_run
 
     _refuse_both(json, quiet)
     found = find_run(run, runs_dir)
     record = found.record()
-    check_backend(backend or "auto")
+    if found.preset().kind == "meta-training":
+        choose(found.preset(), backend or "auto")
     if iterations is not None and iterations <= record.iteration:
         raise RunError(f"{found.name} is already at {record.iteration}: --iterations must be above that")
+    if iterations is not None and record.status == "diverged" and record.seeds == 1:
+        raise RunError(f"{found.name} has diverged at {record.iteration}; there is nothing to continue")
     headless = no_ui or json or quiet or not _is_terminal()
     if iterations is None and record.status == "finished" and headless:
         raise RunError(f"{found.name} is finished at {record.iteration}; continue it with --iterations N")
@@ -171,6 +175,29 @@ def check(
             wrong.append(str(error))
     if wrong:
         raise PresetError("\n".join(wrong))
+
+
+@app.command()
+def bench(
+    preset: Annotated[str, typer.Option("--preset", metavar="PRESET", help="What to measure.")] = "log30",
+    seconds: Annotated[float, typer.Option("--seconds", min=0.1, help="For each contestant.")] = 5.0,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Also measure so many replicates side by side.")] = 1,
+    scaling: Annotated[
+        bool, typer.Option("--scaling", help="Also measure the kernel against dims, steps, hidden, layers, seeds.")
+    ] = False,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting; repeatable.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Measure meta-iterations per second of every backend, side by side."""
+    from l2o_engine.preset import PresetError, find, load
+    from l2o_tui.bench import run_bench
+
+    experiment = load(find(preset), settings or ())
+    if experiment.kind != "meta-training":
+        raise PresetError(f"{preset} trains no network: there is nothing to measure")
+    run_bench(experiment, seconds=seconds, seeds=seeds, scaling=scaling, as_json=json)
 
 
 def _drive(

@@ -7,6 +7,7 @@ screen sees the latest state once. Memory is bounded: the convergence curve is k
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from math import nan
 from threading import Lock
 from time import monotonic
@@ -28,6 +29,7 @@ from l2o_engine.history import Curve, History
 from l2o_engine.preset import Preset
 from l2o_engine.trainer import Lane
 
+PROGRESS_KEPT = 2000
 _RATE_SECONDS = 5.0
 
 
@@ -69,7 +71,6 @@ class View:
     non_finite: int = 0
     rows_seen: int = 0
     progress_seen: int = 0
-    is_over: bool = False
 
     @property
     def seconds_left(self) -> float:
@@ -84,16 +85,19 @@ class Feed:
     ----------
     preset
         The run's preset.
+    iteration
+        Where the run is, until the session says.
     """
 
-    def __init__(self, preset: Preset) -> None:
+    def __init__(self, preset: Preset, iteration: int = -1) -> None:
         self._lock = Lock()
         self._window = preset.report.rolling_window
-        self._view = View(phase="loading", message="starting", iterations=preset.run.iterations)
+        self._view = View(phase="loading", message="starting", iteration=iteration, iterations=preset.run.iterations)
         self._histories: list[History] = []
-        self._progress: list[Progress] = []
+        self._progress: deque[Progress] = deque(maxlen=PROGRESS_KEPT)
         self._notices: deque[str] = deque(maxlen=50)
         self._pace: deque[tuple[float, int]] = deque()
+        self._resumed_from = -1
 
     def publish(self, event: Event) -> None:
         """Take in an event. Called by the training thread; never waits for the screen."""
@@ -104,11 +108,6 @@ class Feed:
         """Note that training failed."""
         with self._lock:
             self._change(phase="failed", message=message)
-
-    def close(self) -> None:
-        """Note that the session is over: nothing more will come."""
-        with self._lock:
-            self._change(is_over=True)
 
     def view(self) -> View:
         """Return the state now."""
@@ -122,9 +121,10 @@ class Feed:
             return [(lane, history.curve()) for lane, history in pairs]
 
     def progress_from(self, index: int) -> list[Progress]:
-        """Return the progress rows from an index on."""
+        """Return the progress rows from the index on that ``progress_seen`` counts; only the newest are kept."""
         with self._lock:
-            return self._progress[index:]
+            first = self._view.progress_seen - len(self._progress)
+            return list(islice(self._progress, max(index - first, 0), None))
 
     def take_notices(self) -> list[str]:
         """Return the notices since the last call."""
@@ -141,6 +141,7 @@ class Feed:
             case Preparing():
                 self._change(phase="loading", message=event.message)
             case Started():
+                self._resumed_from = event.iteration
                 self._histories = [History(self._window) for _ in event.lanes]
                 self._change(
                     phase="running",
@@ -157,7 +158,7 @@ class Feed:
                 self._take_in_rows(event)
             case Progress():
                 self._progress.append(event)
-                self._change(progress_seen=len(self._progress))
+                self._change(progress_seen=self._view.progress_seen + 1)
             case Checkpointed():
                 self._change(checkpoint=event.iteration)
                 if event.requested:
@@ -179,6 +180,10 @@ class Feed:
         for lane, history in enumerate(self._histories):
             history.add(event.rows.of_lane(lane))
         iteration = int(event.rows.iteration[-1])
+        seen = self._view.non_finite + int(event.rows.non_finite.sum())
+        self._change(non_finite=seen, rows_seen=self._view.rows_seen + 1)
+        if iteration <= self._resumed_from:
+            return  # the past of a resumed run, told again, says nothing about its pace
         now = monotonic()
         self._pace.append((now, iteration))
         while now - self._pace[0][0] > _RATE_SECONDS:
@@ -187,6 +192,4 @@ class Feed:
         self._change(
             iteration=iteration,
             rate=(iteration - before) / (now - then) if now > then else nan,
-            non_finite=self._view.non_finite + int(event.rows.non_finite.sum()),
-            rows_seen=self._view.rows_seen + 1,
         )

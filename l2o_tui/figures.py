@@ -1,5 +1,6 @@
 """Numbers as people read them: the notebook's notations, durations, ages."""
 
+import os
 from datetime import UTC, datetime
 from math import isfinite, isnan
 
@@ -11,7 +12,9 @@ def fixed(value: float | None, decimals: int = 2) -> str:
 
 def scientific(value: float | None) -> str:
     """Return a number like 2.59E-01, as the notebook prints losses; nothing for None."""
-    return "" if value is None else f"{value:.2E}"
+    if value is None:
+        return ""
+    return f"{value:.2E}" if isfinite(value) else f"{value}"
 
 
 def count(value: int) -> str:
@@ -54,3 +57,8 @@ def compact(value: float) -> str:
         if abs(rounded) >= limit:
             return f"{rounded / limit:g}{suffix}"
     return f"{rounded:g}"
+
+
+def relative(path: str) -> str:
+    """Return a path as one would type it from here: relative where that is shorter."""
+    return min(path, os.path.relpath(path), key=len)

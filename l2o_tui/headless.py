@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic
 from types import FrameType
 from typing import IO, Protocol
 
@@ -20,10 +21,11 @@ from l2o_engine.errors import Failure
 from l2o_engine.events import Checkpointed, Ended, Event, NewRows, Notice, Preparing, Progress, Started, Stop, as_json
 from l2o_engine.preset import Preset
 from l2o_engine.session import Mailbox, Session
-from l2o_tui.figures import count, duration, fixed
-from l2o_tui.progress import ProgressTable
+from l2o_tui.figures import count, duration, fixed, relative
+from l2o_tui.progress_table import ProgressTable
 
 EXIT_CODES = {"finished": 0, "failed": 1, "diverged": 3, "interrupted": 1, "running": 1, "paused": 1}
+PATIENCE = 1.0  # seconds after which a second ctrl+c ends the program without a checkpoint
 _SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 
@@ -91,7 +93,7 @@ class Table:
             case Notice():
                 self._say(event.message)
             case Checkpointed(requested=True):
-                self._say(f"checkpoint at {count(event.iteration)}: {event.path}")
+                self._say(f"checkpoint at {count(event.iteration)}: {relative(event.path)}")
             case Ended():
                 self._end(event)
             case _:
@@ -107,29 +109,33 @@ class Table:
         seeds = f"seed {event.seeds[0]}" if len(event.seeds) == 1 else f"seeds {event.seeds[0]}–{event.seeds[-1]}"
         resumed = f", resumed at {count(event.iteration)}" if event.iteration >= 0 else ""
         levels = ", ".join(f"{name} {fixed(level)}" for name, level in event.levels.items())
-        self._run_dir = event.run_dir
+        self._run_dir = relative(event.run_dir)
         self._say(f"{event.preset} · {seeds} · {event.backend} ({event.reason}) · {count(event.iterations)} iterations")
-        self._say(f"in {event.run_dir}{resumed}")
+        self._say(f"in {self._run_dir}{resumed}")
         if levels and self._preset.kind == "meta-training":
             self._say(f"to beat (mean log10 of the last loss): {levels}")
         self._table = ProgressTable(self._preset, event.lanes, after=event.iteration)
         print(self._table.heading(), flush=True)  # noqa: T201 (data)
-        if self._console.is_terminal:
+        if self._console.is_terminal and sys.stdout.isatty():  # not where the rows come back through a pipe
             self._bar = ProgressBar(
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeRemainingColumn(),
                 console=self._console,
                 transient=True,
-                redirect_stdout=sys.stdout.isatty(),
             )
             self._bar.add_task("", total=event.iterations, completed=max(event.iteration, 0))
             self._bar.start()
 
     def _end(self, event: Ended) -> None:
         self.close()
+        if event.status == "failed":
+            return  # the exception says it
         took = f"at {count(event.iteration)} after {duration(event.elapsed_seconds)} of training"
         self._say(f"{event.status} {took}" + (f": {event.message}" if event.message else ""))
+        for result in event.results:
+            name = result.lane.optimizer if self._preset.kind == "baselines" else f"seed {result.lane.seed}"
+            self._say(f"{name}: average_log_result {fixed(result.average_log_result)}")
         if event.status == "interrupted":
             self._say(f"go on with: l2o-tui resume {self._run_dir}")
         elif event.status == "finished":
@@ -185,7 +191,14 @@ def _signals_to(mailbox: Mailbox) -> Iterator[list[int]]:
     """Turn SIGHUP, SIGINT and SIGTERM into a stop after this chunk; yields the list of those received."""
     received: list[int] = []
 
+    first = 0.0
+
     def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal first
+        if received and number == signal.SIGINT and monotonic() - first > PATIENCE:
+            signal.signal(number, signal.SIG_DFL)  # the chunk is too long for this user
+            os.kill(os.getpid(), number)
+        first = first or monotonic()
         received.append(number)
         mailbox.put(Stop(signal.Signals(number).name))
 

@@ -46,6 +46,9 @@ class Key:
 KEYS = (
     Key("space", "pause", "pause", "run: Pause", "Pause, after a checkpoint.", frozenset({RUNNING})),
     Key("space", "go_on", "go on", "run: Go on", "Train again after a pause.", frozenset({PAUSED})),
+    Key("question_mark,f1", "help", "help", "app: Help", "Show this help.", display="?"),
+    Key("q", "leave", "leave", "app: Leave", "Leave; while training, asks whether to checkpoint and quit."),
+    Key("ctrl+c", "leave", "", "", "Leave, the same.", shown=False),
     Key("c", "checkpoint", "checkpoint", "run: Checkpoint", "Save a checkpoint that is kept.", ALIVE),
     Key(
         "plus,equals_sign",
@@ -60,9 +63,6 @@ KEYS = (
     Key("y", "scale", "scale", "view: Log or linear", "Draw losses on a logarithmic or a linear axis."),
     Key("tab", "next_pane(1)", "pane", "view: Next pane", "Go to the next pane; on a small screen, show it."),
     Key("shift+tab", "next_pane(-1)", "", "view: Previous pane", "Go back to the pane before.", shown=False),
-    Key("question_mark,f1", "help", "help", "app: Help", "Show this help.", display="?"),
-    Key("q", "leave", "leave", "app: Leave", "Leave; while training, asks whether to checkpoint and quit."),
-    Key("ctrl+c", "leave", "", "", "Leave, the same.", shown=False),
 )
 
 

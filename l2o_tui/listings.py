@@ -12,7 +12,7 @@ from l2o_engine import preset as presets
 from l2o_engine.events import as_json
 from l2o_engine.runs import Run, RunError, lanes_of, list_runs
 from l2o_tui.figures import age, count, duration, fixed
-from l2o_tui.progress import ProgressTable
+from l2o_tui.progress_table import ProgressTable
 
 _PIPED_WIDTH = 200  # a table for a pipe is not squeezed into the 80 columns of a terminal that is not there
 
@@ -26,7 +26,8 @@ def _table(*headings: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", show_header=any(headings))
     for heading in headings:
         right = heading in ("iterations", "iteration", "seed", "average log", "trained")
-        table.add_column(heading, justify="right" if right else "left", overflow="fold")
+        name = heading in ("run", "status", "preset")
+        table.add_column(heading, justify="right" if right else "left", overflow="fold", no_wrap=name)
     return table
 
 
@@ -52,19 +53,19 @@ def print_runs(runs_dir: Path, *, as_json_document: bool) -> None:
         return _print_json([_summary(run) for run in runs])
     if not runs:
         return Console(stderr=True, highlight=False).print(f"no runs in {runs_dir} yet; start one: l2o-tui run log30")
-    table = _table("run", "status", "iteration", "iterations", "average log", "trained", "updated")
+    console = _console()
+    headings = ["run", "status", "iteration", "average log", "trained", "updated"]
+    shown = len(headings) if console.width >= 100 else 4  # in a narrow terminal the name matters most
+    table = _table(*headings[:shown])
     for run in runs:
-        record = run.record()
-        table.add_row(
-            run.name,
-            run.status(),
-            count(record.iteration),
-            count(record.iterations),
-            fixed(record.average_log_result),
-            duration(record.elapsed_seconds),
-            age(record.updated),
-        )
-    return _console().print(table)
+        try:
+            record, status = run.record(), run.status()
+        except RunError:  # vanished while we looked
+            continue
+        iteration = f"{count(record.iteration)} of {count(record.iterations)}"
+        average, trained = fixed(record.average_log_result), duration(record.elapsed_seconds)
+        table.add_row(*[run.name, status, iteration, average, trained, age(record.updated)][:shown])
+    return console.print(table)
 
 
 def print_run(run: Run, *, as_json_document: bool) -> None:

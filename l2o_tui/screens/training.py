@@ -80,6 +80,7 @@ class TrainingScreen(Screen[None]):
         width, height = event.size
         self.set_class(width < WIDE[0] or height < WIDE[1], "narrow")
         self.set_class(width < SMALLEST[0] or height < SMALLEST[1], "tiny")
+        self.call_after_refresh(self._draw_missed)
 
     @property
     def phase(self) -> str:
@@ -117,6 +118,11 @@ class TrainingScreen(Screen[None]):
             self._drawn_rows = view.rows_seen
             learned = self._preset.kind == "meta-training"
             chart.show(self._feed.convergence(), dict(view.levels) if learned else {})
+
+    def _draw_missed(self) -> None:
+        """Draw again, for a pane that comes into view has missed something."""
+        self._drawn_rows = -1
+        self._draw(self._feed.view())
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer only what applies now."""
@@ -157,7 +163,7 @@ class TrainingScreen(Screen[None]):
         """Go to another pane."""
         self._active = (self._active + by) % len(self._panes)
         self._mark_active()
-        self._draw(self._feed.view())  # a pane that comes into view may have missed something
+        self._draw_missed()
 
     def action_help(self) -> None:
         """Show the help."""

@@ -6,7 +6,8 @@ from textual.widgets import DataTable
 from l2o_engine.events import Progress
 from l2o_engine.preset import Preset
 from l2o_engine.trainer import Lane
-from l2o_tui.progress import ProgressTable
+from l2o_tui.feed import PROGRESS_KEPT
+from l2o_tui.progress_table import ProgressTable
 
 
 class ProgressPane(DataTable[Text]):
@@ -39,5 +40,7 @@ class ProgressPane(DataTable[Text]):
             for ours, published in self._table.rows(progress):
                 cells = [Text(cell, justify="right") for cell in ours]
                 self.add_row(*cells, *(Text(cell, justify="right", style="italic") for cell in published))
+        while self.row_count > PROGRESS_KEPT:
+            self.remove_row(next(iter(self.rows)))
         if at_end:
             self.call_after_refresh(self.scroll_end, animate=False)

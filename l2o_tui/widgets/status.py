@@ -34,7 +34,8 @@ class StatusLines(Widget):
 
     def render(self) -> Content:
         """Return both lines."""
-        return Content("\n").join([self._run(self._view), self._progress(self._view)])
+        lines = [self._run(self._view), self._progress(self._view)]
+        return Content("\n").join([line.truncate(self.content_size.width, ellipsis=True) for line in lines])
 
     def _run(self, view: View) -> Content:
         mark, colour = _MARKS[view.phase]

@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from l2o_engine.adam import Powers
+from l2o_engine.fused.backend import FusedBackend
 from l2o_engine.learner import Backend, Learner
 from l2o_engine.network import make_network
 from l2o_engine.preset import Preset
@@ -20,11 +21,19 @@ from l2o_engine.problems import Problems
 from l2o_engine.transforms import make_transform
 from l2o_engine.unroll import TorchBackend
 from tests.engine.golden_experiments import golden_preset
+from tests.engine.kernels import compile_kernels
 
 FOLDER = Path(os.environ.get("L2O_GOLDEN_DIR") or Path(__file__).parents[1] / "data" / "golden")
 FILES = sorted(FOLDER.glob("*.npz"))
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
-BACKENDS: list[Callable[[Preset], Backend]] = [TorchBackend]
+BACKENDS: list[Callable[[Preset], Backend]] = [TorchBackend, FusedBackend]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _kernels() -> None:
+    """Compile what is needed side by side; each takes some seconds, once."""
+    experiments = {(name, dtype) for name, _seed, dtype in (path.stem.split(".") for path in FILES)}
+    compile_kernels(golden_preset(name, dtype) for name, dtype in sorted(experiments))
 
 
 def test_there_are_golden_files() -> None:
@@ -36,7 +45,7 @@ def test_an_unknown_experiment_is_an_error() -> None:
         golden_preset("log99_end", "float32")
 
 
-@pytest.mark.parametrize("make_backend", BACKENDS, ids=lambda make: make.name)
+@pytest.mark.parametrize("make_backend", BACKENDS, ids=["torch", "fused"])
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_backend_meets_the_golden_values(path: Path, make_backend: Callable[[Preset], Backend]) -> None:
     experiment, _seed, dtype = path.stem.split(".")

@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from l2o_engine.arrays import Doubles
-from l2o_engine.backends import check_backend, make_backend
+from l2o_engine.backends import choose
 from l2o_engine.learner import Backend, Learner
 from l2o_engine.preset import Preset, PresetError
 from l2o_engine.problems import Problems
@@ -372,13 +372,23 @@ def test_an_adaptive_min_log_moves_down_only_and_no_overflow_spoils_it(make: Mak
 # Choosing.
 
 
-@pytest.mark.parametrize("asked", ["auto", "torch"])
-def test_the_reference_is_chosen_and_says_why(asked: str) -> None:
-    choice = make_backend(tiny_preset(), asked)
-    assert choice.backend.name == "torch"
-    assert choice.reason
+def test_auto_takes_the_kernel_and_torch_is_there_for_the_asking() -> None:
+    assert choose(tiny_preset(), "auto").name == "fused"
+    choice = choose(tiny_preset(), "torch")
+    assert choice.name == "torch"
+    assert choice.reason == "asked for"
+    assert choice.load().name == "torch"
+
+
+TOO_LARGE = ("problem.dims=10000", "meta.batch=10000")
+
+
+def test_what_the_kernel_cannot_do_falls_back_with_the_reason() -> None:
+    choice = choose(tiny_preset(*TOO_LARGE), "auto")
+    assert choice.name == "torch"
+    assert "GiB of memory" in choice.reason
 
 
 def test_a_backend_that_cannot_be_had_is_the_user_s_error() -> None:
-    with pytest.raises(PresetError, match="fused"):
-        check_backend("fused")
+    with pytest.raises(PresetError, match="GiB of memory"):
+        choose(tiny_preset(*TOO_LARGE), "fused")

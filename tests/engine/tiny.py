@@ -37,7 +37,7 @@ _TABLES: dict[str, Any] = {
     "unroll": {"steps": 4},
     "network": {"layers": 1, "hidden": 3},
     "report": {"every": 10, "rolling_window": 5, "baseline_draws": 5},
-    "run": {"iterations": 30, "checkpoint_every": 10},
+    "run": {"iterations": 30, "checkpoint_every": 10, "backend": "torch"},
 }
 
 

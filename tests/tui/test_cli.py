@@ -83,9 +83,9 @@ def test_every_shipped_preset_is_valid(name: str) -> None:
 
 def test_runs_lists_the_oldest_first(runs_dir: Path) -> None:
     result = call("runs", "--runs-dir", runs_dir)
-    assert [line.split()[:4] for line in result.out.splitlines()[1:]] == [
-        ["first", "finished", "20", "20"],
-        ["second", "finished", "20", "20"],
+    assert [line.split()[:5] for line in result.out.splitlines()[1:]] == [
+        ["first", "finished", "20", "of", "20"],
+        ["second", "finished", "20", "of", "20"],
     ]
     documents = json.loads(call("runs", "--runs-dir", runs_dir, "--json").out)
     assert [(document["name"], document["status"], document["driven"]) for document in documents] == [
@@ -161,10 +161,10 @@ def test_runs_are_kept_where_the_option_says_else_the_environment_else_in_runs(
     workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = ("run", "baselines", "--quiet", "--iterations=2")
-    assert Path(call(*run).out.strip()).parent == Path("runs")
+    assert Path(call(*run).out.strip()).parent == workplace / "runs"
     monkeypatch.setenv("L2O_RUNS_DIR", "by-environment")
-    assert Path(call(*run).out.strip()).parent == Path("by-environment")
-    assert Path(call(*run, "--runs-dir", "by-option").out.strip()).parent == Path("by-option")
+    assert Path(call(*run).out.strip()).parent == workplace / "by-environment"
+    assert Path(call(*run, "--runs-dir", "by-option").out.strip()).parent == workplace / "by-option"
     assert call("runs").out.count("finished") == 1
     assert {path.name for path in workplace.iterdir()} == {"runs", "by-environment", "by-option"}
 
@@ -214,7 +214,10 @@ BROKEN_PRESETS = {
     "a name that is no folder": ('name = "../x"\n', ["broken.toml: name", "../x"]),
     "another format": ('name = "x"\nformat = 2\n', ["broken.toml: format", "2"]),
     "no residual": ('name = "x"\n[transform]\nkind = "log"\nmin_log = -5\nresidual = "exp()"\n', ["residual", "exp()"]),
-    "fused": ('name = "x"\n[run]\nbackend = "fused"\n', ["fused", "not in this version"]),
+    "fused": (
+        'name = "x"\n[run]\nbackend = "fused"\n[problem]\ndims = 10000\n[meta]\nbatch = 10000\n',
+        ["fused", "GiB of memory"],
+    ),
 }
 
 
@@ -273,7 +276,10 @@ BROKEN_ARGUMENTS: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "set of a word": (("run", "log30", "--set", "unroll.steps=many"), ["--set unroll.steps=many", "whole number"]),
     "set out of range": (("run", "log30", "--set", "transform.min_log=1"), ["transform.min_log=1", "below 0"]),
     "unknown backend": (("run", "log30", "--backend", "cuda"), ["--backend", "cuda", "torch"]),
-    "backend of later": (("run", "log30", "--backend", "fused"), ["fused", "not in this version"]),
+    "backend of later": (
+        ("run", "log30", "--backend", "fused", "--set", "problem.dims=10000", "--set", "meta.batch=10000"),
+        ["fused", "GiB of memory"],
+    ),
     "no seeds": (("run", "log30", "--seeds", "0"), ["--seeds"]),
     "too many seeds": (("run", "log30", "--seeds", "2000"), ["--seeds", "2000"]),
     "negative seed": (("run", "log30", "--seed", "-1"), ["--seed"]),

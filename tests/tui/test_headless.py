@@ -244,7 +244,7 @@ def test_a_finished_run_continues_as_if_it_had_been_longer(json_run: tuple[Path,
 def test_a_run_to_resume_is_named_like_one_to_show(reference: str, workplace: Path) -> None:
     assert call(*BASELINES, "--quiet", "--iterations=20", "--run-dir=runs/one").code == 0
     result = call("resume", reference, "--iterations=30", "--quiet")
-    assert (result.code, result.out.strip()) == (0, "runs/one")
+    assert (result.code, result.out.strip()) == (0, str(Path("runs/one").resolve()))
 
 
 def test_a_wrong_name_is_answered_with_the_nearest_run(workplace: Path) -> None:

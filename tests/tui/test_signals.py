@@ -95,7 +95,7 @@ def test_a_killed_run_goes_on_from_a_checkpoint(interrupted: dict[signal.Signals
 def test_a_signal_while_the_backend_loads_is_heard_too(tmp_path: Path) -> None:
     running = Running(*RUN, "--run-dir", tmp_path / "run")
     try:
-        running.wait_for_message("loading the backend")
+        running.wait_for_message("loading PyTorch")
         running.process.send_signal(signal.SIGINT)
         result = running.wait()
     finally:

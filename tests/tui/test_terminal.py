@@ -20,6 +20,7 @@ TINY = [
     "--set=network.layers=1",
     "--set=unroll.steps=4",
     "--set=report.every=50",
+    "--set=run.backend=torch",
     "--iterations=1000000",
 ]
 ALTERNATE_SCREEN, MAIN_SCREEN = "\x1b[?1049h", "\x1b[?1049l"

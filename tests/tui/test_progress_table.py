@@ -8,7 +8,7 @@ from l2o_engine.events import Progress
 from l2o_engine.preset import Preset, check
 from l2o_engine.runs import lanes_of
 from l2o_engine.trainer import LEARNED, Lane
-from l2o_tui.progress import ProgressTable
+from l2o_tui.progress_table import ProgressTable
 
 
 def _preset(notebook: Sequence[int] = (), **tables: Any) -> Preset:

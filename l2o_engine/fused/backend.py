@@ -1,0 +1,110 @@
+"""The fused backend: the compiled kernel behind the engine's :class:`~l2o_engine.learner.Backend`."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from l2o_engine.adam import Powers, make_adam
+from l2o_engine.arrays import Floats
+from l2o_engine.fused import kernel
+from l2o_engine.fused.compile import cache_folder, compile_in_child, is_compiled, load
+from l2o_engine.fused.kernel import GRADIENT_MODES, POLICIES, spec_of
+from l2o_engine.learner import Learner, MetaGradient, Results
+from l2o_engine.network import make_network
+from l2o_engine.preset import Preset
+from l2o_engine.problems import Problems
+
+GREATEST_WORKSPACE = 4 * 2**30  # bytes
+
+
+def why_not(preset: Preset) -> str:
+    """Return why the kernel cannot take a preset; an empty string if it can."""
+    spec = spec_of(preset)
+    for what, kind, table in kernel.piece_tables(spec):
+        if kind not in table:
+            return f'the kernel has no {what} "{kind}"'
+    needed = kernel.workspace_bytes(spec, preset.unroll.steps)
+    if needed > GREATEST_WORKSPACE:
+        return f"the kernel would need {needed / 2**30:.0f} GiB of memory"
+    return ""
+
+
+def is_ready(preset: Preset) -> bool:
+    """Return whether the kernel for a preset is compiled already."""
+    return is_compiled(spec_of(preset), cache_folder())
+
+
+class FusedBackend:
+    """Any preset that the kernel has the pieces for; without the interpreter, so replicates run side by side."""
+
+    name = "fused"
+    is_parallel = True
+
+    def __init__(self, preset: Preset) -> None:
+        spec = spec_of(preset)
+        folder = cache_folder()
+        if not is_compiled(spec, folder):
+            compile_in_child(spec, folder)
+        self._kernel = load(spec, folder)
+        self._preset = preset
+        self._adam = make_adam(preset.meta)
+        self._size = make_network(preset.network).size
+
+    def __reduce__(self) -> tuple[type["FusedBackend"], tuple[Preset]]:
+        """Travel to another process as the preset; the kernel is loaded there."""
+        return FusedBackend, (self._preset,)
+
+    def train(self, learner: Learner, problems: Problems) -> tuple[Learner, Results]:
+        """Do one meta-iteration for each batch of problems; see :class:`~l2o_engine.learner.Backend`."""
+        meta = self._preset.meta
+        learner, results, _ = self._run(learner, problems, GRADIENT_MODES[meta.gradient], POLICIES[meta.non_finite])
+        return learner, results
+
+    def meta_gradient(self, learner: Learner, problems: Problems) -> MetaGradient:
+        """Return one meta-gradient before clipping; see :class:`~l2o_engine.learner.Backend`."""
+        # Left as it is, and a step that is not finite is not taken: so the kernel changes nothing in the gradient.
+        _, results, gradient = self._run(learner, problems, GRADIENT_MODES["none"], POLICIES["skip"])
+        return MetaGradient(results.losses[0], float(results.objective[0]), float(results.gradient_norm[0]), gradient)
+
+    def evaluate(self, learner: Learner, problems: Problems) -> Floats:
+        """Return the losses of the learned optimizer as it is now; see :class:`~l2o_engine.learner.Backend`."""
+        runs = [self.meta_gradient(learner, problems[k : k + 1]).losses for k in range(len(problems))]
+        return np.stack(runs)
+
+    def _run(
+        self, learner: Learner, problems: Problems, gradient_mode: int, policy: int
+    ) -> tuple[Learner, Results, Floats]:
+        preset, adam, n = self._preset, self._adam, len(problems)
+        weights, moment1, moment2 = learner.weights.copy(), learner.moment1.copy(), learner.moment2.copy()
+        min_log, powers = np.array([learner.min_log]), np.array(learner.powers)
+        in_a_row = np.array([learner.non_finite_in_a_row], np.int64)
+        dtype = weights.dtype
+        losses = np.empty((n, preset.meta.batch, preset.unroll.steps), dtype)
+        objective, norm, used = np.empty(n), np.empty(n), np.empty(n)
+        non_finite, gradient = np.empty(n, np.uint8), np.empty_like(weights)
+        done, diverged = 0, learner.diverged
+        if not diverged:
+            done, diverged = self._kernel(
+                weights, moment1, moment2, min_log, powers, in_a_row, _parameters(problems), problems.start,
+                preset.unroll.steps, adam.learning_rate, adam.beta1, adam.beta2, adam.epsilon, gradient_mode,
+                preset.meta.clip_norm, policy, preset.meta.max_non_finite,
+                getattr(preset.transform, "adaptation_rate", 0.0),
+                losses, objective, norm, non_finite, used, gradient,
+            )  # fmt: skip
+        learner = replace(
+            learner,
+            weights=weights,
+            moment1=moment1,
+            moment2=moment2,
+            powers=Powers(*powers.tolist()),
+            min_log=float(min_log[0]),
+            non_finite_in_a_row=int(in_a_row[0]),
+            diverged=bool(diverged),
+        )
+        results = Results(losses[:done], objective[:done], norm[:done], non_finite[:done] > 0, used[:done])
+        return learner, results, gradient
+
+
+def _parameters(problems: Problems) -> Floats:
+    """Return the problems' parameters side by side, [n, batch, numbers], as the kernel's pieces read them."""
+    return np.ascontiguousarray(np.concatenate(list(problems.parameters.values()), axis=-1))
