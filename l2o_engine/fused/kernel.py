@@ -11,12 +11,16 @@ Two savings, exact up to rounding, let it do less than a framework does:
 2. The network of the last base step would only move an x whose loss nobody records: steps - 1 of them are run.
 """
 
+import hashlib
 import math
+import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numba import njit, types
+from numba.core.dispatcher import Dispatcher
 from numba.core.registry import cpu_target
 
 from l2o_engine.fused import pieces, simd
@@ -550,7 +554,27 @@ def bind(spec: Spec) -> dict[str, object]:
     names |= pieces.PROBLEMS[spec.problem](spec, real) | pieces.TRANSFORMS[spec.transform](spec, real)
     objective = pieces.OBJECTIVES[spec.objective](spec, real)
     names |= {"objective_value": objective["value"], "objective_gradient": objective["gradient"]}
+    _make_symbols_unique(names.values(), spec)
     return names
+
+
+def _make_symbols_unique(functions: Iterable[object], spec: Spec) -> None:
+    """Give the functions that were made for one Spec, and those that they call, names that no other Spec's have.
+
+    Numba names machine code after the function and a number that starts anew in every process. Two cached kernels,
+    compiled in two processes and loaded into one, would share the names, and one would call the other's functions.
+    """
+    suffix = "_" + hashlib.sha256(repr(spec).encode()).hexdigest()[:16]
+    waiting = list(functions)
+    while waiting:
+        function = waiting.pop()
+        if not isinstance(function, Dispatcher):
+            continue
+        python = function.py_func
+        is_shared = getattr(sys.modules.get(python.__module__), python.__name__, None) is function
+        if not is_shared and not python.__qualname__.endswith(suffix):
+            python.__qualname__ += suffix
+            waiting += [cell.cell_contents for cell in python.__closure__ or ()]
 
 
 def signature(spec: Spec) -> Any:
