@@ -1,6 +1,6 @@
 """Makes the README's picture from the real program: opens a run on the live screen and saves what it shows.
 
-.venv/bin/l2o-tui run simple_sum --run-dir /tmp/picture --no-ui
+.venv/bin/l2o-tui run log30 --seed 6 --run-dir /tmp/picture --no-ui
 .venv/bin/python docs/make_screen.py /tmp/picture docs/screen.svg
 """
 

@@ -17,6 +17,7 @@ from l2o_engine.trainer import Chunk, Lane
 
 HEADER = "iteration,end_loss,sum_loss,end_log10,mean_log10,gradient_norm,min_log,non_finite,optimizer,seed\n"
 LOG_DECIMALS = 6
+_FORMAT_BLOCK = 250  # rows at a time: one formatting holds the interpreter, which the next chunk may be waiting for
 _READ_BLOCK = 50_000  # rows at a time, so that reading a long run needs little memory
 
 
@@ -118,9 +119,14 @@ class RowFormat:
 
     def format(self, rows: Rows) -> bytes:
         """Return the rows' lines."""
-        template = "".join(map(self._templates.__getitem__, rows.lane.tolist()))
         columns = [getattr(rows, name).tolist() for name in self._columns]
-        return (template % tuple(value for row in zip(*columns, strict=True) for value in row)).encode()
+        values = [value for row in zip(*columns, strict=True) for value in row]
+        templates = [self._templates[lane] for lane in rows.lane.tolist()]
+        width, parts = len(columns), []
+        for first in range(0, len(templates), _FORMAT_BLOCK):
+            last = first + _FORMAT_BLOCK
+            parts.append("".join(templates[first:last]) % tuple(values[first * width : last * width]))
+        return "".join(parts).encode()
 
 
 _READ_COLUMNS = ("iteration", "end_loss", "sum_loss", "end_log10", "mean_log10", "non_finite", "optimizer", "seed")

@@ -280,9 +280,10 @@ class Session:
     def _advance(self, *, launch: bool = True) -> Iterator[Event]:
         """Take in one chunk, and do what is due after it, while the next one is computed already."""
         self._in_flight = self._in_flight or self._launch()
-        rows = rows_of(self._collect(), self._lanes)
+        chunks = self._collect()
         if launch and not self._is_over:
             self._in_flight = self._launch()
+        rows = rows_of(chunks, self._lanes)
         self._run.append_rows(rows)
         self._take_in(rows)
         yield NewRows(rows)

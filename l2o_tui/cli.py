@@ -205,6 +205,8 @@ def _drive(
 ) -> NoReturn:
     from l2o_engine.session import Session
 
+    # The training thread needs the interpreter only for moments, between two chunks; it should not wait 5 ms for each.
+    sys.setswitchinterval(0.0005)
     wants_screen = not (no_ui or json or quiet)
     if wants_screen and _is_terminal():
         from l2o_tui.app import run_app

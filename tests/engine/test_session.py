@@ -39,11 +39,12 @@ from l2o_engine.events import (
 )
 from l2o_engine.metrics import Rows
 from l2o_engine.network import make_network
-from l2o_engine.preset import Preset, to_toml
+from l2o_engine.preset import Preset, override, to_toml
 from l2o_engine.runs import DrivenRun, Run
 from l2o_engine.session import Session, SessionError
 from l2o_engine.trainer import Baselines
-from tests.engine.tiny import TRANSFORMS, of_kind, resume, run, start, tiny_baselines, tiny_preset
+from tests.engine.kernels import compile_kernels
+from tests.engine.tiny import OBJECTIVES, TRANSFORMS, of_kind, resume, run, start, tiny_baselines, tiny_preset
 
 ADAPTIVE = tiny_preset(TRANSFORMS["ratio and adaptive log"])
 REPLICATES = tiny_preset("run.seeds=3", TRANSFORMS["adaptive log"])
@@ -597,3 +598,36 @@ def test_a_backend_that_cannot_be_had_fails_the_run(tmp_path: Path) -> None:
     with pytest.raises(SessionError, match="fused"):
         list(start(tmp_path / "run", tiny_preset("problem.dims=10000", "meta.batch=10000"), backend="fused").events())
     assert Run(tmp_path / "run").status() == "failed"
+
+
+# The same on the kernel, whose replicates run in threads without the interpreter.
+
+FUSED = tiny_preset(TRANSFORMS["adaptive log"], OBJECTIVES["end_log"], "run.backend=fused", "run.iterations=60")
+FUSED_REPLICATES = override(FUSED, ["run.seeds=3"])
+
+
+@pytest.mark.parametrize("preset", [FUSED, FUSED_REPLICATES], ids=["one seed", "replicates"])
+def test_on_the_kernel_chunks_stops_and_resumes_change_nothing(preset: Preset, tmp_path: Path) -> None:
+    compile_kernels([preset])
+    events = run(tmp_path / "uninterrupted", preset)
+    assert of_kind(events, Started)[0].backend == "fused"
+    run(tmp_path / "by one", preset, chunk=1)
+    assert_same_outcome(tmp_path / "uninterrupted", tmp_path / "by one")
+    stop_at(tmp_path / "stopped", preset, 23, chunk=3)
+    resume(tmp_path / "stopped", chunk=7)
+    assert_same_outcome(tmp_path / "uninterrupted", tmp_path / "stopped")
+
+
+def test_on_the_kernel_a_replicate_is_the_run_of_its_seed_alone(tmp_path: Path) -> None:
+    compile_kernels([FUSED])
+    together = joined(run(tmp_path / "together", FUSED_REPLICATES))
+    alone = joined(run(tmp_path / "alone", override(FUSED, ["run.seed=2"])))
+    assert_array_equal(together.of_lane(2).end_loss, alone.end_loss)
+
+
+def test_the_kernel_travels_to_another_process(tmp_path: Path) -> None:
+    compile_kernels([FUSED])
+    run(tmp_path / "here", FUSED_REPLICATES)
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        run(tmp_path / "there", FUSED_REPLICATES, executor=pool, chunk=20)
+    assert_same_outcome(tmp_path / "here", tmp_path / "there")
