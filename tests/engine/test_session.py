@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import astuple
+from errno import ENOSPC
+from io import FileIO
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -598,6 +600,23 @@ def test_a_backend_that_cannot_be_had_fails_the_run(tmp_path: Path) -> None:
     with pytest.raises(SessionError, match="fused"):
         list(start(tmp_path / "run", tiny_preset("problem.dims=10000", "meta.batch=10000"), backend="fused").events())
     assert Run(tmp_path / "run").status() == "failed"
+
+
+class FullDisk(FileIO):
+    def write(self, data: object, /) -> int:
+        raise OSError(ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_is_told_and_the_folder_let_go(tmp_path: Path) -> None:
+    driven = DrivenRun.create(ADAPTIVE, tmp_path / "run")
+    driven._metrics.close()
+    driven._metrics = FullDisk(tmp_path / "run" / "metrics.csv", "ab")
+    with pytest.raises(SessionError, match="No space left on device"):
+        list(Session(driven).events())
+    assert Run(tmp_path / "run").record().status == "failed"
+    assert not Run(tmp_path / "run").is_driven()
+    ended = [document for document in Run(tmp_path / "run").events() if document["event"] == "end"]
+    assert [document["status"] for document in ended] == ["failed"]
 
 
 # The same on the kernel, whose replicates run in threads without the interpreter.

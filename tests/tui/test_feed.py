@@ -1,7 +1,7 @@
 """The feed: what the screen knows, however the events pile up."""
 
 from l2o_engine.events import Ended, Event, Extended, NewRows, StatusChanged
-from l2o_tui.feed import Feed
+from l2o_tui.feed import PROGRESS_KEPT, Feed
 from tests.tui.screens import a_run, curves, ended, preset, progress, rows, started
 
 
@@ -77,3 +77,19 @@ def test_the_latest_curves_replace_earlier_ones() -> None:
 def test_an_interrupted_end_keeps_its_reason() -> None:
     feed = fed(started(preset()), NewRows(rows(0, [1.0]).rows), Ended("interrupted", 0, 1.0, (), "SIGTERM"))
     assert (feed.view().phase, feed.view().message) == ("interrupted", "SIGTERM")
+
+
+def test_the_past_of_a_resumed_run_says_nothing_about_its_pace() -> None:
+    feed = fed(started(preset(), iteration=99_999), rows(0, [1.0] * 50_000), rows(50_000, [1.0] * 50_000))
+    view = feed.view()
+    assert view.iteration == 99_999
+    assert view.rate != view.rate  # NaN
+    ((_, curve),) = feed.convergence()
+    assert curve.iteration[-1] == 99_999
+
+
+def test_only_the_newest_progress_rows_are_kept() -> None:
+    feed = fed(started(preset()), *(progress(iteration, -1.0) for iteration in range(PROGRESS_KEPT + 100)))
+    assert [row.iteration for row in feed.progress_from(0)] == list(range(100, PROGRESS_KEPT + 100))
+    assert feed.view().progress_seen == PROGRESS_KEPT + 100
+    assert [row.iteration for row in feed.progress_from(PROGRESS_KEPT + 99)] == [PROGRESS_KEPT + 99]

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +22,8 @@ from l2o_engine.events import (
     Stop,
 )
 from l2o_engine.preset import Preset
-from l2o_engine.session import SessionError
+from l2o_engine.runs import DrivenRun
+from l2o_engine.session import Session, SessionError
 from l2o_tui.app import L2oApp
 from l2o_tui.charts import BaseChart, ConvergenceChart
 from l2o_tui.screens import training
@@ -276,6 +278,54 @@ async def test_what_cannot_be_drawn_is_counted_and_shown() -> None:
         text = text_of(pilot)
         assert "2 not finite" in text
         assert "1 zero, at 1e-38" in text
+
+
+class BreakingSession(ScriptedSession):
+    def events(self) -> Iterator[Event]:
+        yield from self._told
+        self.has_told.set()
+        raise OSError(28, "No space left on device")
+
+
+async def test_no_error_of_the_training_thread_goes_unseen() -> None:
+    async with showing(BreakingSession(a_run(preset()))) as pilot:
+        await until(pilot, lambda: isinstance(pilot.app.screen, FailureScreen))
+        await pilot.pause()
+        assert "No space left on device" in text_of(pilot)
+        await pilot.press("escape", "q")
+        await pilot.pause(0.3)
+        assert pilot.app.return_code == 1
+
+
+async def test_a_pane_that_was_hidden_is_drawn_when_the_terminal_grows() -> None:
+    session = ScriptedSession([started(preset()), rows(0, [1.0])], ANSWERS | {NewDraw: [*a_run(preset())[1:], ended()]})
+    async with showing(session, size=(80, 24)) as pilot:
+        await pilot.press("tab", "n")  # the rest of the run happens while the convergence chart is hidden
+        await until(pilot, lambda: "finished" in text_of(pilot))
+        await pilot.resize_terminal(120, 40)
+        await until(
+            pilot, lambda: "1e-10" in text_of(pilot).split("base losses")[0] or text_of(pilot).count("1e-10") > 1
+        )
+
+
+async def test_the_lanes_of_a_run_are_told_apart_by_name(tmp_path: Path) -> None:
+    for experiment, names in (
+        (preset("baselines"), ["SGD", "RMSProp"]),
+        (replicates(), ["seed 4", "seed 5", "seed 6"]),
+    ):
+        run = DrivenRun.create(experiment, tmp_path / experiment.name)
+        app = L2oApp(Session(run, interactive=True), experiment)
+        async with app.run_test(size=(120, 40)) as pilot:
+            await until(pilot, lambda pilot=pilot: "finished" in text_of(pilot))  # type: ignore[misc]
+            await pilot.pause(0.3)
+            chart = "\n".join(line[:72] for line in text_of(pilot).splitlines()[2:24])
+            assert all(name in chart for name in names), chart
+            assert ("raw of 3 runs not drawn" in chart) == (len(names) > 2)
+
+
+def replicates() -> Preset:
+    tiny = ("network.hidden=3", "network.layers=1", "unroll.steps=4", "report.every=10", "run.iterations=20")
+    return preset("log15_end", *tiny, "run.seed=4", "run.seeds=3", "run.backend=torch")
 
 
 class LookingSession(ScriptedSession):

@@ -1,0 +1,31 @@
+"""``l2o-tui bench``: what it prints; how fast anything is, is not for a test."""
+
+import json
+
+from tests.tui.conftest import call
+
+SMALL = ("--seconds=0.2", "--set=network.hidden=3", "--set=network.layers=1", "--set=unroll.steps=4")
+
+
+def test_bench_prints_every_backend_with_its_ratio_to_torch() -> None:
+    result = call("bench", "--json", "--seeds=2", *SMALL)
+    assert result.code == 0
+    rates = {document["name"]: document for document in map(json.loads, result.out.splitlines())}
+    assert {"torch", "fused", "fused, 2 seeds"} <= set(rates)
+    assert rates["torch"]["ratio"] == 1
+    for rate in rates.values():
+        assert 0 < rate["least"] <= rate["median"] <= rate["greatest"]
+
+
+def test_the_table_says_what_was_measured() -> None:
+    result = call("bench", *SMALL)
+    assert result.code == 0
+    heading, *lines = result.out.splitlines()
+    assert "log30, float32" in heading
+    assert [line.split()[0] for line in lines][:2] == ["torch", "fused"]
+
+
+def test_a_preset_that_trains_nothing_is_refused() -> None:
+    result = call("bench", "--preset", "baselines")
+    assert (result.code, result.out) == (2, "")
+    assert "trains no network" in result.err
