@@ -1,11 +1,11 @@
 """Which backend computes: ``torch``, the reference, takes every preset; ``fused`` is the compiled kernel.
 
-Choosing imports nothing heavy; loading does. What the kernel cannot do falls back to torch under "auto", with the
+Choosing imports no torch; loading may. What the kernel cannot do falls back to torch under "auto", with the
 reason; asked for by name it is an error.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
 from l2o_engine.learner import Backend
@@ -23,13 +23,13 @@ class Choice:
     preparation
         What takes a moment when it is loaded.
     load
-        Loads it.
+        Loads it and returns it with the reason; another one, with another reason, if "auto" had to think again.
     """
 
     name: str
     reason: str
     preparation: str
-    load: Callable[[], Backend]
+    load: Callable[[], tuple[Backend, str]]
 
 
 def choose(preset: Preset, asked: str) -> Choice:
@@ -51,7 +51,7 @@ def choose(preset: Preset, asked: str) -> Choice:
         return _torch(preset, "asked for")
     why_not = _why_not_fused(preset)
     if not why_not:
-        return _fused(preset, "asked for" if asked == "fused" else "the fastest")
+        return _fused(preset) if asked == "fused" else _fused_or_torch(preset)
     if asked == "fused":
         raise PresetError(f'backend "fused" cannot run this preset: {why_not}')
     return _torch(preset, f"not fused: {why_not}")
@@ -66,16 +66,28 @@ def _why_not_fused(preset: Preset) -> str:
 
 
 def _torch(preset: Preset, reason: str) -> Choice:
-    def load() -> Backend:
+    def load() -> tuple[Backend, str]:
         from l2o_engine.unroll import TorchBackend
 
-        return TorchBackend(preset)
+        return TorchBackend(preset), reason
 
     return Choice("torch", reason, "loading PyTorch", load)
 
 
-def _fused(preset: Preset, reason: str) -> Choice:
+def _fused(preset: Preset, reason: str = "asked for") -> Choice:
     from l2o_engine.fused.backend import FusedBackend, is_ready
 
     preparation = "loading the kernel" if is_ready(preset) else "compiling the kernel, once (some seconds)"
-    return Choice("fused", reason, preparation, lambda: FusedBackend(preset))
+    return Choice("fused", reason, preparation, lambda: (FusedBackend(preset), reason))
+
+
+def _fused_or_torch(preset: Preset) -> Choice:
+    fused = _fused(preset, "the fastest")
+
+    def load() -> tuple[Backend, str]:
+        try:
+            return fused.load()
+        except Exception as error:  # noqa: BLE001 (what a compiler may raise on some machine is open-ended)
+            return _torch(preset, f"not fused: the kernel could not be compiled ({error})").load()
+
+    return replace(fused, load=load)

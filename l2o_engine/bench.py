@@ -83,7 +83,7 @@ def backend_contestant(preset: Preset, name: str) -> Contestant:
     PresetError
         If the backend cannot take the preset.
     """
-    return _side_by_side(name, preset, choose(preset, name).load())
+    return _side_by_side(name, preset, choose(preset, name).load()[0])
 
 
 def _side_by_side(name: str, preset: Preset, backend: Backend) -> Contestant:

@@ -230,7 +230,8 @@ class Session:
         if preset.kind == "meta-training":
             choice = choose(preset, self._asked_backend)
             yield Preparing(choice.preparation)
-            backend, name, reason = choice.load(), choice.name, choice.reason
+            backend, reason = choice.load()
+            name = backend.name
         self._trainers = [make_trainer(preset, backend, seed) for seed in preset.seeds]
         if self._executor is None:
             workers = min(len(self._trainers), os.cpu_count() or 1) if backend and backend.is_parallel else 1

@@ -9,6 +9,7 @@ from numpy.testing import assert_array_equal
 
 from l2o_engine.arrays import Doubles
 from l2o_engine.backends import choose
+from l2o_engine.fused.backend import FusedBackend
 from l2o_engine.learner import Backend, Learner
 from l2o_engine.preset import Preset, PresetError
 from l2o_engine.problems import Problems
@@ -377,7 +378,19 @@ def test_auto_takes_the_kernel_and_torch_is_there_for_the_asking() -> None:
     choice = choose(tiny_preset(), "torch")
     assert choice.name == "torch"
     assert choice.reason == "asked for"
-    assert choice.load().name == "torch"
+    assert choice.load()[0].name == "torch"
+
+
+def test_a_kernel_that_cannot_be_compiled_gives_way_to_torch_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("no such CPU")
+
+    monkeypatch.setattr(FusedBackend, "__init__", refuse)
+    backend, reason = choose(tiny_preset("run.backend=auto"), "auto").load()
+    assert backend.name == "torch"
+    assert "no such CPU" in reason
+    with pytest.raises(RuntimeError, match="no such CPU"):
+        choose(tiny_preset(), "fused").load()
 
 
 TOO_LARGE = ("problem.dims=10000", "meta.batch=10000")
