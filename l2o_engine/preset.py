@@ -7,20 +7,18 @@ valid name. :func:`to_toml` writes the effective preset back, every default writ
 """
 
 import ctypes
-import difflib
-import re
 import sys
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import exp, inf, isfinite
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
 import tomli_w
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
 
 from l2o_engine.errors import UserError
+from l2o_engine.preset_messages import describe, nearest, quote
 
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -114,7 +112,7 @@ RESIDUAL_FORMULAS = ("exp(min_log - 5)", "exp(min_log)")
 def _check_residual(value: object) -> object:
     if value in RESIDUAL_FORMULAS or (isinstance(value, int | float) and _is_number(value) and value > 0):
         return value
-    raise ValueError(f"must be {' or '.join(map(_quote, RESIDUAL_FORMULAS))} or a number above 0")
+    raise ValueError(f"must be {' or '.join(map(quote, RESIDUAL_FORMULAS))} or a number above 0")
 
 
 Residual = Annotated[str | float, BeforeValidator(_check_residual)]
@@ -345,7 +343,7 @@ def find(reference: str) -> Path:
         raise PresetError(f"{reference}: {error.strerror}") from error
     if looks_like_a_path and reference:
         raise PresetError(f"there is no file {reference}")
-    hint = _nearest(reference, shipped_names()) or "."
+    hint = nearest(reference, shipped_names()) or "."
     raise PresetError(
         f'there is no shipped preset "{reference}"{hint} '
         f"Shipped: {', '.join(shipped_names())}. A file of yours is named by its path, ending in .toml"
@@ -407,7 +405,7 @@ def check(
     try:
         return Preset.model_validate(raw)
     except ValidationError as error:
-        lines = [_describe(details, raw, source, overridden or {}) for details in error.errors()]
+        lines = [describe(details, raw, source, overridden or {}, Preset) for details in error.errors()]
         raise PresetError("\n".join(dict.fromkeys(lines))) from error
 
 
@@ -471,125 +469,3 @@ def _toml_value(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except (tomllib.TOMLDecodeError, KeyError):
         return text
-
-
-def _nearest(word: str, candidates: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(candidates), n=1, cutoff=0.5)
-    return f'; did you mean "{close[0]}"?' if close else ""
-
-
-def _models_in(annotation: Any) -> list[type[_Table]]:
-    args = get_args(annotation)
-    if args:
-        return [model for arg in args for model in _models_in(arg)]
-    return [annotation] if isinstance(annotation, type) and issubclass(annotation, _Table) else []
-
-
-def _models_at(table: Sequence[str | int]) -> list[type[_Table]]:
-    """Return what the table at this place can be."""
-    models: list[type[_Table]] = [Preset]
-    for step in table:
-        if isinstance(step, str):
-            models = [found for model in models for found in _models_in(model.model_fields[step].annotation)]
-    return models
-
-
-def _valid_keys(table: Sequence[str | int], tag: str | None) -> list[str]:
-    """Return the keys that the table at this place takes; ``tag`` is its ``kind``, where it can be of several."""
-    models = _models_at(table)
-    tagged = [model for model in models if tag in get_args(model.model_fields["kind"].annotation)] if tag else models
-    return [key for model in tagged for key in model.model_fields]
-
-
-def _describe(
-    details: ErrorDetails, raw: Mapping[str, Any], source: str, overridden: Mapping[tuple[str | int, ...], str]
-) -> str:
-    """Turn one of pydantic's errors into a sentence that names file, table, key and the nearest valid name."""
-    location, kind, value = list(details["loc"]), details["type"], details["input"]
-    context: dict[str, Any] = details.get("ctx", {})
-    tag = None
-    # pydantic puts the kind of a table that can be of several kinds into the location, behind the table's name.
-    at = {"transform": 1, "baseline": 2}.get(str(location[0]) if location else "", len(location))
-    if len(location) > at:
-        tag = str(location.pop(at))
-    if kind.startswith("union_tag"):
-        location.append("kind")
-        value = _get(raw, location)
-    where = _where(tuple(location), source, overridden)
-    if kind == "extra_forbidden":
-        if tag and any(location[-1] in model.model_fields for model in _models_at(location[:-1])):
-            return f'{where}: means nothing with kind = "{tag}"'
-        what = "table" if isinstance(value, dict | list) else "key"
-        return f"{where}: unknown {what}{_nearest(str(location[-1]), _valid_keys(location[:-1], tag))}"
-    if kind in ("missing", "union_tag_not_found"):
-        return f"{where}: is missing"
-    if kind in ("literal_error", "union_tag_invalid"):
-        valid = re.findall(r"'([^']*)'|(\d+)", context.get("expected") or context["expected_tags"])
-        names = [text or number for text, number in valid]
-        shown = ", ".join((text and _quote(text)) or number for text, number in valid)
-        nearest = _nearest(value, names) if isinstance(value, str) else ""
-        return f"{where}: must be {'one of ' if len(names) > 1 else ''}{shown} (got {_quote(value)}){nearest}"
-    limits = {
-        name: int(limit) if isinstance(limit, float) and limit.is_integer() else limit
-        for name, limit in context.items()
-    }
-    rule = _RULES[kind].format(**limits) if kind in _RULES else details["msg"]
-    return f"{where}: {rule}{_got(value)}"
-
-
-_RULES = {
-    "greater_than": "must be above {gt}",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than": "must be below {lt}",
-    "less_than_equal": "must be at most {le}",
-    "int_type": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "float_type": "must be a number",
-    "finite_number": "must be a finite number",
-    "bool_type": "must be true or false",
-    "string_type": "must be a string",
-    "string_too_short": "must not be empty",
-    "string_too_long": "must have at most {max_length} characters",
-    "string_pattern_mismatch": "holds a character that is not allowed here",
-    "tuple_type": "must be a list",
-    "model_type": "must be a table",
-    "model_attributes_type": "must be a table",
-    "too_long": "must have exactly {max_length} entries",
-    "value_error": "{error}",
-}
-
-
-def _got(value: object) -> str:
-    return "" if isinstance(value, dict) else f" (got {_quote(value)})"
-
-
-def _quote(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f'"{value}"' if isinstance(value, str) else str(value)
-
-
-def _get(raw: object, place: Sequence[str | int]) -> Any:
-    node: Any = raw
-    for step in place:
-        try:
-            node = node[step]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return node
-
-
-def _where(place: tuple[str | int, ...], source: str, overridden: Mapping[tuple[str | int, ...], str]) -> str:
-    for set_place, setting in overridden.items():
-        if place and place == set_place[: len(place)]:
-            return setting
-        if place[: len(set_place)] == set_place:
-            return ": ".join([setting, *map(str, place[len(set_place) :][-1:])])
-    if not place:
-        return source
-    *table, key = place
-    names = [f"[{table[0]}]" if not isinstance(step, int) else f"entry {step}" for step in table[:1]]
-    names += [f"entry {step}" for step in table[1:] if isinstance(step, int)]
-    if isinstance(key, int):
-        return f"{source}: {' '.join([*names, f'entry {key}'])}"
-    return f"{source}: {' '.join([*names, key])}"
