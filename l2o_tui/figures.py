@@ -1,8 +1,8 @@
 """Numbers as people read them: the notebook's notations, durations, ages."""
 
-import os
 from datetime import UTC, datetime
 from math import isfinite, isnan
+from pathlib import Path
 
 
 def fixed(value: float | None, decimals: int = 2) -> str:
@@ -60,5 +60,8 @@ def compact(value: float) -> str:
 
 
 def relative(path: str) -> str:
-    """Return a path as one would type it from here: relative where that is shorter."""
-    return min(path, os.path.relpath(path), key=len)
+    """Return a path as one would type it from here: relative if it lies below."""
+    try:
+        return str(Path(path).relative_to(Path.cwd()))
+    except ValueError:
+        return path

@@ -2,10 +2,11 @@
 
 from datetime import UTC, datetime, timedelta
 from math import inf, nan
+from pathlib import Path
 
 import pytest
 
-from l2o_tui.figures import age, compact, count, duration, fixed, rate, scientific
+from l2o_tui.figures import age, compact, count, duration, fixed, rate, relative, scientific
 
 
 @pytest.mark.parametrize(
@@ -101,3 +102,10 @@ def test_a_compact_number_moves_on_to_the_next_suffix_when_it_rounds_up(value: f
 )
 def test_a_rate_names_its_unit_and_is_a_dash_where_unknown(per_second: float, text: str) -> None:
     assert rate(per_second) == text
+
+
+def test_a_path_is_shortened_only_where_it_lies_below(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert relative(str(tmp_path / "runs" / "a")) == str(Path("runs") / "a")
+    assert relative(str(tmp_path.parent / "a")) == str(tmp_path.parent / "a")
+    assert relative("runs/a") == "runs/a"
