@@ -7,7 +7,7 @@ import numpy as np
 from l2o_engine.adam import Powers, make_adam
 from l2o_engine.arrays import Floats
 from l2o_engine.fused import kernel
-from l2o_engine.fused.compile import cache_folder, compile_in_child, is_compiled, load
+from l2o_engine.fused.compile import cache_folder, get_kernel, is_compiled
 from l2o_engine.fused.kernel import GRADIENT_MODES, POLICIES, spec_of
 from l2o_engine.learner import Learner, MetaGradient, Results
 from l2o_engine.network import make_network
@@ -41,11 +41,7 @@ class FusedBackend:
     is_parallel = True
 
     def __init__(self, preset: Preset) -> None:
-        spec = spec_of(preset)
-        folder = cache_folder()
-        if not is_compiled(spec, folder):
-            compile_in_child(spec, folder)
-        self._kernel = load(spec, folder)
+        self._kernel = get_kernel(spec_of(preset))
         self._preset = preset
         self._adam = make_adam(preset.meta)
         self._size = make_network(preset.network).size

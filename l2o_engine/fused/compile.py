@@ -45,6 +45,30 @@ def is_compiled(spec: Spec, folder: Path) -> bool:
     return any((folder / "__pycache__").glob(f"{_name(spec)}.*.nbc"))
 
 
+def get_kernel(spec: Spec) -> Kernel:
+    """Return the kernel for a shape: loaded, or first compiled, in another process so that a screen stays alive.
+
+    Where the cache folder cannot be written to, the kernel is compiled for this once in a temporary one.
+    """
+    folder = cache_folder()
+    if is_compiled(spec, folder):
+        return load(spec, folder)
+    if _is_writable(folder):
+        compile_in_child(spec, folder)
+        return load(spec, folder)
+    with tempfile.TemporaryDirectory() as temporary:
+        compile_in_child(spec, Path(temporary))
+        return load(spec, Path(temporary))
+
+
+def _is_writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)
+
+
 def load(spec: Spec, folder: Path | None) -> Kernel:
     """Return the kernel: from the folder if it is there, else compiled (some seconds), and kept if possible."""
     for _ in range(2 if folder else 0):

@@ -237,6 +237,13 @@ def test_without_a_folder_that_can_be_made_the_kernel_is_compiled_in_memory(tmp_
     assert callable(compiling.load(spec, tmp_path / "file" / "kernels"))
 
 
+def test_an_unusable_cache_folder_is_no_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("L2O_CACHE_DIR", str(tmp_path / "file"))
+    assert FusedBackend(tiny_preset("network.hidden=1")).name == "fused"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("L2O_CACHE_DIR", str(tmp_path))
     assert compiling.cache_folder() == tmp_path / "kernels"
