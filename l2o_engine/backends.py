@@ -60,8 +60,10 @@ def choose(preset: Preset, asked: str) -> Choice:
 def _why_not_fused(preset: Preset) -> str:
     if find_spec("numba") is None:
         return "numba is not installed"
-    from l2o_engine.fused.backend import why_not
-
+    try:
+        from l2o_engine.fused.backend import why_not
+    except Exception as error:  # noqa: BLE001 (of a NumPy that it does not know, of a library of LLVM's, …)
+        return f"numba cannot be loaded ({error})"
     return why_not(preset)
 
 

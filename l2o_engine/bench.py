@@ -16,7 +16,7 @@ from typing import Any
 
 from l2o_engine.backends import choose
 from l2o_engine.learner import Backend
-from l2o_engine.preset import Preset, override
+from l2o_engine.preset import Preset, PresetError, override
 from l2o_engine.trainer import MetaTrainer
 
 ROUNDS = 5
@@ -32,11 +32,10 @@ SCALES = {
 
 @dataclass(frozen=True)
 class Contestant:
-    """Something that does meta-iterations: ``advance(n)`` does n of them, for each of ``seeds`` replicates."""
+    """Something that does meta-iterations: ``advance(n)`` does about n of them and returns how many, over all seeds."""
 
     name: str
-    advance: Callable[[int], object]
-    seeds: int = 1
+    advance: Callable[[int], int]
 
 
 @dataclass(frozen=True)
@@ -57,19 +56,22 @@ def measure(contestants: Sequence[Contestant], seconds: float) -> list[Rate]:
     for _ in range(ROUNDS):
         for contestant, n, found in zip(contestants, counts, rates, strict=True):
             began = perf_counter()
-            contestant.advance(n)
-            found.append(n * contestant.seeds / (perf_counter() - began))
+            done = contestant.advance(n)
+            found.append(done / (perf_counter() - began))
     return [Rate(c.name, median(found), min(found), max(found)) for c, found in zip(contestants, rates, strict=True)]
 
 
 def _calibrate(contestant: Contestant, turn: float) -> int:
     """Return how many meta-iterations fill a turn."""
-    contestant.advance(1)  # whatever is done once
+    if not contestant.advance(1):  # whatever is done once
+        raise PresetError(f"{contestant.name} does nothing here: the preset diverges at once")
     n = 1
     while True:
         began = perf_counter()
-        contestant.advance(n)
+        done = contestant.advance(n)
         took = perf_counter() - began
+        if done < n:
+            raise PresetError(f"{contestant.name} diverges on this preset: there is nothing to measure")
         if took > turn / 4:
             return max(1, round(n * turn / took))
         n *= 4
@@ -88,14 +90,13 @@ def backend_contestant(preset: Preset, name: str) -> Contestant:
 
 def _side_by_side(name: str, preset: Preset, backend: Backend) -> Contestant:
     trainers = [MetaTrainer(preset, backend, seed) for seed in preset.seeds]
-    if len(trainers) == 1:
-        return Contestant(name, trainers[0].advance)
     pool = ThreadPoolExecutor(min(len(trainers), os.cpu_count() or 1))
 
-    def advance(n: int) -> None:
-        list(pool.map(lambda trainer: trainer.advance(n), trainers))
+    def advance(n: int) -> int:
+        all_chunks = pool.map(lambda trainer: trainer.advance(n), trainers)
+        return sum(len(chunk.results) for chunks in all_chunks for chunk in chunks)
 
-    return Contestant(name, advance, seeds=len(trainers))
+    return Contestant(name, advance)
 
 
 def peer_contestant(preset: Preset) -> tuple[Contestant | None, str]:

@@ -7,11 +7,12 @@ it answers at once whatever the backend; how long a chunk is never changes a res
 import os
 import queue
 from collections.abc import Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from math import isfinite
 from time import monotonic
+from typing import TypeAlias
 
 import numpy as np
 
@@ -52,6 +53,10 @@ _RECORD_SECONDS = 1.0
 
 class SessionError(Failure):
     """Training failed. The message says what happened and where the last checkpoint is."""
+
+
+Advance: TypeAlias = tuple[TrainerState, list[Chunk], float]
+"""What one trainer did of a chunk: its state after, the chunk, seconds."""
 
 
 class Mailbox:
@@ -96,23 +101,23 @@ class _Stopwatch:
         return self._elapsed + (0 if self._since is None else monotonic() - self._since)
 
 
-def advance(trainer: Trainer, n: int) -> tuple[TrainerState, list[Chunk]]:
-    """Let a trainer do n meta-iterations and return its state with what it did.
+def advance(trainer: Trainer, n: int) -> Advance:
+    """Let a trainer do n meta-iterations and return its state, what it did, and how long that took.
 
     A plain function of plain values, so that an executor may call it in another thread, process or machine.
     """
+    began = monotonic()
     chunks = trainer.advance(n)
-    return trainer.state(), chunks
+    return trainer.state(), chunks, monotonic() - began
 
 
 @dataclass(frozen=True)
 class _InFlight:
-    """A chunk that is being computed: how long it is, who computes, since when."""
+    """A chunk that is being computed: how long it is, and who computes."""
 
     n: int
     trainers: list[Trainer]
-    futures: list[Future[tuple[TrainerState, list[Chunk]]]]
-    since: float
+    futures: list[Future[Advance]]
 
 
 class Session:
@@ -155,6 +160,7 @@ class Session:
         self._interactive = interactive
         self._executor = executor
         self._own_executor: Executor | None = None
+        self._workers = len(run.current.seeds)  # of an executor that was given; its own business, a guess
         self._in_flight: _InFlight | None = None
         self._states: dict[int, TrainerState] = {}
         self._lanes = lanes_of(run.current)
@@ -209,18 +215,16 @@ class Session:
         while self._stopping is None:
             if self._status == "running" and self._is_over:
                 yield from self._finish()
-            if self._status == "running":
-                yield from self._advance()
-                command = self.mailbox.take()
-            elif self._interactive or self._status == "paused":
-                command = self.mailbox.wait()
-            else:
+            is_running = self._status == "running"
+            if not is_running and not self._interactive and self._status != "paused":
                 return
-            if command and self._in_flight:
+            command = self.mailbox.take() if is_running else self.mailbox.wait()
+            if command is None:
+                yield from self._advance()
+                continue
+            if self._in_flight:
                 yield from self._advance(launch=False)  # a command finds the run between two chunks
-            while command is not None:
-                yield from self._obey(command)
-                command = self.mailbox.take()
+            yield from self._obey(command)
         if self._status in ("running", "paused"):
             yield from self._end("interrupted", self._stopping.reason)
 
@@ -234,8 +238,8 @@ class Session:
             name = backend.name
         self._trainers = [make_trainer(preset, backend, seed) for seed in preset.seeds]
         if self._executor is None:
-            workers = min(len(self._trainers), os.cpu_count() or 1) if backend and backend.is_parallel else 1
-            self._executor = self._own_executor = ThreadPoolExecutor(workers, "l2o-training")
+            self._workers = min(len(self._trainers), os.cpu_count() or 1) if backend and backend.is_parallel else 1
+            self._executor = self._own_executor = ThreadPoolExecutor(self._workers, "l2o-training")
         checkpoint, notices = run.restore()
         if checkpoint is not None:
             for trainer, seed in zip(self._trainers, preset.seeds, strict=True):
@@ -311,20 +315,21 @@ class Session:
         if self._executor is None:
             raise RuntimeError("the session has not been prepared")
         futures = [self._executor.submit(advance, trainer, n) for trainer in going_on]
-        return _InFlight(n, going_on, futures, monotonic())
+        return _InFlight(n, going_on, futures)
 
     def _collect(self) -> list[Chunk]:
         """Wait for the chunk in flight and take over what came of it."""
-        in_flight, self._in_flight = self._in_flight, None
-        all_chunks: list[Chunk] = []
+        in_flight, all_chunks, all_seconds = self._in_flight, [], 0.0
         if in_flight is None:
-            return all_chunks
+            return []
         for trainer, future in zip(in_flight.trainers, in_flight.futures, strict=True):
-            state, chunks = future.result()
+            state, chunks, seconds = future.result()
             trainer.load_state(state)  # it has been elsewhere, if the executor is of another process
             self._states[trainer.lanes[0].seed] = state
             all_chunks += chunks
-        self._adapt_chunk(in_flight.n, monotonic() - in_flight.since)
+            all_seconds += seconds
+        self._in_flight = None
+        self._adapt_chunk(in_flight.n, all_seconds / min(self._workers, len(in_flight.trainers)))
         return all_chunks
 
     def _wait(self) -> None:
@@ -332,6 +337,7 @@ class Session:
         if self._in_flight:
             for future in self._in_flight.futures:
                 future.cancel()
+            wait(self._in_flight.futures)
         if self._own_executor:
             self._own_executor.shutdown(wait=True)
 
@@ -364,7 +370,8 @@ class Session:
 
     def _curves(self) -> Event:
         self._curves_due = monotonic() + _CURVES_SECONDS
-        return Curves(self._draw, self._iteration, self._trainers[0].curves(self._draw))
+        state = self._states[self._run.current.seeds[0]]  # not the trainer's own: it may be a chunk ahead
+        return Curves(self._draw, self._iteration, self._trainers[0].curves(self._draw, state))
 
     def _checkpoint(self, *, requested: bool = False) -> Iterator[Event]:
         if self._iteration < 0 or (self._iteration == self._last_checkpoint and not requested):

@@ -77,8 +77,8 @@ class Trainer(Protocol):
         """Do n meta-iterations, or fewer if it diverges; one chunk a lane."""
         ...
 
-    def curves(self, draw: int) -> dict[str, Doubles]:
-        """Return the losses [steps] of every optimizer on one problem, all on the same: number ``draw`` of a series."""
+    def curves(self, draw: int, state: TrainerState) -> dict[str, Doubles]:
+        """Return the losses [steps] of every optimizer on one problem: number ``draw`` of a series, learned so far."""
         ...
 
     def state(self) -> TrainerState:
@@ -181,10 +181,12 @@ class MetaTrainer:
         first, self.done = self.done, self.done + len(results)
         return [Chunk(self.lanes[0], first, results)]
 
-    def curves(self, draw: int) -> dict[str, Doubles]:
-        """Return the losses of every baseline and of the network as it is now, all on the same problem."""
+    def curves(self, draw: int, state: TrainerState) -> dict[str, Doubles]:
+        """Return the losses of every baseline and of the network in this state, all on the same problem."""
+        if state.learner is None:
+            raise ValueError("this state holds no network")
         problem = self._baselines.curve_problem(draw)
-        curves = self._baselines.run(problem) | {LEARNED: self._backend.evaluate(self._learner, problem)}
+        curves = self._baselines.run(problem) | {LEARNED: self._backend.evaluate(state.learner, problem)}
         return {name: losses[0, 0].astype(np.float64) for name, losses in curves.items()}
 
     def state(self) -> TrainerState:
@@ -215,7 +217,7 @@ class BaselineTrainer:
         first, self.done = self.done, self.done + n
         return [Chunk(lane, first, _without_gradient(all_losses[lane.optimizer])) for lane in self.lanes]
 
-    def curves(self, draw: int) -> dict[str, Doubles]:
+    def curves(self, draw: int, state: TrainerState) -> dict[str, Doubles]:
         """Return the losses of every baseline on the same problem."""
         curves = self._baselines.run(self._baselines.curve_problem(draw))
         return {name: losses[0, 0].astype(np.float64) for name, losses in curves.items()}

@@ -19,7 +19,7 @@ def run_bench(preset: Preset, *, seconds: float, seeds: int, scaling: bool, as_j
     contestants += [peer] if peer else []
     if seeds > 1:
         side_by_side = backend_contestant(override(preset, [f"run.seeds={seeds}"]), contestants[-1 - bool(peer)].name)
-        contestants.append(Contestant(f"{side_by_side.name}, {seeds} seeds", side_by_side.advance, seeds))
+        contestants.append(Contestant(f"{side_by_side.name}, {seeds} seeds", side_by_side.advance))
     rates = measure(contestants, seconds)
     _print_rates(preset, rates, as_json=as_json)
     if scaling:

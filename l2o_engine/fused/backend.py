@@ -59,6 +59,8 @@ class FusedBackend:
     def meta_gradient(self, learner: Learner, problems: Problems) -> MetaGradient:
         """Return one meta-gradient before clipping; see :class:`~l2o_engine.learner.Backend`."""
         # Left as it is, and a step that is not finite is not taken: so the kernel changes nothing in the gradient.
+        # To look is allowed when training is over.
+        learner = replace(learner, diverged=False)
         _, results, gradient = self._run(learner, problems, GRADIENT_MODES["none"], POLICIES["skip"])
         return MetaGradient(results.losses[0], float(results.objective[0]), float(results.gradient_norm[0]), gradient)
 

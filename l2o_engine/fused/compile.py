@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -90,9 +91,10 @@ def compile_in_child(spec: Spec, folder: Path) -> None:
 
     Whatever goes wrong there comes again, as an exception, when the kernel is loaded here.
     """
-    command = [sys.executable, "-m", "l2o_engine.fused.compile", json.dumps(asdict(spec)), str(folder)]
+    command = [sys.executable, "-P", "-m", "l2o_engine.fused.compile", json.dumps(asdict(spec)), str(folder)]
     # A session of its own: ctrl+c on the terminal is for us to answer, not for the child.
-    subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, start_new_session=True)
+    with suppress(OSError):
+        subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, start_new_session=True)
 
 
 def _name(spec: Spec) -> str:

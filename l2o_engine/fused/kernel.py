@@ -405,7 +405,8 @@ def workspace_bytes(spec: Spec, steps: int) -> int:
     """Return about how much memory one call of the kernel takes beside its arguments."""
     itemsize = np.dtype(spec.dtype).itemsize
     pitch = -(-spec.hidden // 16) * 16
-    return itemsize * spec.layers * (steps + 1) * spec.rows * 7 * pitch
+    tapes, weights = (steps + 1) * spec.rows * 7 * pitch, 3 * 8 * pitch**2
+    return itemsize * spec.layers * (tapes + weights)
 
 
 def bind(spec: Spec) -> dict[str, object]:

@@ -23,16 +23,22 @@ from l2o_engine.unroll import TorchBackend
 from tests.engine.kernels import compile_kernels
 from tests.engine.tiny import OBJECTIVES, TRANSFORMS, draw, new_learner, tiny_preset
 
+pytestmark = pytest.mark.timeout(600)  # the first time, kernels are compiled
+
 STABLE = 1e-9
-EXAMPLES = 24
+# The two sum in another order, many units in the last place in all; the reference is moved by one. So where that alone
+# moves it by a hundredth of the bound, the comparison says nothing about the kernel.
+MARGIN = 100
+EXAMPLES = 12
 
 
 def random_shapes() -> list[Preset]:
-    """Return presets of random shape, every transform with every objective: a kernel each, made side by side."""
+    """Return presets of random shape, every transform with two objectives in turn: a kernel each, made side by side."""
     generator = np.random.default_rng(20261122)
     found = []
-    for transform in TRANSFORMS.values():
-        for objective in OBJECTIVES.values():
+    objectives = list(OBJECTIVES.values())
+    for turn, transform in enumerate(TRANSFORMS.values()):
+        for objective in (objectives[turn % 4], objectives[(turn + 1 + turn // 4) % 4]):
             dims, layers = generator.integers(1, 9), generator.integers(1, 4)
             found.append(
                 tiny_preset(
@@ -65,6 +71,8 @@ def nudged(learner: Learner, problems: Problems) -> tuple[Learner, Problems]:
 
 def distance(one: Any, other: Any) -> Doubles:
     """Return |one - other| relative to the larger of their largest entries, by the first axis."""
+    if not len(one):
+        return np.zeros(0)
     one, other = (np.asarray(a, float).reshape(len(a), -1) for a in (one, other))
     size = np.maximum(np.abs(one).max(axis=1), np.abs(other).max(axis=1))
     with np.errstate(invalid="ignore"):
@@ -75,7 +83,7 @@ def distance(one: Any, other: Any) -> Doubles:
 def stable_part(reference: Results, moved: Results) -> Flags:
     """Return for which meta-iterations, from the first on, the reference is as stable as the comparison is tight."""
     worst = np.maximum(distance(reference.losses, moved.losses), distance(reference.gradient_norm, moved.gradient_norm))
-    found: Flags = np.logical_and.accumulate(worst < STABLE / 10)
+    found: Flags = np.logical_and.accumulate(worst < STABLE / MARGIN)
     return found
 
 
@@ -102,7 +110,7 @@ def test_the_kernel_and_the_reference_agree_wherever_the_reference_is_stable(
     reference = torch.meta_gradient(learner, problems[:1])
     moved = torch.meta_gradient(*_first(nudged(learner, problems)))
     ours = fused.meta_gradient(learner, problems[:1])
-    if distance([reference.gradient], [moved.gradient])[0] < STABLE / 10:
+    if distance([reference.gradient], [moved.gradient])[0] < STABLE / MARGIN:
         assert distance([reference.gradient], [ours.gradient])[0] < STABLE
         assert distance(reference.losses, ours.losses).max() < STABLE
         assert ours.objective == pytest.approx(reference.objective, rel=STABLE, abs=STABLE)
@@ -206,6 +214,13 @@ def test_evaluating_changes_nothing_and_gives_the_losses_that_training_records()
     losses = fused.evaluate(learner, problems)
     assert_array_equal(learner.weights, before)
     assert_array_equal(losses[0], fused.train(learner, problems)[1].losses[0])
+
+
+def test_a_diverged_learner_may_still_be_looked_at() -> None:
+    preset = tiny_preset()
+    torch, fused = both(preset)
+    learner, problems = replace(new_learner(preset, torch), diverged=True), draw(preset, 2)
+    np.testing.assert_allclose(fused.evaluate(learner, problems), torch.evaluate(learner, problems), rtol=1e-5)
 
 
 # The cache.

@@ -23,6 +23,8 @@ from l2o_engine.unroll import TorchBackend
 from tests.engine.golden_experiments import golden_preset
 from tests.engine.kernels import compile_kernels
 
+pytestmark = pytest.mark.timeout(600)  # the first time, kernels are compiled
+
 FOLDER = Path(os.environ.get("L2O_GOLDEN_DIR") or Path(__file__).parents[1] / "data" / "golden")
 FILES = sorted(FOLDER.glob("*.npz"))
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -229,7 +230,7 @@ def test_replicates_side_by_side_equal_replicates_in_turn(
 
 
 @every_experiment
-@pytest.mark.parametrize("stopped_at", [0, 13, 20, 30])
+@pytest.mark.parametrize("stopped_at", [0, 13, 20, 28])
 def test_a_run_that_was_stopped_and_resumed_equals_an_uninterrupted_one(
     preset: Preset, stopped_at: int, tmp_path: Path
 ) -> None:
@@ -237,7 +238,7 @@ def test_a_run_that_was_stopped_and_resumed_equals_an_uninterrupted_one(
     stopped = stop_at(tmp_path / "stopped", preset, stopped_at)[-1]
     assert isinstance(stopped, Ended)
     # One more chunk, of one, was in flight when the command came.
-    ended_at = min(stopped_at + 1, 30)
+    ended_at = stopped_at + 1
     assert (stopped.status, stopped.iteration, stopped.message) == ("interrupted", ended_at, "enough")
     assert Run(tmp_path / "stopped").record().status == "interrupted"
     events = resume(tmp_path / "stopped", chunk=4)
@@ -637,6 +638,30 @@ def test_on_the_kernel_chunks_stops_and_resumes_change_nothing(preset: Preset, t
     assert_same_outcome(tmp_path / "uninterrupted", tmp_path / "stopped")
 
 
+@pytest.mark.parametrize("backend", ["torch", "fused"])
+def test_a_replicate_that_diverges_under_a_watching_screen_ends_as_diverged(backend: str, tmp_path: Path) -> None:
+    preset = override(OVERFLOWING, [f"run.backend={backend}"])
+    compile_kernels([preset])
+    session = start(tmp_path / "run", preset, interactive=True)
+    events = drive(session, lambda event: Stop() if isinstance(event, Ended) else None)
+    ended = of_kind(events, Ended)[-1]
+    assert ended.status == "diverged"
+    assert max(result.iteration for result in ended.results) == preset.run.iterations
+    assert of_kind(events, Curves)
+
+
+def test_a_slow_reader_does_not_shrink_the_chunks(tmp_path: Path) -> None:
+    preset = override(FUSED, ["run.iterations=20000", "report.every=100000", "run.checkpoint_every=100000"])
+    compile_kernels([preset])
+    lengths = []
+    for event in start(tmp_path / "run", preset).events():
+        if isinstance(event, NewRows):
+            lengths.append(len(event.rows))
+            time.sleep(0.02)
+    assert len(lengths) < 40
+    assert max(lengths) > 1000
+
+
 def test_on_the_kernel_a_replicate_is_the_run_of_its_seed_alone(tmp_path: Path) -> None:
     compile_kernels([FUSED])
     together = joined(run(tmp_path / "together", FUSED_REPLICATES))
@@ -650,3 +675,9 @@ def test_the_kernel_travels_to_another_process(tmp_path: Path) -> None:
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         run(tmp_path / "there", FUSED_REPLICATES, executor=pool, chunk=20)
     assert_same_outcome(tmp_path / "here", tmp_path / "there")
+
+
+def test_a_stop_behind_the_last_chunk_finds_the_run_finished(tmp_path: Path) -> None:
+    ended = stop_at(tmp_path / "run", ADAPTIVE, 30)[-1]
+    assert isinstance(ended, Ended)
+    assert (ended.status, ended.iteration) == ("finished", 30)

@@ -87,18 +87,18 @@ def test_curves_disturb_nothing(preset: Preset) -> None:
     for trainer in (looked_at, left_alone):
         trainer.advance(2)
         if trainer is looked_at:
-            trainer.curves(0)
-            trainer.curves(1)
+            trainer.curves(0, trainer.state())
+            trainer.curves(1, trainer.state())
     assert_same_state(looked_at.state(), left_alone.state())
 
 
 def test_the_optimizers_of_a_chart_share_its_problem_and_draws_are_numbered() -> None:
     trainer = a_trainer(PRESETS["RNN, log"])
-    first, second = trainer.curves(0), trainer.curves(1)
+    first, second = trainer.curves(0, trainer.state()), trainer.curves(1, trainer.state())
     assert list(first) == ["SGD", "RMSProp", "RNN"]
     assert first["SGD"][0] == first["RMSProp"][0] == first["RNN"][0] != second["RNN"][0]
     trainer.advance(1)
-    later = trainer.curves(0)
+    later = trainer.curves(0, trainer.state())
     assert_array_equal(later["SGD"], first["SGD"])
     assert later["RNN"][0] == first["RNN"][0]
     assert (later["RNN"][1:] != first["RNN"][1:]).any()

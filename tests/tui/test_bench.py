@@ -1,14 +1,17 @@
-"""``l2o-tui bench``: what it prints; how fast anything is, is not for a test."""
+"""``l2o-tui bench``: what it prints; how fast anything is, is not for a test.
+
+In processes of their own: the JAX peer, if installed, starts threads.
+"""
 
 import json
 
-from tests.tui.conftest import call
+from tests.tui.conftest import spawn
 
 SMALL = ("--seconds=0.2", "--set=network.hidden=3", "--set=network.layers=1", "--set=unroll.steps=4")
 
 
 def test_bench_prints_every_backend_with_its_ratio_to_torch() -> None:
-    result = call("bench", "--json", "--seeds=2", *SMALL)
+    result = spawn("bench", "--json", "--seeds=2", *SMALL)
     assert result.code == 0
     rates = {document["name"]: document for document in map(json.loads, result.out.splitlines())}
     assert {"torch", "fused", "fused, 2 seeds"} <= set(rates)
@@ -18,7 +21,7 @@ def test_bench_prints_every_backend_with_its_ratio_to_torch() -> None:
 
 
 def test_the_table_says_what_was_measured() -> None:
-    result = call("bench", *SMALL)
+    result = spawn("bench", *SMALL)
     assert result.code == 0
     heading, *lines = result.out.splitlines()
     assert "log30, float32" in heading
@@ -26,6 +29,6 @@ def test_the_table_says_what_was_measured() -> None:
 
 
 def test_a_preset_that_trains_nothing_is_refused() -> None:
-    result = call("bench", "--preset", "baselines")
+    result = spawn("bench", "--preset", "baselines")
     assert (result.code, result.out) == (2, "")
     assert "trains no network" in result.err
