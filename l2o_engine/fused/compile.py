@@ -70,16 +70,16 @@ def _is_writable(folder: Path) -> bool:
     return os.access(folder, os.W_OK)
 
 
-def load(spec: Spec, folder: Path | None) -> Kernel:
+def load(spec: Spec, folder: Path) -> Kernel:
     """Return the kernel: from the folder if it is there, else compiled (some seconds), and kept if possible."""
-    for _ in range(2 if folder else 0):
+    for _ in range(2):
         try:
-            return _load_from(spec, Path(str(folder)))
+            return _load_from(spec, folder)
         except Exception:  # noqa: BLE001
             # What Numba raises for a truncated or unwritable cache is open-ended; a true error of compilation comes
             # again below, where it is not caught.
             sys.modules.pop(_name(spec), None)
-            if not _discard(spec, Path(str(folder))):
+            if not _discard(spec, folder):
                 break
     namespace: dict[str, Any] = {"__name__": "l2o_kernel_in_memory"}
     exec(compile(_module_text(spec, cache=False), "<kernel>", "exec"), namespace)  # noqa: S102 (our own text)
