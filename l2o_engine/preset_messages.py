@@ -145,7 +145,7 @@ def _where(place: tuple[str | int, ...], source: str, overridden: Mapping[tuple[
         return source
     *table, key = place
     names = [f"[{table[0]}]" if not isinstance(step, int) else f"entry {step}" for step in table[:1]]
-    names += [f"entry {step}" for step in table[1:] if isinstance(step, int)]
+    names += [f"entry {step}" if isinstance(step, int) else step for step in table[1:]]
     if isinstance(key, int):
         return f"{source}: {' '.join([*names, f'entry {key}'])}"
     return f"{source}: {' '.join([*names, key])}"

@@ -10,25 +10,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from l2o_engine.preset import Preset, PresetError, check, find, load, override, shipped_names, to_dict, to_toml
+from l2o_engine.preset import (
+    LogTransform,
+    Preset,
+    PresetError,
+    RatioLogTransform,
+    check,
+    find,
+    load,
+    override,
+    shipped_names,
+    to_dict,
+    to_toml,
+)
+from tests.engine.golden_experiments import golden_preset
 
 QUEST = json.loads((Path(__file__).parents[1] / "data" / "quest.json").read_text())
-EPISODE_1 = {  # shipped preset → experiment in quest.json
-    "simple_sum": "simple_sum",
-    "simple_end": "simple_end",
-    "simple_end_log": "simple_end_log",
-    "log15_end": "log15_end",
-    "log15_end_log": "log15_end_log",
-    "log30": "log30_end_log",
+NOTEBOOKS = {"log30" if experiment == "log30_end_log" else experiment: experiment for experiment in QUEST}
+"""Shipped preset → the experiment of the notebook that it is, in quest.json."""
+OURS = {  # shipped preset → what it sets otherwise than the shipped preset it is made of
+    "log43_eps16": ("log43_end_log", ["meta.epsilon=1e-16", "run.iterations=100_000"]),
+    "log30_unit": ("log30", ["meta.gradient=unit"]),
+    "log43_unit": ("log30", ["meta.gradient=unit", "transform.min_log=-43"]),
+    "log60_unit": ("log30", ["meta.gradient=unit", "transform.min_log=-60"]),
 }
-ITERATIONS = {
-    "simple_sum": 20_000,
-    "simple_end": 50_000,
-    "simple_end_log": 50_000,
-    "log15_end": 50_000,
-    "log15_end_log": 50_000,
-    "log30": 100_000,
-}
+DESCRIPTION = ("problem", "unroll", "network", "transform", "objective", "meta", "baseline")
 
 every_shipped = pytest.mark.parametrize("name", shipped_names())
 
@@ -36,8 +42,9 @@ every_shipped = pytest.mark.parametrize("name", shipped_names())
 # The shipped presets.
 
 
-def test_episode_1_and_the_baselines_are_shipped() -> None:
-    assert {*EPISODE_1, "baselines"} <= set(shipped_names())
+def test_every_experiment_of_the_notebook_and_ours_are_shipped() -> None:
+    assert len(NOTEBOOKS) == 12
+    assert {*NOTEBOOKS, *OURS, "baselines"} == set(shipped_names())
 
 
 @every_shipped
@@ -62,7 +69,7 @@ def test_every_key_of_a_shipped_preset_is_explained(name: str) -> None:
     assert not [line for line in keys if not re.search(r"\s# \S", line)]
 
 
-@pytest.mark.parametrize("name", EPISODE_1)
+@pytest.mark.parametrize("name", [*NOTEBOOKS, *OURS])
 def test_a_shipped_meta_training_preset_writes_every_key_out(name: str) -> None:
     written = tomllib.loads(find(name).read_text(encoding="utf-8"))
     assert _keys(written) == _keys(to_dict(load(find(name))))
@@ -72,32 +79,81 @@ def _keys(table: Any) -> Any:
     return {key: _keys(value) for key, value in table.items()} if isinstance(table, dict) else None
 
 
-@pytest.mark.parametrize("name", EPISODE_1)
+TRANSFORMS = {  # quest.json's words → our kind, and whether min_log adapts
+    "identity": ("identity", False),
+    "log": ("log", False),
+    "log, adaptive min_log": ("log", True),
+    "ratio": ("ratio", False),
+    "ratio then log, adaptive min_log": ("ratio_log", True),
+}
+ROW_KEYS = {  # a key of quest.json's rows → of ours
+    "it": "it",
+    "sum_error": "sum_error",
+    "optim_result": "optim_result",
+    "average_log_result": "average_log_result",
+    "av_log_res": "average_log_result",
+    "av_sum_log_res": "average_sum_log_result",
+    "min_log": "min_log",  # and NaN, which logdiv counted and always printed as 0, is not taken over
+}
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
 def test_a_shipped_preset_carries_the_rows_that_the_notebook_printed(name: str) -> None:
-    printed = QUEST[EPISODE_1[name]]
+    printed = QUEST[NOTEBOOKS[name]]
     notebook = load(find(name)).notebook
     assert notebook is not None
     assert notebook.name == printed["notebook_name"]
-    assert [row.model_dump(exclude_none=True) for row in notebook.rows] == printed["printed"]
+    rows = [{ROW_KEYS[key]: value for key, value in row.items() if key != "NaN"} for row in printed["printed"]]
+    assert [row.model_dump(exclude_none=True) for row in notebook.rows] == rows
+    assert notebook.final == printed["final"]
 
 
-@pytest.mark.parametrize("name", EPISODE_1)
-def test_a_shipped_preset_runs_as_long_as_the_notebook(name: str) -> None:
-    preset = load(find(name))
-    assert preset.run.iterations == ITERATIONS[name] == QUEST[EPISODE_1[name]]["iterations"]
-    assert preset.report.every == QUEST[EPISODE_1[name]]["report_every"]
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_shipped_preset_carries_the_spread_that_other_runs_showed(name: str) -> None:
+    experiment = QUEST[NOTEBOOKS[name]]
+    notebook = load(find(name)).notebook
+    assert notebook is not None
+    assert notebook.episode == experiment["episode"]
+    assert notebook.tolerance == experiment["tolerance_of_the_median"]
+    assert list(notebook.other_finals) == experiment["other_notebook_runs_final"]
+    independent = experiment["independent_float32_runs_final"]
+    assert list(notebook.independent_finals) == [final for final in independent if final is not None]
+    assert notebook.independent_lost == independent.count(None)
 
 
-@pytest.mark.parametrize("name", EPISODE_1)
-def test_a_shipped_preset_is_the_notebook_s_experiment(name: str) -> None:
-    family, objective = EPISODE_1[name].split("_", 1)
-    transform: dict[str, Any] = {"kind": "identity"}
-    if family != "simple":
-        transform = {"kind": "log", "min_log": -float(family.removeprefix("log"))}
-    notebooks = check({"name": name, "transform": transform, "objective": {"kind": objective}})
-    shipped = load(find(name))
-    for table in ("problem", "unroll", "network", "transform", "objective", "meta", "baseline"):
-        assert getattr(shipped, table) == getattr(notebooks, table), table
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_shipped_preset_runs_and_reports_as_the_notebook(name: str) -> None:
+    preset, experiment = load(find(name)), QUEST[NOTEBOOKS[name]]
+    assert preset.run.iterations == experiment["iterations"] == experiment["printed"][-1]["it"]
+    assert preset.report.every == preset.run.checkpoint_every == experiment["report_every"]
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_shipped_preset_is_the_experiment_that_the_reference_describes(name: str) -> None:
+    experiment, shipped = QUEST[NOTEBOOKS[name]], load(find(name))
+    adaptive = getattr(shipped.transform, "adaptive", False)
+    assert (shipped.transform.kind, adaptive) == TRANSFORMS[experiment["transform"]]
+    assert getattr(shipped.transform, "min_log", None) == experiment["min_log"]
+    assert shipped.objective.kind == experiment["objective"]
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_shipped_preset_is_the_experiment_of_the_golden_files(name: str) -> None:
+    golden, shipped = golden_preset(NOTEBOOKS[name], "float32"), load(find(name))
+    if isinstance(shipped.transform, LogTransform | RatioLogTransform) and shipped.transform.adaptive:
+        # The golden files hold min_log fixed.
+        golden = override(golden, ["transform.adaptive=true", f"transform.min_log={shipped.transform.min_log}"])
+    for table in DESCRIPTION:
+        assert getattr(shipped, table) == getattr(golden, table), table
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_preset_beyond_the_notebook_differs_from_its_model_as_announced(name: str) -> None:
+    model, settings = OURS[name]
+    ours, expected = load(find(name)), override(load(find(model)), settings)
+    for table in (*DESCRIPTION, "report", "run"):
+        assert getattr(ours, table) == getattr(expected, table), table
+    assert ours.notebook is None
 
 
 def test_the_baselines_preset_is_the_notebook_s_thousand_draws() -> None:
@@ -233,7 +289,19 @@ BROKEN: list[tuple[str, list[str]]] = [
     ('[[baseline]]\nkind = "sgd"\nname = "A"\n' * 2, ["[[baseline]]", "name of its own"]),
     ('[[baseline]]\nkind = "sgd"\nname = "RNN"', ["RNN", "the network"]),
     ("[notebook]\nrows = []", ["[notebook] name", "missing"]),
-    ('[notebook]\nname = "n"\nrows = [{ it = 0 }]', ["[notebook]", "entry 0", "average_log_result", "missing"]),
+    ('[notebook]\nname = "n"\nrows = [{ it = 0 }]', ["[notebook] rows entry 0 average_log_result", "missing"]),
+    (
+        '[notebook]\nname = "n"\nrows = [{ it = 0, average_log_result = 1, min_lgo = 1 }]',
+        ["[notebook] rows entry 0 min_lgo", 'did you mean "min_log"'],
+    ),
+    ('[notebook]\nname = "n"\nrow = []', ["[notebook] row", "unknown table", 'did you mean "rows"']),
+    ('[notebook]\nname = "n"\nepisode = 3', ["[notebook] episode", "one of 1, 2", "(got 3)"]),
+    ('[notebook]\nname = "n"\ntolerance = 0.0', ["[notebook] tolerance", "above 0", "(got 0.0)"]),
+    ('[notebook]\nname = "n"\ntolerance = "1"', ["[notebook] tolerance", "a number", '(got "1")']),
+    ('[notebook]\nname = "n"\nother_finals = -6.33', ["[notebook] other_finals", "must be a list", "(got -6.33)"]),
+    ('[notebook]\nname = "n"\nother_finals = [-6.33, "-6"]', ["[notebook] other_finals entry 1", "number", '"-6"']),
+    ('[notebook]\nname = "n"\nindependent_finals = [nan]', ["[notebook] independent_finals entry 0", "finite"]),
+    ('[notebook]\nname = "n"\nindependent_lost = -1', ["[notebook] independent_lost", "at least 0"]),
     ("format = 2", ["format", "1"]),
     ('kind = "training"', ["kind", '"meta-training"', '"baselines"']),
     ('kind = "baselines"\nbaseline = []', ["baselines", "at least one [[baseline]]"]),
@@ -256,6 +324,14 @@ def test_a_broken_preset_is_explained_by_file_table_and_key(text: str, parts: li
 def test_a_name_must_do_for_a_folder(name: str) -> None:
     with pytest.raises(PresetError, match="name"):
         check({"name": name})
+
+
+def test_the_final_average_is_that_of_the_last_row() -> None:
+    rows = [{"it": 0, "average_log_result": -1.5}, {"it": 10, "average_log_result": -2.5}]
+    for published, final in ((rows, -2.5), ([], None)):
+        notebook = check({"name": "x", "notebook": {"name": "n", "rows": published}}).notebook
+        assert notebook is not None
+        assert notebook.final == final
 
 
 def test_a_preset_needs_a_name() -> None:
@@ -293,6 +369,8 @@ PLACES = [
     ("baseline", 0),
     ("notebook", "rows", 0),
     ("notebook", "rows", 0, "it"),
+    ("notebook", "rows", 0, "min_log"),
+    ("notebook", "other_finals", 0),
 ]
 
 

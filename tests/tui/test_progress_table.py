@@ -4,15 +4,20 @@ from collections.abc import Sequence
 from math import nan
 from typing import Any
 
+import pytest
+
 from l2o_engine.events import Progress
-from l2o_engine.preset import Preset, check
+from l2o_engine.preset import Preset, check, find, load, shipped_names
 from l2o_engine.runs import lanes_of
 from l2o_engine.trainer import LEARNED, Lane
 from l2o_tui.progress_table import ProgressTable
 
+ADAPTIVE = {"kind": "log", "min_log": -5.0, "adaptive": True}
+SUM_LOG = {"kind": "sum_log", "residual": 1e-38}
 
-def _preset(notebook: Sequence[int] = (), **tables: Any) -> Preset:
-    rows = [{"it": it, "optim_result": it / 1000, "average_log_result": -it / 10} for it in notebook]
+
+def _preset(notebook: Sequence[int] = (), *, also: dict[str, float] | None = None, **tables: Any) -> Preset:
+    rows = [{"it": it, "optim_result": it / 1000, "average_log_result": -it / 10} | (also or {}) for it in notebook]
     published = {"notebook": {"name": "published", "rows": rows}} if notebook else {}
     return check({"name": "tiny"} | published | tables)
 
@@ -40,6 +45,10 @@ def _headings(preset: Preset) -> list[str]:
     return [column.heading for column in ProgressTable(preset, lanes_of(preset)).columns]
 
 
+def _published_headings(preset: Preset) -> list[str]:
+    return [column.heading for column in ProgressTable(preset, lanes_of(preset)).notebook_columns]
+
+
 def test_the_columns_are_the_notebooks_and_the_count_of_non_finite_ones() -> None:
     assert _headings(_preset()) == ["it", "sum_error", "optim_result", "average_log_result", "non_finite"]
 
@@ -55,6 +64,50 @@ def test_baselines_have_a_column_for_the_optimizer() -> None:
 def test_min_log_is_a_column_only_where_it_adapts() -> None:
     assert "min_log" in _headings(_preset(transform={"kind": "log", "min_log": -5.0, "adaptive": True}))
     assert "min_log" not in _headings(_preset(transform={"kind": "log", "min_log": -5.0}))
+
+
+def test_the_average_over_all_steps_is_a_column_where_it_is_the_objective_or_the_notebook_printed_it() -> None:
+    headings = ["it", "sum_error", "optim_res", "av_log", "av_sum", "non_finite"]
+    assert _headings(_preset(objective=SUM_LOG)) == headings
+    assert _headings(_preset([0], also={"average_sum_log_result": -3.0})) == headings
+    assert _headings(_preset([0], also={"sum_error": 3.0}, objective={"kind": "end_log"})) == _headings(_preset())
+
+
+def test_the_notebook_s_columns_are_those_that_it_printed_and_we_have() -> None:
+    assert _published_headings(_preset()) == []
+    assert _published_headings(_preset([0])) == ["notebook", "average"]
+    assert _published_headings(_preset([0], objective=SUM_LOG)) == ["notebook", "av_log"]
+    everything = {"average_sum_log_result": -3.0, "min_log": -5.0}
+    assert _published_headings(_preset([0], also=everything)) == ["notebook", "av_log", "to_date"]
+    adapting = _preset([0], also=everything, transform=ADAPTIVE)
+    assert _published_headings(adapting) == ["notebook", "av_log", "to_date", "min_log"]
+
+
+def test_the_notebook_s_average_over_all_steps_and_min_log_stand_beside_ours() -> None:
+    also = {"average_sum_log_result": -6.61, "min_log": -42.03}
+    preset = _preset([0, 10], also=also, transform=ADAPTIVE)
+    lines = _printed(preset, [_row(10, average_sum_log_result=-8.43, min_log=-41.6)])
+    ours, published = lines[1].split("│")
+    assert ours.split() == ["10", "6.49", "2.59E-01", "-0.59", "-8.43", "-41.60", "0"]
+    assert published.split() == ["1.00E-02", "-1.00", "-6.61", "-42.03"]
+    assert lines[0].split("│")[1].split() == ["0.00E+00", "0.00", "-6.61", "-42.03"]  # a row of theirs alone
+
+
+@pytest.mark.parametrize("name", shipped_names())
+def test_the_table_of_a_shipped_preset_fits_into_80_characters(name: str) -> None:
+    preset = load(find(name))
+    table = ProgressTable(preset, lanes_of(preset))
+    row = _row(
+        preset.run.iterations, lanes_of(preset)[0], sum_error=999999.99, average_log_result=-38.0, min_log=-49.15
+    )
+    lines = [table.heading(), *table.lines(row)]
+    assert {len(line) for line in lines} == {len(lines[0])}
+    if "min_log" in [column.heading for column in table.notebook_columns]:
+        assert len(lines[0]) <= 100  # beside the notebook's min_log there is no room
+        return
+    assert len(lines[0]) <= 80
+    on_screen = sum(column.width + 1 for column in [*table.columns, *table.notebook_columns])
+    assert on_screen <= 77  # less the frame and the scroll bar
 
 
 def test_a_row_without_a_notebook_holds_our_numbers_only() -> None:
