@@ -15,7 +15,9 @@ from time import perf_counter
 from typing import Any
 
 from l2o_engine.backends import choose
+from l2o_engine.diagnostics import Diagnostician
 from l2o_engine.learner import Backend
+from l2o_engine.metrics import rows_of
 from l2o_engine.preset import Preset, PresetError, override
 from l2o_engine.trainer import MetaTrainer
 
@@ -97,6 +99,32 @@ def _side_by_side(name: str, preset: Preset, backend: Backend) -> Contestant:
         return sum(len(chunk.results) for chunks in all_chunks for chunk in chunks)
 
     return Contestant(name, advance)
+
+
+def watched_contestants(preset: Preset) -> list[Contestant]:
+    """Return the kernel as a session drives it, a report interval at a time: with its metrics, and with its health."""
+    backend = choose(preset, "fused").load()[0]
+
+    def contestant(name: str, *, looks: bool) -> Contestant:
+        trainer, diagnostician = MetaTrainer(preset, backend, preset.run.seed), Diagnostician(preset)
+
+        def advance(n: int) -> int:
+            done = 0
+            while done < n:
+                (chunk,) = trainer.advance(min(n - done, preset.report.every))
+                rows = rows_of([chunk], trainer.lanes)
+                learner = trainer.state().learner
+                if looks and learner is not None:
+                    diagnostician.add(rows, chunk.results.trace)
+                    diagnostician.look(learner)
+                if not len(rows):
+                    break
+                done += len(rows)
+            return done
+
+        return Contestant(name, advance)
+
+    return [contestant("fused, metrics", looks=False), contestant("fused, and health", looks=True)]
 
 
 def peer_contestant(preset: Preset) -> tuple[Contestant | None, str]:

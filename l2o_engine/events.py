@@ -4,11 +4,12 @@ Events that scripts rely on turn into JSON objects by :func:`as_json`, one a lan
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import isfinite
 from typing import Any, Literal, TypeAlias
 
 from l2o_engine.arrays import Doubles
+from l2o_engine.diagnostics import Diagnosis, Finding, Vitals
 from l2o_engine.metrics import Rows
 from l2o_engine.trainer import Lane
 
@@ -58,6 +59,23 @@ class Progress:
     iterations_per_second: float
     elapsed_seconds: float
     non_finite: int
+
+
+@dataclass(frozen=True)
+class Diagnosed:
+    """What a look at one lane says of its health."""
+
+    lane: Lane
+    diagnosis: Diagnosis
+
+
+@dataclass(frozen=True)
+class Found:
+    """A finding that the look before did not have."""
+
+    lane: Lane
+    iteration: int
+    finding: Finding
 
 
 @dataclass(frozen=True)
@@ -122,7 +140,18 @@ class Ended:
 
 
 Event: TypeAlias = (
-    Preparing | Started | NewRows | Progress | Checkpointed | Curves | StatusChanged | Extended | Notice | Ended
+    Preparing
+    | Started
+    | NewRows
+    | Progress
+    | Diagnosed
+    | Found
+    | Checkpointed
+    | Curves
+    | StatusChanged
+    | Extended
+    | Notice
+    | Ended
 )
 
 
@@ -165,24 +194,36 @@ Command: TypeAlias = Pause | GoOn | SaveCheckpoint | Extend | NewDraw | Stop
 
 def as_json(event: Event) -> list[dict[str, Any]]:
     """Return the JSON objects of an event: none for what only a screen needs, else one a seed or lane."""
+    documents: list[dict[str, Any]] = []
     match event:
         case Started():
             common = {"backend": event.backend, "backend_reason": event.reason, "iterations": event.iterations}
             levels = {"baselines": {name: finite(level) for name, level in event.levels.items()}}
             head = {"event": "start", "run_dir": event.run_dir, "preset": event.preset}
             resumed = {} if event.iteration < 0 else {"resumed_from": event.iteration}
-            return [head | {"seed": seed} | common | levels | resumed for seed in event.seeds]
+            documents = [head | {"seed": seed} | common | levels | resumed for seed in event.seeds]
         case Progress():
-            return [
+            documents = [
                 {"event": "progress"}
                 | {name: finite(value) for name, value in vars(event).items() if name != "lane"}
                 | _owner(event.lane)
             ]
+        case Diagnosed(lane, diagnosis):
+            documents = [
+                {"event": "diagnosis"}
+                | {name: finite(value) for name, value in vars(diagnosis.vitals).items()}
+                | {"trend": diagnosis.trend, "findings": [finding.code for finding in diagnosis.findings]}
+                | _owner(lane)
+            ]
+        case Found(lane, iteration, finding):
+            documents = [{"event": "finding", "iteration": iteration} | vars(finding) | _owner(lane)]
         case Checkpointed():
             where: dict[str, Any] = {"iteration": event.iteration, "path": event.path}
-            return [{"event": "checkpoint"} | where | {"requested": event.requested, "seed": s} for s in event.seeds]
+            documents = [
+                {"event": "checkpoint"} | where | {"requested": event.requested, "seed": s} for s in event.seeds
+            ]
         case Ended():
-            return [
+            documents = [
                 {"event": "end", "status": event.status, "iteration": result.iteration}
                 | {"average_log_result": finite(result.average_log_result)}
                 | {"elapsed_seconds": event.elapsed_seconds}
@@ -191,9 +232,10 @@ def as_json(event: Event) -> list[dict[str, Any]]:
                 for result in event.results
             ]
         case StatusChanged() | Extended() | Notice():
-            return [{"event": _NAMES[type(event)]} | vars(event)]
+            documents = [{"event": _NAMES[type(event)]} | vars(event)]
         case Preparing() | NewRows() | Curves():
-            return []
+            pass
+    return documents
 
 
 _NAMES: dict[type, str] = {StatusChanged: "status", Extended: "extended", Notice: "notice"}
@@ -207,9 +249,27 @@ def progress_from_json(document: Mapping[str, Any]) -> Progress:
     KeyError, TypeError
         If it was made of something else.
     """
-    values = {name: document[name] for name in Progress.__dataclass_fields__ if name != "lane"}
-    numbers: dict[str, Any] = {name: float("nan") if value is None else value for name, value in values.items()}
-    return Progress(lane=Lane(document["seed"], document["optimizer"]), **numbers)
+    return Progress(lane=_lane(document), **_numbers(document, Progress))
+
+
+def vitals_from_json(document: Mapping[str, Any]) -> tuple[Lane, Vitals]:
+    """Return the lane and the vitals of the diagnosis that a JSON object was made of.
+
+    Raises
+    ------
+    KeyError, TypeError
+        If it was made of something else.
+    """
+    return _lane(document), Vitals(**_numbers(document, Vitals))
+
+
+def _lane(document: Mapping[str, Any]) -> Lane:
+    return Lane(document["seed"], document["optimizer"])
+
+
+def _numbers(document: Mapping[str, Any], kind: type[Progress | Vitals]) -> dict[str, Any]:
+    values = {field.name: document[field.name] for field in fields(kind) if field.name != "lane"}
+    return {name: float("nan") if value is None else value for name, value in values.items()}
 
 
 def finite(value: Any) -> Any:

@@ -41,6 +41,38 @@ class Learner:
     diverged: bool = False
 
 
+_TRACED = 64
+_TRACED_NUMBERS = 1_000_000
+
+
+def traced(steps: int, rows: int) -> int:
+    """Return of how many meta-iterations at most a :class:`Trace` tells: fewer where each takes much memory."""
+    return max(1, min(_TRACED, _TRACED_NUMBERS // (steps * rows)))
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What passed between optimizee and network in the last k ≤ ``traced()`` meta-iterations of a call, in order.
+
+    All arrays are of the run's dtype.
+
+    Attributes
+    ----------
+    distance
+        [k, batch, steps, dims]: x minus the problem's optimum, before each update and after the last.
+    gradient, inputs, updates
+        [k, batch, steps - 1, dims]: the optimizee's gradients, what the network saw of them, and how it moved x.
+    """
+
+    distance: Floats
+    gradient: Floats
+    inputs: Floats
+    updates: Floats
+
+    def __len__(self) -> int:
+        return len(self.distance)
+
+
 @dataclass(frozen=True)
 class Results:
     """What n meta-iterations gave; fewer than asked where the learner diverged on the way.
@@ -58,6 +90,8 @@ class Results:
         [n]: whether a loss or the meta-gradient held a NaN or an infinity.
     min_log
         [n], float64: the min_log that each meta-iteration used; NaN where there is none.
+    trace
+        Of the last meta-iterations; None where no network is trained.
     """
 
     losses: Floats
@@ -65,6 +99,7 @@ class Results:
     gradient_norm: Doubles
     non_finite: Flags
     min_log: Doubles
+    trace: Trace | None = None
 
     def __len__(self) -> int:
         return len(self.losses)

@@ -58,6 +58,10 @@ class Family(Protocol):
         """Return the product [..., dims] of the loss's Hessian at x with a vector [..., dims]."""
         ...
 
+    def optimum(self, problems: Problems) -> Floats:
+        """Return where each problem's loss is least: [n, batch, dims]."""
+        ...
+
 
 @dataclass(frozen=True)
 class Quadratic:
@@ -97,6 +101,10 @@ class Quadratic:
     def hessian_vector(self, x: Array, parameters: dict[str, Array], vector: Array) -> Array:
         """Return 2·scale²·vector; the Hessian of a quadratic is the same everywhere."""
         return self.gradient(vector, parameters)
+
+    def optimum(self, problems: Problems) -> Floats:
+        """Return 0, wherever the start is."""
+        return np.zeros_like(problems.start)
 
 
 def make_family(settings: ProblemSettings, dtype: str) -> Family:

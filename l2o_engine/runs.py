@@ -8,7 +8,7 @@ import json
 import os
 import platform
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -16,15 +16,16 @@ from difflib import get_close_matches
 from importlib.metadata import PackageNotFoundError, version
 from io import RawIOBase
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 
 from l2o_engine import checkpoints
 from l2o_engine.checkpoints import Checkpoint, CheckpointError
+from l2o_engine.diagnostics import Vitals
 from l2o_engine.errors import UserError
-from l2o_engine.events import Event, Progress, Status, as_json, progress_from_json
+from l2o_engine.events import Event, Progress, Status, as_json, progress_from_json, vitals_from_json
 from l2o_engine.files import write_atomically
 from l2o_engine.metrics import HEADER, RowFormat, Rows, read_rows
 from l2o_engine.network import Network, make_network
@@ -32,6 +33,7 @@ from l2o_engine.preset import Preset, PresetError, load, to_toml
 from l2o_engine.trainer import LEARNED, Lane
 
 FORMAT = 1
+_Kind = TypeVar("_Kind")
 
 
 class RunError(UserError):
@@ -187,17 +189,25 @@ class Run:
                 yield document
 
     def progress(self) -> list[Progress]:
-        """Return the progress rows, each once, in order: a resumed run may have reported one twice."""
+        """Return the progress rows, by iteration, then by lane."""
+        return self._told("progress", progress_from_json)
+
+    def vitals(self) -> list[tuple[Lane, Vitals]]:
+        """Return what was measured at every look, by iteration, then by lane."""
+        return self._told("diagnosis", vitals_from_json)
+
+    def _told(self, name: str, parse: Callable[[Mapping[str, Any]], _Kind]) -> list[_Kind]:
+        """Return the events of a name, each once, in order: a resumed run may have told one twice."""
         places = {lane: place for place, lane in enumerate(lanes_of(self.preset()))}
-        found: dict[tuple[int, int], Progress] = {}
+        found: dict[tuple[int, int], _Kind] = {}
         for document in self.events():
             if document.get("event") == "start":  # of a resumed run: what lay beyond its checkpoint was done again
                 resumed_from = document.get("resumed_from", -1)
-                found = {place: row for place, row in found.items() if place[0] <= resumed_from}
-            elif document.get("event") == "progress":
+                found = {place: event for place, event in found.items() if place[0] <= resumed_from}
+            elif document.get("event") == name:
                 try:
-                    row = progress_from_json(document)
-                    found[row.iteration, places[row.lane]] = row
+                    event = parse(document)
+                    found[document["iteration"], places[Lane(document["seed"], document["optimizer"])]] = event
                 except (KeyError, TypeError):
                     continue
         return [found[key] for key in sorted(found)]

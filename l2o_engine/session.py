@@ -6,7 +6,7 @@ it answers at once whatever the backend; how long a chunk is never changes a res
 
 import os
 import queue
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,15 +18,18 @@ import numpy as np
 
 from l2o_engine.backends import choose
 from l2o_engine.checkpoints import Checkpoint
+from l2o_engine.diagnostics import Diagnostician, next_look
 from l2o_engine.errors import Failure, UserError
 from l2o_engine.events import (
     Checkpointed,
     Command,
     Curves,
+    Diagnosed,
     Ended,
     Event,
     Extend,
     Extended,
+    Found,
     GoOn,
     LaneResult,
     NewDraw,
@@ -166,6 +169,8 @@ class Session:
         self._lanes = lanes_of(run.current)
         self._trainers: list[Trainer] = []
         self._windows = [ReportWindow(run.current.report.every) for _ in self._lanes]
+        learned = run.current.kind == "meta-training"
+        self._diagnosticians = {lane: Diagnostician(run.current) for lane in self._lanes if learned}
         self._stopwatch = _Stopwatch(0.0)
         self._status: Status = "running"
         self._stopping: Stop | None = None
@@ -277,10 +282,19 @@ class Session:
             for progress in self._run.progress():
                 if progress.iteration <= checkpoint.iteration:
                     yield progress
+        for lane, vitals in self._run.vitals():
+            if vitals.iteration <= checkpoint.iteration:
+                diagnosis = self._diagnosticians[lane].judge(vitals)
+                if self._interactive:
+                    yield Diagnosed(lane, diagnosis)
 
-    def _take_in(self, rows: Rows) -> None:
-        for lane, window in enumerate(self._windows):
-            window.add(rows.of_lane(lane))
+    def _take_in(self, rows: Rows, chunks: Sequence[Chunk] = ()) -> None:
+        traces = {chunk.lane: chunk.results.trace for chunk in chunks}
+        for index, (lane, window) in enumerate(zip(self._lanes, self._windows, strict=True)):
+            of_lane = rows.of_lane(index)
+            window.add(of_lane)
+            if lane in self._diagnosticians:
+                self._diagnosticians[lane].add(of_lane, traces.get(lane))
 
     def _advance(self, *, launch: bool = True) -> Iterator[Event]:
         """Take in one chunk, and do what is due after it, while the next one is computed already."""
@@ -290,11 +304,13 @@ class Session:
             self._in_flight = self._launch()
         rows = rows_of(chunks, self._lanes)
         self._run.append_rows(rows)
-        self._take_in(rows)
+        self._take_in(rows, chunks)
         yield NewRows(rows)
         settings, iteration = self._run.current, self._iteration
         if iteration % settings.report.every == 0:
             yield from self._report(rows)
+        if iteration == next_look(iteration, settings.report.every):
+            yield from self._look()
         if iteration > 0 and iteration % settings.run.checkpoint_every == 0:
             yield from self._checkpoint()
         now = monotonic()
@@ -306,7 +322,7 @@ class Session:
     def _launch(self) -> _InFlight:
         """Start the next chunk, which ends where a report or a checkpoint is due."""
         settings, done = self._run.current, self._iteration + 1
-        stops = [self._total]
+        stops = [self._total, next_look(done, settings.report.every)]
         stops += [-(-done // every) * every for every in (settings.report.every, settings.run.checkpoint_every)]
         n = min(self._chunk, *(stop - done + 1 for stop in stops if stop >= done))
         going_on = [
@@ -367,6 +383,16 @@ class Session:
                 elapsed_seconds=round(seconds, 3),
                 non_finite=window.non_finite,
             )
+
+    def _look(self) -> Iterator[Event]:
+        for lane, diagnostician in self._diagnosticians.items():
+            state = self._states[lane.seed]
+            if state.learner is None or state.done <= self._iteration:
+                continue  # this lane has diverged
+            diagnosis = diagnostician.look(state.learner)
+            yield Diagnosed(lane, diagnosis)
+            for finding in diagnosis.new:
+                yield Found(lane, self._iteration, finding)
 
     def _curves(self) -> Event:
         self._curves_due = monotonic() + _CURVES_SECONDS

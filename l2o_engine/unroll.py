@@ -5,6 +5,8 @@ the objective of its losses with respect to the network's weights (back-propagat
 preset says otherwise, through the optimizee's own gradient as well), and takes one Adam step.
 """
 
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
 from math import isfinite, nan
 from typing import NamedTuple
@@ -15,7 +17,7 @@ from torch import Tensor
 
 from l2o_engine.adam import Adam, make_adam
 from l2o_engine.arrays import Floats
-from l2o_engine.learner import Learner, MetaGradient, Results
+from l2o_engine.learner import Learner, MetaGradient, Results, Trace, traced
 from l2o_engine.network import make_network
 from l2o_engine.objectives import make_objective
 from l2o_engine.preset import MetaSettings, Preset
@@ -37,6 +39,7 @@ class TorchBackend:
         self._transform = make_transform(preset.transform)
         self._objective = make_objective(preset.objective)
         self._adam = make_adam(preset.meta)
+        self._traced = traced(preset.unroll.steps, preset.meta.batch * preset.problem.dims)
 
     def train(self, learner: Learner, problems: Problems) -> tuple[Learner, Results]:
         """Do one meta-iteration for each batch of problems; see :class:`~l2o_engine.learner.Backend`."""
@@ -44,6 +47,7 @@ class TorchBackend:
         optimizer = _MetaOptimizer(self._adam, learner)
         min_log, in_a_row, diverged = learner.min_log, learner.non_finite_in_a_row, learner.diverged
         losses, objectives, norms, non_finite, min_logs = [], [], [], [], []
+        traces: deque[_Unrolled] = deque(maxlen=self._traced)
         for index in range(len(problems)):
             if diverged:
                 break
@@ -55,14 +59,20 @@ class TorchBackend:
             norms.append(step.norm)
             non_finite.append(bad)
             min_logs.append(min_log)
+            traces.append(step.unrolled)
             beyond_policy = bad and (meta.non_finite == "stop" or 0 < meta.max_non_finite < in_a_row)
             if not beyond_policy and not (bad and meta.non_finite == "skip"):
                 optimizer.step(_condition(step.gradient, step.norm, meta))
             diverged = beyond_policy or not bool(torch.isfinite(optimizer.weights).all())
-            min_log = self._transform.adapt(min_log, step.smallest_signal)
+            min_log = self._transform.adapt(min_log, step.unrolled.smallest_signal)
         results = (
             Results(
-                np.stack(losses), np.array(objectives), np.array(norms), np.array(non_finite, bool), np.array(min_logs)
+                np.stack(losses),
+                np.array(objectives),
+                np.array(norms),
+                np.array(non_finite, bool),
+                np.array(min_logs),
+                self._trace(traces, problems[len(losses) - len(traces) : len(losses)]),
             )
             if losses
             else self._no_results()
@@ -78,9 +88,18 @@ class TorchBackend:
         """Return the losses of the learned optimizer as it is now; see :class:`~l2o_engine.learner.Backend`."""
         weights = torch.from_numpy(learner.weights)
         batches = [
-            self._unroll(weights, learner.min_log, problems[k : k + 1], train=False)[0] for k in range(len(problems))
+            self._unroll(weights, learner.min_log, problems[k : k + 1], train=False) for k in range(len(problems))
         ]
-        return np.stack([losses.T.numpy() for losses in batches])
+        return np.stack([unrolled.losses.T.numpy() for unrolled in batches])
+
+    def _trace(self, traces: Sequence["_Unrolled"], problems: Problems) -> Trace:
+        def stack(name: str) -> Floats:
+            """Return [k, batch, steps, dims]."""
+            each = [torch.stack(getattr(unrolled, name)).detach().transpose(0, 1).numpy() for unrolled in traces]
+            return np.stack(each)
+
+        distance = stack("points") - self._family.optimum(problems)[:, :, None, :]
+        return Trace(distance, stack("gradients"), stack("inputs"), stack("updates"))
 
     def _no_results(self) -> Results:
         shape = (0, self._preset.meta.batch, self._preset.unroll.steps)
@@ -89,21 +108,15 @@ class TorchBackend:
 
     def _differentiate(self, weights: Tensor, min_log: float, problems: Problems) -> "_Step":
         weights = weights.detach().requires_grad_()
-        losses, smallest_signal = self._unroll(weights, min_log, problems, train=True)
-        objective = self._objective(losses)
+        unrolled = self._unroll(weights, min_log, problems, train=True)
+        objective = self._objective(unrolled.losses)
         (gradient,) = torch.autograd.grad(objective, weights)
         norm = float(torch.linalg.vector_norm(gradient, dtype=torch.float64))
-        return _Step(losses.detach().T.numpy(), float(objective.detach()), gradient, norm, smallest_signal)
+        unrolled = unrolled._replace(losses=unrolled.losses.detach())  # who keeps it must not keep the graph
+        return _Step(unrolled.losses.T.numpy(), float(objective.detach()), gradient, norm, unrolled)
 
-    def _unroll(self, weights: Tensor, min_log: float, problems: Problems, *, train: bool) -> tuple[Tensor, float]:
-        """Run the learned optimizer on one batch of problems.
-
-        Returns
-        -------
-        tuple
-            The losses [steps, batch], each recorded before its update, and the smallest |signal| at the last step
-            (NaN where the transform does not adapt).
-        """
+    def _unroll(self, weights: Tensor, min_log: float, problems: Problems, *, train: bool) -> "_Unrolled":
+        """Run the learned optimizer on one batch of problems."""
         steps, network, transform = self._preset.unroll.steps, self._network, self._transform
         second_derivatives = train and self._preset.unroll.second_derivatives
         parameters = {name: torch.from_numpy(values[0]) for name, values in problems.parameters.items()}
@@ -111,11 +124,12 @@ class TorchBackend:
         x = torch.from_numpy(problems.start[0]).requires_grad_()  # [batch, dims]
         state = network.start(x.numel(), like=x)
         memory = None
-        losses = []
+        losses, points, gradients, inputs, updates = [], [], [], [], []
         smallest_signal = nan
         for step in range(steps):
             loss = self._family.loss(x, parameters)  # [batch]
             losses.append(loss if train else loss.detach())
+            points.append(x.detach())
             last = step == steps - 1
             if last and not transform.adaptive:
                 break
@@ -128,10 +142,25 @@ class TorchBackend:
                 break
             memory = encoded.memory
             outputs, state = network.step(named, encoded.inputs.reshape(-1), state)
-            x = x + transform.decode(outputs.view_as(x), encoded, min_log)
+            update = transform.decode(outputs.view_as(x), encoded, min_log)
+            x = x + update
             if not train:
                 x = x.detach().requires_grad_()
-        return torch.stack(losses), smallest_signal
+            gradients.append(gradient.detach())
+            inputs.append(encoded.inputs.detach())
+            updates.append(update.detach())
+        return _Unrolled(torch.stack(losses), smallest_signal, points, gradients, inputs, updates)
+
+
+class _Unrolled(NamedTuple):
+    """One unroll on one batch of problems."""
+
+    losses: Tensor  # [steps, batch], each recorded before its update
+    smallest_signal: float  # |signal| at the last step; NaN where the transform does not adapt
+    points: list[Tensor]  # steps × [batch, dims]
+    gradients: list[Tensor]  # steps - 1 × [batch, dims], as are inputs and updates
+    inputs: list[Tensor]
+    updates: list[Tensor]
 
 
 class _Step(NamedTuple):
@@ -141,7 +170,7 @@ class _Step(NamedTuple):
     objective: float
     gradient: Tensor  # [size], the meta-gradient before clipping
     norm: float
-    smallest_signal: float
+    unrolled: _Unrolled
 
 
 def _condition(gradient: Tensor, norm: float, meta: MetaSettings) -> Tensor:

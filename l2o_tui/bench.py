@@ -4,7 +4,15 @@ import json
 
 from rich.console import Console
 
-from l2o_engine.bench import Contestant, Rate, backend_contestant, measure, peer_contestant, scaling
+from l2o_engine.bench import (
+    Contestant,
+    Rate,
+    backend_contestant,
+    measure,
+    peer_contestant,
+    scaling,
+    watched_contestants,
+)
 from l2o_engine.preset import Preset, PresetError, override
 
 _NOTES = Console(stderr=True, highlight=False)
@@ -13,12 +21,14 @@ _NOTES = Console(stderr=True, highlight=False)
 def run_bench(preset: Preset, *, seconds: float, seeds: int, scaling: bool, as_json: bool) -> None:
     """Measure the backends in turn and print a table, or JSON lines."""
     single = override(preset, ["run.seeds=1"])
-    contestants = [*_backends(single)]
+    backends = _backends(single)
     peer, note = peer_contestant(single)
     _NOTES.print(note, markup=False)
-    contestants += [peer] if peer else []
+    contestants = [*backends, *([peer] if peer else [])]
+    if backends[-1].name == "fused":
+        contestants += watched_contestants(single)
     if seeds > 1:
-        side_by_side = backend_contestant(override(preset, [f"run.seeds={seeds}"]), contestants[-1 - bool(peer)].name)
+        side_by_side = backend_contestant(override(preset, [f"run.seeds={seeds}"]), backends[-1].name)
         contestants.append(Contestant(f"{side_by_side.name}, {seeds} seeds", side_by_side.advance))
     rates = measure(contestants, seconds)
     _print_rates(preset, rates, as_json=as_json)

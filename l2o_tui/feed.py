@@ -12,9 +12,11 @@ from math import nan
 from threading import Lock
 from time import monotonic
 
+from l2o_engine.diagnostics import Diagnosis
 from l2o_engine.events import (
     Checkpointed,
     Curves,
+    Diagnosed,
     Ended,
     Event,
     Extended,
@@ -53,6 +55,8 @@ class View:
         The iteration of the last checkpoint; -1 where there is none.
     non_finite
         Meta-iterations that met a NaN or an infinity, over all lanes.
+    diagnoses
+        What the last look at each lane says.
     rows_seen, progress_seen
         Counters that change when there are new rows, or new progress rows.
     """
@@ -67,6 +71,7 @@ class View:
     rate: float = nan
     levels: Mapping[str, float] = field(default_factory=dict)
     curves: Curves | None = None
+    diagnoses: Mapping[Lane, Diagnosis] = field(default_factory=dict)
     checkpoint: int = -1
     non_finite: int = 0
     rows_seen: int = 0
@@ -159,6 +164,8 @@ class Feed:
             case Progress():
                 self._progress.append(event)
                 self._change(progress_seen=self._view.progress_seen + 1)
+            case Diagnosed():
+                self._change(diagnoses={**self._view.diagnoses, event.lane: event.diagnosis})
             case Checkpointed():
                 self._change(checkpoint=event.iteration)
                 if event.requested:

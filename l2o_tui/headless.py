@@ -18,10 +18,23 @@ from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
 from rich.progress import Progress as ProgressBar
 
 from l2o_engine.errors import Failure
-from l2o_engine.events import Checkpointed, Ended, Event, NewRows, Notice, Preparing, Progress, Started, Stop, as_json
+from l2o_engine.events import (
+    Checkpointed,
+    Ended,
+    Event,
+    Found,
+    NewRows,
+    Notice,
+    Preparing,
+    Progress,
+    Started,
+    Stop,
+    as_json,
+)
 from l2o_engine.preset import Preset
 from l2o_engine.session import Mailbox, Session
 from l2o_tui.figures import count, duration, fixed, relative
+from l2o_tui.health import sentence
 from l2o_tui.progress_table import ProgressTable
 
 EXIT_CODES = {"finished": 0, "failed": 1, "diverged": 3, "interrupted": 1, "running": 1, "paused": 1}
@@ -92,6 +105,9 @@ class Table:
                     print(line, flush=True)  # noqa: T201 (data)
             case Notice():
                 self._say(event.message)
+            case Found():
+                seed = f", seed {event.lane.seed}" if len(self._preset.seeds) > 1 else ""
+                self._say(f"at {count(event.iteration)}{seed}: {sentence(event.finding)}")
             case Checkpointed(requested=True):
                 self._say(f"checkpoint at {count(event.iteration)}: {relative(event.path)}")
             case Ended():
@@ -160,7 +176,7 @@ def run_headless(session: Session, preset: Preset, *, as_json_lines: bool, quiet
     """
     printer: _Printer = JsonLines() if as_json_lines else Quiet() if quiet else Table(preset)
     status, run_dir, unwritable = "failed", "", ""
-    with _signals_to(session.mailbox) as received:
+    with signals_to(session.mailbox) as received:
         try:
             for event in session.events():
                 match event:
@@ -175,7 +191,7 @@ def run_headless(session: Session, preset: Preset, *, as_json_lines: bool, quiet
                 except OSError as error:
                     # Who read stdout has left, or its disk is full: save what was trained, print no more.
                     unwritable = "stdout was closed" if isinstance(error, BrokenPipeError) else f"stdout: {error}"
-                    _silence(sys.stdout)
+                    silence(sys.stdout)
                     session.mailbox.put(Stop(unwritable))
         finally:
             printer.close()
@@ -187,7 +203,7 @@ def run_headless(session: Session, preset: Preset, *, as_json_lines: bool, quiet
 
 
 @contextmanager
-def _signals_to(mailbox: Mailbox) -> Iterator[list[int]]:
+def signals_to(mailbox: Mailbox) -> Iterator[list[int]]:
     """Turn SIGHUP, SIGINT and SIGTERM into a stop after this chunk; yields the list of those received."""
     received: list[int] = []
 
@@ -212,6 +228,6 @@ def _signals_to(mailbox: Mailbox) -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _silence(stream: IO[str]) -> None:
+def silence(stream: IO[str]) -> None:
     """Send what is still written to a closed pipe nowhere, so that closing it raises nothing more."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

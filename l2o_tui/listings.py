@@ -9,9 +9,12 @@ from rich.console import Console
 from rich.table import Table
 
 from l2o_engine import preset as presets
-from l2o_engine.events import as_json
+from l2o_engine.diagnostics import Diagnosis, Diagnostician
+from l2o_engine.events import Diagnosed, as_json
 from l2o_engine.runs import Run, RunError, lanes_of, list_runs
+from l2o_engine.trainer import Lane
 from l2o_tui.figures import age, count, duration, fixed
+from l2o_tui.health import findings_of, sentence, vitals_of
 from l2o_tui.progress_table import ProgressTable
 
 _PIPED_WIDTH = 200  # a table for a pipe is not squeezed into the 80 columns of a terminal that is not there
@@ -73,7 +76,9 @@ def print_run(run: Run, *, as_json_document: bool) -> None:
     preset, record, progress = run.preset(), run.record(), run.progress()
     if as_json_document:
         rows = [document for event in progress for document in as_json(event)]
-        return _print_json(_summary(run) | {"settings": presets.to_dict(preset), "progress": rows})
+        looks = [document for event in diagnoses_of(run).items() for document in as_json(Diagnosed(*event))]
+        parts = {"settings": presets.to_dict(preset), "progress": rows, "health": looks}
+        return _print_json(_summary(run) | parts)
     console = _console()
     state = _table("", "")
     checkpoint = run.latest_checkpoint()
@@ -96,6 +101,7 @@ def print_run(run: Run, *, as_json_document: bool) -> None:
         for entry in values if isinstance(values, list) else [values]:
             settings.add_row(name, ", ".join(f"{key} = {_plain(value)}" for key, value in entry.items()))
     console.print(settings)
+    _print_health(console, diagnoses_of(run))
     console.print("\nprogress", style="bold")
     table = ProgressTable(preset, lanes_of(preset))
     console.print(table.heading(), markup=False, soft_wrap=True)
@@ -103,6 +109,29 @@ def print_run(run: Run, *, as_json_document: bool) -> None:
         for line in table.lines(event):
             console.print(line, markup=False, soft_wrap=True)
     return None
+
+
+def diagnoses_of(run: Run) -> dict[Lane, Diagnosis]:
+    """Return what the last look at each lane of a run says."""
+    diagnosticians: dict[Lane, Diagnostician] = {}
+    diagnoses = {}
+    for lane, vitals in run.vitals():
+        diagnostician = diagnosticians.setdefault(lane, Diagnostician(run.preset()))
+        diagnoses[lane] = diagnostician.judge(vitals)
+    return diagnoses
+
+
+def _print_health(console: Console, diagnoses: dict[Lane, Diagnosis]) -> None:
+    if not diagnoses:
+        return
+    last = max(diagnosis.vitals.iteration for diagnosis in diagnoses.values())
+    console.print(f"\nhealth at {count(last)}", style="bold")
+    table = _table("", "")
+    for name, value in vitals_of(list(diagnoses.values())):
+        table.add_row(name, value)
+    console.print(table)
+    for owners, finding in findings_of(diagnoses):
+        console.print(f"{finding.code}: {owners}{sentence(finding)}", markup=False, soft_wrap=True)
 
 
 def _summary(run: Run) -> dict[str, Any]:

@@ -9,10 +9,9 @@ from l2o_engine.arrays import Floats
 from l2o_engine.fused import kernel
 from l2o_engine.fused.compile import cache_folder, get_kernel, is_compiled
 from l2o_engine.fused.kernel import GRADIENT_MODES, POLICIES, spec_of
-from l2o_engine.learner import Learner, MetaGradient, Results
-from l2o_engine.network import make_network
+from l2o_engine.learner import Learner, MetaGradient, Results, Trace, traced
 from l2o_engine.preset import Preset
-from l2o_engine.problems import Problems
+from l2o_engine.problems import Problems, make_family
 
 GREATEST_WORKSPACE = 4 * 2**30  # bytes
 
@@ -29,9 +28,10 @@ def why_not(preset: Preset) -> str:
     return ""
 
 
-def is_ready(preset: Preset) -> bool:
-    """Return whether the kernel for a preset is compiled already."""
-    return is_compiled(spec_of(preset), cache_folder())
+def to_compile(preset: Preset) -> str:
+    """Return the shape of a preset's kernel if it is still to be compiled; an empty string if it is there."""
+    spec = spec_of(preset)
+    return "" if is_compiled(spec, cache_folder()) else repr(spec)
 
 
 class FusedBackend:
@@ -44,7 +44,7 @@ class FusedBackend:
         self._kernel = get_kernel(spec_of(preset))
         self._preset = preset
         self._adam = make_adam(preset.meta)
-        self._size = make_network(preset.network).size
+        self._family = make_family(preset.problem, preset.run.dtype)
 
     def __reduce__(self) -> tuple[type["FusedBackend"], tuple[Preset]]:
         """Travel to another process as the preset; the kernel is loaded there."""
@@ -77,17 +77,19 @@ class FusedBackend:
         min_log, powers = np.array([learner.min_log]), np.array(learner.powers)
         in_a_row = np.array([learner.non_finite_in_a_row], np.int64)
         dtype = weights.dtype
-        losses = np.empty((n, preset.meta.batch, preset.unroll.steps), dtype)
+        steps, rows = preset.unroll.steps, preset.meta.batch * preset.problem.dims
+        losses = np.empty((n, preset.meta.batch, steps), dtype)
         objective, norm, used = np.empty(n), np.empty(n), np.empty(n)
         non_finite, gradient = np.empty(n, np.uint8), np.empty_like(weights)
+        trace = np.empty((min(n, traced(steps, rows)) or 1, 4, steps * rows), dtype)
         done, diverged = 0, learner.diverged
         if not diverged:
             done, diverged = self._kernel(
                 weights, moment1, moment2, min_log, powers, in_a_row, _parameters(problems), problems.start,
-                preset.unroll.steps, adam.learning_rate, adam.beta1, adam.beta2, adam.epsilon, gradient_mode,
+                steps, adam.learning_rate, adam.beta1, adam.beta2, adam.epsilon, gradient_mode,
                 preset.meta.clip_norm, policy, preset.meta.max_non_finite,
                 getattr(preset.transform, "adaptation_rate", 0.0),
-                losses, objective, norm, non_finite, used, gradient,
+                losses, objective, norm, non_finite, used, gradient, trace,
             )  # fmt: skip
         learner = replace(
             learner,
@@ -99,8 +101,24 @@ class FusedBackend:
             non_finite_in_a_row=int(in_a_row[0]),
             diverged=bool(diverged),
         )
-        results = Results(losses[:done], objective[:done], norm[:done], non_finite[:done] > 0, used[:done])
+        results = Results(
+            losses[:done],
+            objective[:done],
+            norm[:done],
+            non_finite[:done] > 0,
+            used[:done],
+            self._trace(trace, done, problems),
+        )
         return learner, results, gradient
+
+    def _trace(self, slots: Floats, done: int, problems: Problems) -> Trace:
+        """Return the kernel's trace [slots, 4, steps * rows] in order, by batch and dimension."""
+        _, batch, dims = problems.start.shape
+        first = max(done - len(slots), 0)
+        in_order = slots[np.arange(first, done) % len(slots)].reshape(done - first, 4, -1, batch, dims)
+        x, gradient, inputs, updates = in_order.transpose(1, 0, 3, 2, 4)  # [k, batch, steps, dims] each
+        optimum = self._family.optimum(problems[first:done])[:, :, None, :]
+        return Trace(x - optimum, gradient[:, :, :-1], inputs[:, :, :-1], updates[:, :, :-1])
 
 
 def _parameters(problems: Problems) -> Floats:

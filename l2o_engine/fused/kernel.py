@@ -94,7 +94,7 @@ def spec_of(preset: Preset) -> Spec:
 def meta_iterations(
     theta, m, v, min_log, powers, in_a_row, data, x0, steps,
     learning_rate, beta1, beta2, epsilon, gradient_mode, clip_norm, policy, max_non_finite, adaptation_rate,
-    losses, objective, gradient_norm, non_finite, min_log_used, gradient,
+    losses, objective, gradient_norm, non_finite, min_log_used, gradient, trace,
 ):  # fmt: skip
     """Run len(x0) meta-iterations, or fewer if the learner diverges.
 
@@ -112,6 +112,9 @@ def meta_iterations(
         [n, batch, steps], [n] float64, [n] float64, [n] uint8, [n] float64: filled; as in ``Results``.
     gradient
         [size]: filled with the last meta-gradient; before clipping, if it is finite.
+    trace
+        [k, 4, steps * rows]: meta-iteration it fills place it % k with its x, gradients, inputs and updates; the last
+        two lack the last step.
 
     Returns
     -------
@@ -215,6 +218,14 @@ def meta_iterations(
                 delta = decode(ws[y + row + r], ws[g + before + r], m0)
                 ws[step + row + r] = delta
                 ws[x + row + ROWS + r] = ws[x + row + r] + delta
+
+        slot = it % trace.shape[0]
+        for r in range(steps * ROWS):
+            trace[slot, 0, r] = ws[x + r]
+            trace[slot, 1, r] = ws[g + r]
+        for r in range(moves):
+            trace[slot, 2, r] = ws[u + r]
+            trace[slot, 3, r] = ws[step + r]
 
         # -- objective, and its derivative by every loss --
         total = zero
@@ -590,5 +601,5 @@ def signature(spec: Spec) -> Any:
         vector, vector, vector, doubles, doubles, array(types.int64, 1), array(real, 3), array(real, 3), types.int64,
         types.float64, types.float64, types.float64, types.float64, types.int64, types.float64, types.int64,
         types.int64, types.float64,
-        array(real, 3), doubles, doubles, array(types.uint8, 1), doubles, vector,
+        array(real, 3), doubles, doubles, array(types.uint8, 1), doubles, vector, array(real, 3),
     )  # fmt: skip

@@ -81,7 +81,11 @@ class HelpScreen(ModalScreen[None]):
         "RMSProp, the network has won.\n"
         "[b]Base losses[/b]  One problem, all optimizers on the same draw, the network as it is now.\n"
         "[b]Progress[/b]  A row a report: the notebook's columns, and its published rows beside ours. "
-        "average_log_result is the mean log10 of the last losses since the row before."
+        "average_log_result is the mean log10 of the last losses since the row before.\n"
+        "[b]Health[/b]  What each look at the run measures, and what keeps it from learning, with a remedy: the "
+        "meta-gradient's norm and how often it was clipped; the share of Adam's step that its ε swallows; an update's "
+        "size against the distance to the optimum, and the distance left after the last; the network's inputs beyond "
+        "±1, and gradients too small to be told from those of the other sign."
     )
 
     def compose(self) -> ComposeResult:

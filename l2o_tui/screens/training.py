@@ -15,9 +15,10 @@ from l2o_engine.events import Extend, GoOn, NewDraw, Pause, SaveCheckpoint
 from l2o_engine.preset import Preset
 from l2o_engine.session import Mailbox
 from l2o_tui import keys
-from l2o_tui.charts import BaseChart, Chart, ConvergenceChart
+from l2o_tui.charts.widgets import BaseChart, Chart, ConvergenceChart
 from l2o_tui.feed import Feed, View
 from l2o_tui.screens.dialogs import ExtendDialog, FailureScreen, HelpScreen
+from l2o_tui.widgets.health_pane import HealthPane
 from l2o_tui.widgets.progress_pane import ProgressPane
 from l2o_tui.widgets.status import StatusLines
 
@@ -62,6 +63,8 @@ class TrainingScreen(Screen[None]):
             yield ConvergenceChart(window=self._preset.report.rolling_window, id="convergence")
             yield BaseChart(id="base")
             yield ProgressPane(self._preset, id="progress")
+            if self._preset.kind == "meta-training":
+                yield HealthPane(id="health")
         yield Static(
             f"This terminal is too small: l2o-tui needs {SMALLEST[0]}x{SMALLEST[1]} characters. The run goes on.",
             id="too-small",
@@ -106,6 +109,8 @@ class TrainingScreen(Screen[None]):
         self._drawn, self._drawn_at = view, monotonic()
         self.query_one(StatusLines).show(view)
         self.query_one(BaseChart).show(view.curves)
+        for health in self.query(HealthPane):
+            health.show(view.diagnoses)
         if not view.lanes:
             return
         pane = self.query_one(ProgressPane)

@@ -6,6 +6,7 @@ from textual.widget import Widget
 from l2o_engine.preset import Preset
 from l2o_tui.feed import View
 from l2o_tui.figures import count, duration, rate
+from l2o_tui.health import findings_of
 
 _MARKS = {
     "loading": ("◌", "$text-muted"),
@@ -47,6 +48,8 @@ class StatusLines(Widget):
         ]
         parts += [Content(view.backend), Content(self._preset.run.dtype)] if view.backend else []
         parts += [Content.styled(f"{count(view.non_finite)} not finite", "$text-error")] if view.non_finite else []
+        codes = dict.fromkeys(finding.code for _, finding in findings_of(view.diagnoses))
+        parts += [Content.styled(f"⚠ {', '.join(codes)}", "$text-warning")] if codes else []
         parts += [Content(view.message.replace("\n", " "))] if view.message else []
         return Content(" · ").join(parts)
 

@@ -123,6 +123,8 @@ def test_the_kernel_and_the_reference_agree_wherever_the_reference_is_stable(
     assert distance(expected.gradient_norm[:n], found.gradient_norm[:n]).max(initial=0) < STABLE
     assert_array_equal(expected.non_finite[:n], found.non_finite[:n])
     np.testing.assert_allclose(found.min_log[:n], expected.min_log[:n], rtol=STABLE)
+    for name, values in vars(expected.trace).items():
+        assert distance(values[:n], getattr(found.trace, name)[:n]).max(initial=0) < STABLE
     assert len(found) == len(expected) or n < len(expected)
     assert after.weights.shape == learner.weights.shape
 

@@ -79,9 +79,10 @@ def test_metrics_csv_has_a_row_for_every_meta_iteration(finished: Run) -> None:
 def test_events_jsonl_tells_what_happened_with_its_time(finished: Run) -> None:
     events = list(finished.events())
     assert all("time" in event for event in events)
-    assert [event["event"] for event in events if event["event"] != "checkpoint"] == [
+    assert [event["event"] for event in events if event["event"] not in ("checkpoint", "finding")] == [
         "start",
-        *["progress"] * 4,
+        "progress",
+        *["progress", "diagnosis"] * 3,
         "end",
     ]
     by_name = {event["event"]: event for event in events}

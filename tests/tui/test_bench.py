@@ -14,7 +14,7 @@ def test_bench_prints_every_backend_with_its_ratio_to_torch() -> None:
     result = spawn("bench", "--json", "--seeds=2", *SMALL)
     assert result.code == 0
     rates = {document["name"]: document for document in map(json.loads, result.out.splitlines())}
-    assert {"torch", "fused", "fused, 2 seeds"} <= set(rates)
+    assert {"torch", "fused", "fused, metrics", "fused, and health", "fused, 2 seeds"} <= set(rates)
     assert rates["torch"]["ratio"] == 1
     for rate in rates.values():
         assert 0 < rate["least"] <= rate["median"] <= rate["greatest"]

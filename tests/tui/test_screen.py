@@ -25,7 +25,7 @@ from l2o_engine.preset import Preset
 from l2o_engine.runs import DrivenRun
 from l2o_engine.session import Session, SessionError
 from l2o_tui.app import L2oApp
-from l2o_tui.charts import BaseChart, ConvergenceChart
+from l2o_tui.charts.widgets import BaseChart, ConvergenceChart
 from l2o_tui.screens import training
 from l2o_tui.screens.dialogs import ExtendDialog, FailureScreen, HelpScreen, LeaveDialog
 from l2o_tui.widgets.progress_pane import ProgressPane
@@ -99,16 +99,16 @@ async def test_the_running_screen_shows_state_charts_and_table(size: tuple[int, 
 async def test_a_small_screen_shows_one_pane_and_tab_goes_round() -> None:
     async with showing(ScriptedSession(a_run(preset()), ANSWERS), size=(80, 24)) as pilot:
         shown = []
-        for _ in range(4):
+        for _ in range(5):
             panes = pilot.app.screen.query("#panes > *").results()
             shown.append([pane.id for pane in panes if pane.display])
             await pilot.press("tab")
-        assert shown == [["convergence"], ["base"], ["progress"], ["convergence"]]
+        assert shown == [["convergence"], ["base"], ["progress"], ["health"], ["convergence"]]
 
 
 async def test_the_layout_follows_resizes() -> None:
     async with showing(ScriptedSession(a_run(preset()), ANSWERS)) as pilot:
-        for size, panes in (((80, 24), 1), ((120, 40), 3), ((60, 16), 1), ((250, 70), 3)):
+        for size, panes in (((80, 24), 1), ((120, 40), 4), ((60, 16), 1), ((250, 70), 4)):
             await pilot.resize_terminal(*size)
             await pilot.pause()
             assert sum(pane.display for pane in pilot.app.screen.query("#panes > *").results()) == panes, size

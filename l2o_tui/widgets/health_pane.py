@@ -1,0 +1,37 @@
+"""The health pane: what the last look at the run measured, and what is wrong, with its evidence and a remedy."""
+
+from collections.abc import Mapping
+
+from textual.content import Content
+from textual.widgets import Static
+
+from l2o_engine.diagnostics import Diagnosis
+from l2o_engine.trainer import Lane
+from l2o_tui.figures import count
+from l2o_tui.health import findings_of, vitals_of
+
+
+class HealthPane(Static):
+    """As high as what it has to say."""
+
+    def __init__(self, *, id: str) -> None:  # noqa: A002 (textual's name)
+        super().__init__("the first look is at meta-iteration 500", id=id)
+        self._diagnoses: Mapping[Lane, Diagnosis] = {}
+        self.border_title = "health"
+
+    def show(self, diagnoses: Mapping[Lane, Diagnosis]) -> None:
+        """Show what the last looks say."""
+        if not diagnoses or diagnoses is self._diagnoses:
+            return
+        self._diagnoses = diagnoses
+        findings = findings_of(diagnoses)
+        vitals = vitals_of(list(diagnoses.values()))
+        parts = [Content.assemble((f"{name} ", "$text-muted"), value.replace(" ", "\u00a0")) for name, value in vitals]
+        lines = [Content(" · ").join(parts)]
+        for owners, finding in findings:
+            lines.append(Content.assemble((f"⚠ {finding.code} ", "$text-warning bold"), f"{owners}{finding.message}"))
+            lines.append(Content.assemble(("  → ", "$text-success"), finding.remedy))
+        self.update(Content("\n").join(lines))
+        last = max(diagnosis.vitals.iteration for diagnosis in diagnoses.values())
+        self.border_title = f"health: {len(findings)} finding{'s' * (len(findings) > 1)}" if findings else "health"
+        self.border_subtitle = f"at {count(last)}"
