@@ -17,3 +17,9 @@ Flags: TypeAlias = NDArray[np.bool_]
 
 LOG_FLOOR = 1e-38
 """Added to a loss before its base-10 logarithm is taken for a report, so that an exact 0 reads -38 (the notebook's)."""
+
+
+def finite_mean(values: Doubles) -> float:
+    """Return the mean of the finite values; NaN where there is none."""
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if finite.size else float("nan")

@@ -5,20 +5,19 @@ run's ``metrics.csv`` equals an uninterrupted run's, byte for byte. The logarith
 before anything is made of them, so that a report computed after a resume equals the one computed without.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from l2o_engine.arrays import LOG_FLOOR, Doubles, Flags, Integers
+from l2o_engine.arrays import LOG_FLOOR, Doubles, Flags, Integers, finite_mean
 from l2o_engine.trainer import Chunk, Lane
 
 HEADER = "iteration,end_loss,sum_loss,end_log10,mean_log10,gradient_norm,min_log,non_finite,optimizer,seed\n"
 LOG_DECIMALS = 6
 _FORMAT_BLOCK = 250  # rows at a time: one formatting holds the interpreter, which the next chunk may be waiting for
-_READ_BLOCK = 50_000  # rows at a time, so that reading a long run needs little memory
+_READ_BLOCK = 2_000_000  # characters at a time, some 25,000 rows, so that reading a long run needs little memory
 
 
 @dataclass(frozen=True)
@@ -129,35 +128,63 @@ class RowFormat:
         return "".join(parts).encode()
 
 
-_READ_COLUMNS = ("iteration", "end_loss", "sum_loss", "end_log10", "mean_log10", "non_finite", "optimizer", "seed")
-_READ_TYPES = np.dtype([*((name, "f8") for name in _READ_COLUMNS[:6]), ("optimizer", "U24"), ("seed", "i8")])
+_NAMES = HEADER.strip().split(",")
+_NUMBERS = _NAMES.index("optimizer")  # the columns before this one are numbers
+_MAY_BE_EMPTY = ("gradient_norm", "min_log")
 
 
 def read_rows(path: Path, lanes: Sequence[Lane]) -> Iterator[Rows]:
     """Read a metrics file, some rows at a time; a last line that is still being written is left out.
 
-    ``gradient_norm`` and ``min_log`` are not read: they come back as NaN.
+    Raises
+    ------
+    ValueError, KeyError
+        If a line is not what :class:`RowFormat` writes for these lanes.
     """
-    names = HEADER.strip().split(",")
-    indices = [names.index(name) for name in _READ_COLUMNS]
-    lane_of = {lane: index for index, lane in enumerate(lanes)}
+    lane_of = _lane_of(lanes)
     with path.open(encoding="utf-8") as file:
         file.readline()
-        while True:
-            lines = [line for line in islice(file, _READ_BLOCK) if line.endswith("\n")]
-            if not lines:
+        while lines := file.readlines(_READ_BLOCK):
+            is_torn = not lines[-1].endswith("\n")
+            if is_torn:
+                lines.pop()
+            if lines:
+                yield _parse(lines, lane_of)
+            if is_torn:
                 return
-            table = np.loadtxt(lines, delimiter=",", usecols=indices, dtype=_READ_TYPES, ndmin=1, comments=None)
-            owners = zip(table["seed"].tolist(), table["optimizer"].tolist(), strict=True)
-            missing = np.full(len(table), np.nan)
-            yield Rows(
-                iteration=table["iteration"].astype(np.int64),
-                lane=np.array([lane_of[Lane(seed, optimizer)] for seed, optimizer in owners], np.int64),
-                gradient_norm=missing,
-                min_log=missing,
-                non_finite=table["non_finite"] > 0,
-                **{name: table[name] for name in ("end_loss", "sum_loss", "end_log10", "mean_log10")},
-            )
+
+
+def parse_rows(lines: list[str], lanes: Sequence[Lane]) -> Rows:
+    """Return the rows of some of a metrics file's lines, not of its header; each line ends with a newline.
+
+    Raises
+    ------
+    ValueError, KeyError
+        If a line is not what :class:`RowFormat` writes for these lanes.
+    """
+    return _parse(lines, _lane_of(lanes))
+
+
+def _lane_of(lanes: Sequence[Lane]) -> dict[str, int]:
+    """Return how a line of each lane ends → its index."""
+    return {f"{lane.optimizer},{lane.seed}\n": index for index, lane in enumerate(lanes)}
+
+
+def _parse(lines: list[str], lane_of: Mapping[str, int]) -> Rows:
+    lane = np.array([lane_of[line.split(",", _NUMBERS)[-1]] for line in lines], np.int64)
+    # A column that is empty is so in the whole file: a run either has a min_log or not.
+    first = dict(zip(_NAMES, lines[0].split(","), strict=False))
+    empty = [name for name in _MAY_BE_EMPTY if first.get(name) == ""]
+    filled = [name for name in _NAMES[:_NUMBERS] if name not in empty]
+    indices = [_NAMES.index(name) for name in filled]
+    table = np.loadtxt(lines, delimiter=",", usecols=indices, ndmin=2, comments=None, unpack=True)
+    columns = {name: np.full(len(lines), np.nan) for name in empty} | dict(zip(filled, table, strict=True))
+    return Rows(
+        lane=lane,
+        iteration=columns.pop("iteration").astype(np.int64),
+        non_finite=columns.pop("non_finite") > 0,
+        **columns,
+    )
 
 
 class ReportWindow:
@@ -173,30 +200,32 @@ class ReportWindow:
         self._length = length
         self._end_log10: Doubles = np.zeros(0)
         self._mean_log10: Doubles = np.zeros(0)
+        self._sum_loss: Doubles = np.zeros(0)
         self._non_finite: Flags = np.zeros(0, bool)
 
     def add(self, rows: Rows) -> None:
         """Take in the next rows of the lane."""
         self._end_log10 = np.concatenate([self._end_log10, rows.end_log10])[-self._length :]
         self._mean_log10 = np.concatenate([self._mean_log10, rows.mean_log10])[-self._length :]
+        self._sum_loss = np.concatenate([self._sum_loss, rows.sum_loss])[-self._length :]
         self._non_finite = np.concatenate([self._non_finite, rows.non_finite])[-self._length :]
 
     @property
     def average_log_result(self) -> float:
         """Mean of log10(last loss); rows where it is not finite are left out. NaN where none is left."""
-        return _finite_mean(self._end_log10)
+        return finite_mean(self._end_log10)
 
     @property
     def average_sum_log_result(self) -> float:
-        """Mean over all steps of log10(loss), the notebook's ``av_sum_log_res``; non-finite rows are left out."""
-        return _finite_mean(self._mean_log10)
+        """Mean over all steps of log10(loss); non-finite rows are left out. The notebook averages from the start on."""
+        return finite_mean(self._mean_log10)
+
+    @property
+    def average_sum_loss(self) -> float:
+        """Mean of the summed loss; non-finite rows are left out."""
+        return finite_mean(self._sum_loss)
 
     @property
     def non_finite(self) -> int:
         """How many of the rows met a NaN or an infinity."""
         return int(self._non_finite.sum())
-
-
-def _finite_mean(values: Doubles) -> float:
-    finite = values[np.isfinite(values)]
-    return float(finite.mean()) if finite.size else float("nan")

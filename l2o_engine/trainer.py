@@ -12,7 +12,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 
 from l2o_engine.adam import Powers
-from l2o_engine.arrays import LOG_FLOOR, Doubles
+from l2o_engine.arrays import LOG_FLOOR, Doubles, finite_mean
 from l2o_engine.learner import Backend, Learner, Results
 from l2o_engine.network import make_network
 from l2o_engine.optimizers import make_optimizer, run_optimizer
@@ -97,6 +97,25 @@ class _Streams:
         self.weights, self.draws, self.curves, self.levels = np.random.SeedSequence(seed).spawn(4)
 
 
+@dataclass(frozen=True)
+class Level:
+    """What an optimizer reaches, averaged over draws; non-finite results are left out, NaN where none is left.
+
+    Attributes
+    ----------
+    end_log10
+        Mean of log10(last loss + 1e-38).
+    sum_loss
+        Mean of the losses' sum. The last loss alone is no fair ranking: one giant step may buy it.
+    first_loss
+        Mean of the first loss, before any update: no optimizer's sum is below it.
+    """
+
+    end_log10: float
+    sum_loss: float
+    first_loss: float
+
+
 class Baselines:
     """The hand-designed optimizers of a preset, on draws of their own: levels and curves to compare with.
 
@@ -128,17 +147,26 @@ class Baselines:
         stream = np.random.SeedSequence(seeds.entropy, spawn_key=(*seeds.spawn_key, draw))
         return self._family.draw(np.random.Generator(np.random.PCG64(stream)), 1, 1)
 
-    @cached_property
+    @property
     def levels(self) -> dict[str, float]:
         """Name → mean of log10(last loss + 1e-38) over the preset's number of draws, non-finite ones left out."""
+        return {name: level.end_log10 for name, level in self.measured.items()}
+
+    @cached_property
+    def measured(self) -> dict[str, Level]:
+        """Name → what it reaches, over the preset's number of draws."""
         generator = np.random.Generator(np.random.PCG64(self._streams.levels))
         problems = self._family.draw(generator, self._preset.report.baseline_draws, 1)
-        return {name: _mean_log10(losses[..., -1]) for name, losses in self.run(problems).items()}
+        return {name: _level(losses.astype(np.float64)) for name, losses in self.run(problems).items()}
 
 
-def _mean_log10(losses: Any) -> float:
-    finite = losses[np.isfinite(losses)].astype(np.float64)
-    return float(np.log10(finite + LOG_FLOOR).mean()) if finite.size else float("nan")
+def _level(losses: Doubles) -> Level:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return Level(
+            end_log10=finite_mean(np.log10(losses[..., -1] + LOG_FLOOR)),
+            sum_loss=finite_mean(losses.sum(axis=-1)),
+            first_loss=finite_mean(losses[..., 0]),
+        )
 
 
 class MetaTrainer:

@@ -18,7 +18,17 @@ from l2o_engine.trainer import Chunk, Lane
 from tests.engine.tiny import tiny_baselines
 
 LANES = (Lane(0, "RNN"), Lane(1, "RNN"), Lane(2, "RNN"))
-READ = ("iteration", "lane", "end_loss", "sum_loss", "end_log10", "mean_log10", "non_finite")
+READ = (
+    "iteration",
+    "lane",
+    "end_loss",
+    "sum_loss",
+    "end_log10",
+    "mean_log10",
+    "gradient_norm",
+    "min_log",
+    "non_finite",
+)
 
 
 def results_of(losses: Sequence[Sequence[float]], dtype: str = "float64") -> Results:
@@ -29,7 +39,8 @@ def results_of(losses: Sequence[Sequence[float]], dtype: str = "float64") -> Res
 
 
 def cut(results: Results, first: int, last: int) -> Results:
-    return Results(**{item.name: getattr(results, item.name)[first:last] for item in fields(Results)})
+    arrays = {item.name: getattr(results, item.name) for item in fields(Results) if item.name != "trace"}
+    return Results(**{name: values[first:last] for name, values in arrays.items()})
 
 
 def some_results(seed: int, n: int, dtype: str = "float64") -> Results:
@@ -198,6 +209,39 @@ def test_a_file_of_the_header_only_has_no_rows(tmp_path: Path) -> None:
     assert list(read_rows(path, LANES)) == []
 
 
+@pytest.mark.parametrize("learned", [True, False])
+@pytest.mark.parametrize("has_min_log", [True, False])
+def test_an_empty_column_is_read_as_nan(*, learned: bool, has_min_log: bool, tmp_path: Path) -> None:
+    rows = rows_of([Chunk(LANES[0], 0, some_results(0, 5))], LANES)
+    lines = RowFormat(LANES, "float64", learned=learned, has_min_log=has_min_log).format(rows)
+    (tmp_path / "metrics.csv").write_bytes(HEADER.encode() + lines)
+    back = read(tmp_path / "metrics.csv")
+    nothing = np.full(5, np.nan)
+    assert_array_equal(back.gradient_norm, rows.gradient_norm if learned else nothing)
+    assert_array_equal(back.min_log, rows.min_log if has_min_log else nothing)
+    assert_array_equal(back.end_log10, rows.end_log10)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "3,0.5,0.5,-1.0,-1.0,1",
+        "3,,0.5,-1.0,-1.0,1,-5,0,RNN,0",
+        "3,0.5,0.5,x,-1.0,1,-5,0,RNN,0",
+        "",
+        "3,0.5,0.5,-1.0,-1.0,1,-5,0,RNN,9",
+    ],
+)
+@pytest.mark.parametrize("before", [0, 3])
+def test_a_damaged_line_is_an_error_and_not_left_out(line: str, before: int, tmp_path: Path) -> None:
+    rows = rows_of([Chunk(LANES[0], 0, cut(some_results(0, 3), 0, before))], LANES)
+    write(tmp_path / "metrics.csv", rows)
+    with (tmp_path / "metrics.csv").open("a") as file:
+        file.write(f"{line}\n")
+    with pytest.raises((ValueError, KeyError)):
+        read(tmp_path / "metrics.csv")
+
+
 @pytest.mark.parametrize("name", ["50%", "%d", "r#1", "ρ", "a'b", "x" * 24, "é" * 24])
 def test_every_name_that_a_preset_allows_is_written_and_read_back(name: str, tmp_path: Path) -> None:
     preset = tiny_baselines(f'baseline.0.name="{name}"')
@@ -224,26 +268,30 @@ def test_losses_near_the_end_of_float64_make_no_warning() -> None:
 LOGS = st.floats(-38, 38) | st.sampled_from([np.nan, np.inf])
 
 
-@given(st.lists(st.tuples(LOGS, LOGS, st.booleans()), min_size=1, max_size=30), st.integers(1, 12), st.data())
+@given(st.lists(st.tuples(LOGS, LOGS, st.booleans(), LOGS), min_size=1, max_size=30), st.integers(1, 12), st.data())
 def test_a_report_averages_the_finite_ones_of_the_last_rows(
-    values: list[tuple[float, float, bool]], length: int, data: st.DataObject
+    values: list[tuple[float, float, bool, float]], length: int, data: st.DataObject
 ) -> None:
     window = ReportWindow(length)
     bounds = sorted(data.draw(st.lists(st.integers(0, len(values)), max_size=4)))
     for first, last in zip([0, *bounds], [*bounds, len(values)], strict=True):
         window.add(_log_rows(values[first:last]))
     recent = values[-length:]
-    for ours, column in ((window.average_log_result, 0), (window.average_sum_log_result, 1)):
+    for ours, column in (
+        (window.average_log_result, 0),
+        (window.average_sum_log_result, 1),
+        (window.average_sum_loss, 3),
+    ):
         finite = [row[column] for row in recent if np.isfinite(row[column])]
         assert_array_equal(ours, np.mean(finite) if finite else np.nan)
     assert window.non_finite == sum(row[2] for row in recent)
 
 
-def _log_rows(values: list[tuple[float, float, bool]]) -> Rows:
-    columns: Any = np.array(values, dtype=float).reshape(-1, 3).T
+def _log_rows(values: list[tuple[float, float, bool, float]]) -> Rows:
+    columns: Any = np.array(values, dtype=float).reshape(-1, 4).T
     n = np.arange(len(values))
     nothing = np.zeros(len(values))
-    return Rows(n, n, nothing, nothing, columns[0], columns[1], nothing, nothing, columns[2] > 0)
+    return Rows(n, n, nothing, columns[3], columns[0], columns[1], nothing, nothing, columns[2] > 0)
 
 
 def test_an_empty_report_is_nan() -> None:

@@ -1,6 +1,7 @@
 """Trainers: all of a run's state in one value, and the same numbers in chunks of any size."""
 
 from dataclasses import astuple
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,8 +37,15 @@ def assert_same_chunks(one: list[Chunk], others: list[list[Chunk]]) -> None:
         parts = [other[index] for other in others]
         assert {part.lane for part in parts} == {chunk.lane}
         assert parts[0].first == chunk.first
-        for name, values in vars(chunk.results).items():
-            assert_array_equal(values, np.concatenate([getattr(part.results, name) for part in parts]), name)
+        for name, values in _arrays_of(chunk).items():
+            assert_array_equal(values, np.concatenate([_arrays_of(part)[name] for part in parts]), name)
+
+
+def _arrays_of(chunk: Chunk) -> dict[str, Any]:
+    """Return the arrays of the results, and of the trace if there is one."""
+    arrays = vars(chunk.results).copy()
+    trace = arrays.pop("trace")
+    return arrays | (vars(trace) if trace else {})
 
 
 @every_preset
@@ -129,6 +137,15 @@ def test_levels_leave_out_what_is_not_finite() -> None:
     levels = Baselines(preset, 0).levels
     assert np.isnan(levels["SGD"])
     assert np.isfinite(levels["RMSProp"])
+
+
+def test_a_level_is_that_of_the_losses_by_hand() -> None:
+    always = ("problem.scale=[1.0, 1.0]", "problem.start=[1.0, 1.0]", "unroll.steps=3", "run.dtype=float64")
+    level = Baselines(tiny_baselines(*always), 0).measured["SGD"]
+    losses = [2.0, 2 * 0.8**2, 2 * 0.8**4]  # x ← x - 0.1·2x
+    assert level.end_log10 == pytest.approx(np.log10(losses[-1]))
+    assert level.sum_loss == pytest.approx(sum(losses))
+    assert level.first_loss == pytest.approx(2.0)
 
 
 def test_meta_training_needs_a_backend_and_a_network_s_state() -> None:

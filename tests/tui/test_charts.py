@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from l2o_engine.history import Curve
-from l2o_tui.charts import decade_ticks, even_ticks, reduce_curve, spread
+from l2o_tui.charts.layout import decade_ticks, even_ticks, reduce_curve, spread
 
 
 @given(low=st.integers(-60, 10), span=st.integers(1, 70), most=st.integers(2, 20))
