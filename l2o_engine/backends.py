@@ -22,6 +22,8 @@ class Choice:
         Which one, and why.
     preparation
         What takes a moment when it is loaded.
+    to_compile
+        Names the kernel that has to be compiled first, which presets of one shape share; "" if none has to be.
     load
         Loads it and returns it with the reason; another one, with another reason, if "auto" had to think again.
     """
@@ -29,6 +31,7 @@ class Choice:
     name: str
     reason: str
     preparation: str
+    to_compile: str
     load: Callable[[], tuple[Backend, str]]
 
 
@@ -73,14 +76,15 @@ def _torch(preset: Preset, reason: str) -> Choice:
 
         return TorchBackend(preset), reason
 
-    return Choice("torch", reason, "loading PyTorch", load)
+    return Choice("torch", reason, "loading PyTorch", "", load)
 
 
 def _fused(preset: Preset, reason: str = "asked for") -> Choice:
-    from l2o_engine.fused.backend import FusedBackend, is_ready
+    from l2o_engine.fused.backend import FusedBackend, to_compile
 
-    preparation = "loading the kernel" if is_ready(preset) else "compiling the kernel, once (some seconds)"
-    return Choice("fused", reason, preparation, lambda: (FusedBackend(preset), reason))
+    missing = to_compile(preset)
+    preparation = "compiling the kernel, once (some seconds)" if missing else "loading the kernel"
+    return Choice("fused", reason, preparation, missing, lambda: (FusedBackend(preset), reason))
 
 
 def _fused_or_torch(preset: Preset) -> Choice:
