@@ -9,14 +9,14 @@ import sys
 from pathlib import Path
 
 from l2o_engine.runs import DrivenRun
-from l2o_engine.session import Session
 from l2o_tui.app import L2oApp
+from l2o_tui.open_run import OpenRun
 
 
 async def save_picture(folder: Path, picture: Path) -> None:
     """Open the run in ``folder`` as ``l2o-tui resume`` does and save the screen as SVG."""
     run = DrivenRun.take(folder)
-    app = L2oApp(Session(run, interactive=True), run.current)
+    app = L2oApp(OpenRun.driving(run))
     async with app.run_test(size=(120, 40)) as pilot:
         for _ in range(100):
             await pilot.pause(0.2)

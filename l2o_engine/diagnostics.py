@@ -40,6 +40,7 @@ FLAT = 0.1
 """Decades a look, in the mean of the last three: less is flat."""
 TAKE_OFF = 1.0
 """Decades since the last look."""
+_FAR = 1e99  # a ratio that is infinite or greater: JSON, by which vitals are recorded, has no infinity
 _LOOKS = 3
 _REMEMBERED = 64
 
@@ -191,8 +192,8 @@ class Diagnostician:
         )
         with np.errstate(all="ignore"):
             lengths = np.linalg.norm(distance, axis=-1)  # [k, batch, steps]
-            update_ratios = np.linalg.norm(updates, axis=-1) / lengths[..., :-1]
-            distance_ratios = lengths[..., -1] / lengths[..., 0]
+            update_ratios = np.minimum(np.linalg.norm(updates, axis=-1) / lengths[..., :-1], _FAR)
+            distance_ratios = np.minimum(lengths[..., -1] / lengths[..., 0], _FAR)
             last, last_gradient = inputs[..., -1, :], gradient[..., -1, :]
             flipped = np.sign(last) * np.sign(last_gradient) < 0
         return {

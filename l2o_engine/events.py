@@ -1,9 +1,10 @@
 """What a session says, and what it is told: small frozen values, the same for every front end.
 
 Events that scripts rely on turn into JSON objects by :func:`as_json`, one a lane or seed; non-finite numbers are null.
+:func:`event_from_json` makes them events again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from math import isfinite
 from typing import Any, Literal, TypeAlias
@@ -90,7 +91,10 @@ class Checkpointed:
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """The losses [steps] of every optimizer on one problem: number ``draw`` of a series, the network as it is now."""
+    """The losses of every optimizer on a series' problems, the network as it is now.
+
+    They are [steps] of one problem, number ``draw`` of the series, or [problems, steps] of the first ones.
+    """
 
     draw: int
     iteration: int
@@ -189,7 +193,12 @@ class Stop:
     reason: str = "stopped"
 
 
-Command: TypeAlias = Pause | GoOn | SaveCheckpoint | Extend | NewDraw | Stop
+@dataclass(frozen=True)
+class Leave:
+    """End watching a run that another process drives; the run goes on. What drives a run itself does nothing."""
+
+
+Command: TypeAlias = Pause | GoOn | SaveCheckpoint | Extend | NewDraw | Stop | Leave
 
 
 def as_json(event: Event) -> list[dict[str, Any]]:
@@ -241,6 +250,44 @@ def as_json(event: Event) -> list[dict[str, Any]]:
 _NAMES: dict[type, str] = {StatusChanged: "status", Extended: "extended", Notice: "notice"}
 
 
+def event_from_json(documents: Sequence[Mapping[str, Any]]) -> Event:
+    """Return the event that these JSON objects, all of one event, were made of.
+
+    A start and a diagnosis are not made again: they hold more than their objects do.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        If they were made of something else.
+    """
+    first = documents[0]
+    event: Event
+    match first["event"]:
+        case "progress":
+            event = progress_from_json(first)
+        case "finding":
+            event = Found(_lane(first), first["iteration"], Finding(first["code"], first["message"], first["remedy"]))
+        case "checkpoint":
+            seeds = tuple(document["seed"] for document in documents)
+            event = Checkpointed(first["iteration"], first["path"], seeds, first["requested"])
+        case "end":
+            results = tuple(
+                LaneResult(_lane(document), document["iteration"], _number(document["average_log_result"]))
+                for document in documents
+            )
+            furthest = max(result.iteration for result in results)
+            event = Ended(first["status"], furthest, first["elapsed_seconds"], results, first.get("message", ""))
+        case "status":
+            event = StatusChanged(first["status"], first["iteration"])
+        case "extended":
+            event = Extended(first["iterations"])
+        case "notice":
+            event = Notice(first["message"])
+        case name:
+            raise ValueError(f"no event is made of {name!r}")
+    return event
+
+
 def progress_from_json(document: Mapping[str, Any]) -> Progress:
     """Return the progress event that a JSON object was made of.
 
@@ -269,7 +316,12 @@ def _lane(document: Mapping[str, Any]) -> Lane:
 
 def _numbers(document: Mapping[str, Any], kind: type[Progress | Vitals]) -> dict[str, Any]:
     values = {field.name: document[field.name] for field in fields(kind) if field.name != "lane"}
-    return {name: float("nan") if value is None else value for name, value in values.items()}
+    return {name: _number(value) for name, value in values.items()}
+
+
+def _number(value: Any) -> Any:
+    """Return the value, or NaN for what :func:`finite` made None."""
+    return float("nan") if value is None else value
 
 
 def finite(value: Any) -> Any:

@@ -1,7 +1,8 @@
 """What a run looked like so far, in bounded memory: a convergence curve reduced to buckets that double in width.
 
 A chart has some hundred columns, a run a million meta-iterations. Each bucket keeps the extremes of the raw results
-and the rolling mean at its end, so nothing that stands out is lost, and what could not be drawn is counted.
+and the rolling mean at its end, so nothing that stands out is lost, and what could not be drawn is counted. It also
+keeps their sum and number, of which the mean over any other window of whole buckets is made.
 """
 
 from dataclasses import dataclass
@@ -24,6 +25,12 @@ class Curve:
         The extremes of the finite raw results; NaN where a point has none.
     rolling
         The mean over the window that ends there.
+    total, count
+        The sum and the number of the finite raw results.
+    width
+        How many results a point holds; the last one may hold fewer.
+    window
+        How many results ``rolling`` is the mean of.
     non_finite, zeros
         How many results of the whole run were NaN or infinite, and how many exactly 0 (drawn at -38).
     """
@@ -32,8 +39,26 @@ class Curve:
     low: Doubles
     high: Doubles
     rolling: Doubles
+    total: Doubles
+    count: Doubles
+    width: int
+    window: int
     non_finite: int
     zeros: int
+
+    def nearest_window(self, window: int) -> int:
+        """Return the window that stands for one of so many results: the curve's own, or whole points."""
+        return window if window == self.window else -(-window // self.width) * self.width
+
+    def rolling_over(self, window: int) -> Doubles:
+        """Return the mean [points] over another window: over the fewest points, ending at each, that hold so many."""
+        if window == self.window:
+            return self.rolling
+        before = np.searchsorted(self.iteration, self.iteration - window, side="right")
+        total, count = (np.concatenate([[0.0], np.cumsum(values)]) for values in (self.total, self.count))
+        with np.errstate(invalid="ignore"):
+            mean: Doubles = (total[1:] - total[before]) / (count[1:] - count[before])
+        return mean
 
 
 class History:
@@ -47,12 +72,12 @@ class History:
         Greatest number of buckets, an even number.
     """
 
-    def __init__(self, window: int, capacity: int = 2048) -> None:
+    def __init__(self, window: int, capacity: int = 16_384) -> None:
         self._window = window
         self._capacity = capacity
         self._width = 1
         self._count = 0  # full buckets
-        self._last, self._low, self._high, self._rolling = (np.zeros(capacity) for _ in range(4))
+        self._buckets: Doubles = np.zeros((6, capacity))  # in rows: what :func:`_reduce` returns of each
         self._pending: Doubles = np.zeros((0, 3))  # iteration, result, rolling mean: rows of no full bucket yet
         self._recent: Doubles = np.zeros(0)
         self._non_finite = 0
@@ -72,19 +97,27 @@ class History:
             n = min(len(self._pending) // self._width, self._capacity - self._count)
             full, self._pending = np.split(self._pending, [n * self._width])
             where = slice(self._count, self._count + n)
-            points = _reduce(full.reshape(n, self._width, 3))
-            self._last[where], self._low[where], self._high[where], self._rolling[where] = points
+            self._buckets[:, where] = _reduce(full.reshape(n, self._width, 3))
             self._count += n
 
     def curve(self) -> Curve:
         """Return the picture so far; rows that fill no bucket yet are its last point."""
-        arrays = [values[: self._count] for values in (self._last, self._low, self._high, self._rolling)]
+        buckets = self._buckets[:, : self._count].copy()
         if len(self._pending):
-            arrays = [
-                np.append(values, point) for values, point in zip(arrays, _reduce(self._pending[None]), strict=True)
-            ]
-        last, low, high, rolling = (values.copy() for values in arrays)
-        return Curve(last.astype(np.int64), low, high, rolling, self._non_finite, self._zeros)
+            buckets = np.concatenate([buckets, _reduce(self._pending[None])], axis=1)
+        last, low, high, rolling, total, count = buckets
+        return Curve(
+            last.astype(np.int64),
+            low,
+            high,
+            rolling,
+            total,
+            count,
+            width=self._width,
+            window=self._window,
+            non_finite=self._non_finite,
+            zeros=self._zeros,
+        )
 
     def _rolling_mean(self, results: Doubles) -> Doubles:
         """Return the mean over the window that ends at each result, and remember what the next window needs."""
@@ -100,20 +133,27 @@ class History:
         return mean
 
     def _halve(self) -> None:
-        pairs = self._capacity // 2
-        merged = (
-            self._last[1::2],
-            np.fmin(self._low[::2], self._low[1::2]),
-            np.fmax(self._high[::2], self._high[1::2]),
-            self._rolling[1::2],
-        )
-        for values, halved in zip((self._last, self._low, self._high, self._rolling), merged, strict=True):
-            values[:pairs] = halved.copy()
-        self._count = pairs
+        first, second = self._buckets[:, ::2], self._buckets[:, 1::2]
+        merged = second.copy()  # the last iteration, and the rolling mean there
+        merged[1] = np.fmin(first[1], second[1])
+        merged[2] = np.fmax(first[2], second[2])
+        merged[4:] += first[4:]
+        self._count = self._capacity // 2
+        self._buckets[:, : self._count] = merged
         self._width *= 2
 
 
-def _reduce(buckets: Doubles) -> tuple[Doubles, Doubles, Doubles, Doubles]:
-    """Return last iteration, lowest, highest result and last rolling mean of buckets [n, width, 3]."""
-    results = buckets[..., 1]
-    return buckets[:, -1, 0], np.fmin.reduce(results, axis=1), np.fmax.reduce(results, axis=1), buckets[:, -1, 2]
+def _reduce(buckets: Doubles) -> Doubles:
+    """Return what is kept of buckets [n, width, 3], as rows [6, n] in the order of a curve's arrays."""
+    iteration, results, rolling = buckets[:, -1, 0], buckets[..., 1], buckets[:, -1, 2]
+    finite: Flags = ~np.isnan(results)
+    return np.stack(
+        [
+            iteration,
+            np.fmin.reduce(results, axis=1),
+            np.fmax.reduce(results, axis=1),
+            rolling,
+            np.where(finite, results, 0.0).sum(axis=1),
+            finite.sum(axis=1),
+        ]
+    )

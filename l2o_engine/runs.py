@@ -1,12 +1,15 @@
 """A run's folder: what a run leaves behind, readable while it runs and enough to go on from.
 
 ``preset.toml`` is the effective preset, ``run.json`` the status, ``metrics.csv`` one row a meta-iteration,
-``events.jsonl`` what happened when, ``checkpoints/`` the state. One process drives a run at a time: it holds ``.lock``.
+``events.jsonl`` what happened when, ``checkpoints/`` the state, ``commands/`` what others ask of it. One process drives
+a run at a time: it holds ``.lock``, and writes ``run.json`` every second.
 """
 
+import fcntl
 import json
 import os
 import platform
+import shutil
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -16,6 +19,7 @@ from difflib import get_close_matches
 from importlib.metadata import PackageNotFoundError, version
 from io import RawIOBase
 from pathlib import Path
+from time import sleep
 from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
@@ -23,6 +27,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from l2o_engine import checkpoints
 from l2o_engine.checkpoints import Checkpoint, CheckpointError
+from l2o_engine.commands import Inbox
 from l2o_engine.diagnostics import Vitals
 from l2o_engine.errors import UserError
 from l2o_engine.events import Event, Progress, Status, as_json, progress_from_json, vitals_from_json
@@ -33,6 +38,11 @@ from l2o_engine.preset import Preset, PresetError, load, to_toml
 from l2o_engine.trainer import LEARNED, Lane
 
 FORMAT = 1
+ACTIVE = ("running", "paused")
+"""The statuses of a run that a process drives."""
+SILENT_SECONDS = 60.0
+"""A driver on another host that has not written run.json for so long counts as gone."""
+_BEAT_SECONDS = 3.0  # within which a driver that is there writes run.json, whatever our clocks say
 _Kind = TypeVar("_Kind")
 
 
@@ -131,6 +141,11 @@ class Run:
         """Where the checkpoints are."""
         return self.folder / "checkpoints"
 
+    @property
+    def commands_path(self) -> Path:
+        """Where others leave what they ask of the run."""
+        return self.folder / "commands"
+
     def record(self) -> Record:
         """Return what run.json says now."""
         try:
@@ -159,20 +174,20 @@ class Run:
     def status(self) -> Status:
         """Return the run's status; "interrupted" where it says it is active and its process is gone."""
         record = self.record()
-        return "interrupted" if record.status in ("running", "paused") and not self.is_driven() else record.status
+        return "interrupted" if record.status in ACTIVE and not self.is_driven() else record.status
 
     def is_driven(self) -> bool:
-        """Return whether a process drives the run: by its lock, or, on another host, by what run.json says."""
-        record = self.record()
+        """Return whether a process drives the run: by its lock, or, on another host, by the time in run.json.
+
+        Nothing is written. Not every file system shows a lock to other hosts. There a driver that writes run.json
+        every second counts as gone after ``SILENT_SECONDS``; clocks that differ by more make this wrong.
+        """
+        is_locked, record = _is_locked(self.folder), self.record()
+        if is_locked or record.status not in ACTIVE:
+            return bool(is_locked)
         if record.host != socket.gethostname():
-            return record.status in ("running", "paused")
-        try:
-            with _lock(self.folder).acquire(timeout=0):
-                return False
-        except Timeout:
-            return True
-        except OSError:  # a folder that we may not write into: somebody else's
-            return record.status in ("running", "paused") and _is_alive(record.pid)
+            return _age(record) < SILENT_SECONDS
+        return is_locked is None and _is_alive(record.pid)
 
     def events(self) -> Iterator[dict[str, Any]]:
         """Yield the recorded events, each with its time; a torn line is left out."""
@@ -235,6 +250,7 @@ class DrivenRun(Run):
         self._use(self.preset())  # before anything is opened: it may fail
         self._lock = lock
         self._record = self.record()
+        self.inbox = Inbox(self.commands_path)
         # Unbuffered: what a full disk did not take is not tried again when the file is closed.
         self._metrics: RawIOBase = self.metrics_path.open("ab", buffering=0)
         self._events: RawIOBase = self.events_path.open("ab", buffering=0)
@@ -304,7 +320,8 @@ class DrivenRun(Run):
         """
         run = Run(folder)
         record = run.record()
-        if record.host != socket.gethostname() and run.is_driven():
+        is_elsewhere = record.host != socket.gethostname() and record.status in ACTIVE
+        if is_elsewhere and (run.is_driven() or _beats(run)):
             raise RunError(f"{run.name} is being driven by process {record.pid} on {record.host}")
         try:
             lock = _take_lock(folder)
@@ -460,6 +477,22 @@ def find_run(reference: str, runs_dir: Path) -> Run:
     raise RunError(f'there is no run "{reference}" in {runs_dir}{hint}')
 
 
+def delete(run: Run) -> None:
+    """Remove a run's folder with all that is in it.
+
+    Raises
+    ------
+    RunError
+        If a process drives the run, or the folder cannot be removed.
+    """
+    if run.is_driven():
+        raise RunError(f"{run.name} is being driven; stop it before it is deleted")
+    try:
+        shutil.rmtree(run.folder)
+    except OSError as error:
+        raise RunError(f"cannot remove {run.folder}: {error.strerror}") from error
+
+
 def _lock(folder: Path) -> FileLock:
     # The lock is taken by one thread and let go by another: the screen's and the session's.
     return FileLock(folder / ".lock", thread_local=False)
@@ -469,6 +502,37 @@ def _take_lock(folder: Path) -> FileLock:
     lock = _lock(folder)
     lock.acquire(timeout=1)  # a moment's patience: who lists the runs holds the lock for an instant
     return lock
+
+
+def _is_locked(folder: Path) -> bool | None:
+    """Return whether a process holds the lock, without writing anything; None where that cannot be told."""
+    try:
+        descriptor = os.open(folder / ".lock", os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: those who look do not see one another
+    except (BlockingIOError, PermissionError):
+        return True
+    except OSError:  # a file system without locks
+        return None
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _age(record: Record) -> float:
+    """Return how many seconds ago the record was written, by our clock."""
+    return (datetime.now(UTC) - datetime.fromisoformat(record.updated).astimezone(UTC)).total_seconds()
+
+
+def _beats(run: Run) -> bool:
+    """Return whether a process writes run.json at this moment: clocks may differ by more than is_driven() allows."""
+    before = run.record().updated
+    sleep(_BEAT_SECONDS)
+    return run.record().updated != before
 
 
 def _write(file: RawIOBase, data: bytes) -> None:

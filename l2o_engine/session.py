@@ -1,7 +1,8 @@
 """A session drives a run: it takes commands from a mailbox, yields events, and writes the run's folder.
 
 Every front end is a reader of these events. Between two chunks of about 50 ms the session looks into its mailbox, so
-it answers at once whatever the backend; how long a chunk is never changes a result.
+it answers at once whatever the backend; how long a chunk is never changes a result. What other processes ask, it finds
+in the run's folder.
 """
 
 import os
@@ -12,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from math import isfinite
 from time import monotonic
-from typing import TypeAlias
+from typing import TypeAlias, overload
 
 import numpy as np
 
@@ -51,7 +52,8 @@ from l2o_engine.trainer import Baselines, Chunk, Trainer, TrainerState, make_tra
 CHUNK_SECONDS = 0.05
 _GREATEST_CHUNK = 65_536
 _CURVES_SECONDS = 0.5
-_RECORD_SECONDS = 1.0
+_RECORD_SECONDS = 1.0  # who watches from another host takes a much longer silence for a dead driver
+_FOLDER_SECONDS = 0.2
 
 
 class SessionError(Failure):
@@ -79,9 +81,16 @@ class Mailbox:
         except queue.Empty:
             return None
 
-    def wait(self) -> Command:
-        """Wait for the next command."""
-        return self._queue.get()
+    @overload
+    def wait(self) -> Command: ...
+    @overload
+    def wait(self, seconds: float) -> Command | None: ...
+    def wait(self, seconds: float | None = None) -> Command | None:
+        """Wait for the next command, and return None if none comes within so many seconds."""
+        try:
+            return self._queue.get(timeout=seconds)
+        except queue.Empty:
+            return None
 
 
 class _Stopwatch:
@@ -137,6 +146,8 @@ class Session:
     interactive
         Whether somebody watches: then the past of a resumed run is told again, the base chart's curves are made, and
         after the end the session waits for commands, to look and to continue.
+    start_paused
+        Whether the run waits for a GoOn before it trains.
     executor
         Advances the replicates; None for threads of this process, as many as the backend can use.
 
@@ -153,6 +164,7 @@ class Session:
         backend: str | None = None,
         chunk: int | None = None,
         interactive: bool = False,
+        start_paused: bool = False,
         executor: Executor | None = None,
     ) -> None:
         self.mailbox = Mailbox()
@@ -161,6 +173,7 @@ class Session:
         self._fixed_chunk = chunk
         self._chunk = chunk or 1
         self._interactive = interactive
+        self._start_paused = start_paused
         self._executor = executor
         self._own_executor: Executor | None = None
         self._workers = len(run.current.seeds)  # of an executor that was given; its own business, a guess
@@ -179,6 +192,7 @@ class Session:
         self._draw = 0
         self._curves_due = 0.0
         self._record_due = 0.0
+        self._folder_due = 0.0
 
     def events(self) -> Iterator[Event]:
         """Drive the run, yielding what happens; returns when the session is over.
@@ -217,21 +231,39 @@ class Session:
 
     def _drive(self) -> Iterator[Event]:
         yield from self._prepare()
+        if self._status == "paused":
+            yield from self._become("paused")
         while self._stopping is None:
             if self._status == "running" and self._is_over:
                 yield from self._finish()
             is_running = self._status == "running"
             if not is_running and not self._interactive and self._status != "paused":
                 return
-            command = self.mailbox.take() if is_running else self.mailbox.wait()
-            if command is None:
+            command = self.mailbox.take() if is_running else self.mailbox.wait(_FOLDER_SECONDS)
+            asked = command or self._asked_in_folder()
+            if isinstance(asked, Notice):
+                yield asked
+            elif asked is not None:
+                if self._in_flight:
+                    yield from self._advance(launch=False)  # a command finds the run between two chunks
+                yield from self._obey(asked)
+            elif is_running:
                 yield from self._advance()
-                continue
-            if self._in_flight:
-                yield from self._advance(launch=False)  # a command finds the run between two chunks
-            yield from self._obey(command)
+            elif self._status == "paused" and monotonic() >= self._record_due:
+                with suppress(OSError):  # it only says that we are still here
+                    self._update_record()
         if self._status in ("running", "paused"):
             yield from self._end("interrupted", self._stopping.reason)
+
+    def _asked_in_folder(self) -> Command | Notice | None:
+        """Return what another process asks of the run: one look into the folder now and then, for looks cost time."""
+        now = monotonic()
+        if now < self._folder_due:
+            return None
+        asked = self._run.inbox.take()
+        if asked is None:
+            self._folder_due = now + _FOLDER_SECONDS
+        return asked
 
     def _prepare(self) -> Iterator[Event]:
         run, preset = self._run, self._run.current
@@ -253,7 +285,8 @@ class Session:
             self._last_checkpoint = checkpoint.iteration
         self._states = {seed: trainer.state() for seed, trainer in zip(preset.seeds, self._trainers, strict=True)}
         if not self._is_over:  # to look at a finished run does not change it
-            run.update(status="running", backend=name, backend_reason=reason, message="")
+            self._status = "paused" if self._start_paused else "running"
+            run.update(status=self._status, backend=name, backend_reason=reason, message="")
         yield Started(
             run_dir=str(run.folder),
             preset=preset.name,
@@ -269,7 +302,8 @@ class Session:
             yield Notice(notice)
         if checkpoint is not None:
             yield from self._recall(checkpoint)
-        self._stopwatch.start()
+        if self._status == "running":
+            self._stopwatch.start()
         self._last_report = (self._stopwatch.seconds, self._iteration)
 
     def _recall(self, checkpoint: Checkpoint) -> Iterator[Event]:

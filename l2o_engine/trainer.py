@@ -5,6 +5,7 @@ A trainer's whole state is one :class:`TrainerState` value. ``advance(n)`` gives
 as the saved one would have.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol, cast
@@ -81,6 +82,10 @@ class Trainer(Protocol):
         """Return the losses [steps] of every optimizer on one problem: number ``draw`` of a series, learned so far."""
         ...
 
+    def curves_of(self, draws: Sequence[int], state: TrainerState) -> dict[str, Doubles]:
+        """Return the same on several problems of the series: [draws, steps]."""
+        ...
+
     def state(self) -> TrainerState:
         """Return all of its state."""
         ...
@@ -141,11 +146,17 @@ class Baselines:
             for name, optimizer in self._optimizers.items()
         }
 
-    def curve_problem(self, draw: int) -> Problems:
-        """Return the problem that number ``draw`` of the base chart shows, one batch of one."""
+    def curve_problems(self, draws: Sequence[int]) -> Problems:
+        """Return the problems that these numbers of the base chart's series are, each a batch of one."""
         seeds = self._streams.curves
-        stream = np.random.SeedSequence(seeds.entropy, spawn_key=(*seeds.spawn_key, draw))
-        return self._family.draw(np.random.Generator(np.random.PCG64(stream)), 1, 1)
+        drawn = []
+        for draw in draws:
+            stream = np.random.SeedSequence(seeds.entropy, spawn_key=(*seeds.spawn_key, draw))
+            drawn.append(self._family.draw(np.random.Generator(np.random.PCG64(stream)), 1, 1))
+        return Problems(
+            np.concatenate([problem.start for problem in drawn]),
+            {name: np.concatenate([one.parameters[name] for one in drawn]) for name in drawn[0].parameters},
+        )
 
     @property
     def levels(self) -> dict[str, float]:
@@ -211,11 +222,15 @@ class MetaTrainer:
 
     def curves(self, draw: int, state: TrainerState) -> dict[str, Doubles]:
         """Return the losses of every baseline and of the network in this state, all on the same problem."""
+        return {name: losses[0] for name, losses in self.curves_of([draw], state).items()}
+
+    def curves_of(self, draws: Sequence[int], state: TrainerState) -> dict[str, Doubles]:
+        """Return the same on several problems of the series: [draws, steps]."""
         if state.learner is None:
             raise ValueError("this state holds no network")
-        problem = self._baselines.curve_problem(draw)
-        curves = self._baselines.run(problem) | {LEARNED: self._backend.evaluate(state.learner, problem)}
-        return {name: losses[0, 0].astype(np.float64) for name, losses in curves.items()}
+        problems = self._baselines.curve_problems(draws)
+        curves = self._baselines.run(problems) | {LEARNED: self._backend.evaluate(state.learner, problems)}
+        return {name: losses[:, 0].astype(np.float64) for name, losses in curves.items()}
 
     def state(self) -> TrainerState:
         """Return all of its state."""
@@ -247,8 +262,12 @@ class BaselineTrainer:
 
     def curves(self, draw: int, state: TrainerState) -> dict[str, Doubles]:
         """Return the losses of every baseline on the same problem."""
-        curves = self._baselines.run(self._baselines.curve_problem(draw))
-        return {name: losses[0, 0].astype(np.float64) for name, losses in curves.items()}
+        return {name: losses[0] for name, losses in self.curves_of([draw], state).items()}
+
+    def curves_of(self, draws: Sequence[int], state: TrainerState) -> dict[str, Doubles]:
+        """Return the same on several problems of the series: [draws, steps]."""
+        curves = self._baselines.run(self._baselines.curve_problems(draws))
+        return {name: losses[:, 0].astype(np.float64) for name, losses in curves.items()}
 
     def state(self) -> TrainerState:
         """Return all of its state."""

@@ -1,42 +1,34 @@
-"""The live view: a textual app over a session that trains in a thread of its own."""
+"""The screens: a textual app that shows the home screen, and one run at a time, driven in a thread of its own."""
 
 import os
 import signal
 import sys
 import termios
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
 from types import FrameType
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar
 
 from textual.app import App, SystemCommand
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.screen import Screen
 
-from l2o_engine.events import Event, Stop
+from l2o_engine.errors import UserError
 from l2o_engine.preset import Preset
-from l2o_engine.runs import DrivenRun, RunError
-from l2o_engine.session import Mailbox, Session, SessionError
+from l2o_engine.runs import DrivenRun, Run, RunError, new_folder
 from l2o_tui import keys
-from l2o_tui.feed import Feed
-from l2o_tui.figures import relative
+from l2o_tui.open_run import OpenRun
+from l2o_tui.preferences import load_preferences, save_preferences
 from l2o_tui.screens.dialogs import LeaveDialog
-from l2o_tui.screens.training import TrainingScreen
+from l2o_tui.screens.home import HomeScreen
+from l2o_tui.screens.keyed import KeyedScreen
+from l2o_tui.screens.training import FPS, TrainingScreen
+from l2o_tui.themes import DEFAULT_THEME, THEMES
+from l2o_tui.thin_line import thinned
 
 _EXIT_CODES = {"failed": 1, "diverged": 3}
 _SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
-
-
-class EventSource(Protocol):
-    """What the app needs of a session."""
-
-    @property
-    def mailbox(self) -> Mailbox:
-        """Takes commands."""
-        ...
-
-    def events(self) -> Iterator[Event]:
-        """Yield events until the session is over; raise SessionError if something failed."""
-        ...
 
 
 class KeyCommands(Provider):
@@ -44,22 +36,20 @@ class KeyCommands(Provider):
 
     async def discover(self) -> Hits:
         """List everything."""
-        for key in self._applicable():
+        for key in self._offered():
             yield DiscoveryHit(key.command, self._runner(key), help=key.help)
 
     async def search(self, query: str) -> Hits:
         """List what matches."""
         matcher = self.matcher(query)
-        for key in self._applicable():
+        for key in self._offered():
             score = matcher.match(key.command)
             if score > 0:
                 yield Hit(score, matcher.highlight(key.command), self._runner(key), help=key.help)
 
-    def _applicable(self) -> list[keys.Key]:
+    def _offered(self) -> list[keys.Key]:
         screen = self.screen
-        if not isinstance(screen, TrainingScreen):
-            return []
-        return [key for key in keys.KEYS if key.command and keys.applies(key.action.partition("(")[0], screen.phase)]
+        return [key for key in screen.offered_keys() if key.command] if isinstance(screen, KeyedScreen) else []
 
     def _runner(self, key: keys.Key) -> "_Action":
         return _Action(self.screen, key.action)
@@ -77,16 +67,18 @@ class _Action:
 
 
 class L2oApp(App[int]):
-    """Shows one session. The exit code is its return code.
+    """Shows a run, or the home screen and whatever is opened from there.
 
     Parameters
     ----------
-    session
-        To be driven in a thread; the app closes when it is over and the user, or a signal, has asked to leave.
-    preset
-        The run's preset.
-    iteration
-        Where the run is, until the session says.
+    opened
+        The run to show; the app closes when it is left. None for the home screen.
+    runs_dir
+        Where runs are kept.
+    on_hangup
+        What becomes of a run that is driven here when the terminal is gone: "detach" or "checkpoint".
+    fps
+        How often the training screen is drawn a second, at most.
     """
 
     CSS_PATH = "styles.tcss"
@@ -94,26 +86,43 @@ class L2oApp(App[int]):
     COMMANDS: ClassVar = {*App.COMMANDS, KeyCommands}
     ENABLE_COMMAND_PALETTE = True
 
-    def __init__(self, session: EventSource, preset: Preset, iteration: int = -1) -> None:
+    def __init__(
+        self,
+        opened: OpenRun | None = None,
+        *,
+        runs_dir: Path = Path("runs"),
+        on_hangup: str = "detach",
+        fps: float = FPS,
+    ) -> None:
         super().__init__()
-        self._session = session
-        self._feed = Feed(preset, iteration)
-        self._training = TrainingScreen(preset, self._feed, session.mailbox)
+        self.preferences = load_preferences()
+        for theme in THEMES:
+            self.register_theme(theme)
+        known = self.preferences.theme in self.available_themes
+        self.theme = self.preferences.theme if known else DEFAULT_THEME
+        self._fps = fps
+        self._opened = opened
+        self._has_home = opened is None
+        self._runs_dir = runs_dir
+        self._on_hangup = on_hangup
         self._signal = 0
         self._leaving = False
-        self._is_over = False  # a plain flag, which a signal handler may read whatever lock is held
+        self.left: list[OpenRun] = []  # the runs that were shown, for a last word about each
 
     def on_mount(self) -> None:
-        """Show the screen; training starts once it is painted."""
+        """Show the first screen."""
         # Not through the event loop: when the terminal is gone, textual's writer may have blocked it for good.
         for number in _SIGNALS:
             signal.signal(number, self._on_signal)
-        self.push_screen(self._training)
-        self._training.call_after_refresh(self._start)
+        if self._opened is None:
+            self.push_screen(HomeScreen(self._runs_dir, self))
+        else:
+            self.show_run(self._opened)
 
     def on_unmount(self) -> None:
         """However the app ends, by a crash too: let the session save what there is, or the process never ends."""
-        self._session.mailbox.put(Stop("the screen was closed"))
+        if self._opened is not None:
+            self._opened.leave("the screen was closed")
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Keep of textual's own commands those that make sense here."""
@@ -122,12 +131,76 @@ class L2oApp(App[int]):
             if command.title in wanted:
                 yield command._replace(title=wanted[command.title])
 
+    def _display(self, screen: Screen[Any], renderable: Any) -> None:
+        super()._display(screen, thinned(renderable))
+
+    # What the user prefers.
+
+    def prefer(self, **changes: Any) -> None:
+        """Remember settings of the screens, for the next time too."""
+        preferences = replace(self.preferences, **changes)
+        if preferences != self.preferences:
+            self.preferences = preferences
+            save_preferences(preferences)
+
+    def watch_theme(self, theme: str) -> None:
+        """Remember a theme that was chosen, by its key or in the palette."""
+        self.prefer(theme=theme)
+
+    def action_next_theme(self) -> None:
+        """Change to the next of our themes."""
+        names = [theme.name for theme in THEMES]
+        place = names.index(self.theme) if self.theme in names else -1
+        self.theme = names[(place + 1) % len(names)]
+        self.notify(f"theme: {self.theme}")
+
+    # Opening runs.
+
+    def show_run(self, opened: OpenRun) -> None:
+        """Show a run; its events are listened to once the screen is painted."""
+        self._opened, self._leaving = opened, False
+        screen = TrainingScreen(opened, fps=self._fps)
+        self.push_screen(screen)
+
+        def listen() -> None:
+            self.run_worker(lambda: self._listen(opened), thread=True, exit_on_error=False, name="session")
+
+        screen.call_after_refresh(listen)
+
+    def start(self, preset: Preset) -> None:
+        """Start a new run and show it."""
+        self._open(lambda: OpenRun.driving(DrivenRun.create(preset, new_folder(self._runs_dir, preset))))
+
+    def resume(self, run: Run, iterations: int | None) -> None:
+        """Go on with a run, to a new total if one is given, and show it."""
+
+        def take() -> OpenRun:
+            driven = DrivenRun.take(run.folder)
+            if iterations is not None:
+                driven.set_iterations(iterations)
+            return OpenRun.driving(driven)
+
+        self._open(take)
+
+    def look(self, run: Run) -> None:
+        """Show a run that another process drives, or none."""
+        self._open(lambda: OpenRun.watching(run))
+
+    def _open(self, make: Callable[[], OpenRun]) -> None:
+        try:
+            self.show_run(make())
+        except UserError as error:
+            self.notify(str(error), severity="error")
+
+    # Leaving them.
+
     async def action_leave(self) -> None:
-        """Leave; ask first if there is something to lose."""
+        """Leave the run, or the program; ask first if there is something to lose."""
         if isinstance(self.screen, LeaveDialog):
             return
-        view = self._feed.view()
-        if view.phase in (keys.LOADING, keys.RUNNING, keys.PAUSED) and not self._leaving:
+        if self._opened is None:
+            self.exit(0, return_code=0)
+        elif self._opened.has_something_to_lose and not self._leaving:
             self.push_screen(LeaveDialog(), self._answer)
         else:
             self._leave("left")
@@ -136,52 +209,63 @@ class L2oApp(App[int]):
         """Do as ``action_leave``: textual's own way out must not lose a run."""
         await self.action_leave()
 
-    def _answer(self, quit_: bool | None) -> None:
-        if quit_:
+    def action_detach(self) -> None:
+        """Leave the run to a background process."""
+        if self._opened is not None and not self._leaving:
+            self._opened.detaching = True
+            self._leave("detached")
+
+    def _answer(self, answer: str | None) -> None:
+        if answer == "detach":
+            self.action_detach()
+        elif answer == "quit":
             self._leave("quit")
 
     def _leave(self, reason: str) -> None:
-        self._leaving = True
-        self._session.mailbox.put(Stop(reason))
-        self._on_over()
+        if self._opened is not None:
+            self._leaving = True
+            self._opened.leave(reason)
+            self._on_over(self._opened)
 
-    def _start(self) -> None:
-        self.run_worker(self._train, thread=True, exit_on_error=False, name="session")
+    def _listen(self, opened: OpenRun) -> None:
+        """Listen to a run: in a thread, which posts nothing and touches no widget."""
+        opened.listen()
+        if self._signal and _terminal_is_gone():
+            os._exit(128 + self._signal)  # the run's folder is closed, and there is no screen to restore
+        self.call_later(self._on_over, opened)
 
-    def _train(self) -> None:
-        """Drive the session: in a thread, which posts nothing and touches no widget."""
-        try:
-            for event in self._session.events():
-                self._feed.publish(event)
-        except SessionError as error:
-            self._feed.fail(str(error))
-        except Exception as error:  # noqa: BLE001 (nothing may leave this thread unseen)
-            self._feed.fail(f"{type(error).__name__}: {error}")
-        finally:
-            self._is_over = True
-            if self._signal and _terminal_is_gone():
-                os._exit(128 + self._signal)  # the run's folder is closed, and there is no screen to restore
-            self.call_later(self._on_over)
-
-    def _on_over(self) -> None:
-        if self._leaving and self._is_over:
-            self._finish()
+    def _on_over(self, opened: OpenRun) -> None:
+        if not (self._leaving and opened.is_over and opened is self._opened):
+            return
+        self.left.append(opened)
+        self._opened, self._leaving = None, False
+        if not self._has_home or self._signal:
+            code = self._exit_code(opened)
+            self.exit(code, return_code=code)
+            return
+        self.pop_screen()
+        if opened.background_pid:
+            self.notify(f"training goes on in the background: {opened.folder.name}")
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         """Let the session stop after this chunk; it is already over where the run was finished."""
         self._signal = self._signal or number
+        opened = self._opened
+        if opened is None:
+            self.call_later(self.exit, 128 + number, 128 + number)
+            return
         self._leaving = True
-        self._session.mailbox.put(Stop(signal.Signals(number).name))
-        if self._is_over:  # no thread is left to end the app
+        opened.detaching = opened.detaching or (number == signal.SIGHUP and self._on_hangup == "detach")
+        opened.leave(signal.Signals(number).name)
+        if opened.is_over:  # no thread is left to end the app
             if _terminal_is_gone():
                 os._exit(128 + self._signal)
-            self.call_later(self._on_over)
+            self.call_later(self._on_over, opened)
 
-    def _finish(self) -> None:
-        phase = self._feed.view().phase
-        interrupted = self._signal and phase not in ("finished", "diverged", "failed")
-        code = 128 + self._signal if interrupted else _EXIT_CODES.get(phase, 0)
-        self.exit(code, return_code=code)
+    def _exit_code(self, opened: OpenRun) -> int:
+        interrupted = self._signal and opened.phase not in ("finished", "diverged", "failed")
+        watched = opened.driver == keys.WATCHED and not self._signal
+        return 128 + self._signal if interrupted else 0 if watched else _EXIT_CODES.get(opened.phase, 0)
 
 
 def _terminal_is_gone() -> bool:
@@ -192,28 +276,22 @@ def _terminal_is_gone() -> bool:
     return False
 
 
-def run_app(run: DrivenRun, *, chunk: int | None, backend: str | None) -> int:
-    """Show a run on the live screen and drive it.
+def run_app(opened: OpenRun | None, *, runs_dir: Path, on_hangup: str, fps: float) -> int:
+    """Show a run, or the home screen.
 
     Returns
     -------
     int
         The exit code: 0 left or finished, 1 failed, 3 diverged, 128 + n ended by signal n.
     """
-    session = Session(run, chunk=chunk, backend=backend, interactive=True)
-    app = L2oApp(session, run.current, run.record().iteration)
+    # The training thread needs the interpreter only for moments, between two chunks; it should not wait 5 ms for each.
+    sys.setswitchinterval(0.0005)
+    app = L2oApp(opened, runs_dir=runs_dir, on_hangup=on_hangup, fps=fps)
     app.run()
-    try:
-        for line in _farewell(run):
-            print(line, file=sys.stderr)  # noqa: T201
-    except RunError as error:  # the folder has gone
-        print(f"l2o-tui: {error}", file=sys.stderr)  # noqa: T201
+    for left in app.left:
+        try:
+            for line in left.farewell():
+                print(line, file=sys.stderr)  # noqa: T201 (the screen is closed)
+        except RunError as error:  # the folder has gone
+            print(f"l2o-tui: {error}", file=sys.stderr)  # noqa: T201 (the screen is closed)
     return app.return_code or 0
-
-
-def _farewell(run: DrivenRun) -> Iterator[str]:
-    record, folder = run.record(), relative(str(run.folder))
-    message = f" ({record.message})" if record.message else ""
-    yield f"{record.status} at {record.iteration:,} of {record.iterations:,}{message}: {folder}"
-    if record.status in ("interrupted", "failed") and run.latest_checkpoint():
-        yield f"go on with: l2o-tui resume {folder}"

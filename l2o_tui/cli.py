@@ -1,10 +1,11 @@
 """The commands. Thin: each checks its input, then hands over; heavy imports stay inside, so ``--help`` is quick."""
 
 import os
+import shlex
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
@@ -21,6 +22,13 @@ app = typer.Typer(
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+
+
+class HangUp(StrEnum):
+    """What becomes of a run when its terminal is gone."""
+
+    detach = "detach"
+    checkpoint = "checkpoint"
 
 
 class BackendChoice(StrEnum):
@@ -43,8 +51,18 @@ Chunk = Annotated[
     int | None,
     typer.Option("--chunk", min=1, help="Meta-iterations between two looks at the keys. Never changes a result."),
 ]
+OnHangup = Annotated[
+    HangUp,
+    typer.Option(
+        "--on-hangup",
+        help="When the terminal of a screen is gone (SIGHUP): train on in the background, or checkpoint and end.",
+    ),
+]
+Fps = Annotated[float, typer.Option("--fps", min=0.1, max=20, help="How often the screen is drawn a second, at most.")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help='A folder, a name in the runs folder, or "last".')]
 _RUNS = Path("runs")
+_FPS = 2.0
+_STDOUT = Path("-")
 
 
 def _print_version(value: bool) -> None:
@@ -61,9 +79,19 @@ def _top(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
+    runs_dir: RunsDir = _RUNS,
+    on_hangup: OnHangup = HangUp.detach,
+    fps: Fps = _FPS,
 ) -> None:
-    if context.invoked_subcommand is None:
+    """With no command: the home screen on a terminal, else this help."""
+    if context.invoked_subcommand is not None:
+        return
+    if not _is_terminal():
         typer.echo(context.get_help())
+        return
+    from l2o_tui.app import run_app
+
+    sys.exit(run_app(None, runs_dir=runs_dir, on_hangup=on_hangup.value, fps=fps))
 
 
 @app.command()
@@ -85,6 +113,8 @@ def run(
     ] = None,
     backend: Backend = None,
     chunk: Chunk = None,
+    on_hangup: OnHangup = HangUp.detach,
+    fps: Fps = _FPS,
 ) -> None:
     """Meta-train PRESET, with the live screen."""
     from l2o_engine import preset as presets
@@ -98,7 +128,7 @@ def run(
     if experiment.kind == "meta-training":
         choose(experiment, experiment.run.backend)  # one that cannot be had is an error before anything is made
     driven = DrivenRun.create(experiment, run_dir or new_folder(runs_dir, experiment))
-    _drive(driven, no_ui=no_ui, json=json, quiet=quiet, chunk=chunk)
+    _drive(driven, no_ui=no_ui, json=json, quiet=quiet, chunk=chunk, on_hangup=on_hangup.value, fps=fps)
 
 
 @app.command()
@@ -111,6 +141,9 @@ def resume(
     runs_dir: RunsDir = _RUNS,
     backend: Backend = None,
     chunk: Chunk = None,
+    on_hangup: OnHangup = HangUp.detach,
+    fps: Fps = _FPS,
+    start_paused: Annotated[bool, typer.Option("--start-paused", hidden=True)] = False,
 ) -> None:
     """Go on with RUN from its newest good checkpoint; --iterations continues a finished one."""
     from l2o_engine.backends import choose
@@ -131,7 +164,31 @@ def resume(
     driven = DrivenRun.take(found.folder)
     if iterations is not None:
         driven.set_iterations(iterations)
-    _drive(driven, no_ui=no_ui, json=json, quiet=quiet, chunk=chunk, backend=backend)
+    _drive(
+        driven,
+        no_ui=no_ui,
+        json=json,
+        quiet=quiet,
+        chunk=chunk,
+        backend=backend,
+        start_paused=start_paused,
+        on_hangup=on_hangup.value,
+        fps=fps,
+    )
+
+
+@app.command()
+def attach(run: RunName, runs_dir: RunsDir = _RUNS, fps: Fps = _FPS) -> None:
+    """Watch and steer RUN, which another process drives; leaving does not end it."""
+    from l2o_engine.runs import RunError, find_run
+
+    found = find_run(run, runs_dir)
+    if not _is_terminal():
+        raise RunError(f"attach needs a terminal; without one: l2o-tui show {run}")
+    from l2o_tui.app import run_app
+    from l2o_tui.open_run import OpenRun
+
+    sys.exit(run_app(OpenRun.watching(found), runs_dir=runs_dir, on_hangup="detach", fps=fps))
 
 
 @app.command()
@@ -149,6 +206,104 @@ def show(run: RunName, runs_dir: RunsDir = _RUNS, json: JsonDocument = False) ->
     from l2o_tui.listings import print_run
 
     print_run(find_run(run, runs_dir), as_json_document=json)
+
+
+@app.command()
+def export(
+    run: RunName,
+    file_format: Annotated[
+        Literal["csv", "json", "tensorboard"],
+        typer.Option(
+            "--format",
+            help="csv: the rows of metrics.csv. json: one document with settings, progress and metrics by column. "
+            "tensorboard: a folder of event files.",
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", metavar="PATH", help='A file, or "-" for stdout; for tensorboard a folder.')
+    ] = _STDOUT,
+    every: Annotated[
+        int, typer.Option("--every", min=1, help="Only meta-iterations that this divides, and the last.")
+    ] = 1,
+    force: Annotated[bool, typer.Option("--force", help="Replace an output that is there.")] = False,
+    runs_dir: RunsDir = _RUNS,
+) -> None:
+    """Write RUN's metrics in another tool's format."""
+    from l2o_engine.errors import Failure
+    from l2o_engine.export import ExportError, export_file, export_tensorboard, write_metrics
+    from l2o_engine.runs import find_run
+
+    found = find_run(run, runs_dir)
+    if file_format == "tensorboard":
+        if output == _STDOUT:
+            raise ExportError("--format tensorboard writes a folder; name it: --output DIR")
+        export_tensorboard(found, output, every=every, force=force)
+    elif output != _STDOUT:
+        export_file(found, file_format, output, every=every, force=force)
+    else:
+        try:
+            with os.fdopen(1, "wb", closefd=False) as stdout:
+                write_metrics(found, file_format, stdout, every=every)
+        except BrokenPipeError:
+            raise  # who reads has seen enough: typer ends the program without a message
+        except OSError as error:
+            raise Failure(f"stdout: {error.strerror}") from error
+
+
+@app.command()
+def compare(
+    runs: Annotated[
+        list[str], typer.Argument(metavar="RUN...", help='Folders, names in the runs folder, or "last"; one or more.')
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="FILE", help="Also draw a picture: a name in .svg or .png.")
+    ] = None,
+    json: JsonDocument = False,
+    runs_dir: RunsDir = _RUNS,
+) -> None:
+    """Compare runs: convergence in one chart, medians over seeds in a table, beside the baselines."""
+    from l2o_engine.runs import find_run
+    from l2o_tui.compare import compare_runs
+
+    compare_runs([find_run(run, runs_dir) for run in runs], output=output, as_json=json)
+
+
+@app.command()
+def reproduce(
+    group: Annotated[
+        str, typer.Argument(metavar="GROUP", help="episode1, episode2, beyond (what the notebook has not), or all.")
+    ],
+    seeds: Annotated[int, typer.Option("--seeds", min=1, max=1024, help="Seeds of each experiment, from 0 on.")] = 8,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", metavar="NAME", help="Only this experiment of GROUP; repeatable.")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="DIR", help="Also write a page there, with pictures.")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", min=1, help="Processes side by side; as many as cores, if not given.")
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a line, for each experiment when it is over.")
+    ] = False,
+    runs_dir: RunsDir = _RUNS,
+    backend: Backend = None,
+) -> None:
+    """Run the experiments of GROUP over seeds, and print ours beside the notebook's, with a verdict on each."""
+    from l2o_tui.reproduce import run_reproduce
+
+    code = run_reproduce(
+        group,
+        seeds=seeds,
+        only=only or (),
+        report=report,
+        jobs=jobs,
+        as_json=json,
+        runs_dir=runs_dir,
+        backend=backend,
+        command=shlex.join(["l2o-tui", *sys.argv[1:]]),
+    )
+    sys.exit(code)
 
 
 @app.command()
@@ -201,7 +356,16 @@ def bench(
 
 
 def _drive(
-    driven: "DrivenRun", *, no_ui: bool, json: bool, quiet: bool, chunk: int | None, backend: str | None = None
+    driven: "DrivenRun",
+    *,
+    no_ui: bool,
+    json: bool,
+    quiet: bool,
+    chunk: int | None,
+    backend: str | None = None,
+    start_paused: bool = False,  # only without a screen: for a paused run that is handed to a background process
+    on_hangup: str = "detach",
+    fps: float = _FPS,
 ) -> NoReturn:
     from l2o_engine.session import Session
 
@@ -210,13 +374,15 @@ def _drive(
     wants_screen = not (no_ui or json or quiet)
     if wants_screen and _is_terminal():
         from l2o_tui.app import run_app
+        from l2o_tui.open_run import OpenRun
 
-        sys.exit(run_app(driven, chunk=chunk, backend=backend))
+        opened = OpenRun.driving(driven, chunk=chunk, backend=backend)
+        sys.exit(run_app(opened, runs_dir=driven.folder.parent, on_hangup=on_hangup, fps=fps))
     if wants_screen:
         typer.echo("l2o-tui: no terminal here, so no screen (as with --no-ui)", err=True)
     from l2o_tui.headless import run_headless
 
-    session = Session(driven, chunk=chunk, backend=backend)
+    session = Session(driven, chunk=chunk, backend=backend, start_paused=start_paused)
     sys.exit(run_headless(session, driven.current, as_json_lines=json, quiet=quiet))
 
 

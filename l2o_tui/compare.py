@@ -14,7 +14,6 @@ from rich.console import Console
 
 from l2o_engine.comparison import Group, NamedLevel, Replicate, Spread, baseline_levels, compare
 from l2o_engine.events import finite
-from l2o_engine.history import Curve
 from l2o_engine.runs import Run
 from l2o_tui.charts.drawing import MOST_BANDS, Palette, Series, printed_convergence
 from l2o_tui.figures import compact, count, fixed
@@ -24,7 +23,7 @@ _NOTES = Console(stderr=True, highlight=False)
 _PIPED_SIZE = (100, 30)
 _GREATEST_HEIGHT, _LEAST_HEIGHT = 30, 14
 # Of the 256 colours: they can be read on a light and on a dark background, and told apart by the colour-blind.
-_COLOURS = Palette(series=(32, 166, 36, 175, 214, 75, 245), faint=(67, 137, 65, 139, 143, 110, 240), background=None)
+_COLOURS = Palette(series=(32, 166, 36, 175, 214, 75, 245), faint=(67, 137, 65, 139, 143, 110, 240))
 _HEADINGS = ("experiment", "seeds", "it", "final", "spread", "Σ losses", "took off", "non-finite")
 
 
@@ -54,7 +53,7 @@ def compare_runs(runs: Sequence[Run], *, output: Path | None, as_json: bool) -> 
     if as_json:
         _out(json.dumps(_document(groups, levels), indent=2, allow_nan=False))
         return
-    lines = _table(groups, levels)
+    lines = figures_table(groups, levels)
     _out(_chart(groups, levels, lines=len(lines)))
     _out("")
     for line in lines:
@@ -87,7 +86,7 @@ def _chart(groups: Sequence[Group], levels: Sequence[NamedLevel], *, lines: int)
         height = min(max(height - lines - 4, _LEAST_HEIGHT), _GREATEST_HEIGHT)
     in_colour = is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     chart = printed_convergence(
-        _series(groups),
+        series_of(groups),
         {named.name: named.level.end_log10 for named in levels},
         width=width,
         height=height - 1,
@@ -96,13 +95,14 @@ def _chart(groups: Sequence[Group], levels: Sequence[NamedLevel], *, lines: int)
     return f"{_caption(groups)}\n{chart.rstrip()}"
 
 
-def _series(groups: Sequence[Group]) -> list[Series]:
+def series_of(groups: Sequence[Group]) -> list[Series]:
     """Return what is drawn of the groups: medians, with the raw results of one alone, else with the quartiles."""
     found = []
     for group in groups:
         curve = group.curve
         low, high = (curve.low, curve.high) if len(groups) == 1 else (curve.lower, curve.upper)
-        found.append(Series(group.label, Curve(curve.iteration, low, high, curve.median, non_finite=0, zeros=0)))
+        band = "raw" if len(groups) == 1 else "quartiles"
+        found.append(Series(group.label, curve.iteration, low, high, curve.median, band))
     return found
 
 
@@ -116,7 +116,8 @@ def _caption(groups: Sequence[Group]) -> str:
     return f"{line}; band: quartiles" if len(groups) <= MOST_BANDS else line
 
 
-def _table(groups: Sequence[Group], levels: Sequence[NamedLevel]) -> list[str]:
+def figures_table(groups: Sequence[Group], levels: Sequence[NamedLevel]) -> list[str]:
+    """Return the table's lines: a line a group, the baselines, the floor of Σ, the notebook."""
     rows = [_HEADINGS, *(_row(group) for group in groups)]
     rows += [_line(named.name, final=named.level.end_log10, sum_loss=named.level.sum_loss) for named in levels]
     floors = dict.fromkeys(fixed(named.level.first_loss) for named in levels)

@@ -20,6 +20,7 @@ from l2o_engine.events import (
     Ended,
     Event,
     Extended,
+    Found,
     NewRows,
     Notice,
     Preparing,
@@ -30,9 +31,20 @@ from l2o_engine.events import (
 from l2o_engine.history import Curve, History
 from l2o_engine.preset import Preset
 from l2o_engine.trainer import Lane
+from l2o_tui.health import sentence
 
 PROGRESS_KEPT = 2000
+LOG_KEPT = 1000
 _RATE_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """A line of the event log: at which meta-iteration, what kind of thing ("finding", "checkpoint", …), and what."""
+
+    iteration: int
+    kind: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -57,8 +69,10 @@ class View:
         Meta-iterations that met a NaN or an infinity, over all lanes.
     diagnoses
         What the last look at each lane says.
-    rows_seen, progress_seen
-        Counters that change when there are new rows, or new progress rows.
+    starts
+        How often the run has begun to be told: once more when a watched run was cut back to a checkpoint.
+    rows_seen, progress_seen, log_seen
+        Counters that change when there are new rows, progress rows or log lines.
     """
 
     phase: str
@@ -74,8 +88,10 @@ class View:
     diagnoses: Mapping[Lane, Diagnosis] = field(default_factory=dict)
     checkpoint: int = -1
     non_finite: int = 0
+    starts: int = 0
     rows_seen: int = 0
     progress_seen: int = 0
+    log_seen: int = 0
 
     @property
     def seconds_left(self) -> float:
@@ -100,6 +116,7 @@ class Feed:
         self._view = View(phase="loading", message="starting", iteration=iteration, iterations=preset.run.iterations)
         self._histories: list[History] = []
         self._progress: deque[Progress] = deque(maxlen=PROGRESS_KEPT)
+        self._log: deque[LogLine] = deque(maxlen=LOG_KEPT)
         self._notices: deque[str] = deque(maxlen=50)
         self._pace: deque[tuple[float, int]] = deque()
         self._resumed_from = -1
@@ -131,6 +148,12 @@ class Feed:
             first = self._view.progress_seen - len(self._progress)
             return list(islice(self._progress, max(index - first, 0), None))
 
+    def log_from(self, index: int) -> list[LogLine]:
+        """Return the log's lines from the index on that ``log_seen`` counts; only the newest are kept."""
+        with self._lock:
+            first = self._view.log_seen - len(self._log)
+            return list(islice(self._log, max(index - first, 0), None))
+
     def take_notices(self) -> list[str]:
         """Return the notices since the last call."""
         with self._lock:
@@ -146,19 +169,7 @@ class Feed:
             case Preparing():
                 self._change(phase="loading", message=event.message)
             case Started():
-                self._resumed_from = event.iteration
-                self._histories = [History(self._window) for _ in event.lanes]
-                self._change(
-                    phase="running",
-                    message="",
-                    run_dir=event.run_dir,
-                    backend=event.backend,
-                    lanes=event.lanes,
-                    iteration=event.iteration,
-                    iterations=event.iterations,
-                    levels=event.levels,
-                    checkpoint=event.iteration,
-                )
+                self._start(event)
             case NewRows():
                 self._take_in_rows(event)
             case Progress():
@@ -168,8 +179,6 @@ class Feed:
                 self._change(diagnoses={**self._view.diagnoses, event.lane: event.diagnosis})
             case Checkpointed():
                 self._change(checkpoint=event.iteration)
-                if event.requested:
-                    self._notices.append(f"checkpoint saved at {event.iteration:,}")
             case Curves():
                 self._change(curves=event)
             case StatusChanged():
@@ -177,11 +186,61 @@ class Feed:
                 self._change(phase=event.status, message="", rate=nan)
             case Extended():
                 self._change(iterations=event.iterations)
-                self._notices.append(f"continuing to {event.iterations:,}")
-            case Notice():
-                self._notices.append(event.message)
             case Ended():
                 self._change(phase=event.status, message=event.message, iteration=event.iteration, rate=nan)
+            case Found() | Notice():
+                pass
+        self._tell(event)
+
+    def _start(self, event: Started) -> None:
+        self._resumed_from = event.iteration
+        self._histories = [History(self._window) for _ in event.lanes]
+        self._progress.clear()
+        self._change(
+            phase="running",
+            message="",
+            run_dir=event.run_dir,
+            backend=event.backend,
+            lanes=event.lanes,
+            iteration=event.iteration,
+            iterations=event.iterations,
+            levels=event.levels,
+            checkpoint=event.iteration,
+            diagnoses={},
+            non_finite=0,
+            progress_seen=0,
+            starts=self._view.starts + 1,
+        )
+
+    def _tell(self, event: Event) -> None:
+        """Note what is worth a line in the log, and what is worth interrupting for."""
+        at, line, notice = self._view.iteration, None, ""
+        match event:
+            case Started(iteration=iteration):
+                where = f"resumed at {iteration:,}" if iteration >= 0 else "started"
+                line = LogLine(iteration, "status", f"{where}, on {event.backend} ({event.reason})")
+            case Found(lane, iteration, finding):
+                owner = f"seed {lane.seed}: " if len(self._view.lanes) > 1 else ""
+                line = LogLine(iteration, "finding", f"{finding.code}: {owner}{sentence(finding)}")
+            case Checkpointed(iteration=iteration, requested=requested):
+                line = LogLine(iteration, "checkpoint", "kept" if requested else "saved")
+                notice = f"checkpoint saved at {iteration:,}" if requested else ""
+            case StatusChanged(status, iteration):
+                line = LogLine(iteration, "status", status)
+            case Extended(iterations):
+                notice = f"continuing to {iterations:,}"
+                line = LogLine(at, "status", notice)
+            case Notice(notice):
+                line = LogLine(at, "notice", notice)
+            case Ended(status=status, iteration=iteration, message=message):
+                line = LogLine(iteration, "status", f"{status}: {message}" if message else status)
+            case _:
+                pass
+        if line:
+            self._log.append(line)
+            self._change(log_seen=self._view.log_seen + 1)
+        if notice:
+            self._notices.append(notice)
 
     def _take_in_rows(self, event: NewRows) -> None:
         for lane, history in enumerate(self._histories):

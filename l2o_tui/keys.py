@@ -1,17 +1,30 @@
-"""The keys, as one table: bindings, footer, help and palette are all made of it."""
+"""The keys, as one table: bindings, footer, help, palette and docs/screens.md are all made of it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from textual.binding import Binding
 
-LOADING, RUNNING, PAUSED, FINISHED, DIVERGED, FAILED = "loading", "running", "paused", "finished", "diverged", "failed"
-ALWAYS = frozenset({LOADING, RUNNING, PAUSED, FINISHED, DIVERGED, FAILED, "interrupted"})
+# Where a key works: a screen.
+TRAINING, HOME, COMPARE = "training", "home", "compare"
+
+# What phase the training screen is in, or what is selected on the home screen.
+LOADING, RUNNING, PAUSED, FINISHED = "loading", "running", "paused", "finished"
+DIVERGED, FAILED, INTERRUPTED = "diverged", "failed", "interrupted"
+PRESET, DRIVEN_RUN, IDLE_RUN, NOTHING = "preset", "driven run", "idle run", "nothing"
+ALWAYS = frozenset(
+    {LOADING, RUNNING, PAUSED, FINISHED, DIVERGED, FAILED, INTERRUPTED, PRESET, DRIVEN_RUN, IDLE_RUN, NOTHING}
+)
 ALIVE = frozenset({RUNNING, PAUSED, FINISHED})
+RUNS = frozenset({DRIVEN_RUN, IDLE_RUN})
+
+# Who drives the run that a training screen shows.
+OWN, WATCHED = "own", "watched"
 
 
 @dataclass(frozen=True)
 class Key:
-    """One thing a user can do on the training screen.
+    """One thing a user can do.
 
     Attributes
     ----------
@@ -25,10 +38,16 @@ class Key:
         For the palette: "area: Verb"; empty where another key has the command already.
     help
         What it does, in a sentence.
+    screens
+        Where it works.
     phases
         When it applies.
+    driver
+        Whose run it applies to: this process's own, or one that is watched; empty for both.
     shown
         Whether the footer shows it.
+    steers
+        Whether it asks something of the process that drives the run: one that is watched must be driven for that.
     display
         How the footer writes the key, where textual's way will not do.
     """
@@ -38,55 +57,216 @@ class Key:
     label: str
     command: str
     help: str
+    screens: frozenset[str] = frozenset({TRAINING})
     phases: frozenset[str] = ALWAYS
+    driver: str = ""
     shown: bool = True
+    steers: bool = False
     display: str = ""
 
 
+_ALL = frozenset({TRAINING, HOME, COMPARE})
+_HOME = frozenset({HOME})
+_CHART = frozenset({TRAINING, COMPARE})
+
 KEYS = (
-    Key("space", "pause", "pause", "run: Pause", "Pause, after a checkpoint.", frozenset({RUNNING})),
-    Key("space", "go_on", "go on", "run: Go on", "Train again after a pause.", frozenset({PAUSED})),
-    Key("question_mark,f1", "help", "help", "app: Help", "Show this help.", display="?"),
-    Key("q", "leave", "leave", "app: Leave", "Leave; while training, asks whether to checkpoint and quit."),
-    Key("ctrl+c", "leave", "", "", "Leave, the same.", shown=False),
-    Key("c", "checkpoint", "checkpoint", "run: Checkpoint", "Save a checkpoint that is kept.", ALIVE),
+    Key("space", "pause", "pause", "run: Pause", "Pause, after a checkpoint.", phases=frozenset({RUNNING})),
+    Key("space", "go_on", "go on", "run: Go on", "Train again after a pause.", phases=frozenset({PAUSED})),
+    Key("question_mark,f1", "help", "help", "app: Help", "Show this help.", _ALL, display="?"),
+    Key("q", "leave", "leave", "app: Leave", "Leave; while training, asks what becomes of the run.", _ALL),
+    Key("ctrl+c", "leave", "", "", "Leave, the same.", _ALL, shown=False),
+    Key(
+        "c", "checkpoint", "checkpoint", "run: Checkpoint", "Save a checkpoint that is kept.", phases=ALIVE, steers=True
+    ),
     Key(
         "plus,equals_sign",
         "extend",
         "more",
         "run: Continue further",
         "Set a new total of meta-iterations; a finished run goes on.",
-        ALIVE,
+        phases=ALIVE,
+        steers=True,
         display="+",
     ),
-    Key("n", "new_draw", "draw", "view: New draw", "Show another problem in the base chart.", ALIVE),
-    Key("y", "scale", "scale", "view: Log or linear", "Draw losses on a logarithmic or a linear axis."),
+    Key(
+        "d",
+        "detach",
+        "detach",
+        "run: Detach",
+        "Leave the run to a background process; `l2o-tui attach` finds it.",
+        phases=frozenset({RUNNING, PAUSED}),
+        driver=OWN,
+        shown=False,  # q offers it
+    ),
+    Key(
+        "x",
+        "stop",
+        "stop",
+        "run: Stop",
+        "End the run that is watched, after a checkpoint.",
+        phases=frozenset({RUNNING, PAUSED}),
+        driver=WATCHED,
+    ),
+    Key("n", "new_draw", "draw", "view: New draw", "Show another problem in the base chart.", phases=ALIVE),
+    Key("y", "scale", "scale", "view: Log or linear", "Draw losses on a logarithmic or a linear axis.", _CHART),
     Key("tab", "next_pane(1)", "pane", "view: Next pane", "Go to the next pane; on a small screen, show it."),
     Key("shift+tab", "next_pane(-1)", "", "view: Previous pane", "Go back to the pane before.", shown=False),
+    Key("m", "maximise", "", "view: Maximise", "Show the pane alone; again for all panes.", shown=False),
+    Key(
+        "left",
+        "move_cursor(-1)",
+        "",
+        "chart: Cursor left",
+        "Move the chart's cursor, which reads out values.",
+        _CHART,
+        shown=False,
+    ),
+    Key("right", "move_cursor(1)", "", "chart: Cursor right", "Move it to the right.", _CHART, shown=False),
+    Key(
+        "pageup", "page_cursor(-1)", "", "chart: Cursor far left", "Move it a quarter of the view.", _CHART, shown=False
+    ),
+    Key(
+        "pagedown",
+        "page_cursor(1)",
+        "",
+        "chart: Cursor far right",
+        "Move it a quarter to the right.",
+        _CHART,
+        shown=False,
+    ),
+    Key(
+        "escape",
+        "hide_cursor",
+        "",
+        "chart: Hide the cursor",
+        "Take the cursor away.",
+        frozenset({TRAINING}),
+        shown=False,
+    ),
+    Key("z", "zoom(1)", "zoom", "chart: Zoom in", "Zoom into the chart, at the cursor.", _CHART),
+    Key("Z", "zoom(-1)", "", "chart: Zoom out", "Zoom out again.", _CHART, shown=False),
+    Key("h,comma", "pan(-1)", "", "chart: Pan left", "Move the zoomed view to the left.", _CHART, shown=False),
+    Key("l,full_stop", "pan(1)", "", "chart: Pan right", "Move the zoomed view to the right.", _CHART, shown=False),
+    Key("0", "fit", "", "chart: Show all", "Show the whole run again.", _CHART, shown=False),
+    Key(
+        "left_square_bracket",
+        "change_window(-1)",
+        "",
+        "chart: Less smoothing",
+        "Average over fewer results.",
+        shown=False,
+    ),
+    Key(
+        "right_square_bracket",
+        "change_window(1)",
+        "",
+        "chart: More smoothing",
+        "Average over more results.",
+        shown=False,
+    ),
+    Key("b", "bands", "", "chart: Bands", "Show or hide the bands: raw results, or quartiles.", shown=False),
+    Key("s", "each_seed", "", "chart: Each seed", "Show each replicate's line, or only their median.", shown=False),
+    Key(
+        "p",
+        "pin",
+        "",
+        "chart: Pin a run",
+        "Draw another run beside this one; again for the next, then none.",
+        shown=False,
+    ),
+    Key(
+        "t",
+        "theme",
+        "",
+        "view: Next theme",
+        "Change the colours: dark, light, high contrast, colour-blind.",
+        _ALL,
+        shown=False,
+    ),
+    Key(
+        "enter",
+        "start",
+        "start",
+        "preset: Start",
+        "Start the preset; asks for seed, replicates and length first.",
+        _HOME,
+        frozenset({PRESET}),
+    ),
+    Key("enter", "look", "look", "run: Look", "Look at the run.", _HOME, frozenset({IDLE_RUN})),
+    Key("enter", "attach", "attach", "run: Attach", "Watch and steer the run.", _HOME, frozenset({DRIVEN_RUN})),
+    Key(
+        "r",
+        "resume",
+        "resume",
+        "run: Resume",
+        "Go on with the run from its newest checkpoint; a finished one asks for a new total.",
+        _HOME,
+        frozenset({IDLE_RUN}),
+    ),
+    Key("space", "mark", "mark", "run: Mark", "Mark the run, to compare it with others.", _HOME, RUNS),
+    Key("c", "compare", "compare", "run: Compare", "Compare the marked runs, or this one alone.", _HOME, RUNS),
+    Key("e", "export", "export", "run: Export", "Write the run's metrics in another tool's format.", _HOME, RUNS),
+    Key(
+        "delete,D",
+        "delete",
+        "delete",
+        "run: Delete",
+        "Delete the run's folder, once confirmed.",
+        _HOME,
+        frozenset({IDLE_RUN}),
+        display="del",
+    ),
+    Key("slash", "filter", "filter", "view: Filter", "Show only what has a text in it.", _HOME, display="/"),
+    Key("tab", "other_list", "list", "view: Other list", "Go from the presets to the runs and back.", _HOME),
 )
 
 
-def bindings() -> list[Binding]:
-    """Return textual's bindings."""
+def on(screen: str) -> list[Key]:
+    """Return the keys of a screen."""
+    return [key for key in KEYS if screen in key.screens]
+
+
+def bindings(screen: str) -> list[Binding]:
+    """Return textual's bindings for a screen."""
     return [
-        Binding(
-            key.keys,
-            key.action,
-            key.label or key.help,
-            show=key.shown,
-            key_display=key.display or None,
-        )
-        for key in KEYS
+        Binding(key.keys, key.action, key.label or key.help, show=key.shown, key_display=key.display or None)
+        for key in on(screen)
     ]
 
 
-def applies(action: str, phase: str) -> bool:
-    """Return whether an action may be taken in a phase; one that is not in the table may always."""
-    names = {key.action.partition("(")[0]: key.phases for key in KEYS}
-    return phase in names.get(action, ALWAYS)
+def applies(screen: str, action: str, phase: str, driver: str = "") -> bool:
+    """Return whether an action may be taken; one that the table does not have may always."""
+    of_action = [key for key in on(screen) if key.action.partition("(")[0] == action]
+    return not of_action or any(_applies(key, phase, driver) for key in of_action)
+
+
+def offered(screen: str, phase: str, driver: str = "") -> list[Key]:
+    """Return the keys of a screen that apply now."""
+    return [key for key in on(screen) if _applies(key, phase, driver)]
+
+
+def _applies(key: Key, phase: str, driver: str) -> bool:
+    is_idle = driver == WATCHED and phase not in (RUNNING, PAUSED)
+    return phase in key.phases and key.driver in ("", driver) and not (key.steers and is_idle)
 
 
 def readable(key: Key) -> str:
     """Return a key's names for people: "+", "q or ctrl+c"."""
-    symbols = {"plus": "+", "equals_sign": "=", "question_mark": "?"}
+    symbols = {
+        "plus": "+",
+        "equals_sign": "=",
+        "question_mark": "?",
+        "slash": "/",
+        "comma": ",",
+        "full_stop": ".",
+        "left_square_bracket": "[",
+        "right_square_bracket": "]",
+    }
     return " or ".join(symbols.get(name, name) for name in key.keys.split(","))
+
+
+def help_lines(keys: Iterable[Key]) -> list[tuple[str, str]]:
+    """Return a line a key: its names, aligned, and what it does."""
+    lines = [(readable(key), key.help) for key in keys] + [("ctrl+p", "Everything by name: the palette.")]
+    width = max(len(names) for names, _ in lines)
+    return [(names.rjust(width), text) for names, text in lines]

@@ -114,8 +114,9 @@ class FusedBackend:
     def _trace(self, slots: Floats, done: int, problems: Problems) -> Trace:
         """Return the kernel's trace [slots, 4, steps * rows] in order, by batch and dimension."""
         _, batch, dims = problems.start.shape
+        steps = self._preset.unroll.steps
         first = max(done - len(slots), 0)
-        in_order = slots[np.arange(first, done) % len(slots)].reshape(done - first, 4, -1, batch, dims)
+        in_order = slots[np.arange(first, done) % len(slots)].reshape(done - first, 4, steps, batch, dims)
         x, gradient, inputs, updates = in_order.transpose(1, 0, 3, 2, 4)  # [k, batch, steps, dims] each
         optimum = self._family.optimum(problems[first:done])[:, :, None, :]
         return Trace(x - optimum, gradient[:, :, :-1], inputs[:, :, :-1], updates[:, :, :-1])

@@ -1,1 +1,5 @@
-"""The charts in the terminal: ``layout`` decides, ``drawing`` draws with plotext, ``widgets`` are the screen's."""
+"""The charts in the terminal.
+
+``drawing`` says what is shown, ``canvas`` draws it into ``cells``, ``layout`` decides what goes where, and ``widgets``
+and ``comparison`` are the screen's.
+"""

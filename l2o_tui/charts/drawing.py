@@ -1,139 +1,98 @@
-"""Drawing with plotext: what the screen's charts and the chart that ``compare`` prints have in common.
-
-plotext's cost grows with the points, its logarithmic axis raises on a 0 and labels odd values. So data is reduced to
-one or two points a column first, and logarithms are drawn on a linear axis with decade ticks of our own.
-"""
+"""What the charts show: convergence and base losses, drawn on a canvas, for the screen and as printed text."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil, floor, isfinite
-from typing import Any, TypeAlias
+from itertools import count
+from math import isfinite, nan
 
 import numpy as np
 
 from l2o_engine.arrays import LOG_FLOOR, Doubles, Integers
-from l2o_engine.history import Curve
+from l2o_engine.preset import NotebookRow
 from l2o_engine.trainer import LEARNED
-from l2o_tui.charts.layout import decade_ticks, even_ticks, reduce_curve, spread
-from l2o_tui.figures import fixed
+from l2o_tui.charts.canvas import POINT, REPLICATE, Canvas, Label, marker_of
+from l2o_tui.charts.cells import LOOKS, SERIES_COLOURS, TEXT, faint_look, series_look
+from l2o_tui.charts.layout import Span, extremes, quartiles, value_at
 
 MOST_BANDS = 2  # series whose bands can still be told apart
-
-_LINE = "braille"
-# Without colour, a series is told by its character; levels and bands have theirs.
-_PLAIN_LINES = "ox*+#@%&"
-_PLAIN_LEVEL = "-"
-_PLAIN_BAND = "."
-
-Rgb: TypeAlias = tuple[int, int, int]
-Colour: TypeAlias = Rgb | int
-"""Red, green and blue, or one of a terminal's 256 colours by its number."""
+_MOST_SPREADS = 4  # of the base chart: its bands lie apart
 
 
 @dataclass(frozen=True)
 class Palette:
-    """The colours of a chart: one a series, taken in turn, each also nearly faded into the background."""
+    """The colours of a printed chart, of a terminal's 256: one a series, each also nearly faded into the background."""
 
-    series: Sequence[Colour]
-    faint: Sequence[Colour]
-    background: Colour | None
+    series: Sequence[int]
+    faint: Sequence[int]
 
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """A line with its band; the label, if it is not empty, is written at the line's end."""
+    """A line with its band; arrays are [points], all results as log10(last loss + 1e-38).
+
+    Attributes
+    ----------
+    label
+        Written beside the line's end; nothing is for an empty one.
+    iteration
+        The meta-iteration of each point.
+    low, high
+        The band: extremes of the raw results since the point before, or quartiles; NaN where there are none.
+    line
+        The rolling log-average, or its median; NaN where there is none.
+    band
+        What the band is, in a word; without one it is not drawn.
+    each
+        The lines that this one is the median of, drawn faintly.
+    """
 
     label: str
-    curve: Curve
+    iteration: Integers
+    low: Doubles
+    high: Doubles
+    line: Doubles
+    band: str = "raw"
+    each: Sequence["Line"] = ()
 
 
-class Canvas:
-    """A plotext figure of a size, and how things look on it.
+@dataclass(frozen=True, eq=False)
+class Line:
+    """A replicate's rolling log-average [points] over the meta-iterations [points]."""
+
+    label: str
+    iteration: Integers
+    line: Doubles
+
+
+def median_series(label: str, lines: Sequence[Line], *, each: bool) -> Series:
+    """Return the median of replicates with their quartiles, over those that have come so far and are not NaN there.
 
     Parameters
     ----------
-    plot
-        plotext itself, or an object that has its functions.
-    width, height
-        In characters.
-    logarithmic
-        Whether losses are drawn by their logarithm.
-    palette
-        The colours; without them a series is told by the character that draws it.
+    label
+        The series' label.
+    lines
+        The replicates.
+    each
+        Whether the replicates are drawn as well.
     """
-
-    def __init__(self, plot: Any, width: int, height: int, *, logarithmic: bool, palette: Palette | None) -> None:
-        self._plot = plot
-        self._width, self._height = width, height
-        self.logarithmic = logarithmic
-        self._palette = palette
-        self._low, self._high, self._right = 0.0, 1.0, 1.0
-
-    @property
-    def columns(self) -> int:
-        """How many points a line can show."""
-        return max(self._width - 8, 8)
-
-    def height_of(self, logs: Doubles) -> Doubles:
-        """Return where log10 values lie on the y axis."""
-        return logs if self.logarithmic else 10**logs
-
-    def set_axes(self, left: float, right: float, low: float, high: float) -> None:
-        """Set the limits and ticks; ``low`` and ``high`` are heights as :meth:`height_of` gives them."""
-        lines = max(self._height - 3, 2)
-        if self.logarithmic:
-            low, high = floor(low), max(ceil(high), floor(low) + 1)
-            ticks, labels = decade_ticks(low, high, most=max(lines // 2, 2))
-        else:
-            low, high = 0.0, high if high > 0 else 1.0
-            ticks, labels = even_ticks(low, high, most=max(lines // 3, 2))
-        self._low, self._high, self._right = float(low), float(high), max(right, left + 1)
-        self._plot.ylim(low, high)
-        self._plot.yticks(ticks, labels)
-        self._plot.xlim(left, self._right)
-        self._plot.xticks(*even_ticks(left, self._right, most=max(self._width // 12, 2)))
-
-    def draw_line(self, x: Integers, y: Doubles, place: int) -> None:
-        """Draw a line in the place's colour; what is not finite is left out."""
-        self._draw(x, y, place, _PLAIN_LINES[place % len(_PLAIN_LINES)])
-
-    def draw_level(self, y: float, place: int) -> None:
-        """Draw a line across."""
-        x = np.array([0, self._right])
-        self._draw(x, np.array([y, y]), place, _PLAIN_LEVEL)
-
-    def draw_band(self, x: Integers, low: Doubles, high: Doubles, place: int) -> None:
-        """Draw a faint band between two lines."""
-        y = np.stack([low, high], axis=1).ravel()
-        self._draw(np.repeat(x, 2), y, place, _PLAIN_BAND, faint=True)
-
-    def write_labels(self, labels: Sequence[tuple[str, float, int]]) -> None:
-        """Write labels at the right end of lines of these heights, so that the lines need no colour to be told."""
-        rows = max(self._height - 4, 1)
-        heights = spread([height for _, height, _ in labels], self._low, self._high, (self._high - self._low) / rows)
-        palette = self._palette
-        for (text, _, place), height in zip(labels, heights, strict=True):
-            look: dict[str, Any] = {"alignment": "right"}
-            if palette:
-                look |= {"color": palette.series[place % len(palette.series)], "background": palette.background}
-            self._plot.text(f" {text}", self._right, height, **look)
-
-    def label(self, text: str, place: int) -> str:
-        """Return the label of a line, with the character that draws it where there is no colour."""
-        return text if self._palette else f"{_PLAIN_LINES[place % len(_PLAIN_LINES)]} {text}"
-
-    def _draw(self, x: Any, y: Doubles, place: int, plain: str, *, faint: bool = False) -> None:
-        there = np.isfinite(y)
-        if not there.any():
-            return
-        look: dict[str, Any] = {"marker": plain}
-        if self._palette:
-            colours = self._palette.faint if faint else self._palette.series
-            look = {"marker": _LINE, "color": colours[place % len(colours)]}
-        self._plot.plot(x[there].tolist(), y[there].tolist(), **look)
+    longest = max((one.iteration for one in lines), key=lambda iteration: iteration[-1] if len(iteration) else -1)
+    heights = [
+        np.interp(longest, one.iteration, one.line, left=np.nan, right=np.nan) for one in lines if len(one.iteration)
+    ]
+    lower, median, upper = quartiles(np.stack(heights)) if heights else np.full((3, len(longest)), np.nan)
+    return Series(label, longest, lower, upper, median, "quartiles", lines if each else ())
 
 
-def paint_convergence(canvas: Canvas, series: Sequence[Series], levels: Mapping[str, float]) -> None:
+def paint_convergence(
+    canvas: Canvas,
+    series: Sequence[Series],
+    levels: Mapping[str, float],
+    *,
+    right: int = 0,
+    bands: bool = True,
+    notebook: Sequence[NotebookRow] = (),
+) -> None:
     """Draw end losses over the meta-iterations: the bands, then the levels, then the lines over them.
 
     Parameters
@@ -144,66 +103,166 @@ def paint_convergence(canvas: Canvas, series: Sequence[Series], levels: Mapping[
         What to draw; their bands only if there are few of them.
     levels
         Name → mean log10 of the last loss: lines across.
+    right
+        Where the x axis ends at least: a run's total, so that the axis stays as it is while the run goes on.
+    bands
+        Whether bands are drawn at all.
+    notebook
+        Rows that the notebook printed; drawn as points.
     """
-    drawn = [(one.label, reduce_curve(one.curve, canvas.columns)) for one in series]
-    with_bands = len(drawn) <= MOST_BANDS
-    shown = [v for _, curve in drawn for v in ((curve.low, curve.high) if with_bands else (curve.rolling,))]
-    there = {name: level for name, level in levels.items() if isfinite(level)}
-    finite = np.concatenate([*shown, np.array(list(there.values()))])
-    finite = canvas.height_of(finite[np.isfinite(finite)])
-    if not drawn or not finite.size:
-        return
-    right = max((int(curve.iteration[-1]) for _, curve in drawn if len(curve.iteration)), default=1)
-    canvas.set_axes(0, right, float(finite.min()), float(finite.max()))
+    banded = [one for one in series if one.band]
+    bands = bands and len(banded) <= MOST_BANDS
+    last = max((int(one.iteration[-1]) for one in series if len(one.iteration)), default=0)
+    newest = int(series[0].iteration[-1]) if series and len(series[0].iteration) else last
+    span = canvas.look_at(max(right, last), newest=newest)
+    points = [row for row in notebook if span.holds(row.it)]
+    point_x = np.array([row.it for row in points], np.int64)
+    point_y = canvas.height_of(np.array([row.average_log_result for row in points]))
+    there = {name: level for name, level in levels.items() if np.isfinite(level)}
+    level_heights = canvas.height_of(np.array(list(there.values()))).tolist()
+    shown = [part for one in series for part in _in_view(one, span, bands=bands and bool(one.band))]
+    finite = _finite([point_y, *map(canvas.height_of, shown)])
+    if span == canvas.whole or not finite.size:
+        finite = _finite([finite, np.array(level_heights)])
     # The first series has the first colour, the levels the next ones, and further series those behind.
-    places = [0, *range(1 + len(there), len(drawn) + len(there))]
-    heights = canvas.height_of(np.array(list(there.values()))).tolist()
-    lines = [
-        (f"{name} {fixed(level)}", height, 1 + number)
-        for number, ((name, level), height) in enumerate(zip(there.items(), heights, strict=True))
-    ]
-    if with_bands:
-        for place, (_, curve) in zip(places, drawn, strict=True):
-            canvas.draw_band(curve.iteration, canvas.height_of(curve.low), canvas.height_of(curve.high), place)
-    for _, height, place in lines:
+    places = [0, *range(1 + len(there), len(series) + len(there))]
+    names = [one.label for one in series if one.label] + list(there) + ["notebook"] * bool(points)
+    names += [each.label for one in series for each in one.each]
+    canvas.set_axes(finite, names=names, x_name="meta-iterations")
+    if bands:
+        for place, one in zip(places, series, strict=False):
+            if one.band:
+                _draw_band(canvas, one, place)
+    for place, height in enumerate(level_heights, 1):
         canvas.draw_level(height, place)
-    labels = lines
-    for place, (label, curve) in zip(places, drawn, strict=True):
-        rolling = canvas.height_of(curve.rolling)
-        canvas.draw_line(curve.iteration, rolling, place)
-        if label and len(rolling) and isfinite(rolling[-1]):
-            labels.append((canvas.label(label, place), float(rolling[-1]), place))
+    canvas.draw_cursor()
+    labels = []
+    for place, one in zip(places, series, strict=False):
+        for each in one.each:
+            canvas.draw_line(each.iteration, canvas.height_of(each.line), place, faint=True)
+        canvas.draw_line(one.iteration, canvas.height_of(one.line), place)
+        if one.label:
+            labels.append(_label(canvas, one, series_look(place), marker_of(place)))
+    canvas.draw_points(point_x, point_y)
+    labels += [
+        Label(name, canvas.value_of(level), height, series_look(place), marker_of(place))
+        for (name, level), height, place in zip(there.items(), level_heights, count(1), strict=False)
+    ]
+    if points:
+        value = canvas.value_of(points[-1].average_log_result)
+        labels.append(Label("notebook", value, float(point_y[-1]), TEXT, POINT))
+    for place, one in zip(places, series, strict=False):
+        labels += [_label(canvas, each, faint_look(place), REPLICATE) for each in one.each]
     canvas.write_labels(labels)
+    column = canvas.cursor_column()
+    if column is not None:
+        left, right = canvas.edges()[column : column + 2].tolist()
+        said = [_reading(canvas, one, column) for one in series]
+        canvas.readings = [
+            f"it {int(min(right, newest) if left < newest else right):,}",
+            *(f"{marker_of(place)} {text}" for place, text in zip(places, said, strict=False)),
+        ]
 
 
 def paint_losses(canvas: Canvas, losses: Mapping[str, Doubles]) -> None:
-    """Draw the losses [steps] of every optimizer over the base steps of one problem, the network's first."""
-    drawn: list[tuple[str, Integers, Doubles]] = []
+    """Draw the losses of every optimizer over the base steps, the network's first.
+
+    Parameters
+    ----------
+    canvas
+        Where to.
+    losses
+        Name → [steps] of one problem, or [problems, steps]: then the median and the quartiles of the finite ones.
+    """
+    drawn = []
     for name, values in sorted(losses.items(), key=lambda item: item[0] != LEARNED):
-        steps: Integers = np.flatnonzero(np.isfinite(values))
-        heights: Doubles = np.log10(values[steps] + LOG_FLOOR) if canvas.logarithmic else values[steps]
-        drawn.append((name, steps, heights))
-    finite = np.concatenate([heights for _, _, heights in drawn])
-    if not finite.size:
-        return
-    right = max(len(values) for values in losses.values()) - 1
-    canvas.set_axes(0, right, float(finite.min()), float(finite.max()))
-    there = [(place, *curve) for place, curve in enumerate(drawn) if len(curve[1])]
-    for place, _, steps, heights in there:
-        canvas.draw_line(steps, heights, place)
-    canvas.write_labels([(name, float(heights[-1]), place) for place, name, _, heights in there])
+        with np.errstate(invalid="ignore"):
+            logs = np.log10(np.atleast_2d(values) + LOG_FLOOR)
+        lower, median, upper = quartiles(logs)
+        drawn.append(Series(name, np.arange(logs.shape[1]), lower, upper, median))
+    last = max((len(one.iteration) for one in drawn), default=1) - 1
+    span = canvas.look_at(last, newest=last)
+    bands = len(drawn) <= _MOST_SPREADS and any(np.ndim(values) > 1 and len(values) > 1 for values in losses.values())
+    finite = _finite([canvas.height_of(part) for one in drawn for part in _in_view(one, span, bands=bands)])
+    canvas.set_axes(finite, names=[one.label for one in drawn], x_name="base steps")
+    if bands:
+        for place, one in enumerate(drawn):
+            _draw_band(canvas, one, place)
+    canvas.draw_cursor()
+    labels = []
+    for place, one in enumerate(drawn):
+        canvas.draw_line(one.iteration, canvas.height_of(one.line), place)
+        labels.append(_label(canvas, one, series_look(place), marker_of(place)))
+    canvas.write_labels(labels)
+    column = canvas.cursor_column()
+    if column is not None:
+        said = [f"{one.label} {_both(_value(canvas, one, column))}" for one in drawn]
+        canvas.readings = [f"step {int(canvas.edges()[column + 1])}", *said]
 
 
 def printed_convergence(
     series: Sequence[Series], levels: Mapping[str, float], *, width: int, height: int, palette: Palette | None
 ) -> str:
     """Return a convergence chart as text, with colour codes if there is a palette."""
-    import plotext
+    canvas = Canvas(width, height, logarithmic=True)
+    paint_convergence(canvas, series, levels)
+    canvas.write_caption("")
+    codes = _codes(palette) if palette else [""] * LOOKS
+    return "\n".join(
+        "".join(f"{codes[look]}{text}\x1b[0m" if codes[look] else text for text, look in canvas.cells.runs(row))
+        for row in range(height)
+    )
 
-    plotext.clear_figure()
-    plotext.clear_color()  # the terminal's own background
-    plotext.limit_size(False, False)  # printed, a chart may be larger than a terminal
-    plotext.plot_size(width, height)
-    paint_convergence(Canvas(plotext, width, height, logarithmic=True, palette=palette), series, levels)
-    text: str = plotext.build()
-    return text if palette else plotext.uncolorize(text)
+
+def _codes(palette: Palette) -> list[str]:
+    """Return the escape sequence of each look; text and axes have the terminal's own colour."""
+    codes = [""] * LOOKS
+    for place in range(SERIES_COLOURS):
+        codes[series_look(place)] = f"\x1b[38;5;{palette.series[place % len(palette.series)]}m"
+        codes[faint_look(place)] = f"\x1b[38;5;{palette.faint[place % len(palette.faint)]}m"
+    return codes
+
+
+def _draw_band(canvas: Canvas, one: Series, place: int) -> None:
+    canvas.draw_band(one.iteration, canvas.height_of(one.low), canvas.height_of(one.high), place)
+
+
+def _label(canvas: Canvas, one: Series | Line, look: int, marker: str) -> Label:
+    """Return what is written beside a line: its value at the cursor, else at its end."""
+    column = canvas.cursor_column()
+    end = float(one.line[-1]) if len(one.line) else nan
+    value = end if column is None else _value(canvas, one, column)
+    height = float(canvas.height_of(np.array([value]))[0])
+    return Label(one.label, canvas.value_of(value), height, look, marker)
+
+
+def _reading(canvas: Canvas, one: Series, column: int) -> str:
+    low, high = (float(found[column]) for found in extremes(one.iteration, one.low, one.high, canvas.edges()))
+    mean = _both(_value(canvas, one, column))
+    band = f", {one.band or 'raw'} {low:.2f} … {high:.2f}" if isfinite(low) else ""
+    return f"{one.label} {mean}{band}".strip()
+
+
+def _value(canvas: Canvas, one: Series | Line, column: int) -> float:
+    """Return what a line has in a column: its last point there."""
+    return value_at(one.iteration, one.line, canvas.edges()[column : column + 2])
+
+
+def _both(log: float) -> str:
+    """Return a log10 value as it is, and the number that it is the logarithm of."""
+    return f"{log:.2f} = {10**log:.1e}" if isfinite(log) else "–"
+
+
+def _in_view(series: Series, span: Span, *, bands: bool) -> list[Doubles]:
+    first, last = np.searchsorted(series.iteration, [span.left, span.right])
+    parts = (series.low, series.high, series.line) if bands else (series.line,)
+    shown = [part[first : last + 1] for part in parts]
+    for each in series.each:
+        first, last = np.searchsorted(each.iteration, [span.left, span.right])
+        shown.append(each.line[first : last + 1])
+    return shown
+
+
+def _finite(parts: Sequence[Doubles]) -> Doubles:
+    values: Doubles = np.concatenate([np.zeros(0), *parts])
+    return values[np.isfinite(values)]

@@ -1,45 +1,80 @@
 """The small screens that ask or tell something."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
 from textual.screen import ModalScreen
 from textual.validation import Integer
 from textual.widgets import Button, Input, Label, Static
 
 from l2o_tui.figures import count
-from l2o_tui.keys import KEYS, readable
+from l2o_tui.keys import Key, help_lines
 
 
-class LeaveDialog(ModalScreen[bool]):
-    """Asks, while training, whether to checkpoint and quit (True) or to stay (False)."""
+class LeaveDialog(ModalScreen[str]):
+    """Asks, while training, what becomes of the run: "quit", "detach" or "stay"."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("q,y,ctrl+c", "dismiss(True)", "checkpoint and quit", priority=True),
-        Binding("escape,n", "dismiss(False)", "stay", priority=True),
-        Binding("left,right,up,down", "app.focus_next", show=False),
+        Binding("q,y,ctrl+c", "dismiss('quit')", "checkpoint and quit", priority=True),
+        Binding("d", "dismiss('detach')", "detach", priority=True),
+        Binding("escape,n", "dismiss('stay')", "stay", priority=True),
+        Binding("left,up", "app.focus_previous", show=False),
+        Binding("right,down", "app.focus_next", show=False),
     ]
 
     def compose(self) -> ComposeResult:
         """Lay out the question."""
         with Vertical(classes="dialog"):
             yield Label("The run is not finished.", classes="dialog-title")
-            yield Label("A checkpoint is saved before leaving; l2o-tui resume goes on from it.")
+            yield Label(
+                "A checkpoint is saved before leaving. Quit, and l2o-tui resume goes on from it; detach, and "
+                "training goes on in the background, where l2o-tui attach finds it."
+            )
             with Horizontal(classes="dialog-buttons"):
-                yield Button("Checkpoint and quit (q)", id="quit", variant="primary")
+                yield Button("Quit (q)", id="quit", variant="primary")
+                yield Button("Detach (d)", id="detach")
                 yield Button("Stay (esc)", id="stay")
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         """Answer."""
-        self.dismiss(event.button.id == "quit")
+        self.dismiss(event.button.id)
+
+
+class ConfirmDialog(ModalScreen[bool]):
+    """Asks whether to do something that cannot be undone."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("y", "dismiss(True)", "yes", priority=True),
+        Binding("escape,n,q,ctrl+c", "dismiss(False)", "no", priority=True),
+        Binding("left,right,up,down", "app.focus_next", show=False),
+    ]
+
+    def __init__(self, question: str, consequence: str, verb: str) -> None:
+        super().__init__()
+        self._question, self._consequence, self._verb = question, consequence, verb
+
+    def compose(self) -> ComposeResult:
+        """Lay out the question; what has the focus is no."""
+        with Vertical(classes="dialog"):
+            yield Label(self._question, classes="dialog-title", markup=False)
+            yield Label(self._consequence, markup=False)
+            with Horizontal(classes="dialog-buttons"):
+                yield Button("No (esc)", id="no")
+                yield Button(f"{self._verb} (y)", id="yes", variant="error")
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        """Answer."""
+        self.dismiss(event.button.id == "yes")
 
 
 class ExtendDialog(ModalScreen[int | None]):
     """Asks for a new total of meta-iterations."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "stay", priority=True)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,ctrl+c", "dismiss(None)", "stay", priority=True)]
 
     def __init__(self, iteration: int, proposal: int) -> None:
         super().__init__()
@@ -75,29 +110,20 @@ class HelpScreen(ModalScreen[None]):
         Binding("escape,q,question_mark,f1,enter,ctrl+c", "dismiss(None)", "close", priority=True)
     ]
 
-    READING = (
-        "[b]Convergence[/b]  The last loss of each meta-iteration. The faint band holds every raw result; the line is "
-        "10 to the mean of log10 over the rolling window. The baselines' levels are labelled lines: below the line of "
-        "RMSProp, the network has won.\n"
-        "[b]Base losses[/b]  One problem, all optimizers on the same draw, the network as it is now.\n"
-        "[b]Progress[/b]  A row a report: the notebook's columns, and its published rows beside ours. "
-        "average_log_result is the mean log10 of the last losses since the row before.\n"
-        "[b]Health[/b]  What each look at the run measures, and what keeps it from learning, with a remedy: the "
-        "meta-gradient's norm and how often it was clipped; the share of Adam's step that its ε swallows; an update's "
-        "size against the distance to the optimum, and the distance left after the last; the network's inputs beyond "
-        "±1, and gradients too small to be told from those of the other sign."
-    )
+    def __init__(self, keys: Sequence[Key], reading: str) -> None:
+        super().__init__()
+        self._keys = keys
+        self._reading = reading
 
     def compose(self) -> ComposeResult:
         """Lay out the help."""
-        width = max(len(readable(key)) for key in KEYS)
-        lines = [f"[b]{readable(key).rjust(width)}[/b]  {key.help}" for key in KEYS]
-        lines.append(f"[b]{'ctrl+p'.rjust(width)}[/b]  Everything by name: the palette.")
         with VerticalScroll(classes="dialog help"):
             yield Static("Keys", classes="dialog-title")
-            yield Static("\n".join(lines))
-            yield Static("\nHow to read the screen", classes="dialog-title")
-            yield Static(self.READING)
+            lines = [Content.assemble((names, "bold"), f"  {text}") for names, text in help_lines(self._keys)]
+            yield Static(Content("\n").join(lines))
+            if self._reading:
+                yield Static("\nHow to read the screen", classes="dialog-title")
+                yield Static(self._reading)
             yield Static("\n[$text-muted]esc closes this[/]")
 
 

@@ -1,5 +1,6 @@
 """The training screen: two charts, the progress table, the status lines. It reads a feed and fills a mailbox."""
 
+from collections.abc import Mapping
 from time import monotonic
 from typing import ClassVar
 
@@ -7,64 +8,93 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 from textual.events import Resize
-from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Footer, Static
 
-from l2o_engine.events import Extend, GoOn, NewDraw, Pause, SaveCheckpoint
-from l2o_engine.preset import Preset
-from l2o_engine.session import Mailbox
+from l2o_engine.comparison import Replicate, summarise
+from l2o_engine.errors import UserError
+from l2o_engine.events import Extend, GoOn, NewDraw, Pause, SaveCheckpoint, Stop
+from l2o_engine.history import Curve
+from l2o_engine.runs import list_runs
 from l2o_tui import keys
 from l2o_tui.charts.widgets import BaseChart, Chart, ConvergenceChart
-from l2o_tui.feed import Feed, View
-from l2o_tui.screens.dialogs import ExtendDialog, FailureScreen, HelpScreen
+from l2o_tui.feed import View
+from l2o_tui.open_run import OpenRun
+from l2o_tui.screens.dialogs import ExtendDialog, FailureScreen
+from l2o_tui.screens.keyed import ChartScreen
 from l2o_tui.widgets.health_pane import HealthPane
+from l2o_tui.widgets.log_pane import LogPane
 from l2o_tui.widgets.progress_pane import ProgressPane
 from l2o_tui.widgets.status import StatusLines
 
+READING = (
+    "[b]Convergence[/b]  The last loss of each meta-iteration. The faint band holds every raw result; the line is "
+    "10 to the mean of log10 over the rolling window. The baselines' levels are labelled lines: below the line of "
+    "RMSProp, the network has won.\n"
+    "[b]Base losses[/b]  One problem, all optimizers on the same draw, the network as it is now.\n"
+    "[b]Progress[/b]  A row a report: the notebook's columns, and its published rows beside ours. "
+    "average_log_result (av_log) is the mean log10 of the last losses since the row before; av_sum is the mean over "
+    "all steps, and to_date the notebook's mean of it since the start.\n"
+    "[b]Health[/b]  What each look at the run measures, and what keeps it from learning, with a remedy: the "
+    "meta-gradient's norm and how often it was clipped; the share of Adam's step that its ε swallows; an update's "
+    "size against the distance to the optimum, and the distance left after the last; the network's inputs beyond "
+    "±1, and gradients too small to be told from those of the other sign."
+)
 LOOK_SECONDS = 0.1  # how soon a change of state is seen
-DRAW_SECONDS = 0.5  # how often numbers and charts are drawn at most
-WIDE = (100, 30)  # from this size on, all panes are shown at once
+FPS = 2.0  # how often numbers and charts are drawn a second, at most
 SMALLEST = (60, 16)
+SEVERAL = (100, 30)  # from this size on, several panes are shown at once
+WIDE = (190, 45)  # from this size on, all of them
 
 
-class TrainingScreen(Screen[None]):
-    """The live view of one session.
+def _replicate_name(replicate: Replicate) -> str:
+    return f"{replicate.run.preset().name} s{replicate.lane.seed}"
+
+
+class TrainingScreen(ChartScreen[None]):
+    """The live view of one run, driven here or watched.
 
     Parameters
     ----------
-    preset
-        The run's preset.
-    feed
-        What the session says.
-    mailbox
-        What it is told.
+    opened
+        The run.
+    fps
+        How often numbers and charts are drawn a second, at most.
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings()]
+    WHERE = keys.TRAINING
+    READING = READING
+    BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings(keys.TRAINING)]
 
-    def __init__(self, preset: Preset, feed: Feed, mailbox: Mailbox) -> None:
+    def __init__(self, opened: OpenRun, *, fps: float = FPS) -> None:
         super().__init__()
-        self._preset = preset
-        self._feed = feed
-        self._mailbox = mailbox
+        self._opened = opened
+        self._draw_seconds = 1 / fps
+        self._preset = opened.preset
+        self._feed = opened.feed
         self._seen: View | None = None
         self._drawn: View | None = None
         self._drawn_at = 0.0
         self._drawn_rows = -1
         self._drawn_progress = 0
+        self._drawn_log = 0
+        self._drawn_start = 0
         self._active = 0
+        self._is_maximised = False
+        self._pinned = 0
         self._told_failure = False
 
     def compose(self) -> ComposeResult:
         """Lay out the panes."""
         yield StatusLines(self._preset, id="status")
         with Container(id="panes"):
-            yield ConvergenceChart(window=self._preset.report.rolling_window, id="convergence")
+            notebook = self._preset.notebook.rows if self._preset.notebook else ()
+            yield ConvergenceChart(window=self._preset.report.rolling_window, notebook=notebook, id="convergence")
             yield BaseChart(id="base")
             yield ProgressPane(self._preset, id="progress")
             if self._preset.kind == "meta-training":
                 yield HealthPane(id="health")
+            yield LogPane(id="log")
         yield Static(
             f"This terminal is too small: l2o-tui needs {SMALLEST[0]}x{SMALLEST[1]} characters. The run goes on.",
             id="too-small",
@@ -81,14 +111,24 @@ class TrainingScreen(Screen[None]):
     def on_resize(self, event: Resize) -> None:
         """Choose the layout that fits."""
         width, height = event.size
-        self.set_class(width < WIDE[0] or height < WIDE[1], "narrow")
         self.set_class(width < SMALLEST[0] or height < SMALLEST[1], "tiny")
+        self.set_class(width >= WIDE[0] and height >= WIDE[1], "wide")
+        self._choose_layout()
         self.call_after_refresh(self._draw_missed)
+
+    def _choose_layout(self) -> None:
+        width, height = self.size
+        self.set_class(self._is_maximised or width < SEVERAL[0] or height < SEVERAL[1], "one")
 
     @property
     def phase(self) -> str:
-        """The session's phase, as last seen."""
+        """The run's phase, as last seen."""
         return self._seen.phase if self._seen else keys.LOADING
+
+    @property
+    def driver(self) -> str:
+        """Whose run it is."""
+        return self._opened.driver
 
     def look(self) -> None:
         """Take the feed's view; draw what has changed: a new phase at once, the rest when it is due."""
@@ -97,7 +137,7 @@ class TrainingScreen(Screen[None]):
         self._seen = view
         if is_new_phase:
             self.refresh_bindings()
-        if is_new_phase or (view != self._drawn and monotonic() - self._drawn_at >= DRAW_SECONDS):
+        if is_new_phase or (view != self._drawn and monotonic() - self._drawn_at >= self._draw_seconds):
             self._draw(view)
         for notice in self._feed.take_notices():
             self.notify(notice)
@@ -111,10 +151,16 @@ class TrainingScreen(Screen[None]):
         self.query_one(BaseChart).show(view.curves)
         for health in self.query(HealthPane):
             health.show(view.diagnoses)
+        if view.log_seen != self._drawn_log:
+            self.query_one(LogPane).add(self._feed.log_from(self._drawn_log))
+            self._drawn_log = view.log_seen
         if not view.lanes:
             return
         pane = self.query_one(ProgressPane)
         pane.start(view.lanes)
+        if view.starts != self._drawn_start:
+            self._drawn_start, self._drawn_progress = view.starts, 0
+            pane.restart()
         if view.progress_seen != self._drawn_progress:
             pane.add(self._feed.progress_from(self._drawn_progress))
             self._drawn_progress = view.progress_seen
@@ -122,42 +168,103 @@ class TrainingScreen(Screen[None]):
         if view.rows_seen != self._drawn_rows and chart.display:
             self._drawn_rows = view.rows_seen
             learned = self._preset.kind == "meta-training"
-            chart.show(self._feed.convergence(), dict(view.levels) if learned else {})
+            chart.show(self._feed.convergence(), dict(view.levels) if learned else {}, view.iterations)
 
     def _draw_missed(self) -> None:
         """Draw again, for a pane that comes into view has missed something."""
         self._drawn_rows = -1
         self._draw(self._feed.view())
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer only what applies now."""
-        return keys.applies(action, self.phase)
-
     def action_pause(self) -> None:
         """Pause, after a checkpoint."""
-        self._mailbox.put(Pause())
+        self._opened.send(Pause())
 
     def action_go_on(self) -> None:
         """Train again."""
-        self._mailbox.put(GoOn())
+        self._opened.send(GoOn())
 
     def action_checkpoint(self) -> None:
         """Save a checkpoint that is kept."""
-        self._mailbox.put(SaveCheckpoint())
+        self._opened.send(SaveCheckpoint())
+
+    async def action_detach(self) -> None:
+        """Leave the run to a background process, by way of the app."""
+        await self.app.run_action("detach")
+
+    def action_stop(self) -> None:
+        """End the run that is watched."""
+        self._opened.send(Stop("asked for by who watches it"))
 
     def action_extend(self) -> None:
         """Ask for a new total."""
 
         def extend(total: int | None) -> None:
             if total is not None:
-                self._mailbox.put(Extend(total))
+                self._opened.send(Extend(total))
 
         view = self._feed.view()
         self.app.push_screen(ExtendDialog(view.iteration, view.iterations + self._preset.run.iterations), extend)
 
     def action_new_draw(self) -> None:
         """Show another problem."""
-        self._mailbox.put(NewDraw())
+        self._opened.send(NewDraw())
+
+    @property
+    def chart(self) -> Chart:
+        """The chart that is the active pane, else the convergence."""
+        active = self._panes[self._active]
+        return active if isinstance(active, Chart) else self.query_one(ConvergenceChart)
+
+    @property
+    def _convergence(self) -> ConvergenceChart:
+        return self.query_one(ConvergenceChart)
+
+    def action_hide_cursor(self) -> None:
+        """Take the cursors away."""
+        for chart in self.query(Chart):
+            chart.hide_cursor()
+
+    def action_change_window(self, by: int) -> None:
+        """Average over more results, or fewer."""
+        self._convergence.change_window(by)
+
+    def action_bands(self) -> None:
+        """Show or hide the bands."""
+        self._convergence.bands = not self._convergence.bands
+
+    def action_each_seed(self) -> None:
+        """Show each replicate, or their median."""
+        self._convergence.each_seed = not self._convergence.each_seed
+
+    def action_pin(self) -> None:
+        """Draw another run of the folder beside this one: the newest first, and none after the last."""
+        self.run_worker(self._pin_next, thread=True, exclusive=True, group="pin")
+
+    def _pin_next(self) -> None:
+        """Read the next run's convergence: in a thread, for a long run takes a moment."""
+        here = self._opened.folder
+        others = [run for run in reversed(list_runs(here.parent)) if run.folder.resolve() != here]
+        place = self._pinned
+        self._pinned = (place + 1) % (len(others) + 1)
+        try:
+            curves = {_replicate_name(r): r.curve for r in summarise(others[place])} if place < len(others) else {}
+        except UserError as error:
+            self.app.call_from_thread(self.notify, str(error), severity="warning")
+            return
+        self.app.call_from_thread(self._pin, curves)
+
+    def _pin(self, curves: Mapping[str, Curve]) -> None:
+        chart = self._convergence
+        chart.unpin_all()
+        for name, curve in curves.items():
+            chart.pin(name, curve)
+        self.notify(f"beside it: {', '.join(curves)}" if curves else "no other run beside it")
+
+    def action_maximise(self) -> None:
+        """Show the active pane alone, or all again."""
+        self._is_maximised = not self._is_maximised
+        self._choose_layout()
+        self.call_after_refresh(self._draw_missed)
 
     def action_scale(self) -> None:
         """Change between logarithmic and linear."""
@@ -166,17 +273,12 @@ class TrainingScreen(Screen[None]):
 
     def action_next_pane(self, by: int) -> None:
         """Go to another pane."""
-        self._active = (self._active + by) % len(self._panes)
+        panes = self._panes
+        shown = range(len(panes)) if self.has_class("one") else [k for k, pane in enumerate(panes) if pane.display]
+        places = [place for place in shown if (place - self._active) * by > 0] or list(shown)
+        self._active = min(places) if by > 0 else max(places)
         self._mark_active()
         self._draw_missed()
-
-    def action_help(self) -> None:
-        """Show the help."""
-        self.app.push_screen(HelpScreen())
-
-    async def action_leave(self) -> None:
-        """Leave, by way of the app, which knows how the session ends."""
-        await self.app.run_action("leave")
 
     @property
     def _panes(self) -> list[Widget]:

@@ -17,12 +17,14 @@ class ProgressPane(DataTable[Text]):
         super().__init__(id=id, cursor_type="none", zebra_stripes=True, cell_padding=0)
         self._preset = preset
         self._table: ProgressTable | None = None
+        self._lanes: tuple[Lane, ...] = ()
         self.border_title = "progress"
 
     def start(self, lanes: tuple[Lane, ...]) -> None:
         """Make the columns for a run's lanes; once."""
         if self._table:
             return
+        self._lanes = lanes
         self._table = ProgressTable(self._preset, lanes)
         # A column is a space and its text: the notebook's seven fit into 80 characters so.
         for column in self._table.columns:
@@ -30,6 +32,12 @@ class ProgressPane(DataTable[Text]):
         for column in self._table.notebook_columns:
             self.add_column(Text(column.heading, justify="right", style="italic"), width=column.width + 1)
         self.border_subtitle = "the notebook's rows in italics" if self._table.has_notebook else ""
+
+    def restart(self) -> None:
+        """Begin anew: the run is told once more from its beginning."""
+        if self._table:
+            self.clear()
+            self._table = ProgressTable(self._preset, self._lanes)
 
     def add(self, rows: list[Progress]) -> None:
         """Append new rows."""

@@ -58,13 +58,41 @@ def test_the_line_is_the_rolling_mean_of_the_finite_results(results: list[float]
     np.testing.assert_allclose(curve.rolling, expected, rtol=1e-9, atol=1e-9)
 
 
+@given(RESULTS, st.integers(1, 20), st.integers(1, 150))
+def test_another_window_is_rounded_up_to_whole_points_and_exact_at_their_ends(
+    results: list[float], window: int, other: int
+) -> None:
+    curve = curve_of(results, window)
+    found = curve.nearest_window(other)
+    if other == window:
+        assert found == window
+    else:
+        assert 0 <= found - other < curve.width
+        assert found % curve.width == 0
+    full = (curve.iteration + 1) % curve.width == 0  # the last point may hold fewer results
+    expected = np.array(naive_rolling(results, found))[curve.iteration]
+    np.testing.assert_allclose(curve.rolling_over(other)[full], expected[full], rtol=1e-9, atol=1e-9)
+
+
+@given(RESULTS, st.integers(1, 150))
+def test_the_last_point_has_another_windows_mean_over_at_least_so_many(results: list[float], other: int) -> None:
+    curve = curve_of(results, 3)
+    if not results:
+        return
+    found = curve.rolling_over(other)[-1]
+    lengths = range(min(other, len(results)), min(other + 2 * curve.width, len(results)) + 1)
+    possible = np.array([naive_rolling(results, length)[-1] for length in lengths])
+    assert np.isclose(found, possible, rtol=1e-9, atol=1e-9, equal_nan=True).any()
+
+
 @given(RESULTS, st.lists(st.integers(0, 100), max_size=6), st.integers(1, 20))
 def test_the_curve_does_not_depend_on_how_rows_were_cut(results: list[float], cuts: list[int], window: int) -> None:
     one = curve_of(results, window)
     other = curve_of(results, window, [min(cut, len(results)) for cut in cuts])
-    for name in ("iteration", "low", "high", "non_finite", "zeros"):
+    for name in ("iteration", "low", "high", "count", "width", "window", "non_finite", "zeros"):
         assert_array_equal(getattr(one, name), getattr(other, name), name)
-    np.testing.assert_allclose(one.rolling, other.rolling, rtol=1e-9, atol=1e-9)
+    for name in ("rolling", "total"):
+        np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=1e-9, atol=1e-9)
 
 
 @given(RESULTS)

@@ -33,7 +33,10 @@ OURS = {  # shipped preset → what it sets otherwise than the shipped preset it
     "log30_unit": ("log30", ["meta.gradient=unit"]),
     "log43_unit": ("log30", ["meta.gradient=unit", "transform.min_log=-43"]),
     "log60_unit": ("log30", ["meta.gradient=unit", "transform.min_log=-60"]),
-    "logdiv_res30": ("logdiv_sum_log", ["meta.gradient=unit", "objective.residual=1e-30", "report.every=5000"]),
+    "logdiv_res30": (
+        "logdiv_sum_log",
+        ["meta.gradient=unit", "objective.residual=1e-30", "report.every=5000", "run.checkpoint_every=5000"],
+    ),
     "logdiv_one_layer": ("logdiv_res30", ["network.layers=1", "network.hidden=40"]),
 }
 DESCRIPTION = ("problem", "unroll", "network", "transform", "objective", "meta", "baseline")

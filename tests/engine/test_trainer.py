@@ -1,7 +1,6 @@
 """Trainers: all of a run's state in one value, and the same numbers in chunks of any size."""
 
 from dataclasses import astuple
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ from numpy.testing import assert_array_equal
 from l2o_engine.preset import Preset
 from l2o_engine.trainer import Baselines, Chunk, Lane, Trainer, TrainerState, make_trainer
 from l2o_engine.unroll import TorchBackend
-from tests.engine.tiny import TRANSFORMS, tiny_baselines, tiny_preset
+from tests.engine.tiny import TRANSFORMS, arrays_of, tiny_baselines, tiny_preset
 
 PRESETS = {
     **{f"RNN, {name}": tiny_preset(setting) for name, setting in TRANSFORMS.items()},
@@ -37,15 +36,8 @@ def assert_same_chunks(one: list[Chunk], others: list[list[Chunk]]) -> None:
         parts = [other[index] for other in others]
         assert {part.lane for part in parts} == {chunk.lane}
         assert parts[0].first == chunk.first
-        for name, values in _arrays_of(chunk).items():
-            assert_array_equal(values, np.concatenate([_arrays_of(part)[name] for part in parts]), name)
-
-
-def _arrays_of(chunk: Chunk) -> dict[str, Any]:
-    """Return the arrays of the results, and of the trace if there is one."""
-    arrays = vars(chunk.results).copy()
-    trace = arrays.pop("trace")
-    return arrays | (vars(trace) if trace else {})
+        for name, values in arrays_of(chunk.results).items():
+            assert_array_equal(values, np.concatenate([arrays_of(part.results)[name] for part in parts]), name)
 
 
 @every_preset
@@ -110,6 +102,16 @@ def test_the_optimizers_of_a_chart_share_its_problem_and_draws_are_numbered() ->
     assert_array_equal(later["SGD"], first["SGD"])
     assert later["RNN"][0] == first["RNN"][0]
     assert (later["RNN"][1:] != first["RNN"][1:]).any()
+
+
+@every_preset
+def test_many_curves_are_those_of_one_problem_each(preset: Preset) -> None:
+    trainer = a_trainer(preset)
+    state = trainer.state()
+    together = trainer.curves_of([3, 0], state)
+    for place, draw in enumerate((3, 0)):
+        for name, losses in trainer.curves(draw, state).items():
+            assert_array_equal(together[name][place], losses, name)
 
 
 def test_the_baselines_of_a_seed_run_on_the_draws_that_the_network_trains_on() -> None:

@@ -14,7 +14,7 @@ from l2o_engine.learner import Backend, Learner
 from l2o_engine.preset import Preset, PresetError
 from l2o_engine.problems import Problems
 from l2o_engine.unroll import TorchBackend
-from tests.engine.tiny import OBJECTIVES, TRANSFORMS, draw, new_learner, tiny_preset
+from tests.engine.tiny import OBJECTIVES, TRANSFORMS, arrays_of, draw, new_learner, tiny_preset
 
 MakeBackend = Callable[[Preset], Backend]
 BACKENDS: list[MakeBackend] = [TorchBackend]
@@ -54,8 +54,8 @@ def test_n_at_once_equal_n_one_at_a_time_bit_for_bit(make: MakeBackend, transfor
         learner, one = backend.train(learner, problems[k : k + 1])
         singly.append(one)
     assert_same_learner(learner, together)
-    for name, values in vars(results).items():
-        assert_array_equal(values, np.concatenate([getattr(one, name) for one in singly]), name)
+    for name, values in arrays_of(results).items():
+        assert_array_equal(values, np.concatenate([arrays_of(one)[name] for one in singly]), name)
     assert not np.array_equal(together.weights, start.weights)
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from l2o_engine.events import Event
-from l2o_engine.learner import Backend, Learner
+from l2o_engine.learner import Backend, Learner, Results
 from l2o_engine.preset import Preset, check, override
 from l2o_engine.problems import Problems, make_family
 from l2o_engine.runs import DrivenRun
@@ -63,6 +63,13 @@ def new_learner(preset: Preset, backend: Backend, seed: int = 0) -> Learner:
     learner = MetaTrainer(preset, backend, seed).state().learner
     assert learner is not None
     return learner
+
+
+def arrays_of(results: Results) -> dict[str, Any]:
+    """Return the arrays of the results by name, and those of the trace if there is one."""
+    arrays = vars(results).copy()
+    trace = arrays.pop("trace")
+    return arrays | (vars(trace) if trace else {})
 
 
 def start(folder: Path, preset: Preset, **options: Any) -> Session:

@@ -124,8 +124,9 @@ def files_below(folder: Path) -> list[str]:
 
 
 @pytest.fixture(autouse=True)
-def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the settings of who runs the tests out of them."""
+def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep the settings of who runs the tests out of them, and theirs out of his."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
     for name in [name for name in os.environ if name.startswith("L2O_RUNS")]:
         monkeypatch.delenv(name)
 

@@ -159,7 +159,7 @@ def test_nothing_is_imported_that_an_export_does_not_need(file_format: str) -> N
     probe = (
         "import sys\nfrom l2o_tui.cli import main\ntry:\n    main()\nexcept SystemExit as stopped:\n"
         "    assert not stopped.code\n"
-        "names = {'torch', 'tensorflow', 'tensorboard', 'textual', 'plotext', 'matplotlib', 'numba'}\n"
+        "names = {'torch', 'tensorflow', 'tensorboard', 'textual', 'matplotlib', 'numba'}\n"
         "print(*sorted(names & set(sys.modules)))\n"
     )
     args = ("export", "first", "--every=1000", "--format", file_format, "--output", "out")

@@ -10,6 +10,7 @@ from l2o_engine.events import Diagnosed, Event, vitals_from_json
 from l2o_engine.trainer import Lane
 from l2o_tui.app import L2oApp
 from l2o_tui.health import findings_of, vitals_of
+from l2o_tui.open_run import OpenRun
 from l2o_tui.widgets.health_pane import HealthPane
 from l2o_tui.widgets.status import StatusLines
 from tests.tui.conftest import TINY, call
@@ -76,7 +77,7 @@ def stuck_run() -> list[Event]:
 @pytest.mark.parametrize("size", [(120, 40), (80, 24)])
 async def test_the_health_pane_names_the_cause(size: tuple[int, int]) -> None:
     session = ScriptedSession(stuck_run())
-    app = L2oApp(session, preset("log43_end_log"))
+    app = L2oApp(OpenRun(session, preset("log43_end_log")))
     async with app.run_test(size=size) as pilot:
         session.has_told.wait(10)
         await pilot.press("shift+tab")  # on a small screen, the last pane
@@ -94,7 +95,7 @@ async def test_the_health_pane_names_the_cause(size: tuple[int, int]) -> None:
 async def test_the_health_pane_of_a_healthy_run_has_numbers_and_no_finding() -> None:
     healthy = judged("log30", "log30")[-1]
     session = ScriptedSession([*a_run(preset()), Diagnosed(LANE, healthy)])
-    app = L2oApp(session, preset())
+    app = L2oApp(OpenRun(session, preset()))
     async with app.run_test(size=(120, 40)) as pilot:
         session.has_told.wait(10)
         await pilot.pause(0.6)

@@ -25,7 +25,7 @@ for name in names:
     importlib.import_module(name)
 print(json.dumps([len(names), sorted({name.partition(".")[0] for name in sys.modules})]), file=sys.stderr)
 """
-_SCREEN = {"textual", "textual_plotext", "plotext"}
+_SCREEN = {"textual"}
 
 
 def _packages(code: str, *args: str | Path) -> tuple[int, set[str]]:

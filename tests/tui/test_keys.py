@@ -2,36 +2,83 @@
 
 from itertools import combinations
 
+import pytest
+
 from l2o_tui import keys
+from l2o_tui.screens.compare import CompareScreen
+from l2o_tui.screens.dialogs import HelpScreen
+from l2o_tui.screens.home import HomeScreen
+from l2o_tui.screens.keyed import KeyedScreen
 from l2o_tui.screens.training import TrainingScreen
 
+SCREENS: dict[str, type[KeyedScreen[None]]] = {
+    keys.TRAINING: TrainingScreen,
+    keys.HOME: HomeScreen,
+    keys.COMPARE: CompareScreen,
+}
 
-def test_no_key_does_two_things_at_once() -> None:
-    for one, other in combinations(keys.KEYS, 2):
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_no_key_does_two_things_at_once(screen: str) -> None:
+    for one, other in combinations(keys.on(screen), 2):
         shared = set(one.keys.split(",")) & set(other.keys.split(","))
-        assert not shared or not one.phases & other.phases, (one, other)
+        drivers = {one.driver, other.driver} - {""}
+        assert not shared or not one.phases & other.phases or len(drivers) == 2, (one, other)
 
 
-def test_every_key_has_help_and_an_action_of_the_screen() -> None:
-    for key in keys.KEYS:
+@pytest.mark.parametrize("screen", SCREENS)
+def test_every_key_has_help_and_an_action_of_its_screen(screen: str) -> None:
+    for key in keys.on(screen):
         assert key.help.endswith(".")
-        assert hasattr(TrainingScreen, f"action_{key.action.partition('(')[0]}")
+        assert hasattr(SCREENS[screen], f"action_{key.action.partition('(')[0]}"), key
         assert key.label or not key.shown
 
 
-def test_palette_commands_are_named_area_and_verb_and_each_once() -> None:
-    commands = [key.command for key in keys.KEYS if key.command]
+@pytest.mark.parametrize("screen", SCREENS)
+def test_palette_commands_are_named_area_and_verb_and_each_once(screen: str) -> None:
+    commands = [key.command for key in keys.on(screen) if key.command]
     assert len(set(commands)) == len(commands)
-    assert all(command.partition(": ")[0] in {"run", "view", "app"} for command in commands)
-    assert {key.action for key in keys.KEYS} == {key.action for key in keys.KEYS if key.command}
+    assert all(command.partition(": ")[0] in {"run", "preset", "view", "chart", "app"} for command in commands)
+    actions = {key.action for key in keys.on(screen)}
+    assert actions == {key.action for key in keys.on(screen) if key.command}
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_the_help_tells_every_key(screen: str) -> None:
+    lines = keys.help_lines(keys.on(screen))
+    for key in keys.on(screen):
+        assert (keys.readable(key), key.help) in [(names.strip(), text) for names, text in lines]
+    assert len({len(names) for names, _ in lines}) == 1
+    assert SCREENS[screen].READING
+    HelpScreen(keys.on(screen), SCREENS[screen].READING)
+
+
+def test_every_key_belongs_to_a_screen() -> None:
+    assert all(key.screens and key.screens <= SCREENS.keys() for key in keys.KEYS)
+
+
+def offered(screen: str, phase: str, driver: str = "") -> set[str]:
+    return {key.action for key in keys.offered(screen, phase, driver)}
 
 
 def test_every_action_is_offered_just_when_it_applies() -> None:
-    assert keys.applies("pause", keys.RUNNING)
-    assert not keys.applies("pause", keys.PAUSED)
-    assert keys.applies("go_on", keys.PAUSED)
-    assert not keys.applies("extend", keys.LOADING)
-    assert keys.applies("extend", keys.FINISHED)
-    assert not keys.applies("extend", keys.DIVERGED)
-    assert all(keys.applies("leave", phase) for phase in keys.ALWAYS)
-    assert all(keys.applies("command_palette", phase) for phase in keys.ALWAYS)
+    running = offered(keys.TRAINING, keys.RUNNING, keys.OWN)
+    assert {"pause", "checkpoint", "extend", "detach", "leave"} <= running
+    assert not {"go_on", "stop"} & running
+    watched = offered(keys.TRAINING, keys.PAUSED, keys.WATCHED)
+    assert {"go_on", "stop"} <= watched
+    assert not {"pause", "detach"} & watched
+    assert {"checkpoint", "extend"} <= offered(keys.TRAINING, keys.FINISHED, keys.OWN)
+    assert not {"checkpoint", "extend"} & offered(keys.TRAINING, keys.FINISHED, keys.WATCHED)  # nobody is there to obey
+    assert "extend" not in offered(keys.TRAINING, keys.LOADING, keys.OWN)
+    assert "extend" not in offered(keys.TRAINING, keys.DIVERGED, keys.OWN)
+    assert {"start", "filter"} <= offered(keys.HOME, keys.PRESET)
+    assert {"attach", "compare", "export"} <= offered(keys.HOME, keys.DRIVEN_RUN)
+    assert not {"resume", "delete", "look"} & offered(keys.HOME, keys.DRIVEN_RUN)
+    assert {"resume", "delete", "look"} <= offered(keys.HOME, keys.IDLE_RUN)
+    assert all("leave" in offered(screen, phase) for screen in SCREENS for phase in keys.ALWAYS)
+
+
+def test_actions_that_the_table_does_not_have_always_apply() -> None:
+    assert keys.applies(keys.TRAINING, "command_palette", keys.RUNNING)
+    assert not keys.applies(keys.TRAINING, "stop", keys.RUNNING, keys.OWN)

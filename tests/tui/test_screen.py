@@ -23,15 +23,17 @@ from l2o_engine.events import (
 )
 from l2o_engine.preset import Preset
 from l2o_engine.runs import DrivenRun
-from l2o_engine.session import Session, SessionError
+from l2o_engine.session import SessionError
 from l2o_tui.app import L2oApp
 from l2o_tui.charts.widgets import BaseChart, ConvergenceChart
+from l2o_tui.open_run import OpenRun
 from l2o_tui.screens import training
 from l2o_tui.screens.dialogs import ExtendDialog, FailureScreen, HelpScreen, LeaveDialog
 from l2o_tui.widgets.progress_pane import ProgressPane
 from l2o_tui.widgets.status import StatusLines
 from tests.tui.screens import ScriptedSession, a_run, curves, ended, preset, progress, rows, started
 
+FPS = 10
 SIZES = [(80, 24), (120, 40)]
 ANSWERS: dict[type, list[Event]] = {
     Pause: [StatusChanged("paused", 10_000)],
@@ -44,14 +46,13 @@ ANSWERS: dict[type, list[Event]] = {
 @pytest.fixture(autouse=True)
 def _draw_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "LOOK_SECONDS", 0.05)
-    monkeypatch.setattr(training, "DRAW_SECONDS", 0.1)
 
 
 @asynccontextmanager
 async def showing(
     session: Any, experiment: Preset | None = None, size: tuple[int, int] = (120, 40)
 ) -> AsyncIterator[Pilot[int]]:
-    app = L2oApp(session, experiment or preset())
+    app = L2oApp(OpenRun(session, experiment or preset()), fps=FPS)
     async with app.run_test(size=size, notifications=True) as pilot:
         await until(pilot, session.has_told.is_set)
         await pilot.pause(0.3)  # longer than the screen's timers
@@ -99,16 +100,16 @@ async def test_the_running_screen_shows_state_charts_and_table(size: tuple[int, 
 async def test_a_small_screen_shows_one_pane_and_tab_goes_round() -> None:
     async with showing(ScriptedSession(a_run(preset()), ANSWERS), size=(80, 24)) as pilot:
         shown = []
-        for _ in range(5):
+        for _ in range(6):
             panes = pilot.app.screen.query("#panes > *").results()
             shown.append([pane.id for pane in panes if pane.display])
             await pilot.press("tab")
-        assert shown == [["convergence"], ["base"], ["progress"], ["health"], ["convergence"]]
+        assert shown == [["convergence"], ["base"], ["progress"], ["health"], ["log"], ["convergence"]]
 
 
 async def test_the_layout_follows_resizes() -> None:
     async with showing(ScriptedSession(a_run(preset()), ANSWERS)) as pilot:
-        for size, panes in (((80, 24), 1), ((120, 40), 4), ((60, 16), 1), ((250, 70), 4)):
+        for size, panes in (((80, 24), 1), ((120, 40), 4), ((60, 16), 1), ((250, 70), 5)):
             await pilot.resize_terminal(*size)
             await pilot.pause()
             assert sum(pane.display for pane in pilot.app.screen.query("#panes > *").results()) == panes, size
@@ -189,7 +190,7 @@ async def test_help_lists_every_key_and_closes() -> None:
         await pilot.pause()
         assert isinstance(pilot.app.screen, HelpScreen)
         text = text_of(pilot)
-        for key in ("space", "tab", "ctrl+p", "q", "+ or ="):
+        for key in ("space", "tab", "q", "+ or =", "left", "[", "]"):
             assert key in text
         await pilot.press("escape")
         await pilot.pause()
@@ -314,13 +315,14 @@ async def test_the_lanes_of_a_run_are_told_apart_by_name(tmp_path: Path) -> None
         (replicates(), ["seed 4", "seed 5", "seed 6"]),
     ):
         run = DrivenRun.create(experiment, tmp_path / experiment.name)
-        app = L2oApp(Session(run, interactive=True), experiment)
+        app = L2oApp(OpenRun.driving(run), fps=FPS)
         async with app.run_test(size=(120, 40)) as pilot:
             await until(pilot, lambda pilot=pilot: "finished" in text_of(pilot))  # type: ignore[misc]
+            await pilot.press("s")  # of replicates the median is drawn first
             await pilot.pause(0.3)
             chart = "\n".join(line[:72] for line in text_of(pilot).splitlines()[2:24])
             assert all(name in chart for name in names), chart
-            assert ("raw of 3 runs not drawn" in chart) == (len(names) > 2)
+            assert ("band: quartiles" in chart) == (len(names) > 2)
 
 
 def replicates() -> Preset:
@@ -341,7 +343,7 @@ class LookingSession(ScriptedSession):
 
 async def test_the_screen_is_painted_before_the_session_starts() -> None:
     session = LookingSession(a_run(preset()), ANSWERS)
-    app = session.app = L2oApp(session, preset())
+    app = session.app = L2oApp(OpenRun(session, preset()), fps=FPS)
     async with app.run_test() as pilot:
         await pilot.pause(0.3)
         assert session.painted_height == 2

@@ -1,0 +1,61 @@
+"""What a user prefers, kept between sessions in the XDG config folder: a few lines of TOML, safe to delete."""
+
+import tomllib
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from platformdirs import user_config_path
+
+from l2o_engine.files import write_atomically
+from l2o_tui.themes import DEFAULT_THEME
+
+
+@dataclass(frozen=True)
+class Preferences:
+    """The settings of the screens.
+
+    Attributes
+    ----------
+    theme
+        A theme's name.
+    layout
+        "auto" for what the terminal's size suggests, "one" for one pane at a time.
+    window
+        Results in the convergence chart's rolling mean; 0 for the preset's.
+    logarithmic
+        Whether losses are drawn by their logarithm.
+    """
+
+    theme: str = DEFAULT_THEME
+    layout: str = "auto"
+    window: int = 0
+    logarithmic: bool = True
+
+
+def preferences_path() -> Path:
+    """Return where the preferences are kept."""
+    return user_config_path("l2o-tui") / "preferences.toml"
+
+
+def load_preferences() -> Preferences:
+    """Return the preferences; what is not there, or not of its kind, has its default."""
+    try:
+        written: dict[str, Any] = tomllib.loads(preferences_path().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return Preferences()
+    known = {
+        field.name: written[field.name]
+        for field in fields(Preferences)
+        if type(written.get(field.name)) is type(field.default)
+    }
+    return replace(Preferences(), **known)
+
+
+def save_preferences(preferences: Preferences) -> None:
+    """Keep the preferences; where that is not possible they last as long as the program."""
+    with suppress(OSError):
+        preferences_path().parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(preferences_path(), tomli_w.dumps(asdict(preferences)).encode())

@@ -1,0 +1,82 @@
+"""The comparison of runs: their convergence in one chart, their figures in a table, beside the baselines."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.widgets import Footer, Static
+
+from l2o_engine.comparison import Group, NamedLevel, baseline_levels, compare
+from l2o_engine.errors import UserError
+from l2o_engine.runs import Run
+from l2o_tui import keys
+from l2o_tui.charts.comparison import ComparisonChart
+from l2o_tui.charts.widgets import Chart
+from l2o_tui.compare import figures_table, series_of
+from l2o_tui.screens.keyed import ChartScreen
+
+
+class CompareScreen(ChartScreen[None]):
+    """Reads the runs in a thread, then shows them.
+
+    Parameters
+    ----------
+    runs
+        The runs; replicates of one experiment become one line.
+    """
+
+    WHERE = keys.COMPARE
+    READING = (
+        "[b]The chart[/b]  The rolling log-average of the last loss; of several seeds, the median with its quartiles.\n"
+        "[b]The table[/b]  final: median over the seeds of the mean log10 of the last loss; Σ losses: the mean sum "
+        "over all steps, which cannot be below the first loss: an optimizer that jumps about has a high one. took off: "
+        "how many seeds learned at all."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings(keys.COMPARE), Binding("escape", "leave", show=False)]
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        super().__init__()
+        self._runs = runs
+
+    @property
+    def phase(self) -> str:
+        """There is but one."""
+        return keys.FINISHED
+
+    def compose(self) -> ComposeResult:
+        """Lay out chart and table."""
+        yield ComparisonChart(id="comparison")
+        yield Static("reading the runs …", id="figures", markup=False)
+        yield Footer(show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """Start reading."""
+        self.run_worker(self._read, thread=True)
+
+    def _read(self) -> None:
+        try:
+            groups = compare(self._runs)
+            levels = baseline_levels(groups)
+        except UserError as error:
+            self.app.call_from_thread(self.query_one("#figures", Static).update, str(error))
+        else:
+            self.app.call_from_thread(self._show, groups, levels)
+
+    def _show(self, groups: Sequence[Group], levels: Sequence[NamedLevel]) -> None:
+        chart = self.query_one(ComparisonChart)
+        chart.show(series_of(groups), {named.name: named.level.end_log10 for named in levels})
+        self.query_one("#figures", Static).update("\n".join(figures_table(groups, levels)))
+
+    @property
+    def chart(self) -> Chart:
+        """The one chart."""
+        return self.query_one(ComparisonChart)
+
+    def action_scale(self) -> None:
+        """Change between logarithmic and linear."""
+        self.chart.logarithmic = not self.chart.logarithmic
+
+    async def action_leave(self) -> None:
+        """Go back."""
+        self.dismiss(None)

@@ -1,0 +1,100 @@
+"""The dialog that writes a run's metrics in another tool's format."""
+
+from pathlib import Path
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Button, Input, Label, RadioButton, RadioSet, Static
+
+from l2o_engine.errors import Failure, UserError
+from l2o_engine.export import export_file, export_tensorboard
+from l2o_engine.runs import Run
+
+_FORMATS = {"csv": ".csv", "json": ".json", "tensorboard": "-tensorboard"}
+_NAMES = {"csv": "CSV", "json": "JSON", "tensorboard": "TensorBoard event files"}
+
+
+class ExportDialog(ModalScreen[None]):
+    """Asks for format and place, and exports.
+
+    Parameters
+    ----------
+    run
+        The run.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,ctrl+c", "dismiss(None)", "back", priority=True)]
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self._run = run
+        self._format = "csv"
+
+    def compose(self) -> ComposeResult:
+        """Lay out the choices."""
+        with Vertical(classes="dialog"):
+            yield Label(f"Export {self._run.name}", classes="dialog-title", markup=False)
+            with RadioSet(id="formats", compact=True):
+                for name, label in _NAMES.items():
+                    yield RadioButton(label, value=name == self._format, id=name)
+            with Horizontal(classes="field"):
+                yield Label("to")
+                yield Input(self._proposal, id="output", compact=True)
+            yield Static("", id="export-error", markup=False)
+            with Horizontal(classes="dialog-buttons"):
+                yield Button("Export (enter)", id="export", variant="primary")
+                yield Button("Back (esc)", id="back")
+
+    def on_mount(self) -> None:
+        """Begin at the place: enter then exports."""
+        self.query_one("#output").focus()
+
+    @property
+    def _proposal(self) -> str:
+        return f"{self._run.name}{_FORMATS[self._format]}"
+
+    def on_radio_set_changed(self, event: RadioSet.Changed) -> None:
+        """Propose a name that fits the format, unless the user has chosen one."""
+        output = self.query_one("#output", Input)
+        is_proposed = output.value == self._proposal
+        self._format = event.pressed.id or "csv"
+        if is_proposed:
+            output.value = self._proposal
+
+    def on_input_submitted(self) -> None:
+        """Export."""
+        self._export()
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        """Export, or go back."""
+        if event.button.id == "export":
+            self._export()
+        else:
+            self.dismiss(None)
+
+    def _export(self) -> None:
+        output = Path(self.query_one("#output", Input).value.strip() or self._proposal).expanduser()
+        self._say("writing …")
+        self.run_worker(lambda: self._write(output, self._format), thread=True, exclusive=True)
+
+    def _write(self, output: Path, file_format: str) -> None:
+        """Export: in a thread, for a long run takes seconds."""
+        try:
+            if file_format == "tensorboard":
+                export_tensorboard(self._run, output)
+            else:
+                export_file(self._run, "csv" if file_format == "csv" else "json", output)
+        except (UserError, Failure) as error:
+            self.app.call_from_thread(self._say, str(error))
+        else:
+            self.app.call_from_thread(self._done, output)
+
+    def _say(self, text: str) -> None:
+        self.query_one("#export-error", Static).update(text)
+
+    def _done(self, output: Path) -> None:
+        self.app.notify(f"exported to {output}")
+        self.dismiss(None)

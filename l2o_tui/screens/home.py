@@ -1,0 +1,423 @@
+"""The home screen: the presets one can start and the runs that are there."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.coordinate import Coordinate
+from textual.widgets import DataTable, Footer, Input, Static
+
+from l2o_engine import preset as presets
+from l2o_engine.errors import UserError
+from l2o_engine.events import Status
+from l2o_engine.preset import Preset, PresetError
+from l2o_engine.runs import Record, Run, RunError, delete, list_runs
+from l2o_tui import keys
+from l2o_tui.figures import age, compact, count, fixed, relative
+from l2o_tui.screens.compare import CompareScreen
+from l2o_tui.screens.dialogs import ConfirmDialog, ExtendDialog
+from l2o_tui.screens.export import ExportDialog
+from l2o_tui.screens.keyed import KeyedScreen
+from l2o_tui.screens.start import StartDialog
+
+REFRESH_SECONDS = 2.0
+_OTHER_TOOLS = ("pyproject.toml", "Cargo.toml")  # TOML files of a project, not presets
+WIDE = 130  # from this many columns on, the lists stand side by side
+
+
+class Opener(Protocol):
+    """What the home screen asks of the app."""
+
+    def start(self, preset: Preset) -> None:
+        """Start a new run and show it."""
+        ...
+
+    def resume(self, run: Run, iterations: int | None) -> None:
+        """Go on with a run, to a new total if one is given, and show it."""
+        ...
+
+    def look(self, run: Run) -> None:
+        """Show a run that another process drives, or none."""
+        ...
+
+
+@dataclass(frozen=True)
+class PresetEntry:
+    """A line of the presets; ``problem`` says what is wrong with one that cannot be started."""
+
+    path: Path
+    name: str
+    iterations: int
+    title: str
+    problem: str = ""
+
+    @property
+    def cells(self) -> list[str]:
+        """What the line shows."""
+        return [self.name, compact(self.iterations) if self.iterations else "", self.problem or self.title]
+
+
+@dataclass(frozen=True)
+class RunEntry:
+    """A line of the runs."""
+
+    run: Run
+    record: Record
+    status: Status
+    is_driven: bool
+    is_marked: bool
+
+    @property
+    def cells(self) -> list[str]:
+        """What the line shows."""
+        at = f"{compact(self.record.iteration)}/{compact(self.record.iterations)}"
+        average = "" if self.record.average_log_result is None else fixed(self.record.average_log_result)
+        mark = "●" if self.is_marked else " "
+        return [mark, self.run.name, self.status, at, average, age(self.record.updated).removesuffix(" ago")]
+
+
+Entry = PresetEntry | RunEntry
+
+
+def read_presets() -> list[PresetEntry]:
+    """Return the shipped presets, then those of the working folder and its folder ``presets``."""
+    shipped = sorted((_read_preset(presets.find(name)) for name in presets.shipped_names()), key=_by_title)
+    here = sorted({path.resolve() for folder in (Path(), Path("presets")) for path in folder.glob("*.toml")})
+    known = {entry.path.resolve() for entry in shipped}
+    local = [path for path in here if path not in known and path.name not in _OTHER_TOOLS]
+    return [*shipped, *map(_read_preset, local)]
+
+
+def _by_title(entry: PresetEntry) -> str:
+    return entry.title  # "Episode 1: …", "Episode 2: …", "Ours: …"
+
+
+def _read_preset(path: Path) -> PresetEntry:
+    try:
+        preset = presets.load(path)
+    except PresetError as error:
+        problem = str(error).splitlines()[0].removeprefix(f"{path}: ")
+        return PresetEntry(path, relative(str(path)), 0, "", problem)
+    return PresetEntry(path, preset.name, preset.run.iterations, preset.title)
+
+
+class HomeScreen(KeyedScreen[None]):
+    """Presets and runs, each with one line.
+
+    Parameters
+    ----------
+    runs_dir
+        Where runs are kept.
+    opener
+        What opens them.
+    """
+
+    WHERE = keys.HOME
+    READING = (
+        "[b]Presets[/b]  The shipped experiments and the TOML files of this folder, each with its number of "
+        "meta-iterations. Enter starts one.\n"
+        "[b]Runs[/b]  What is in the runs folder, the newest first: status, meta-iterations done of all, the mean "
+        "log10 of the last loss over the last report, and when it last changed. SGD ends at -3.7 and RMSProp at -18.2: "
+        "lower is better."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *keys.bindings(keys.HOME),
+        Binding("escape", "clear_filter", show=False),
+    ]
+
+    def __init__(self, runs_dir: Path, opener: Opener) -> None:
+        super().__init__()
+        self._runs_dir = runs_dir
+        self._opener = opener
+        self._presets: list[PresetEntry] = []
+        self._runs: list[RunEntry] = []
+        self._marked: set[Path] = set()
+        self._filter = ""
+
+    def compose(self) -> ComposeResult:
+        """Lay out the lists."""
+        yield Static("l2o-tui: the laboratory for learned optimizers", id="home-title")
+        with Container(id="lists"):
+            yield EntryTable(("preset", "its", "what it is"), right=(1,), id="presets")
+            yield EntryTable(("", "run", "status", "at", "log10", "age"), right=(3, 4, 5), id="runs")
+        yield Input(placeholder="show only what has this in it", id="filter", compact=True)
+        yield Footer(show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """Fill the lists, and keep the runs up to date."""
+        self.query_one("#presets").border_title = "presets"
+        self.query_one("#runs").border_title = f"runs in {relative(str(self._runs_dir.resolve()))}"
+        self.query_one("#filter").display = False
+        self._presets = read_presets()
+        self._take_runs(self._read_runs())
+        self.set_interval(REFRESH_SECONDS, self._refresh)
+        (self._runs_table if self._runs else self._presets_table).focus()
+
+    def on_screen_resume(self) -> None:
+        """Show at once what has happened since: a run was trained, a file edited."""
+        if self.is_mounted:
+            self._presets = read_presets()
+            self._refresh()
+
+    def on_resize(self) -> None:
+        """Choose the layout that fits."""
+        self.set_class(self.size.width >= WIDE, "wide")
+
+    # What is shown.
+
+    @property
+    def _presets_table(self) -> "EntryTable":
+        return self.query_one("#presets", EntryTable)
+
+    @property
+    def _runs_table(self) -> "EntryTable":
+        return self.query_one("#runs", EntryTable)
+
+    @property
+    def selected(self) -> Entry | None:
+        """What the keys are about."""
+        table = self.focused
+        return table.selected if isinstance(table, EntryTable) else None
+
+    @property
+    def phase(self) -> str:
+        """What kind of thing is selected."""
+        match self.selected:
+            case PresetEntry(problem=""):
+                return keys.PRESET
+            case RunEntry(is_driven=True):
+                return keys.DRIVEN_RUN
+            case RunEntry():
+                return keys.IDLE_RUN
+            case _:
+                return keys.NOTHING
+
+    def _refresh(self) -> None:
+        if self.app.screen is self:
+            self.run_worker(self._read_and_take, thread=True, exclusive=True, group="runs")
+
+    def _read_and_take(self) -> None:
+        entries = self._read_runs()
+        self.app.call_from_thread(self._take_runs, entries)
+
+    def _read_runs(self) -> list[RunEntry]:
+        """Read the runs folder: in a thread, for its disk may be slow."""
+        found = []
+        for run in reversed(list_runs(self._runs_dir)):
+            try:
+                marked = run.folder in self._marked
+                found.append(RunEntry(run, run.record(), run.status(), run.is_driven(), marked))
+            except RunError:  # vanished while we looked
+                continue
+        return found
+
+    def _take_runs(self, entries: list[RunEntry]) -> None:
+        self._runs = entries
+        self._marked &= {entry.run.folder for entry in entries}
+        self._show()
+
+    def _show(self) -> None:
+        self._presets_table.show(self._matching(self._presets))
+        self._runs_table.show(self._matching(self._runs))
+        hidden = len(self._runs) - self._runs_table.row_count
+        marked = f"{len(self._marked)} marked · " if self._marked else ""
+        self._runs_table.border_subtitle = f"{marked}{hidden} not shown" if hidden else marked.removesuffix(" · ")
+        if not self._runs:
+            self._runs_table.border_subtitle = "none yet: start a preset with enter"
+        self.refresh_bindings()
+
+    def _matching(self, entries: Iterable[Entry]) -> list[Entry]:
+        wanted = self._filter.lower()
+        return [entry for entry in entries if wanted in " ".join(entry.cells).lower()]
+
+    # Keys.
+
+    @on(DataTable.RowSelected)
+    async def _open(self) -> None:
+        actions = {keys.PRESET: "start", keys.IDLE_RUN: "look", keys.DRIVEN_RUN: "attach"}
+        if self.phase in actions:
+            await self.run_action(actions[self.phase])
+
+    @on(DataTable.RowHighlighted)
+    def _on_highlighted(self) -> None:
+        self.refresh_bindings()
+
+    def on_descendant_focus(self) -> None:
+        """Offer what applies in the list that has the focus."""
+        self.refresh_bindings()
+
+    def action_start(self) -> None:
+        """Ask for seed and length, then start the preset."""
+        if isinstance(entry := self.selected, PresetEntry):
+            self.app.push_screen(StartDialog(entry.path), self._start)
+
+    def _start(self, preset: Preset | None) -> None:
+        if preset is not None:
+            self._opener.start(preset)
+
+    def action_look(self) -> None:
+        """Look at the run."""
+        self._with_run(self._opener.look)
+
+    def action_attach(self) -> None:
+        """Watch and steer the run."""
+        self._with_run(self._opener.look)
+
+    def action_resume(self) -> None:
+        """Go on with the run; ask for a new total if it is finished."""
+        if not isinstance(entry := self.selected, RunEntry):
+            return
+        record = entry.record
+        if entry.status == "diverged" and record.seeds == 1:
+            self.notify(f"{entry.run.name} has diverged; there is nothing to continue", severity="warning")
+        elif entry.status == "finished":
+            dialog = ExtendDialog(record.iteration, 2 * record.iterations)
+            self.app.push_screen(dialog, lambda total: self._continue(entry.run, total))
+        else:
+            self._opener.resume(entry.run, None)
+
+    def _continue(self, run: Run, total: int | None) -> None:
+        if total is not None:
+            self._opener.resume(run, total)
+
+    def action_mark(self) -> None:
+        """Mark the run or unmark it."""
+        if isinstance(entry := self.selected, RunEntry):
+            self._marked ^= {entry.run.folder}
+            self._refresh()
+            self._runs_table.action_cursor_down()
+
+    def action_compare(self) -> None:
+        """Compare the marked runs, or this one alone."""
+        chosen = [entry.run for entry in reversed(self._runs) if entry.run.folder in self._marked]
+        if not chosen and isinstance(entry := self.selected, RunEntry):
+            chosen = [entry.run]
+        if chosen:
+            self.app.push_screen(CompareScreen(chosen))
+
+    def action_export(self) -> None:
+        """Write the run's metrics in another tool's format."""
+        self._with_run(lambda run: self.app.push_screen(ExportDialog(run)))
+
+    def action_delete(self) -> None:
+        """Delete the run's folder, once confirmed."""
+        if not isinstance(entry := self.selected, RunEntry):
+            return
+
+        def answer(yes: bool | None) -> None:
+            if yes:
+                self._delete(entry.run)
+
+        what = f"{count(entry.record.iteration)} meta-iterations, {entry.status}"
+        question = ConfirmDialog(f"Delete {entry.run.name}?", f"Its folder is removed: {what}.", "Delete")
+        self.app.push_screen(question, answer)
+
+    def _delete(self, run: Run) -> None:
+        try:
+            delete(run)
+        except UserError as error:
+            self.notify(str(error), severity="error")
+        self._refresh()
+
+    def _with_run(self, action: Callable[[Run], object]) -> None:
+        if isinstance(entry := self.selected, RunEntry):
+            action(entry.run)
+
+    def action_other_list(self) -> None:
+        """Go from the presets to the runs and back."""
+        (self._runs_table if self.focused is self._presets_table else self._presets_table).focus()
+
+    # The filter.
+
+    def action_filter(self) -> None:
+        """Ask for a text to filter by."""
+        box = self.query_one("#filter", Input)
+        box.display = True
+        box.focus()
+
+    def action_clear_filter(self) -> None:
+        """Show everything again."""
+        box = self.query_one("#filter", Input)
+        box.value = ""
+        box.display = False
+        self._filtered()
+
+    @on(Input.Changed, "#filter")
+    def _filter_by(self, event: Input.Changed) -> None:
+        self._filter = event.value
+        self._show()
+
+    @on(Input.Submitted, "#filter")
+    def _filtered(self) -> None:
+        found = [table for table in (self._runs_table, self._presets_table) if table.row_count]
+        (found[0] if found else self._presets_table).focus()
+
+
+class EntryTable(DataTable[Text], inherit_bindings=False):
+    """A list of entries, one selected; only what has changed is drawn again.
+
+    Parameters
+    ----------
+    headings
+        The columns.
+    right
+        Which of them are aligned to the right.
+    """
+
+    # Textual's own, but for enter, which is the screen's.
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up", "cursor_up", show=False),
+        Binding("down", "cursor_down", show=False),
+        Binding("left", "scroll_left", show=False),
+        Binding("right", "scroll_right", show=False),
+        Binding("pageup", "page_up", show=False),
+        Binding("pagedown", "page_down", show=False),
+        Binding("home,ctrl+home", "scroll_top", show=False),
+        Binding("end,ctrl+end", "scroll_bottom", show=False),
+    ]
+
+    def __init__(self, headings: tuple[str, ...], *, right: tuple[int, ...], id: str) -> None:  # noqa: A002 (textual's name)
+        super().__init__(id=id, cursor_type="row", zebra_stripes=True, cell_padding=1)
+        self._headings = headings
+        self._right = right
+        self._entries: list[Entry] = []
+
+    def on_mount(self) -> None:
+        """Make the columns."""
+        for place, heading in enumerate(self._headings):
+            self.add_column(self._text(place, heading))
+
+    @property
+    def selected(self) -> Entry | None:
+        """The entry that the cursor is on."""
+        return self._entries[self.cursor_row] if 0 <= self.cursor_row < len(self._entries) else None
+
+    def show(self, entries: list[Entry]) -> None:
+        """Show these; the cursor stays on its entry if that is still there."""
+        before, cells = [entry.cells for entry in self._entries], [entry.cells for entry in entries]
+        chosen = _identity(self.selected) if self.selected else None
+        same_rows = list(map(_identity, self._entries)) == list(map(_identity, entries))
+        self._entries = entries
+        if same_rows:
+            for row, (old, new) in enumerate(zip(before, cells, strict=True)):
+                for column in (place for place, cell in enumerate(new) if cell != old[place]):
+                    self.update_cell_at(Coordinate(row, column), self._text(column, new[column]), update_width=True)
+            return
+        self.clear()
+        for line in cells:
+            self.add_row(*(self._text(place, cell) for place, cell in enumerate(line)))
+        places = [place for place, entry in enumerate(entries) if _identity(entry) == chosen]
+        self.move_cursor(row=places[0] if places else 0, animate=False)
+
+    def _text(self, place: int, text: str) -> Text:
+        return Text(text, justify="right" if place in self._right else "left", no_wrap=True)
+
+
+def _identity(entry: Entry) -> Path:
+    return entry.path if isinstance(entry, PresetEntry) else entry.run.folder

@@ -1,0 +1,76 @@
+"""The dialog before a run is started: its seed, its replicates, its length, and any other setting."""
+
+import shlex
+from pathlib import Path
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Button, Input, Label, Static
+
+from l2o_engine import preset as presets
+from l2o_engine.backends import choose
+from l2o_engine.errors import UserError
+from l2o_engine.preset import Preset
+
+_FIELDS = {"seed": "seed", "seeds": "replicates", "iterations": "meta-iterations"}
+
+
+class StartDialog(ModalScreen[Preset | None]):
+    """Gives the preset as it is to be run, or None.
+
+    Parameters
+    ----------
+    path
+        The preset's file.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,ctrl+c", "dismiss(None)", "back", priority=True)]
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+        self._preset = presets.load(path)
+
+    def compose(self) -> ComposeResult:
+        """Lay out the fields, as the preset has them."""
+        run = self._preset.run
+        with Vertical(classes="dialog"):
+            yield Label(f"Start {self._preset.name}", classes="dialog-title", markup=False)
+            yield Label(self._preset.title, markup=False)
+            for name, label in _FIELDS.items():
+                with Horizontal(classes="field"):
+                    yield Label(label)
+                    yield Input(str(getattr(run, name)), type="integer", id=name, compact=True)
+            with Horizontal(classes="field"):
+                yield Label("settings")
+                yield Input(placeholder="meta.epsilon=1e-12 network.hidden=32", id="settings", compact=True)
+            yield Static("", id="start-error", markup=False)
+            with Horizontal(classes="dialog-buttons"):
+                yield Button("Start (enter)", id="start", variant="primary")
+                yield Button("Back (esc)", id="back")
+
+    def on_input_submitted(self) -> None:
+        """Start, if all is well."""
+        self._start()
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        """Start, or go back."""
+        if event.button.id == "start":
+            self._start()
+        else:
+            self.dismiss(None)
+
+    def _start(self) -> None:
+        values = {name: self.query_one(f"#{name}", Input).value.strip() for name in _FIELDS}
+        try:
+            settings = shlex.split(self.query_one("#settings", Input).value)
+            preset = presets.load(self._path, settings, {name: value for name, value in values.items() if value})
+            if preset.kind == "meta-training":
+                choose(preset, preset.run.backend)
+        except (UserError, ValueError) as error:
+            self.query_one("#start-error", Static).update(str(error))
+            return
+        self.dismiss(preset)

@@ -1,0 +1,31 @@
+"""Over a thin line every character counts: of a line of the screen that changes in part, only that part is sent.
+
+Textual's own update sends such a line from the left edge of its widget up to the last change, once for every change.
+"""
+
+from rich.console import Console, RenderableType
+from rich.control import Control
+from textual._compositor import ChopsUpdate
+
+
+class ThinUpdate(ChopsUpdate):
+    """The same update of the screen, but of each line only the spans that changed."""
+
+    def render_segments(self, console: Console) -> str:
+        """Return what the terminal is sent."""
+        sent = []
+        for y, left, right in self.spans:
+            # A line is made of chops: parts of it, by where they begin, that belong to one widget.
+            for end, (begin, strip) in zip(self.chop_ends[y], self.chops[y].items(), strict=False):
+                first, last = max(begin, left), min(end, right)
+                if strip is not None and first < last:
+                    sent += [
+                        Control.move_to(first, y).segment.text,
+                        strip.crop(first - begin, last - begin).render(console),
+                    ]
+        return "".join(sent)
+
+
+def thinned(update: RenderableType | None) -> RenderableType | None:
+    """Return an update of parts of the screen as one that sends no more than them; any other one as it is."""
+    return ThinUpdate(update.chops, update.spans, update.chop_ends) if isinstance(update, ChopsUpdate) else update
