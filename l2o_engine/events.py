@@ -93,12 +93,14 @@ class Checkpointed:
 class Curves:
     """The losses of every optimizer on a series' problems, the network as it is now.
 
-    They are [steps] of one problem, number ``draw`` of the series, or [problems, steps] of the first ones.
+    They are [steps] of one problem, number ``draw`` of the series, or [draws, steps] of those from there on. The
+    network is the replicate's of that seed.
     """
 
     draw: int
     iteration: int
     losses: Mapping[str, Doubles]
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -182,8 +184,15 @@ class Extend:
 
 
 @dataclass(frozen=True)
-class NewDraw:
-    """Show another problem in the base chart."""
+class ShowDraws:
+    """Show problems in the base chart: ``count`` of its series, from number ``first`` on, by the replicate of a seed.
+
+    One is shown as it is, several by their median and quartiles. The first replicate, if no seed is given.
+    """
+
+    first: int = 0
+    count: int = 1
+    seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -198,7 +207,7 @@ class Leave:
     """End watching a run that another process drives; the run goes on. What drives a run itself does nothing."""
 
 
-Command: TypeAlias = Pause | GoOn | SaveCheckpoint | Extend | NewDraw | Stop | Leave
+Command: TypeAlias = Pause | GoOn | SaveCheckpoint | Extend | ShowDraws | Stop | Leave
 
 
 def as_json(event: Event) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from typing import TypeAlias, overload
 
 import numpy as np
 
+from l2o_engine.arrays import Doubles
 from l2o_engine.backends import choose
 from l2o_engine.checkpoints import Checkpoint
 from l2o_engine.diagnostics import Diagnostician, next_look
@@ -33,13 +34,13 @@ from l2o_engine.events import (
     Found,
     GoOn,
     LaneResult,
-    NewDraw,
     NewRows,
     Notice,
     Pause,
     Preparing,
     Progress,
     SaveCheckpoint,
+    ShowDraws,
     Started,
     Status,
     StatusChanged,
@@ -123,6 +124,13 @@ def advance(trainer: Trainer, n: int) -> Advance:
     return trainer.state(), chunks, monotonic() - began
 
 
+def curves_of(trainer: Trainer, shown: ShowDraws, state: TrainerState) -> dict[str, Doubles]:
+    """Return the base chart's losses by optimizer: [steps] of one problem, [draws, steps] of several."""
+    if shown.count == 1:
+        return trainer.curves(shown.first, state)
+    return trainer.curves_of(range(shown.first, shown.first + shown.count), state)
+
+
 @dataclass(frozen=True)
 class _InFlight:
     """A chunk that is being computed: how long it is, and who computes."""
@@ -189,7 +197,7 @@ class Session:
         self._stopping: Stop | None = None
         self._last_checkpoint = -1
         self._last_report = (0.0, 0)
-        self._draw = 0
+        self._shown = ShowDraws()
         self._curves_due = 0.0
         self._record_due = 0.0
         self._folder_due = 0.0
@@ -430,8 +438,11 @@ class Session:
 
     def _curves(self) -> Event:
         self._curves_due = monotonic() + _CURVES_SECONDS
-        state = self._states[self._run.current.seeds[0]]  # not the trainer's own: it may be a chunk ahead
-        return Curves(self._draw, self._iteration, self._trainers[0].curves(self._draw, state))
+        seeds, shown = self._run.current.seeds, self._shown
+        seed = seeds[0] if shown.seed is None else shown.seed
+        state = self._states[seed]  # not the trainer's own: it may be a chunk ahead
+        losses = curves_of(self._trainers[seeds.index(seed)], shown, state)
+        return Curves(shown.first, self._iteration, losses, seed)
 
     def _checkpoint(self, *, requested: bool = False) -> Iterator[Event]:
         if self._iteration < 0 or (self._iteration == self._last_checkpoint and not requested):
@@ -462,8 +473,8 @@ class Session:
                 yield from self._checkpoint(requested=True)
             case Extend(iterations):
                 yield from self._extend(iterations)
-            case NewDraw():
-                self._draw += 1
+            case ShowDraws(seed=seed) if seed is None or seed in self._states:
+                self._shown = command
                 yield self._curves()
             case Stop():
                 self._stopping = command

@@ -28,10 +28,10 @@ from l2o_engine.events import (
     Event,
     Extended,
     Leave,
-    NewDraw,
     NewRows,
     Notice,
     Preparing,
+    ShowDraws,
     Started,
     Status,
     StatusChanged,
@@ -42,7 +42,7 @@ from l2o_engine.metrics import HEADER, parse_rows
 from l2o_engine.network import make_network
 from l2o_engine.preset import Preset
 from l2o_engine.runs import ACTIVE, SILENT_SECONDS, Record, Run, RunError, lanes_of
-from l2o_engine.session import Mailbox, SessionError
+from l2o_engine.session import Mailbox, SessionError, curves_of
 from l2o_engine.trainer import Baselines, Trainer, make_trainer
 
 POLL_SECONDS = 0.25
@@ -108,13 +108,13 @@ class Watcher:
     run
         The run's folder.
     curves
-        Whether the base chart's curves are wanted from the start, rather than from the first ``NewDraw`` on. They come
-        from the newest checkpoint; loading what computes them takes seconds.
+        Whether the base chart's curves are wanted from the start, rather than from the first ``ShowDraws`` on. They
+        come from the newest checkpoint; loading what computes them takes seconds.
 
     Attributes
     ----------
     mailbox
-        Takes commands. ``Leave`` and ``NewDraw`` are for the watcher; the others it asks of the run.
+        Takes commands. ``Leave`` and ``ShowDraws`` are for the watcher; the others it asks of the run.
     """
 
     def __init__(self, run: Run, *, curves: bool = False) -> None:
@@ -130,7 +130,7 @@ class Watcher:
         self._wants_curves = curves
         self._curves_due = 0.0
         self._trainer: Trainer | None = None
-        self._draw = 0
+        self._shown = ShowDraws()
 
     def events(self) -> Iterator[Event]:
         """Yield what happens; returns when the viewer leaves.
@@ -343,8 +343,8 @@ class Watcher:
                 pass
             case Leave():
                 self._has_left = True
-            case NewDraw():
-                self._draw += 1
+            case ShowDraws():
+                self._shown = command
                 self._wants_curves = True
                 yield from self._curves()
             case _ if not self._is_driven:
@@ -377,11 +377,12 @@ class Watcher:
                 backend = choose(preset, "auto").load()[0] if preset.kind == "meta-training" else None
                 self._trainer = make_trainer(preset, backend, preset.seeds[0])
             checkpoint = self._newest_checkpoint()
-            losses = self._trainer.curves(self._draw, checkpoint.trainers[preset.seeds[0]])
+            seed = preset.seeds[0] if self._shown.seed is None else self._shown.seed
+            losses = curves_of(self._trainer, self._shown, checkpoint.trainers[seed])
         except Exception as error:  # noqa: BLE001 (a backend that cannot be had, a damaged checkpoint: watching goes on)
             yield Notice(f"there are no base losses: {error}")
         else:
-            yield Curves(self._draw, checkpoint.iteration, losses)
+            yield Curves(self._shown.first, checkpoint.iteration, losses, seed)
         self._curves_due = monotonic() + _CURVES_SECONDS
 
     def _newest_checkpoint(self) -> Checkpoint:

@@ -5,7 +5,6 @@ import signal
 import sys
 import termios
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, ClassVar
@@ -19,7 +18,7 @@ from l2o_engine.preset import Preset
 from l2o_engine.runs import DrivenRun, Run, RunError, new_folder
 from l2o_tui import keys
 from l2o_tui.open_run import OpenRun
-from l2o_tui.preferences import load_preferences, save_preferences
+from l2o_tui.preferences import Preferences
 from l2o_tui.screens.dialogs import LeaveDialog
 from l2o_tui.screens.home import HomeScreen
 from l2o_tui.screens.keyed import KeyedScreen
@@ -95,11 +94,11 @@ class L2oApp(App[int]):
         fps: float = FPS,
     ) -> None:
         super().__init__()
-        self.preferences = load_preferences()
+        self.preferences = Preferences()
         for theme in THEMES:
             self.register_theme(theme)
-        known = self.preferences.theme in self.available_themes
-        self.theme = self.preferences.theme if known else DEFAULT_THEME
+        preferred = self.preferences.settings.theme
+        self.theme = preferred if preferred in self.available_themes else DEFAULT_THEME
         self._fps = fps
         self._opened = opened
         self._has_home = opened is None
@@ -136,16 +135,9 @@ class L2oApp(App[int]):
 
     # What the user prefers.
 
-    def prefer(self, **changes: Any) -> None:
-        """Remember settings of the screens, for the next time too."""
-        preferences = replace(self.preferences, **changes)
-        if preferences != self.preferences:
-            self.preferences = preferences
-            save_preferences(preferences)
-
     def watch_theme(self, theme: str) -> None:
         """Remember a theme that was chosen, by its key or in the palette."""
-        self.prefer(theme=theme)
+        self.preferences.change(theme=theme)
 
     def action_next_theme(self) -> None:
         """Change to the next of our themes."""
@@ -159,7 +151,7 @@ class L2oApp(App[int]):
     def show_run(self, opened: OpenRun) -> None:
         """Show a run; its events are listened to once the screen is painted."""
         self._opened, self._leaving = opened, False
-        screen = TrainingScreen(opened, fps=self._fps)
+        screen = TrainingScreen(opened, self.preferences, fps=self._fps)
         self.push_screen(screen)
 
         def listen() -> None:

@@ -81,7 +81,7 @@ class OpenRun:
     @classmethod
     def watching(cls, run: Run) -> "OpenRun":
         """Open a run that another process drives, or none."""
-        return cls(Watcher(run), run.preset(), folder=run.folder.resolve(), driver=keys.WATCHED)
+        return cls(Watcher(run, curves=True), run.preset(), folder=run.folder.resolve(), driver=keys.WATCHED)
 
     @property
     def phase(self) -> str:

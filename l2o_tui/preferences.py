@@ -14,7 +14,7 @@ from l2o_tui.themes import DEFAULT_THEME
 
 
 @dataclass(frozen=True)
-class Preferences:
+class Settings:
     """The settings of the screens.
 
     Attributes
@@ -40,22 +40,32 @@ def preferences_path() -> Path:
     return user_config_path("l2o-tui") / "preferences.toml"
 
 
-def load_preferences() -> Preferences:
-    """Return the preferences; what is not there, or not of its kind, has its default."""
+class Preferences:
+    """The settings as they were left, and as they are changed."""
+
+    def __init__(self) -> None:
+        self.settings = _read()
+
+    def change(self, **changes: Any) -> None:
+        """Change settings, and keep them; where they cannot be kept they last as long as the program."""
+        changed = replace(self.settings, **changes)
+        if changed == self.settings:
+            return
+        self.settings = changed
+        with suppress(OSError):
+            preferences_path().parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(preferences_path(), tomli_w.dumps(asdict(changed)).encode())
+
+
+def _read() -> Settings:
+    """Return what is written; what is not there, or not of its kind, has its default."""
     try:
         written: dict[str, Any] = tomllib.loads(preferences_path().read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return Preferences()
+        return Settings()
     known = {
         field.name: written[field.name]
-        for field in fields(Preferences)
+        for field in fields(Settings)
         if type(written.get(field.name)) is type(field.default)
     }
-    return replace(Preferences(), **known)
-
-
-def save_preferences(preferences: Preferences) -> None:
-    """Keep the preferences; where that is not possible they last as long as the program."""
-    with suppress(OSError):
-        preferences_path().parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(preferences_path(), tomli_w.dumps(asdict(preferences)).encode())
+    return Settings(**known)

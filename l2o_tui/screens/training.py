@@ -1,6 +1,7 @@
 """The training screen: two charts, the progress table, the status lines. It reads a feed and fills a mailbox."""
 
 from collections.abc import Mapping
+from math import inf
 from time import monotonic
 from typing import ClassVar
 
@@ -13,13 +14,14 @@ from textual.widgets import Footer, Static
 
 from l2o_engine.comparison import Replicate, summarise
 from l2o_engine.errors import UserError
-from l2o_engine.events import Extend, GoOn, NewDraw, Pause, SaveCheckpoint, Stop
+from l2o_engine.events import Extend, GoOn, Pause, SaveCheckpoint, ShowDraws, Stop
 from l2o_engine.history import Curve
 from l2o_engine.runs import list_runs
 from l2o_tui import keys
 from l2o_tui.charts.widgets import BaseChart, Chart, ConvergenceChart
 from l2o_tui.feed import View
 from l2o_tui.open_run import OpenRun
+from l2o_tui.preferences import Preferences
 from l2o_tui.screens.dialogs import ExtendDialog, FailureScreen
 from l2o_tui.screens.keyed import ChartScreen
 from l2o_tui.widgets.health_pane import HealthPane
@@ -42,6 +44,8 @@ READING = (
 )
 LOOK_SECONDS = 0.1  # how soon a change of state is seen
 FPS = 2.0  # how often numbers and charts are drawn a second, at most
+PAST_SECONDS = 1.0  # for which a watched run tells what happened before
+MANY_DRAWS = 100
 SMALLEST = (60, 16)
 SEVERAL = (100, 30)  # from this size on, several panes are shown at once
 WIDE = (190, 45)  # from this size on, all of them
@@ -58,6 +62,8 @@ class TrainingScreen(ChartScreen[None]):
     ----------
     opened
         The run.
+    preferences
+        How the user wants it shown.
     fps
         How often numbers and charts are drawn a second, at most.
     """
@@ -66,9 +72,10 @@ class TrainingScreen(ChartScreen[None]):
     READING = READING
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings(keys.TRAINING)]
 
-    def __init__(self, opened: OpenRun, *, fps: float = FPS) -> None:
+    def __init__(self, opened: OpenRun, preferences: Preferences, *, fps: float = FPS) -> None:
         super().__init__()
         self._opened = opened
+        self._preferences = preferences
         self._draw_seconds = 1 / fps
         self._preset = opened.preset
         self._feed = opened.feed
@@ -82,6 +89,9 @@ class TrainingScreen(ChartScreen[None]):
         self._active = 0
         self._is_maximised = False
         self._pinned = 0
+        self._seed = opened.preset.seeds[0]
+        self._shown = ShowDraws(0, 1, self._seed)
+        self._started_at = inf
         self._told_failure = False
 
     def compose(self) -> ComposeResult:
@@ -104,6 +114,12 @@ class TrainingScreen(ChartScreen[None]):
     def on_mount(self) -> None:
         """Start looking."""
         self.title = self._preset.name
+        preferences = self._preferences.settings
+        for chart in self.query(Chart):
+            chart.logarithmic = preferences.logarithmic
+        self._is_maximised = preferences.layout == "one"
+        if preferences.window:
+            self._convergence.window = preferences.window
         self._mark_active()
         self.set_interval(LOOK_SECONDS, self.look)
         self.look()
@@ -139,8 +155,12 @@ class TrainingScreen(ChartScreen[None]):
             self.refresh_bindings()
         if is_new_phase or (view != self._drawn and monotonic() - self._drawn_at >= self._draw_seconds):
             self._draw(view)
+        if view.starts and self._started_at == inf:
+            self._started_at = monotonic()
+        is_past = self.driver == keys.WATCHED and monotonic() - self._started_at < PAST_SECONDS
         for notice in self._feed.take_notices():
-            self.notify(notice)
+            if not is_past:  # what a watched run said before we came is in the event log
+                self.notify(notice)
         if view.phase == keys.FAILED and not self._told_failure:
             self._told_failure = True
             self.app.push_screen(FailureScreen(view.message))
@@ -148,7 +168,8 @@ class TrainingScreen(ChartScreen[None]):
     def _draw(self, view: View) -> None:
         self._drawn, self._drawn_at = view, monotonic()
         self.query_one(StatusLines).show(view)
-        self.query_one(BaseChart).show(view.curves)
+        several = len(self._preset.seeds) > 1
+        self.query_one(BaseChart).show(view.curves, seed=view.curves.seed if view.curves and several else None)
         for health in self.query(HealthPane):
             health.show(view.diagnoses)
         if view.log_seen != self._drawn_log:
@@ -159,8 +180,10 @@ class TrainingScreen(ChartScreen[None]):
         pane = self.query_one(ProgressPane)
         pane.start(view.lanes)
         if view.starts != self._drawn_start:
-            self._drawn_start, self._drawn_progress = view.starts, 0
-            pane.restart()
+            if self._drawn_start:
+                pane.restart()
+                self._drawn_progress = 0
+            self._drawn_start = view.starts
         if view.progress_seen != self._drawn_progress:
             pane.add(self._feed.progress_from(self._drawn_progress))
             self._drawn_progress = view.progress_seen
@@ -207,7 +230,21 @@ class TrainingScreen(ChartScreen[None]):
 
     def action_new_draw(self) -> None:
         """Show another problem."""
-        self._opened.send(NewDraw())
+        self._show_draws(self._shown.first + (self._shown.count == 1), 1)
+
+    def action_many_draws(self) -> None:
+        """Show the median over many problems, or one again."""
+        self._show_draws(0, 1 if self._shown.count > 1 else MANY_DRAWS)
+
+    def action_next_seed(self) -> None:
+        """Show the network of the next replicate."""
+        seeds = self._preset.seeds
+        self._seed = seeds[(seeds.index(self._seed) + 1) % len(seeds)]
+        self._show_draws(self._shown.first, self._shown.count)
+
+    def _show_draws(self, first: int, count: int) -> None:
+        self._shown = ShowDraws(first, count, self._seed)
+        self._opened.send(self._shown)
 
     @property
     def chart(self) -> Chart:
@@ -227,6 +264,8 @@ class TrainingScreen(ChartScreen[None]):
     def action_change_window(self, by: int) -> None:
         """Average over more results, or fewer."""
         self._convergence.change_window(by)
+        is_presets = self._convergence.window == self._preset.report.rolling_window
+        self._preferences.change(window=0 if is_presets else self._convergence.window)
 
     def action_bands(self) -> None:
         """Show or hide the bands."""
@@ -263,13 +302,16 @@ class TrainingScreen(ChartScreen[None]):
     def action_maximise(self) -> None:
         """Show the active pane alone, or all again."""
         self._is_maximised = not self._is_maximised
+        self._preferences.change(layout="one" if self._is_maximised else "auto")
         self._choose_layout()
         self.call_after_refresh(self._draw_missed)
 
     def action_scale(self) -> None:
         """Change between logarithmic and linear."""
+        logarithmic = not self._convergence.logarithmic
+        self._preferences.change(logarithmic=logarithmic)
         for chart in self.query(Chart):
-            chart.logarithmic = not chart.logarithmic
+            chart.logarithmic = logarithmic
 
     def action_next_pane(self, by: int) -> None:
         """Go to another pane."""

@@ -20,11 +20,11 @@ from l2o_engine.events import (
     Extended,
     GoOn,
     Leave,
-    NewDraw,
     NewRows,
     Notice,
     Pause,
     SaveCheckpoint,
+    ShowDraws,
     StatusChanged,
     Stop,
 )
@@ -62,7 +62,7 @@ def test_commands_are_taken_once_in_the_order_they_were_given(inbox: Inbox, tmp_
     assert not list((tmp_path / "commands").iterdir())
 
 
-@pytest.mark.parametrize("command", [Leave(), NewDraw()])
+@pytest.mark.parametrize("command", [Leave(), ShowDraws()])
 def test_what_is_for_the_viewer_is_not_sent(command: Command, inbox: Inbox, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not for the run"):
         send(tmp_path / "commands", command)

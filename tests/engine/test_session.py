@@ -30,12 +30,12 @@ from l2o_engine.events import (
     Extend,
     Extended,
     GoOn,
-    NewDraw,
     NewRows,
     Notice,
     Pause,
     Progress,
     SaveCheckpoint,
+    ShowDraws,
     Started,
     StatusChanged,
     Stop,
@@ -470,7 +470,7 @@ def test_every_new_draw_shows_the_optimizers_on_another_problem(
     run(tmp_path / "undisturbed", make())
     curves = []
     for folder in ("one", "other"):
-        events = drive(start(tmp_path / folder, make(), chunk=1), at(5, NewDraw(), NewDraw(), NewDraw()))
+        events = drive(start(tmp_path / folder, make(), chunk=1), at(5, ShowDraws(1), ShowDraws(2), ShowDraws(3)))
         curves.append(of_kind(events, Curves))
         assert_same_outcome(tmp_path / "undisturbed", tmp_path / folder)
     assert [event.draw for event in curves[0]] == [1, 2, 3]

@@ -26,13 +26,13 @@ from l2o_engine.events import (
     Found,
     GoOn,
     Leave,
-    NewDraw,
     NewRows,
     Notice,
     Pause,
     Preparing,
     Progress,
     SaveCheckpoint,
+    ShowDraws,
     Started,
     StatusChanged,
     Stop,
@@ -416,7 +416,7 @@ def test_the_base_losses_are_those_of_the_session(
     make: Callable[..., Preset], names: list[str], tmp_path: Path
 ) -> None:
     session = start(tmp_path / "run", make("run.backend=torch"), interactive=True)
-    answers: list[Command] = [NewDraw(), Stop()]
+    answers: list[Command] = [ShowDraws(1), Stop()]
     theirs = []
     for event in session.events():
         if isinstance(event, Curves) and event.iteration == 30:
@@ -426,7 +426,7 @@ def test_the_base_losses_are_those_of_the_session(
     told = watcher.events()
     until(told, is_kind(Ended))
     ours = [next(told)]
-    watcher.mailbox.put(NewDraw())
+    watcher.mailbox.put(ShowDraws(1))
     ours.append(next(told))
     for event, same in zip(ours, theirs, strict=True):
         assert isinstance(event, Curves)
@@ -441,7 +441,7 @@ def test_without_a_checkpoint_there_are_no_base_losses_yet(tmp_path: Path) -> No
     watcher = Watcher(Run(folder))
     told = watcher.events()
     until(told, has_status("interrupted"))
-    watcher.mailbox.put(NewDraw())
+    watcher.mailbox.put(ShowDraws(1))
     assert next(told) == Notice("the base losses come with the first checkpoint")
     resume(folder)
     curves = until(told, is_kind(Curves))[-1]
@@ -474,7 +474,7 @@ def test_a_backend_that_cannot_be_had_does_not_end_the_watching(copy: Path, monk
     told = watcher.events()
     until(told, is_kind(Ended))
     for _ in range(2):
-        watcher.mailbox.put(NewDraw())
+        watcher.mailbox.put(ShowDraws(1))
         assert next(told) == Notice("there are no base losses: there is no torch")
 
 

@@ -14,10 +14,10 @@ from l2o_engine.events import (
     Extend,
     Extended,
     GoOn,
-    NewDraw,
     Notice,
     Pause,
     SaveCheckpoint,
+    ShowDraws,
     StatusChanged,
     Stop,
 )
@@ -38,7 +38,7 @@ SIZES = [(80, 24), (120, 40)]
 ANSWERS: dict[type, list[Event]] = {
     Pause: [StatusChanged("paused", 10_000)],
     GoOn: [StatusChanged("running", 10_000)],
-    NewDraw: [curves(draw=1)],
+    ShowDraws: [curves(draw=1)],
     Stop: [Ended("interrupted", 10_000, 1.0, ())],
 }
 
@@ -142,7 +142,7 @@ async def test_c_asks_for_a_checkpoint_and_n_for_a_new_draw() -> None:
     async with showing(session) as pilot:
         await pilot.press("c", "n")
         await pilot.pause(0.3)
-        assert session.commands == [SaveCheckpoint(), NewDraw()]
+        assert session.commands == [SaveCheckpoint(), ShowDraws(1, 1, 0)]
         assert "draw 2" in text_of(pilot)
 
 
@@ -299,7 +299,8 @@ async def test_no_error_of_the_training_thread_goes_unseen() -> None:
 
 
 async def test_a_pane_that_was_hidden_is_drawn_when_the_terminal_grows() -> None:
-    session = ScriptedSession([started(preset()), rows(0, [1.0])], ANSWERS | {NewDraw: [*a_run(preset())[1:], ended()]})
+    the_rest = [*a_run(preset())[1:], ended()]
+    session = ScriptedSession([started(preset()), rows(0, [1.0])], ANSWERS | {ShowDraws: the_rest})
     async with showing(session, size=(80, 24)) as pilot:
         await pilot.press("tab", "n")  # the rest of the run happens while the convergence chart is hidden
         await until(pilot, lambda: "finished" in text_of(pilot))

@@ -1,0 +1,275 @@
+"""What the screen is like on a terminal while `log30` trains as fast as it can: the bounds that it must keep.
+
+    python benchmarks/screen.py                      all of it, some four minutes
+    python benchmarks/screen.py keys --presses 300   a part: keys, rate, bytes, finished, resize or attach
+
+The real program runs on a pseudo-terminal of 120x40; an emulator (pyte) keeps what a user would see. The emulator
+takes its share of the machine, as every terminal does: a third process beside the training and the screen.
+"""
+
+import argparse
+import os
+import queue
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from random import Random
+from threading import Thread
+from time import monotonic, sleep
+
+import numpy as np
+import pexpect
+import pyte
+
+from l2o_engine.runs import Run
+
+COLUMNS, LINES = 120, 40
+ITERATIONS = 3_000_000  # a minute's at 46,000 a second
+PROGRAM = [sys.executable, "-m", "l2o_tui"]
+PATIENCE = 60.0  # seconds for what surely comes: PyTorch to load, the kernel to be compiled
+WARM_UP = 8.0  # seconds until the charts have something to show and the rate is steady
+
+
+class Terminal:
+    """The program on a terminal of its own, and what that terminal shows.
+
+    Attributes
+    ----------
+    screen
+        The emulated screen.
+    received
+        When, in seconds of the monotonic clock, how many bytes came.
+    """
+
+    def __init__(self, home: Path, *arguments: str) -> None:
+        environment = os.environ | {"TERM": "xterm-256color", "COLORTERM": "truecolor", "XDG_CONFIG_HOME": str(home)}
+        self._child: pexpect.spawn[bytes] = pexpect.spawn(
+            PROGRAM[0], [*PROGRAM[1:], *arguments], env=environment, dimensions=(LINES, COLUMNS)
+        )
+        self.screen = pyte.Screen(COLUMNS, LINES)
+        self._stream = pyte.ByteStream(self.screen)
+        self._parts: queue.SimpleQueue[tuple[float, bytes]] = queue.SimpleQueue()
+        self.received: list[tuple[float, int]] = []
+        # In a thread: the emulator takes its time, which must not count as the program's.
+        Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        with suppress(OSError):  # how Linux says that the other end is closed
+            while part := os.read(self._child.child_fd, 65536):
+                self._parts.put((monotonic(), part))
+
+    def send(self, keys: str) -> float:
+        """Press keys and return when."""
+        self._child.send(keys)
+        return monotonic()
+
+    def resize(self, columns: int, lines: int) -> None:
+        """Change the terminal's size."""
+        self.screen.resize(lines, columns)
+        self._child.setwinsize(lines, columns)
+
+    def wait(self, until: Callable[[pyte.Screen], object], seconds: float = PATIENCE) -> float:
+        """Wait until the screen shows something, and return when the bytes came that made it so."""
+        deadline, came = monotonic() + seconds, monotonic()
+        while not until(self.screen):
+            try:
+                came, part = self._parts.get(timeout=max(deadline - monotonic(), 0))
+            except queue.Empty:
+                raise TimeoutError("\n".join(["this does not show what it should:", *self.screen.display])) from None
+            self.received.append((came, len(part)))
+            self._stream.feed(part)
+        return came
+
+    def look(self, seconds: float) -> None:
+        """Let the program go on for so long."""
+        with suppress(TimeoutError):
+            self.wait(lambda _: False, seconds)
+
+    def bytes_between(self, begin: float, end: float) -> int:
+        """Return how many bytes came in between."""
+        return sum(size for at, size in self.received if begin <= at < end)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the program runs."""
+        return bool(self._child.isalive())
+
+    def close(self) -> None:
+        """End the program as who closes the terminal with `--on-hangup checkpoint` does."""
+        self._child.terminate(force=True)
+        self._child.close()
+
+
+def line(screen: pyte.Screen, *texts: str) -> str:
+    """Return the first line of the screen that holds one of the texts; empty where none does."""
+    return next((row for row in screen.display if any(text in row for text in texts)), "")
+
+
+def shows(text: str) -> Callable[[pyte.Screen], bool]:
+    """Return a condition: that the screen shows a text."""
+    return lambda screen: bool(line(screen, text))
+
+
+def ticks(screen: pyte.Screen) -> str:
+    """Return the convergence chart's labels below its axis."""
+    axis = next((row for row, text in enumerate(screen.display) if "└┬" in text or "└─" in text), -1)
+    return screen.display[axis + 1][: COLUMNS // 2]
+
+
+def corners(screen: pyte.Screen) -> Hashable:
+    """Return the colours of the panes' corners: the active one's differs."""
+    return tuple(
+        screen.buffer[row][column].fg
+        for row, text in enumerate(screen.display)
+        for column, character in enumerate(text)
+        if character == "╭"
+    )
+
+
+def cursor(screen: pyte.Screen) -> Hashable:
+    """Return which meta-iteration the convergence chart's cursor reads out."""
+    return re.findall(r"· it ([\d,]+)", line(screen, "meta-iterations ·")[: COLUMNS // 2])[:1] or None
+
+
+def is_logarithmic(screen: pyte.Screen) -> Hashable:
+    """Return whether the convergence chart's axis has powers of ten."""
+    return any("1e-" in row[:10] for row in screen.display)
+
+
+KEYS: tuple[tuple[str, str, Callable[[pyte.Screen], Hashable]], ...] = (
+    ("y", "y", is_logarithmic),
+    ("y", "y", is_logarithmic),
+    ("tab", "\t", corners),
+    ("tab", "\x1b[Z", corners),
+    ("z, 0", "z", lambda screen: "3M" in ticks(screen)),
+    ("z, 0", "0", lambda screen: "3M" in ticks(screen)),
+    ("cursor", "\x1b[C", cursor),
+    ("cursor", "\x1b[D", cursor),
+    ("space", " ", shows("paused ·")),
+    ("space", " ", shows("running ·")),
+)
+"""Name, what the terminal sends, and what of the screen it changes, and nothing else does."""
+
+
+def say(what: str, figure: str, bound: str = "") -> None:
+    """Print a line of the table."""
+    print(f"{what:44}{figure:>36}  {bound}".rstrip(), flush=True)  # noqa: T201 (data)
+
+
+@contextmanager
+def training(home: Path, name: str, iterations: int = ITERATIONS) -> Iterator[Terminal]:
+    """Train with the screen."""
+    options = (f"--iterations={iterations}", "--on-hangup=checkpoint", f"--run-dir={home / name}")
+    terminal = Terminal(home, "run", "log30", *options)
+    try:
+        terminal.wait(shows("it/s"))
+        yield terminal
+    finally:
+        terminal.close()
+
+
+@contextmanager
+def headless(home: Path, name: str, iterations: int = ITERATIONS) -> Iterator[Run]:
+    """Train without it."""
+    options = [f"--iterations={iterations}", f"--run-dir={home / name}", "--quiet"]
+    process = subprocess.Popen([*PROGRAM, "run", "log30", *options], stdout=subprocess.DEVNULL)
+    try:
+        run = Run(home / name)
+        deadline = monotonic() + PATIENCE
+        while not run.metrics_path.exists() and monotonic() < deadline:
+            sleep(0.1)
+        yield run
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def rate(run: Run, look: Callable[[float], None], seconds: float) -> float:
+    """Return a run's meta-iterations a second while we look on."""
+    before = run.record()
+    look(seconds)
+    after = run.record()
+    return (after.iteration - before.iteration) / (after.elapsed_seconds - before.elapsed_seconds)
+
+
+def measure_keys(home: Path, presses: int, seconds: float) -> None:
+    """Print how long it takes from a key to its effect."""
+    random, latencies = Random(0), []
+    with training(home, "keys") as terminal:
+        terminal.look(WARM_UP)
+        for press in range(presses):
+            name, keys, effect = KEYS[press % len(KEYS)]
+            terminal.look(random.uniform(0.05, 0.35))  # at any moment between two redraws
+            before = effect(terminal.screen)
+            at = terminal.send(keys)
+            came = terminal.wait(lambda screen, effect=effect, before=before: effect(screen) != before)  # type: ignore[misc]
+            latencies.append((name, (came - at) * 1e3))
+    for name in ("all", *dict.fromkeys(name for name, _, _ in KEYS)):
+        of_name = [latency for key, latency in latencies if name in ("all", key)]
+        p50, p95 = np.quantile(of_name, [0.5, 0.95])
+        figure = f"{p50:.0f} / {p95:.0f} / {max(of_name):.0f} ms"
+        say(f"key to effect, {name} ({len(of_name)}): p50/p95/max", figure, "p95 ≤ 150 ms" if name == "all" else "")
+
+
+def measure_rate(home: Path, presses: int, seconds: float) -> None:
+    """Print the training rate with the screen and without it, by turns."""
+    watched, alone = [], []
+    for turn in range(3):
+        with training(home, f"screen{turn}") as terminal:
+            terminal.look(WARM_UP)
+            watched.append(rate(Run(home / f"screen{turn}"), terminal.look, seconds / 2))
+        with headless(home, f"headless{turn}") as run:
+            sleep(WARM_UP)
+            alone.append(rate(run, sleep, seconds / 2))
+    say("training rate, headless, by turns", " ".join(f"{one:,.0f}" for one in alone) + " it/s")
+    say("training rate, with the screen", " ".join(f"{one:,.0f}" for one in watched) + " it/s")
+    say("ratio of medians", f"{statistics.median(watched) / statistics.median(alone):.2f}", "≥ 0.8")
+
+
+def measure_bytes(home: Path, presses: int, seconds: float) -> None:
+    """Print what a training screen sends."""
+    with training(home, "bytes") as terminal:
+        terminal.look(WARM_UP)
+        began = monotonic()
+        terminal.look(seconds)
+        sent = [terminal.bytes_between(began + second, began + second + 1) / 1024 for second in range(int(seconds))]
+    p50, p95 = np.quantile(sent, [0.5, 0.95])
+    say(f"bytes, training, {seconds:.0f} s: mean", f"{np.mean(sent):.1f} KiB/s", "≤ 25 KiB/s")
+    say("    of its seconds: p50/p95/max", f"{p50:.1f} / {p95:.1f} / {max(sent):.1f} KiB/s")
+
+
+def measure_finished(home: Path, presses: int, seconds: float) -> None:
+    """Print what the screen of a finished run sends."""
+    with training(home, "finished", 200_000) as terminal:
+        ended = terminal.wait(shows("finished ·"))
+        terminal.look(7)
+        say("bytes, finished: in the first second", str(terminal.bytes_between(ended, ended + 1)))
+        say("    in the 6 s after it", str(terminal.bytes_between(ended + 1, ended + 7)), "0")
+
+
+def measure_resize(home: Path, presses: int, seconds: float) -> None:
+    """Print whether the screen is whole after many resizes."""
+    random = Random(0)
+    with training(home, "resize") as terminal:
+        for _ in range(50):
+            terminal.resize(random.randint(40, 250), random.randint(10, 70))
+            terminal.look(random.uniform(0.02, 0.4))
+        terminal.resize(40, 10)
+        terminal.wait(shows("too small"))
+        terminal.resize(COLUMNS, LINES)
+        terminal.wait(shows("running ·"))
+        terminal.send(" ")
+        terminal.wait(shows("paused ·"))
+        pictures = []
+        for size in ((COLUMNS - 1, LINES - 1), (COLUMNS, LINES)):
+            terminal.look(1.5)
+            pictures.append([[terminal.screen.buffer[y][x] for x in range(COLUMNS)] for y in range(LINES)])
+            terminal.resize(*size)
+        differing = sum(a != b for one, two in zip(*pictures, strict=True) for a, b in zip(one, two, strict=True))
+        say("50 resizes: the program lives", "yes" if terminal.is_alive else "no", "yes")
+        say("    cells unlike those of a fresh redraw", str(differing), "0")
