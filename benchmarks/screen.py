@@ -136,6 +136,11 @@ def cursor(screen: pyte.Screen) -> Hashable:
     return re.findall(r"· it ([\d,]+)", line(screen, "meta-iterations ·")[: COLUMNS // 2])[:1] or None
 
 
+def cells(screen: pyte.Screen) -> list[pyte.screens.Char]:
+    """Return what is shown, with its colours."""
+    return [screen.buffer[row][column] for row in range(LINES) for column in range(COLUMNS)]
+
+
 def is_logarithmic(screen: pyte.Screen) -> Hashable:
     """Return whether the convergence chart's axis has powers of ten."""
     return any("1e-" in row[:10] for row in screen.display)
@@ -265,11 +270,65 @@ def measure_resize(home: Path, presses: int, seconds: float) -> None:
         terminal.wait(shows("running ·"))
         terminal.send(" ")
         terminal.wait(shows("paused ·"))
-        pictures = []
-        for size in ((COLUMNS - 1, LINES - 1), (COLUMNS, LINES)):
-            terminal.look(1.5)
-            pictures.append([[terminal.screen.buffer[y][x] for x in range(COLUMNS)] for y in range(LINES)])
-            terminal.resize(*size)
-        differing = sum(a != b for one, two in zip(*pictures, strict=True) for a, b in zip(one, two, strict=True))
+        terminal.look(1.5)
+        picture = cells(terminal.screen)
+        terminal.resize(COLUMNS - 1, LINES - 1)
+        terminal.look(1.5)
+        terminal.resize(COLUMNS, LINES)
+        terminal.look(1.5)
+        differing = sum(one != other for one, other in zip(picture, cells(terminal.screen), strict=True))
         say("50 resizes: the program lives", "yes" if terminal.is_alive else "no", "yes")
         say("    cells unlike those of a fresh redraw", str(differing), "0")
+
+
+def measure_attach(home: Path, presses: int, seconds: float) -> None:
+    """Print what a viewer of another process's run is sent, and what it costs that run."""
+    watched, alone, sent = [], [], []
+    with headless(home, "attached", 10 * ITERATIONS) as run:
+        sleep(WARM_UP)
+        for _ in range(3):
+            alone.append(rate(run, sleep, seconds / 2))
+            viewer = Terminal(home, "attach", str(run.folder))
+            viewer.wait(shows("it/s"))
+            viewer.look(WARM_UP)
+            began = monotonic()
+            watched.append(rate(run, viewer.look, seconds / 2))
+            sent.append(viewer.bytes_between(began, monotonic()) / (monotonic() - began) / 1024)
+            viewer.close()
+    say("training rate, nobody attached, by turns", " ".join(f"{one:,.0f}" for one in alone) + " it/s")
+    say("training rate, a viewer attached", " ".join(f"{one:,.0f}" for one in watched) + " it/s")
+    say("ratio of medians", f"{statistics.median(watched) / statistics.median(alone):.2f}")
+    say("bytes to the viewer: mean of each turn", " ".join(f"{one:.1f}" for one in sent) + " KiB/s", "≤ 25 KiB/s")
+
+
+PARTS: dict[str, Callable[[Path, int, float], None]] = {
+    "keys": measure_keys,
+    "rate": measure_rate,
+    "bytes": measure_bytes,
+    "finished": measure_finished,
+    "resize": measure_resize,
+    "attach": measure_attach,
+}
+
+
+def main() -> None:
+    """Measure what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; all, if none is given")
+    parser.add_argument("--presses", type=int, default=100, help="how many keys are pressed")
+    parser.add_argument(
+        "--seconds", type=float, default=20.0, help="for which bytes are counted; rates, half as long, by turns"
+    )
+    options = parser.parse_args()
+    if unknown := set(options.parts) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    sys.setswitchinterval(0.0005)  # the thread that reads must not wait for the emulator
+    load = " ".join(f"{one:.1f}" for one in os.getloadavg())
+    say(f"l2o-tui run log30, {COLUMNS}x{LINES}, {os.cpu_count()} cores", f"load {load}", "bound")
+    for part in options.parts or PARTS:
+        with tempfile.TemporaryDirectory(prefix="l2o-screen-") as home:
+            PARTS[part](Path(home), options.presses, options.seconds)
+
+
+if __name__ == "__main__":
+    main()
