@@ -11,14 +11,12 @@ import argparse
 import os
 import queue
 import re
-import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from random import Random
 from threading import Thread
 from time import monotonic, sleep
 
@@ -26,12 +24,15 @@ import numpy as np
 import pexpect
 import pyte
 
+from l2o_engine.commands import send
+from l2o_engine.events import GoOn, Pause
 from l2o_engine.runs import Run
 
 COLUMNS, LINES = 120, 40
-ITERATIONS = 3_000_000  # a minute's at 46,000 a second
+ITERATIONS = 10_000_000  # two minutes' at 80,000 a second
 PROGRAM = [sys.executable, "-m", "l2o_tui"]
 PATIENCE = 60.0  # seconds for what surely comes: PyTorch to load, the kernel to be compiled
+TURNS = 8
 WARM_UP = 8.0  # seconds until the charts have something to show and the rate is steady
 
 
@@ -62,6 +63,7 @@ class Terminal:
         with suppress(OSError):  # how Linux says that the other end is closed
             while part := os.read(self._child.child_fd, 65536):
                 self._parts.put((monotonic(), part))
+        self._parts.put((monotonic(), b""))
 
     def send(self, keys: str) -> float:
         """Press keys and return when."""
@@ -81,6 +83,8 @@ class Terminal:
                 came, part = self._parts.get(timeout=max(deadline - monotonic(), 0))
             except queue.Empty:
                 raise TimeoutError("\n".join(["this does not show what it should:", *self.screen.display])) from None
+            if not part:
+                raise RuntimeError("\n".join(["the program has ended:", *self.screen.display]))
             self.received.append((came, len(part)))
             self._stream.feed(part)
         return came
@@ -115,10 +119,15 @@ def shows(text: str) -> Callable[[pyte.Screen], bool]:
     return lambda screen: bool(line(screen, text))
 
 
-def ticks(screen: pyte.Screen) -> str:
-    """Return the convergence chart's labels below its axis."""
-    axis = next((row for row, text in enumerate(screen.display) if "└┬" in text or "└─" in text), -1)
-    return screen.display[axis + 1][: COLUMNS // 2]
+def state(screen: pyte.Screen) -> str:
+    """Return the first words of the screen: "● running", "‖ paused", or what has been asked for, with an ellipsis."""
+    return screen.display[0].partition("·")[0].strip()
+
+
+def last_tick(screen: pyte.Screen) -> Hashable:
+    """Return the last label below the convergence chart's axis."""
+    axis = next((row for row, text in enumerate(screen.display) if "└" in text[:20]), 0)
+    return screen.display[axis + 1][: COLUMNS // 2].strip("│ ").split()[-1:] == ["10M"]
 
 
 def corners(screen: pyte.Screen) -> Hashable:
@@ -133,7 +142,8 @@ def corners(screen: pyte.Screen) -> Hashable:
 
 def cursor(screen: pyte.Screen) -> Hashable:
     """Return which meta-iteration the convergence chart's cursor reads out."""
-    return re.findall(r"· it ([\d,]+)", line(screen, "meta-iterations ·")[: COLUMNS // 2])[:1] or None
+    found = re.search(r"· it ([\d,]+)", line(screen, "meta-iterations ·")[: COLUMNS // 2])
+    return found and found[1]
 
 
 def cells(screen: pyte.Screen) -> list[pyte.screens.Char]:
@@ -151,12 +161,12 @@ KEYS: tuple[tuple[str, str, Callable[[pyte.Screen], Hashable]], ...] = (
     ("y", "y", is_logarithmic),
     ("tab", "\t", corners),
     ("tab", "\x1b[Z", corners),
-    ("z, 0", "z", lambda screen: "3M" in ticks(screen)),
-    ("z, 0", "0", lambda screen: "3M" in ticks(screen)),
+    ("z, 0", "z", last_tick),
+    ("z, 0", "0", last_tick),
     ("cursor", "\x1b[C", cursor),
     ("cursor", "\x1b[D", cursor),
-    ("space", " ", shows("paused ·")),
-    ("space", " ", shows("running ·")),
+    ("space", " ", state),
+    ("space", " ", state),
 )
 """Name, what the terminal sends, and what of the screen it changes, and nothing else does."""
 
@@ -182,34 +192,59 @@ def training(home: Path, name: str, iterations: int = ITERATIONS) -> Iterator[Te
 def headless(home: Path, name: str, iterations: int = ITERATIONS) -> Iterator[Run]:
     """Train without it."""
     options = [f"--iterations={iterations}", f"--run-dir={home / name}", "--quiet"]
-    process = subprocess.Popen([*PROGRAM, "run", "log30", *options], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [*PROGRAM, "run", "log30", *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
-        run = Run(home / name)
         deadline = monotonic() + PATIENCE
-        while not run.metrics_path.exists() and monotonic() < deadline:
+        while not (home / name / "metrics.csv").exists() and monotonic() < deadline:
             sleep(0.1)
-        yield run
+        yield Run(home / name)
     finally:
         process.terminate()
         process.wait()
 
 
-def rate(run: Run, look: Callable[[float], None], seconds: float) -> float:
-    """Return a run's meta-iterations a second while we look on."""
-    before = run.record()
-    look(seconds)
-    after = run.record()
-    return (after.iteration - before.iteration) / (after.elapsed_seconds - before.elapsed_seconds)
+def rates_by_turns(runs: tuple[Run, Run], look: Callable[[float], None], seconds: float) -> list[tuple[float, float]]:
+    """Let one of two runs train while the other is paused, and so on; return both rates of every turn.
+
+    So both meet the same machine, however busy it is with other things.
+    """
+    both = []
+    for run in runs:
+        send(run.commands_path, Pause())
+    for _ in range(TURNS):
+        rates = []
+        for run in runs:
+            look(1.0)  # until it is paused, and says so
+            before = run.record()
+            send(run.commands_path, GoOn())
+            look(seconds)
+            send(run.commands_path, Pause())
+            look(1.0)
+            after = run.record()
+            rates.append((after.iteration - before.iteration) / (after.elapsed_seconds - before.elapsed_seconds))
+        both.append((rates[0], rates[1]))
+    return both
+
+
+def say_rates(what: str, rates: list[tuple[float, float]], bound: str) -> None:
+    """Print the rates of two runs, and the quartiles of their ratio."""
+    alone, watched = np.median(rates, axis=0)
+    low, middle, high = np.quantile([one / other for other, one in rates], [0.25, 0.5, 0.75])
+    say(f"training rate, headless / {what}", f"{alone:,.0f} / {watched:,.0f} it/s")
+    say(f"    ratio, median (quartiles) of {len(rates)} turns", f"{middle:.2f} ({low:.2f}–{high:.2f})", bound)
 
 
 def measure_keys(home: Path, presses: int, seconds: float) -> None:
     """Print how long it takes from a key to its effect."""
-    random, latencies = Random(0), []
+    chance, latencies = np.random.default_rng(0), []
     with training(home, "keys") as terminal:
         terminal.look(WARM_UP)
         for press in range(presses):
             name, keys, effect = KEYS[press % len(KEYS)]
-            terminal.look(random.uniform(0.05, 0.35))  # at any moment between two redraws
+            terminal.look(chance.uniform(0.05, 0.35))  # at any moment between two redraws
+            terminal.wait(lambda screen: "…" not in state(screen))
             before = effect(terminal.screen)
             at = terminal.send(keys)
             came = terminal.wait(lambda screen, effect=effect, before=before: effect(screen) != before)  # type: ignore[misc]
@@ -223,17 +258,10 @@ def measure_keys(home: Path, presses: int, seconds: float) -> None:
 
 def measure_rate(home: Path, presses: int, seconds: float) -> None:
     """Print the training rate with the screen and without it, by turns."""
-    watched, alone = [], []
-    for turn in range(3):
-        with training(home, f"screen{turn}") as terminal:
-            terminal.look(WARM_UP)
-            watched.append(rate(Run(home / f"screen{turn}"), terminal.look, seconds / 2))
-        with headless(home, f"headless{turn}") as run:
-            sleep(WARM_UP)
-            alone.append(rate(run, sleep, seconds / 2))
-    say("training rate, headless, by turns", " ".join(f"{one:,.0f}" for one in alone) + " it/s")
-    say("training rate, with the screen", " ".join(f"{one:,.0f}" for one in watched) + " it/s")
-    say("ratio of medians", f"{statistics.median(watched) / statistics.median(alone):.2f}", "≥ 0.8")
+    with headless(home, "headless") as alone, training(home, "screen") as terminal:
+        terminal.look(WARM_UP)
+        rates = rates_by_turns((alone, Run(home / "screen")), terminal.look, seconds / TURNS)
+    say_rates("with the screen", rates, "≥ 0.8")
 
 
 def measure_bytes(home: Path, presses: int, seconds: float) -> None:
@@ -250,7 +278,7 @@ def measure_bytes(home: Path, presses: int, seconds: float) -> None:
 
 def measure_finished(home: Path, presses: int, seconds: float) -> None:
     """Print what the screen of a finished run sends."""
-    with training(home, "finished", 200_000) as terminal:
+    with training(home, "finished", ITERATIONS // 10) as terminal:
         ended = terminal.wait(shows("finished ·"))
         terminal.look(7)
         say("bytes, finished: in the first second", str(terminal.bytes_between(ended, ended + 1)))
@@ -259,11 +287,11 @@ def measure_finished(home: Path, presses: int, seconds: float) -> None:
 
 def measure_resize(home: Path, presses: int, seconds: float) -> None:
     """Print whether the screen is whole after many resizes."""
-    random = Random(0)
+    chance = np.random.default_rng(0)
     with training(home, "resize") as terminal:
         for _ in range(50):
-            terminal.resize(random.randint(40, 250), random.randint(10, 70))
-            terminal.look(random.uniform(0.02, 0.4))
+            terminal.resize(int(chance.integers(40, 251)), int(chance.integers(10, 71)))
+            terminal.look(chance.uniform(0.02, 0.4))
         terminal.resize(40, 10)
         terminal.wait(shows("too small"))
         terminal.resize(COLUMNS, LINES)
@@ -283,22 +311,17 @@ def measure_resize(home: Path, presses: int, seconds: float) -> None:
 
 def measure_attach(home: Path, presses: int, seconds: float) -> None:
     """Print what a viewer of another process's run is sent, and what it costs that run."""
-    watched, alone, sent = [], [], []
-    with headless(home, "attached", 10 * ITERATIONS) as run:
-        sleep(WARM_UP)
-        for _ in range(3):
-            alone.append(rate(run, sleep, seconds / 2))
-            viewer = Terminal(home, "attach", str(run.folder))
-            viewer.wait(shows("it/s"))
-            viewer.look(WARM_UP)
-            began = monotonic()
-            watched.append(rate(run, viewer.look, seconds / 2))
-            sent.append(viewer.bytes_between(began, monotonic()) / (monotonic() - began) / 1024)
-            viewer.close()
-    say("training rate, nobody attached, by turns", " ".join(f"{one:,.0f}" for one in alone) + " it/s")
-    say("training rate, a viewer attached", " ".join(f"{one:,.0f}" for one in watched) + " it/s")
-    say("ratio of medians", f"{statistics.median(watched) / statistics.median(alone):.2f}")
-    say("bytes to the viewer: mean of each turn", " ".join(f"{one:.1f}" for one in sent) + " KiB/s", "≤ 25 KiB/s")
+    with headless(home, "alone") as alone, headless(home, "watched") as watched:
+        viewer = Terminal(home, "attach", str(watched.folder))
+        viewer.wait(shows("it/s"))
+        viewer.look(WARM_UP)
+        began = monotonic()
+        viewer.look(seconds)
+        sent = viewer.bytes_between(began, began + seconds) / seconds / 1024
+        rates = rates_by_turns((alone, watched), viewer.look, seconds / TURNS)
+        viewer.close()
+    say(f"bytes to a viewer, two runs train, {seconds:.0f} s: mean", f"{sent:.1f} KiB/s", "≤ 25 KiB/s")
+    say_rates("watched", rates, "")
 
 
 PARTS: dict[str, Callable[[Path, int, float], None]] = {
@@ -316,9 +339,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; all, if none is given")
     parser.add_argument("--presses", type=int, default=100, help="how many keys are pressed")
-    parser.add_argument(
-        "--seconds", type=float, default=20.0, help="for which bytes are counted; rates, half as long, by turns"
-    )
+    parser.add_argument("--seconds", type=float, default=20.0, help="for which bytes are counted, and each run trains")
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}")

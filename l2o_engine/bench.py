@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 from l2o_engine.backends import choose
@@ -101,30 +101,31 @@ def _side_by_side(name: str, preset: Preset, backend: Backend) -> Contestant:
     return Contestant(name, advance)
 
 
-def watched_contestants(preset: Preset) -> list[Contestant]:
-    """Return the kernel as a session drives it, a report interval at a time: with its metrics, and with its health."""
+def health_cost(preset: Preset, seconds: float) -> float:
+    """Return which share of the kernel's time looking at a run's health takes, a report interval at a time.
+
+    Of CPU time, and the median over pairs of turns, with looks and without: so that other processes do not count.
+    """
     backend = choose(preset, "fused").load()[0]
+    trainer, diagnostician = MetaTrainer(preset, backend, preset.run.seed), Diagnostician(preset)
 
-    def contestant(name: str, *, looks: bool) -> Contestant:
-        trainer, diagnostician = MetaTrainer(preset, backend, preset.run.seed), Diagnostician(preset)
+    def turn(*, looks: bool) -> float:
+        began = process_time()
+        (chunk,) = trainer.advance(preset.report.every)
+        rows = rows_of([chunk], trainer.lanes)
+        learner = trainer.state().learner
+        if looks and learner is not None and len(rows):
+            diagnostician.add(rows, chunk.results.trace)
+            diagnostician.look(learner)
+        return process_time() - began
 
-        def advance(n: int) -> int:
-            done = 0
-            while done < n:
-                (chunk,) = trainer.advance(min(n - done, preset.report.every))
-                rows = rows_of([chunk], trainer.lanes)
-                learner = trainer.state().learner
-                if looks and learner is not None:
-                    diagnostician.add(rows, chunk.results.trace)
-                    diagnostician.look(learner)
-                if not len(rows):
-                    break
-                done += len(rows)
-            return done
-
-        return Contestant(name, advance)
-
-    return [contestant("fused, metrics", looks=False), contestant("fused, and health", looks=True)]
+    turn(looks=True)  # whatever is done once
+    costs: list[float] = []
+    until = perf_counter() + seconds
+    while perf_counter() < until or not costs:
+        without, with_looks = turn(looks=False), turn(looks=True)
+        costs.append(with_looks / without - 1)
+    return median(costs)
 
 
 def peer_contestant(preset: Preset) -> tuple[Contestant | None, str]:

@@ -5,26 +5,24 @@ experiment: seed, number of seeds, length, backend, checkpoints and names may di
 times vary by seed, so what a group gives are medians and quartiles over its replicates.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 from math import isfinite, nan
-from typing import Any
 
 import numpy as np
 
 from l2o_engine.arrays import Doubles, Integers, finite_mean
 from l2o_engine.history import Curve, History
 from l2o_engine.metrics import ReportWindow, Rows
-from l2o_engine.preset import NotebookRow, Preset, to_dict
+from l2o_engine.preset import NotebookRow, Preset, experiment_settings
 from l2o_engine.runs import Run, RunError, lanes_of
 from l2o_engine.trainer import LEARNED, Baselines, Lane, Level
 
 CURVE_POINTS = 512
 """Greatest number of buckets of a replicate's curve, and so of a group's."""
 
-_RUN_SETTINGS_OF_AN_EXPERIMENT = ("dtype",)
 _LONGEST_DIFFERENCE = 60  # characters of a label; more than that and the run's name says it better
 
 
@@ -52,6 +50,8 @@ class Replicate:
         How many of all meta-iterations met a NaN or an infinity.
     took_off
         Whether it learned, see :func:`took_off`.
+    is_early
+        Whether it has a finite result, has not taken off, and is not at the end of its preset's run or the notebook's.
     """
 
     run: Run
@@ -63,6 +63,7 @@ class Replicate:
     sum_loss: float
     non_finite: int
     took_off: bool
+    is_early: bool
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,11 @@ class Group:
         return sum(replicate.took_off for replicate in self.replicates)
 
     @property
+    def not_yet(self) -> int:
+        """How many replicates have not learned, and have not come so far that this would say much."""
+        return sum(replicate.is_early for replicate in self.replicates)
+
+    @property
     def non_finite(self) -> int:
         """How many meta-iterations of all replicates met a NaN or an infinity."""
         return sum(replicate.non_finite for replicate in self.replicates)
@@ -161,7 +167,7 @@ class Group:
     @property
     def published_final(self) -> float | None:
         """The last mean log10 of the last loss that the notebook printed, if it did."""
-        return _published_final(self.preset)
+        return self.preset.published_final
 
     @cached_property
     def curve(self) -> GroupCurve:
@@ -239,7 +245,7 @@ def compare(runs: Iterable[Run]) -> list[Group]:
         preset = run.preset()
         for replicate in summarise(run):
             # The hand-designed optimizers of a run that trains no network are experiments of their own.
-            key = repr((_experiment(preset), replicate.lane.optimizer))
+            key = repr((experiment_settings(preset), replicate.lane.optimizer))
             members.setdefault(key, []).append(replicate)
             presets.setdefault(key, []).append(preset)
     replicates = [
@@ -253,18 +259,29 @@ def compare(runs: Iterable[Run]) -> list[Group]:
 
 @dataclass(frozen=True)
 class NamedLevel:
-    """What a baseline reaches, under the name that tells it from the other levels."""
+    """What a baseline reaches.
+
+    Attributes
+    ----------
+    name
+        The baseline's, and where that does not tell it from the other levels, the group's.
+    level
+        What it reaches.
+    group
+        The label of the first group it stands beside.
+    """
 
     name: str
     level: Level
+    group: str = ""
 
 
-def baseline_levels(groups: Sequence[Group]) -> list[NamedLevel]:
+def baseline_levels(groups: Sequence[Group], seed: int | None = None) -> list[NamedLevel]:
     """Return what the groups' baselines reach over the presets' number of draws, each that differs once.
 
-    The draws are those of the smallest seed there is, so that one baseline has one level.
+    The draws are those of one seed, so that one baseline has one level: the smallest that a group has if none is given.
     """
-    seed = min(seed for group in groups for seed in group.seeds)
+    seed = min(seed for group in groups for seed in group.seeds) if seed is None else seed
     found: dict[str, tuple[str, str, Level]] = {}
     for group in groups:
         preset = group.preset
@@ -276,13 +293,9 @@ def baseline_levels(groups: Sequence[Group]) -> list[NamedLevel]:
             found.setdefault(repr((baseline, surroundings)), (baseline.name, group.label, measured[baseline.name]))
     names = [name for name, _, _ in found.values()]
     return [
-        NamedLevel(name if names.count(name) == 1 else f"{name} ({label})", level)
+        NamedLevel(name if names.count(name) == 1 else f"{name} ({label})", level, label)
         for name, label, level in found.values()
     ]
-
-
-def _published_final(preset: Preset) -> float | None:
-    return preset.notebook.final if preset.notebook else None
 
 
 class _LaneReader:
@@ -313,6 +326,9 @@ class _LaneReader:
     def replicate(self, run: Run, lane: Lane) -> Replicate:
         initial, final = finite_mean(self._first), self._last.average_log_result
         learns = self._preset.kind == "meta-training"
+        has_taken_off = learns and took_off(final, initial, self._preset.published_final)
+        rows = self._preset.notebook.rows if self._preset.notebook else ()
+        whole = max([self._preset.run.iterations, *(row.it for row in rows)])
         return Replicate(
             run=run,
             lane=lane,
@@ -322,7 +338,8 @@ class _LaneReader:
             final=final,
             sum_loss=self._last.average_sum_loss,
             non_finite=self._non_finite,
-            took_off=learns and took_off(final, initial, _published_final(self._preset)),
+            took_off=has_taken_off,
+            is_early=learns and not has_taken_off and isfinite(final) and self._iteration < whole,
         )
 
 
@@ -355,25 +372,6 @@ def _group_curve(curves: Sequence[Curve]) -> GroupCurve:
     )
 
 
-def _experiment(preset: Preset) -> dict[str, Any]:
-    """Return all settings, as "table.key" → value, that make two runs different experiments if they differ."""
-    tables = to_dict(preset)
-    for name in ("format", "name", "title", "notebook"):
-        tables.pop(name, None)
-    tables["run"] = {key: tables["run"][key] for key in _RUN_SETTINGS_OF_AN_EXPERIMENT}
-    return dict(sorted(_flat(tables)))
-
-
-def _flat(node: Any, place: str = "") -> list[tuple[str, Any]]:
-    if isinstance(node, Mapping):
-        entries: Iterable[tuple[Any, Any]] = node.items()
-    elif isinstance(node, list) and node and isinstance(node[0], Mapping):
-        entries = enumerate(node)
-    else:
-        return [(place, node)]
-    return [pair for key, value in entries for pair in _flat(value, f"{place}.{key}" if place else str(key))]
-
-
 def _labels(presets: Sequence[Preset], replicates: Sequence[tuple[Replicate, ...]]) -> list[str]:
     """Return a label a group: its experiment's name; where two share it, also what differs, or the run's name."""
     names = [_name(group) for group in replicates]
@@ -383,7 +381,7 @@ def _labels(presets: Sequence[Preset], replicates: Sequence[tuple[Replicate, ...
         places = list(same)
         if len(places) == 1:
             continue
-        settings = [_experiment(presets[place]) for place in places]
+        settings = [experiment_settings(presets[place]) for place in places]
         differing = [
             key
             for key in sorted({key for one in settings for key in one})

@@ -9,40 +9,43 @@ the shipped presets measure when they learn and when they do not; docs/why-it-do
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from math import ceil, isnan, log10, nan
-from typing import Literal, TypeAlias
+from math import ceil, isnan, log10, nan, sqrt
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from l2o_engine.arrays import Flags, Floats
+from l2o_engine.arrays import Doubles, Flags, Floats
 from l2o_engine.learner import Learner, Trace, traced
 from l2o_engine.metrics import Rows
+from l2o_engine.network import make_network
 from l2o_engine.preset import LogTransform, Preset, RatioLogTransform
 
 EARLY_LOOKS = (500, 1000, 2000)
 """The meta-iterations of a run's first looks; later ones are where reports are. What goes wrong mostly does at once."""
 
-EPSILON_SHARE = 0.9
-"""Of Adam's step lost to ε. Learning presets: 0.6 at most (simple_end, at its end). Stuck: log30 0.999, log43 1.0."""
+# Thresholds. What the published presets measured over eight seeds stands behind each; docs/why-it-does-not-learn.md.
+LEARNED = 0.05
+"""Of the first distance to the optimum, left after the last update: with less, the network has learned to optimize."""
 EXPLODING = 1.5
-"""Times as far from the optimum at the end as at the start. Learning: below 1 from the first look on; stuck: 1.0."""
+"""Of the first distance, left after the last update. Never more than 1.0, which is that of a network that is stuck."""
+EPSILON_SHARE = 0.9
+"""Of Adam's step lost to ε, before the network has learned: 0.9999 and more where it never does, or not yet."""
 NON_FINITE = 0.02
-"""Of the meta-iterations. Learning presets: 0.01 at most (log60_unit), or because losses reach 0."""
+"""Of the meta-iterations, before the network has learned: none at all."""
 FLIPPED = 0.5
-"""Of the last gradients that the network sees. Learning presets: 0.26 at most (log15_end_log, at its end)."""
+"""Of the last gradients that the network sees: 0.32 at most (log15_end_log, at its end)."""
 SATURATED = 0.75
-"""Of the network's inputs. Learning presets: 0.5 at most (log30, at its start)."""
-UNMOVED = 0.05
-"""Of the first distance, left after the last update. Learning presets leave less from their take-off on."""
-
-FLAT = 0.1
-"""Decades a look, in the mean of the last three: less is flat."""
+"""Of the network's inputs, before the network has learned: 0.54 at most (log30, at 1,000)."""
+FLAT = 0.3
+"""Decades in the last quarter of the run, or in three looks if that is longer: less is flat."""
 TAKE_OFF = 1.0
-"""Decades since the last look."""
+"""Decades in the same time: more, from where the network had not learned yet, is a take-off."""
 _FAR = 1e99  # a ratio that is infinite or greater: JSON, by which vitals are recorded, has no infinity
+_LEAST_ROWS = 500  # meta-iterations between two looks: the average over fewer says little
+_USUAL_RATE = 3e-4  # the notebook's
+_BIG_UPDATE = 0.3  # of the distance to the optimum
 _LOOKS = 3
-_REMEMBERED = 64
+_REMEMBERED = 4096
 
 Trend: TypeAlias = Literal["starting", "flat", "falling", "taking off", "rising", "diverging"]
 """Of the mean log10 of the last loss: where the end loss is going."""
@@ -62,8 +65,9 @@ class Vitals:
         Median of the meta-gradient's norm before clipping, over the finite ones.
     clipped
         Share of the meta-gradients that were longer than ``clip_norm``; NaN unless they are clipped.
-    epsilon_share
-        Share of Adam's step that ε swallows: 1 - |m/(√v + ε)|₁ / |m/√v|₁ over the weights.
+    epsilon_share, root
+        Share of Adam's step that ε swallows, :func:`epsilon_share`, and the median √v that it stands beside, both over
+        the weights that have a gradient.
     non_finite, zeros
         How many meta-iterations met a NaN or an infinity, and how many ended on a loss of exactly 0.
     min_log
@@ -84,6 +88,7 @@ class Vitals:
     gradient_norm: float
     clipped: float
     epsilon_share: float
+    root: float
     non_finite: int
     zeros: int
     min_log: float
@@ -95,8 +100,8 @@ class Vitals:
 
 def next_look(iteration: int, every: int) -> int:
     """Return the first meta-iteration from this one on that ends in a look: a report's, or an early one."""
-    report = -(-iteration // every) * every
-    return min([report or every, *(early for early in EARLY_LOOKS if early >= iteration)])
+    apart = every * ceil(_LEAST_ROWS / every)
+    return min([max(ceil(iteration / apart), 1) * apart, *(early for early in EARLY_LOOKS if early >= iteration)])
 
 
 @dataclass(frozen=True)
@@ -163,23 +168,23 @@ class Diagnostician:
         return self.judge(vitals)
 
     def _measure(self, learner: Learner) -> Vitals:
-        columns = {
-            name: np.concatenate([getattr(rows, name) for rows in self._rows])
-            for name in ("iteration", "end_log10", "end_loss", "gradient_norm", "non_finite")
-        }
-        fresh = columns["iteration"] > (self._history[-1].iteration if self._history else -1)
-        iteration, results, losses, norms, non_finite = (values[fresh] for values in columns.values())
+        def column(name: str) -> Any:
+            return np.concatenate([getattr(rows, name) for rows in self._rows])
+
+        fresh = column("iteration") > (self._history[-1].iteration if self._history else -1)
+        iteration, end_log10, norms = (column(name)[fresh] for name in ("iteration", "end_log10", "gradient_norm"))
         finite_norms = norms[np.isfinite(norms)]
         meta = self._preset.meta
         return Vitals(
             iteration=int(iteration[-1]),
             rows=len(iteration),
-            average_log_result=_mean(results[np.isfinite(results)]),
+            average_log_result=_mean(end_log10[np.isfinite(end_log10)]),
             gradient_norm=_median(finite_norms),
             clipped=_mean(finite_norms > meta.clip_norm) if meta.gradient == "clip" else nan,
             epsilon_share=epsilon_share(learner, meta.epsilon),
-            non_finite=int(non_finite.sum()),
-            zeros=int((losses == 0).sum()),
+            root=_median(_roots(learner)),
+            non_finite=int(column("non_finite")[fresh].sum()),
+            zeros=int((column("end_loss")[fresh] == 0).sum()),
             min_log=learner.min_log,
             **self._transit(),
         )
@@ -209,8 +214,13 @@ def epsilon_share(learner: Learner, epsilon: float) -> float:
 
     It is the mean of ε/(√v + ε) over the weights that have a gradient at all (m is not 0); NaN if none has.
     """
-    root = np.sqrt(learner.moment2[learner.moment1 != 0].astype(np.float64))
-    return _mean(epsilon / (root[np.isfinite(root)] + epsilon))
+    return _mean(epsilon / (_roots(learner) + epsilon))
+
+
+def _roots(learner: Learner) -> Doubles:
+    """Return the finite √v of the weights that have a gradient."""
+    roots: Doubles = np.sqrt(learner.moment2[learner.moment1 != 0].astype(np.float64))
+    return roots[np.isfinite(roots)]
 
 
 def _mean(values: Floats | Flags) -> float:
@@ -223,18 +233,24 @@ def _median(values: Floats) -> float:
 
 def trend_of(history: Sequence[Vitals]) -> Trend:
     """Return where the end loss is going, from the vitals of the looks up to now."""
-    if history and history[-1].distance_ratio > EXPLODING:
+    now, then = history[-1], _reference(history)
+    if now.distance_ratio > EXPLODING:
         return "diverging"
-    averages = [vitals.average_log_result for vitals in history[-_LOOKS - 1 :]]
-    changes = [after - before for before, after in pairwise(averages)]
-    if not changes or any(map(isnan, changes)):
+    change = now.average_log_result - then.average_log_result
+    if now is then or isnan(change):
         return "starting"
-    mean = sum(changes) / len(changes)
-    if changes[-1] <= -TAKE_OFF:
-        return "taking off"
-    if abs(mean) < FLAT:
+    if abs(change) < FLAT:
         return "flat"
-    return "falling" if mean < 0 else "rising"
+    if change < 0:
+        is_first = then.distance_ratio >= LEARNED > now.distance_ratio
+        return "taking off" if change <= -TAKE_OFF and is_first else "falling"
+    return "rising"
+
+
+def _reference(history: Sequence[Vitals]) -> Vitals:
+    """Return the look to compare the last one with: three quarters of the run ago, and three looks ago at least."""
+    before = [vitals for vitals in history[:-_LOOKS] if vitals.iteration <= 0.75 * history[-1].iteration]
+    return before[-1] if before else history[0]
 
 
 def examine(preset: Preset, history: Sequence[Vitals]) -> list[Finding]:
@@ -248,13 +264,27 @@ def examine(preset: Preset, history: Sequence[Vitals]) -> list[Finding]:
         The vitals of the looks up to now, in order.
     """
     vitals = history[-1]
-    causes = [
-        finding
-        for check in (_non_finite, _exploding, _epsilon, _flipped, _saturated)
-        if (finding := check(preset, vitals)) is not None
-    ]
+    # What has taught the network to optimize may go on so, whatever ε takes and however many numbers are spoilt.
+    checks = (
+        (_flipped,) if vitals.distance_ratio < LEARNED else (_exploding, _non_finite, _epsilon, _flipped, _saturated)
+    )
+    causes = [finding for check in checks if (finding := check(preset, vitals)) is not None]
     plateau = None if causes else _plateau(preset, history)
     return causes + ([plateau] if plateau else [])
+
+
+def _exploding(preset: Preset, vitals: Vitals) -> Finding | None:
+    if not vitals.distance_ratio > EXPLODING:
+        return None
+    far = "infinitely" if vitals.distance_ratio >= _FAR else f"{number(vitals.distance_ratio)} times as"
+    average = vitals.average_log_result
+    clip = ', or set meta.gradient = "clip"' if preset.meta.gradient == "none" else ""
+    return Finding(
+        "exploding",
+        f"the updates carry x away: after the last one it is {far} far from the optimum as at the start"
+        + ("" if isnan(average) else f" (mean log10 of the last loss {average:.2f})"),
+        f"lower meta.learning_rate (it is {preset.meta.learning_rate:g}){clip}",
+    )
 
 
 def _non_finite(preset: Preset, vitals: Vitals) -> Finding | None:
@@ -271,28 +301,19 @@ def _non_finite(preset: Preset, vitals: Vitals) -> Finding | None:
     )
 
 
-def _exploding(preset: Preset, vitals: Vitals) -> Finding | None:
-    if not vitals.distance_ratio > EXPLODING:
-        return None
-    clip = ', or set meta.gradient = "clip"' if preset.meta.gradient == "none" else ""
-    return Finding(
-        "exploding",
-        f"the updates carry x away: after the last one it is {_number(vitals.distance_ratio)} times as far from the "
-        f"optimum as at the start (mean log10 of the last loss {vitals.average_log_result:.2f})",
-        f"lower meta.learning_rate (it is {preset.meta.learning_rate:g}){clip}",
-    )
-
-
 def _epsilon(preset: Preset, vitals: Vitals) -> Finding | None:
-    if not vitals.epsilon_share > EPSILON_SHARE:
+    if not vitals.epsilon_share > EPSILON_SHARE or isnan(vitals.gradient_norm):
         return None
-    lower = "lower meta.epsilon, as in presets/log43_eps16.toml"
-    unit = 'try meta.gradient = "unit", as in presets/log43_unit.toml, or '
+    # A gradient of norm 1 is about 1/√size a weight: with an ε near that, to scale it helps nothing.
+    unit_root = 1 / sqrt(make_network(preset.network).size)
+    helps = preset.meta.gradient != "unit" and preset.meta.epsilon < 0.1 * unit_root
+    unit = 'try meta.gradient = "unit", as in presets/log43_unit.toml, or ' if helps else ""
+    weight = "" if isnan(vitals.root) else f" ({number(vitals.root)} a weight, by √v)"
     return Finding(
         "epsilon",
-        f"the meta-gradient is {_number(vitals.gradient_norm)}, Adam's ε is {_number(preset.meta.epsilon)}: "
+        f"the meta-gradient is {number(vitals.gradient_norm)}{weight}, Adam's ε is {number(preset.meta.epsilon)}: "
         f"{percent(vitals.epsilon_share)} of the step is lost",
-        lower if preset.meta.gradient == "unit" else unit + lower,
+        f"{unit}lower meta.epsilon, as in presets/log43_eps16.toml",
     )
 
 
@@ -320,15 +341,27 @@ def _saturated(preset: Preset, vitals: Vitals) -> Finding | None:
 
 def _plateau(preset: Preset, history: Sequence[Vitals]) -> Finding | None:
     vitals = history[-1]
-    if len(history) <= _LOOKS or trend_of(history) != "flat" or not vitals.distance_ratio > UNMOVED:
+    if len(history) <= _LOOKS or trend_of(history) != "flat" or not vitals.distance_ratio >= LEARNED:
         return None
-    unit = "" if preset.meta.gradient == "unit" else 'try meta.gradient = "unit", as in presets/log30_unit.toml; '
+    casts = isinstance(preset.transform, LogTransform | RatioLogTransform)
+    moves = vitals.update_ratio > _BIG_UPDATE
+    if moves and not casts:
+        return None  # as near as so few steps, or this network, can get
+    rate = preset.meta.learning_rate
+    remedies = []
+    if preset.meta.gradient != "unit" and not moves:
+        remedies.append('try meta.gradient = "unit", as in presets/log30_unit.toml')
+    if not _USUAL_RATE / 3 < rate < _USUAL_RATE * 3:
+        remedies.append(f"{'raise' if rate < _USUAL_RATE else 'lower'} meta.learning_rate (it is {rate:g})")
+    if moves:
+        remedies.append(f"lower transform.min_log (it is {vitals.min_log:g}): smaller gradients are all the same to it")
+    remedies.append("some seeds take tens of thousands of meta-iterations to take off: wait, or try another run.seed")
     return Finding(
         "plateau",
         f"the mean log10 of the last loss has stayed at {vitals.average_log_result:.2f} since meta-iteration "
-        f"{history[-_LOOKS - 1].iteration:,}: an update is {_number(vitals.update_ratio)} of the distance to the "
+        f"{_reference(history).iteration:,}: an update is {number(vitals.update_ratio)} of the distance to the "
         f"optimum, and {percent(vitals.distance_ratio)} of it are left after the last",
-        f"{unit}some seeds take tens of thousands of meta-iterations to take off: wait, or try another run.seed",
+        "; ".join(remedies),
     )
 
 
@@ -339,6 +372,7 @@ def percent(share: float) -> str:
     return f"{100 * share:.{decimals}f} %"
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Return a number as a person would write it down: 35, 1.4e-14."""
     written = f"{value:.2g}" if 0.001 <= abs(value) < 10_000 else f"{value:.0e}"
     return written.replace("e-0", "e-").replace("e+0", "e+")

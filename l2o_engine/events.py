@@ -316,7 +316,8 @@ def vitals_from_json(document: Mapping[str, Any]) -> tuple[Lane, Vitals]:
     KeyError, TypeError
         If it was made of something else.
     """
-    return _lane(document), Vitals(**_numbers(document, Vitals))
+    added_later = {"root": None}  # runs recorded before it was measured are read without it
+    return _lane(document), Vitals(**_numbers(added_later | dict(document), Vitals))
 
 
 def _lane(document: Mapping[str, Any]) -> Lane:

@@ -181,6 +181,8 @@ class _Table:
     def blocks(self) -> Iterator[bytes]:
         """Yield the lines, some at a time, as they are in the file."""
         for block in self._whole_lines():
+            for line in block.splitlines():
+                self._cells(line)  # raises where it is damaged
             yield block if self._every == 1 else b"".join(line + b"\n" for line in self._kept(block))
 
     def rows(self) -> Iterator[list[list[bytes]]]:

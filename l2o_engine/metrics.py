@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from l2o_engine.arrays import LOG_FLOOR, Doubles, Flags, Integers, finite_mean
+from l2o_engine.preset_messages import quote
 from l2o_engine.trainer import Chunk, Lane
 
 HEADER = "iteration,end_loss,sum_loss,end_log10,mean_log10,gradient_norm,min_log,non_finite,optimizer,seed\n"
@@ -138,10 +139,10 @@ def read_rows(path: Path, lanes: Sequence[Lane]) -> Iterator[Rows]:
 
     Raises
     ------
-    ValueError, KeyError
-        If a line is not what :class:`RowFormat` writes for these lanes.
+    ValueError
+        If a line is not what :class:`RowFormat` writes for these lanes; the message says which, and why.
     """
-    lane_of = _lane_of(lanes)
+    lane_of, first = _lane_of(lanes), 2
     with path.open(encoding="utf-8") as file:
         file.readline()
         while lines := file.readlines(_READ_BLOCK):
@@ -149,9 +150,14 @@ def read_rows(path: Path, lanes: Sequence[Lane]) -> Iterator[Rows]:
             if is_torn:
                 lines.pop()
             if lines:
-                yield _parse(lines, lane_of)
+                try:
+                    rows = _parse(lines, lane_of)
+                except (ValueError, KeyError) as error:
+                    raise ValueError(_what_is_wrong(lines, lane_of, first)) from error
+                yield rows
             if is_torn:
                 return
+            first += len(lines)
 
 
 def parse_rows(lines: list[str], lanes: Sequence[Lane]) -> Rows:
@@ -168,6 +174,22 @@ def parse_rows(lines: list[str], lanes: Sequence[Lane]) -> Rows:
 def _lane_of(lanes: Sequence[Lane]) -> dict[str, int]:
     """Return how a line of each lane ends → its index."""
     return {f"{lane.optimizer},{lane.seed}\n": index for index, lane in enumerate(lanes)}
+
+
+def _what_is_wrong(lines: list[str], lane_of: Mapping[str, int], first: int) -> str:
+    """Return which of the lines, the first of which has this number, cannot be parsed, and why."""
+    for number, line in enumerate(lines, first):
+        cells = line.rstrip("\n").split(",")
+        where = f"line {number} ({quote(line.rstrip()[:60])})"
+        if len(cells) != len(_NAMES):
+            return f"{where} has {len(cells)} cells, not {len(_NAMES)}"
+        if line.split(",", _NUMBERS)[-1] not in lane_of:
+            return f"{where} is of {cells[-2]}, seed {cells[-1]}, which the preset does not have"
+        try:
+            _parse([line], lane_of)
+        except ValueError:
+            return f"{where} holds something that is not a number"
+    return f"lines {first} to {first + len(lines) - 1} do not have the same columns"
 
 
 def _parse(lines: list[str], lane_of: Mapping[str, int]) -> Rows:

@@ -9,7 +9,8 @@ valid name. :func:`to_toml` writes the effective preset back, every default writ
 import ctypes
 import sys
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from math import exp, inf, isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -272,6 +273,8 @@ class NotebookSettings(_Table):
         The final averages of an independent float32 implementation, one a seed.
     independent_lost
         How many more of its seeds were lost to NaN, and have no final.
+    remark
+        What a report says of how ours differs from it, line by line.
     rows
         What it printed.
     """
@@ -282,6 +285,7 @@ class NotebookSettings(_Table):
     other_finals: Finals = ()
     independent_finals: Finals = ()
     independent_lost: int = Field(0, ge=0)
+    remark: Annotated[tuple[str, ...], BeforeValidator(_list_to_tuple)] | None = None
     rows: Annotated[tuple[NotebookRow, ...], BeforeValidator(_list_to_tuple)] = ()
 
     @property
@@ -356,6 +360,11 @@ class Preset(_Table):
         """The seeds of the replicates: seed, seed + 1, … ."""
         return tuple(range(self.run.seed, self.run.seed + self.run.seeds))
 
+    @property
+    def published_final(self) -> float | None:
+        """The last mean log10 of the last loss that the notebook printed of it, if it did."""
+        return self.notebook.final if self.notebook else None
+
 
 def shipped_folder() -> Path:
     """Return the folder of the shipped presets: inside the installed package, or beside it in a checkout."""
@@ -400,6 +409,9 @@ def find(reference: str) -> Path:
 def load(path: Path, settings: Sequence[str] = (), options: Mapping[str, Any] | None = None) -> Preset:
     """Read, override and check a preset.
 
+    Settings that make another experiment of it take away [notebook], unless they set that too: what the notebook
+    printed is not of this one.
+
     Parameters
     ----------
     path
@@ -422,12 +434,13 @@ def load(path: Path, settings: Sequence[str] = (), options: Mapping[str, Any] | 
         raise PresetError(f"{path}: is not UTF-8 text") from error
     except tomllib.TOMLDecodeError as error:
         raise PresetError(f"{path}: is not valid TOML: {error}") from error
+    original = deepcopy(raw)
     overridden = {_apply(raw, setting): f"--set {setting}" for setting in settings}
     for key, value in (options or {}).items():
         place = _apply(raw, f"run.{key}={value}")
         overridden = {other: name for other, name in overridden.items() if other != place}
         overridden[place] = f"--{key} {value}"
-    return check(raw, source=str(path), overridden=overridden)
+    return _without_foreign_rows(check(raw, source=str(path), overridden=overridden), original, overridden)
 
 
 def check(
@@ -457,10 +470,55 @@ def check(
 
 
 def override(preset: Preset, settings: Sequence[str]) -> Preset:
-    """Return the preset with ``"table.key=value"`` settings applied and checked."""
+    """Return the preset with ``"table.key=value"`` settings applied and checked; see :func:`load` on [notebook]."""
     raw = to_dict(preset)
     overridden = {_apply(raw, setting): f"--set {setting}" for setting in settings}
-    return check(raw, source=preset.name, overridden=overridden)
+    return _without_foreign_rows(check(raw, source=preset.name, overridden=overridden), to_dict(preset), overridden)
+
+
+def _without_foreign_rows(
+    preset: Preset, original: Mapping[str, Any], overridden: Mapping[tuple[str | int, ...], str]
+) -> Preset:
+    """Take away what the notebook printed, where the settings made of the original what the notebook did not run."""
+    if preset.notebook is None or not overridden or any(place[0] == "notebook" for place in overridden):
+        return preset
+    try:
+        before = Preset.model_validate(original)
+    except ValidationError:  # the settings complete it
+        return preset
+    is_the_same = trained_settings(preset) == trained_settings(before)
+    return preset if is_the_same else preset.model_copy(update={"notebook": None})
+
+
+def experiment_settings(preset: Preset) -> dict[str, Any]:
+    """Return all settings, as "table.key" → value, that make two runs different experiments if they differ.
+
+    Names, and what only says how long, from which seed and how a run is done, do not.
+    """
+    tables = to_dict(preset)
+    for name in ("format", "name", "title", "notebook"):
+        tables.pop(name, None)
+    tables["run"] = {"dtype": tables["run"]["dtype"]}
+    return dict(sorted(_flat(tables)))
+
+
+def trained_settings(preset: Preset) -> dict[str, Any]:
+    """Return those of :func:`experiment_settings` that the training depends on: reports and baselines do not count.
+
+    The baselines do where they are all there is.
+    """
+    beside = ("report", "baseline") if preset.kind == "meta-training" else ("report",)
+    return {place: value for place, value in experiment_settings(preset).items() if place.split(".")[0] not in beside}
+
+
+def _flat(node: Any, place: str = "") -> list[tuple[str, Any]]:
+    if isinstance(node, Mapping):
+        entries: Iterable[tuple[Any, Any]] = node.items()
+    elif isinstance(node, list) and node and isinstance(node[0], Mapping):
+        entries = enumerate(node)
+    else:
+        return [(place, node)]
+    return [pair for key, value in entries for pair in _flat(value, f"{place}.{key}" if place else str(key))]
 
 
 def to_dict(preset: Preset) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from math import isnan, nan
 from multiprocessing import forkserver
@@ -30,7 +31,7 @@ from l2o_engine.backends import choose
 from l2o_engine.comparison import Group, Replicate, Spread, spread_of, summarise
 from l2o_engine.errors import Failure, UserError
 from l2o_engine.events import Stop
-from l2o_engine.preset import Preset
+from l2o_engine.preset import Preset, experiment_settings
 from l2o_engine.preset_messages import nearest, quote
 from l2o_engine.runs import DrivenRun, Run, RunError
 from l2o_engine.session import Mailbox, Session
@@ -47,7 +48,6 @@ FEW_SEEDS = 4
 _FOLDER = "reproduction"
 _PATIENCE = 60.0  # seconds for which a run that another process drives may stand still
 _LOOK = 0.2  # seconds between two looks at it
-_HARMLESS = ("format", "name", "title", "notebook", "run.checkpoint_every", "run.keep_checkpoints")
 _UNBORN = {
     ".lock",
     "checkpoints",
@@ -77,7 +77,8 @@ def experiments_of(group: str, only: Sequence[str] = ()) -> list[Preset]:
         If there is no such group, or no such experiment in it.
     """
     if group not in GROUPS:
-        raise ReproductionError(f'cannot reproduce "{group}"{nearest(group, GROUPS)}: choose {", ".join(GROUPS)}')
+        hint = nearest(group, GROUPS) or "."
+        raise ReproductionError(f'cannot reproduce "{group}"{hint} Choose one of {", ".join(GROUPS)}')
     shipped = [presets.load(presets.find(name)) for name in presets.shipped_names()]
     found = {preset.name: preset for preset in shipped if preset.kind == "meta-training"}
     names = [name for name, preset in found.items() if group in ("all", _group_of(preset))]
@@ -87,16 +88,14 @@ def experiments_of(group: str, only: Sequence[str] = ()) -> list[Preset]:
             elsewhere = f"; it is in {_group_of(found[name])}" if name in found else hint
             raise ReproductionError(f'there is no experiment "{name}" in {group}{elsewhere}')
     chosen = [found[name] for name in names if not only or name in only]
-    return sorted(chosen, key=lambda preset: (GROUPS.index(_group_of(preset)), -(_published(preset) or 0), preset.name))
+    return sorted(
+        chosen, key=lambda preset: (GROUPS.index(_group_of(preset)), -(preset.published_final or 0), preset.name)
+    )
 
 
 def _group_of(preset: Preset) -> str:
     episode = preset.notebook.episode if preset.notebook else None
     return f"episode{episode}" if episode else "beyond"
-
-
-def _published(preset: Preset) -> float | None:
-    return preset.notebook.final if preset.notebook else None
 
 
 @dataclass(frozen=True)
@@ -136,6 +135,8 @@ class Outcome:
         Whether the run has diverged.
     seconds
         How long the run has trained, in all sessions.
+    under_way
+        When the run was begun and last written to; None unless it is done.
     replicate
         The run summed up; None unless it is done.
     """
@@ -146,6 +147,7 @@ class Outcome:
     before: bool = False
     diverged: bool = False
     seconds: float = 0.0
+    under_way: tuple[datetime, datetime] | None = None
     replicate: Replicate | None = None
 
 
@@ -162,20 +164,34 @@ def run_job(job: Job) -> Outcome:
         if not is_done(job):
             told = _worker.is_stopping
             return Outcome(job, "interrupted") if told else Outcome(job, "failed", "another process stopped it")
-        run = Run(job.folder)
-        record = run.record()
+        record = Run(job.folder).record()
         return Outcome(
             job,
             "done",
             before=before,
             diverged=record.status == "diverged",
             seconds=record.elapsed_seconds,
-            replicate=summarise(run)[0],
+            under_way=(datetime.fromisoformat(record.created), datetime.fromisoformat(record.updated)),
+            replicate=_read(job),
         )
     except (UserError, Failure) as error:
         return Outcome(job, "failed", str(error))
     except Exception as error:  # noqa: BLE001 (one job that fails, however it does, must not stop the others)
         return Outcome(job, "failed", f"{type(error).__name__}: {error}")
+
+
+def _read(job: Job) -> Replicate:
+    """Sum up a run that is at its end. What its metrics have lost is not made good by another try."""
+    run = Run(job.folder)
+    remedy = f"delete {job.folder}, and the same command trains it again"
+    try:
+        (replicate,) = summarise(run)
+    except RunError as error:
+        raise RunError(f"{error}: {remedy}") from error
+    iteration = run.record().iteration
+    if replicate.iteration != iteration:
+        raise RunError(f"{run.metrics_path} ends at {replicate.iteration:,} of {iteration:,}: {remedy}")
+    return replicate
 
 
 def is_done(job: Job) -> bool:
@@ -311,8 +327,10 @@ def cores() -> int:
 
 def process_pool(workers: int) -> Executor:
     """Return an executor of so many processes of this machine. To be called in the main thread."""
-    # Started while ctrl+c is ignored, the server and all workers, which it forks, ignore it from their first moment.
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGHUP)}
+    # Started while they are ignored, the server and all workers, which it forks, ignore them from their first moment:
+    # a signal to the whole process group must not end the server. The workers listen to SIGTERM once they are set up.
+    ignored = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in ignored}
     try:
         forkserver.ensure_running()
     finally:
@@ -323,7 +341,7 @@ def process_pool(workers: int) -> Executor:
 
 @dataclass(frozen=True)
 class Standing:
-    """How far an experiment is: runs and meta-iterations done, over all of its seeds."""
+    """How far an experiment is: runs and meta-iterations done, over all of its seeds, read already or not."""
 
     name: str
     runs: int
@@ -348,6 +366,8 @@ class Result:
         The jobs that failed.
     seconds
         How long all of its runs have trained, added up.
+    under_way
+        When each of its runs was begun and last written to.
     """
 
     preset: Preset
@@ -355,6 +375,7 @@ class Result:
     lost: tuple[int, ...]
     failed: tuple[Outcome, ...]
     seconds: float
+    under_way: tuple[tuple[datetime, datetime], ...] = ()
 
     @property
     def name(self) -> str:
@@ -389,7 +410,7 @@ class Result:
     @property
     def published(self) -> float | None:
         """The notebook's final mean log10 of the last loss."""
-        return _published(self.preset)
+        return self.preset.published_final
 
     @property
     def tolerance(self) -> float | None:
@@ -407,6 +428,15 @@ class Result:
         if self.published is None or self.tolerance is None or not self.seeds:
             return None
         return self.difference is not None and abs(self.difference) <= self.tolerance
+
+
+def wall_seconds(results: Sequence[Result]) -> float:
+    """Return for how long at least one of the results' runs was under way, a pause between two commands left out."""
+    total, until = 0.0, datetime.min.replace(tzinfo=UTC)
+    for began, ended in sorted(span for result in results for span in result.under_way):
+        total += max((ended - max(began, until)).total_seconds(), 0)
+        until = max(until, ended)
+    return total
 
 
 class Reproduction:
@@ -460,12 +490,11 @@ class Reproduction:
         """Check all that can be checked before anything is started, and note what is done and what to compile."""
         for job in self.jobs:
             try:
-                there = Run(job.folder).preset() if _is_begun(job) else job.preset
+                difference = _difference(Run(job.folder), job) if _is_begun(job) else ""
                 if is_done(job):
                     self._done.add(job.folder)
             except RunError as error:
                 raise ReproductionError(f"{error}. Delete {job.folder}, or choose another --runs-dir") from error
-            difference = _difference(there, job.preset)
             if difference:
                 raise ReproductionError(
                     f"{job.folder} holds a run with other settings ({difference}). "
@@ -514,6 +543,8 @@ class Reproduction:
 
     def wait(self, seconds: float) -> list[Outcome]:
         """Wait for outcomes, for so many seconds at most, and return the new ones."""
+        if self._is_stopped:
+            self._stop_workers()  # again: one that was being set up did not hear it
         done, _ = wait(self._futures, seconds, FIRST_COMPLETED)
         found = []
         for future in done:
@@ -550,6 +581,10 @@ class Reproduction:
         self._is_stopped = True
         for future in self._futures:
             future.cancel()
+        self._stop_workers()
+
+    @staticmethod
+    def _stop_workers() -> None:
         for worker in multiprocessing.active_children():
             worker.terminate()
 
@@ -567,6 +602,7 @@ class Reproduction:
             lost=tuple(outcome.job.seed for (outcome, _), keep in zip(done, kept, strict=True) if not keep),
             failed=tuple(outcome for outcome in outcomes if outcome.status == "failed"),
             seconds=sum(outcome.seconds for outcome in outcomes),
+            under_way=tuple(outcome.under_way for outcome in outcomes if outcome.under_way),
         )
 
     def results(self) -> list[Result]:
@@ -584,7 +620,7 @@ class Reproduction:
         found = []
         for preset in self._experiments:
             jobs = [job for job in self.jobs if job.preset.name == preset.name]
-            over = [job.folder in self._outcomes for job in jobs]
+            over = [job.folder in self._outcomes or job.folder in self._done for job in jobs]
             iterations = [
                 job.iterations if is_over else _iteration(job) for job, is_over in zip(jobs, over, strict=True)
             ]
@@ -605,9 +641,14 @@ def _iteration(job: Job) -> int:
         return 0
 
 
-def _difference(there: Preset, wanted: Preset) -> str:
-    """Return the first setting by which two presets differ, if it is one that makes another experiment."""
-    ours, theirs = _settings(wanted), _settings(there)
+def _difference(there: Run, wanted: Job) -> str:
+    """Return the first setting by which a run differs from a job, if it is one that makes another run."""
+    preset, used = there.preset(), there.record().backend
+    ours, theirs = _settings(wanted.preset), _settings(preset)
+    asked, asked_there = wanted.preset.run.backend, preset.run.backend
+    # Asked for by another name, a backend may still be the one that was used.
+    if asked != asked_there and choose(wanted.preset, asked).name != (used or asked_there):
+        ours["run.backend"], theirs["run.backend"] = asked, used or asked_there
     for name in sorted({*ours, *theirs}):
         if ours.get(name) != theirs.get(name):
             return f"{name} is {_said(theirs.get(name))} there, {_said(ours.get(name))} here"
@@ -615,12 +656,9 @@ def _difference(there: Preset, wanted: Preset) -> str:
 
 
 def _settings(preset: Preset) -> dict[str, Any]:
-    """Return "table.key" → value of all settings that belong to the experiment."""
-    found: dict[str, Any] = {}
-    for table, values in presets.to_dict(preset).items():
-        settings = {f"{table}.{key}": value for key, value in values.items()} if isinstance(values, dict) else {}
-        found |= {table: values} if table in _HARMLESS or not settings else settings
-    return {name: value for name, value in found.items() if name not in _HARMLESS}
+    """Return "table.key" → value of all settings but the backend that must be the same in a job's run."""
+    run = {f"run.{key}": getattr(preset.run, key) for key in ("iterations", "seed", "seeds")}
+    return experiment_settings(preset) | run
 
 
 def _said(value: Any) -> str:

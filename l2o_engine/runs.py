@@ -231,8 +231,10 @@ class Run:
         """Read the metrics, some rows at a time."""
         try:
             yield from read_rows(self.metrics_path, lanes_of(self.preset()))
-        except (OSError, ValueError, KeyError) as error:
-            raise RunError(f"{self.metrics_path} cannot be read: {error!r}") from error
+        except OSError as error:
+            raise RunError(f"{self.metrics_path} cannot be read: {error.strerror}") from error
+        except ValueError as error:
+            raise RunError(f"{self.metrics_path} cannot be read: {error}") from error
 
     def latest_checkpoint(self) -> Path | None:
         """Return the newest checkpoint's path."""

@@ -351,7 +351,8 @@ class Session:
         settings, iteration = self._run.current, self._iteration
         if iteration % settings.report.every == 0:
             yield from self._report(rows)
-        if iteration == next_look(iteration, settings.report.every):
+        first = next_look(0, settings.report.every)
+        if iteration == next_look(iteration, settings.report.every) or iteration == self._total < first:
             yield from self._look()
         if iteration > 0 and iteration % settings.run.checkpoint_every == 0:
             yield from self._checkpoint()

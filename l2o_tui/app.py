@@ -125,10 +125,16 @@ class L2oApp(App[int]):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Keep of textual's own commands those that make sense here."""
-        wanted = {"Theme": "app: Change the theme", "Screenshot": "app: Save a picture of the screen"}
         for command in super().get_system_commands(screen):
-            if command.title in wanted:
-                yield command._replace(title=wanted[command.title])
+            if command.title == "Theme":
+                yield command._replace(title="app: Change the theme")
+        yield SystemCommand("app: Save a picture", "Save this screen as SVG in the working folder.", self._save_picture)
+
+    def _save_picture(self) -> None:
+        try:
+            self.notify(f"saved {self.save_screenshot(path=str(Path.cwd()))}")
+        except OSError as error:
+            self.notify(f"cannot save a picture: {error.strerror}", severity="error")
 
     def _display(self, screen: Screen[Any], renderable: Any) -> None:
         super()._display(screen, thinned(renderable))
@@ -236,6 +242,8 @@ class L2oApp(App[int]):
             self.exit(code, return_code=code)
             return
         self.pop_screen()
+        if isinstance(self.screen, HomeScreen):
+            self.screen.select(opened.folder)
         if opened.background_pid:
             self.notify(f"training goes on in the background: {opened.folder.name}")
 
@@ -247,7 +255,8 @@ class L2oApp(App[int]):
             self.call_later(self.exit, 128 + number, 128 + number)
             return
         self._leaving = True
-        opened.detaching = opened.detaching or (number == signal.SIGHUP and self._on_hangup == "detach")
+        if number == signal.SIGHUP and self._on_hangup == "detach" and opened.driver == keys.OWN:
+            opened.detaching = True
         opened.leave(signal.Signals(number).name)
         if opened.is_over:  # no thread is left to end the app
             if _terminal_is_gone():

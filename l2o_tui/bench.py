@@ -8,12 +8,13 @@ from l2o_engine.bench import (
     Contestant,
     Rate,
     backend_contestant,
+    health_cost,
     measure,
     peer_contestant,
     scaling,
-    watched_contestants,
 )
 from l2o_engine.preset import Preset, PresetError, override
+from l2o_tui.output import write_out
 
 _NOTES = Console(stderr=True, highlight=False)
 
@@ -25,13 +26,13 @@ def run_bench(preset: Preset, *, seconds: float, seeds: int, scaling: bool, as_j
     peer, note = peer_contestant(single)
     _NOTES.print(note, markup=False)
     contestants = [*backends, *([peer] if peer else [])]
-    if backends[-1].name == "fused":
-        contestants += watched_contestants(single)
     if seeds > 1:
         side_by_side = backend_contestant(override(preset, [f"run.seeds={seeds}"]), backends[-1].name)
         contestants.append(Contestant(f"{side_by_side.name}, {seeds} seeds", side_by_side.advance))
     rates = measure(contestants, seconds)
     _print_rates(preset, rates, as_json=as_json)
+    if backends[-1].name == "fused":
+        _print_health(preset, health_cost(single, seconds), as_json=as_json)
     if scaling:
         _print_scaling(single, seconds, as_json=as_json)
 
@@ -49,25 +50,28 @@ def _backends(preset: Preset) -> list[Contestant]:
 def _print_rates(preset: Preset, rates: list[Rate], *, as_json: bool) -> None:
     reference = next((rate.median for rate in rates if rate.name == "torch"), rates[0].median)
     if not as_json:
-        _out(f"{'backend':<16} {'it/s':>9} {'range':>19} {'x torch':>8}    {preset.name}, {preset.run.dtype}")
+        write_out(f"{'backend':<16} {'it/s':>9} {'range':>19} {'x torch':>8}    {preset.name}, {preset.run.dtype}")
     for rate in rates:
         ratio = rate.median / reference
         if as_json:
-            _out(json.dumps({"preset": preset.name, "dtype": preset.run.dtype, "ratio": ratio} | vars(rate)))
+            write_out(json.dumps({"preset": preset.name, "dtype": preset.run.dtype, "ratio": ratio} | vars(rate)))
         else:
             spread = f"{rate.least:,.0f}–{rate.greatest:,.0f}"
-            _out(f"{rate.name:<16} {rate.median:>9,.0f} {spread:>19} {ratio:>8.2f}")
+            write_out(f"{rate.name:<16} {rate.median:>9,.0f} {spread:>19} {ratio:>8.2f}")
+
+
+def _print_health(preset: Preset, cost: float, *, as_json: bool) -> None:
+    if as_json:
+        write_out(json.dumps({"preset": preset.name, "name": "health", "share_of_cpu_time": cost}))
+    else:
+        write_out(f"looking at the run's health takes {cost:.1%} of the kernel's CPU time")
 
 
 def _print_scaling(preset: Preset, seconds: float, *, as_json: bool) -> None:
     if not as_json:
-        _out(f"\n{'fused, by':<10} {'value':>6} {'it/s':>9} {'µs each':>8}")
+        write_out(f"\n{'fused, by':<10} {'value':>6} {'it/s':>9} {'µs each':>8}")
     for what, value, rate in scaling(preset, seconds):
         if as_json:
-            _out(json.dumps({"preset": preset.name, "scale": what, "value": value} | vars(rate)))
+            write_out(json.dumps({"preset": preset.name, "scale": what, "value": value} | vars(rate)))
         else:
-            _out(f"{what:<10} {value:>6} {rate.median:>9,.0f} {1e6 / rate.median:>8.1f}")
-
-
-def _out(line: str) -> None:
-    print(line, flush=True)  # noqa: T201 (data)
+            write_out(f"{what:<10} {value:>6} {rate.median:>9,.0f} {1e6 / rate.median:>8.1f}")

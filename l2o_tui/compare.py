@@ -4,8 +4,7 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
-from math import isfinite
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shutil import get_terminal_size
 from typing import Any
@@ -14,9 +13,10 @@ from rich.console import Console
 
 from l2o_engine.comparison import Group, NamedLevel, Replicate, Spread, baseline_levels, compare
 from l2o_engine.events import finite
-from l2o_engine.runs import Run
+from l2o_engine.runs import ACTIVE, Run
 from l2o_tui.charts.drawing import MOST_BANDS, Palette, Series, printed_convergence
-from l2o_tui.figures import compact, count, fixed
+from l2o_tui.figures import compact, count, fixed, loss_sum
+from l2o_tui.output import write_out
 from l2o_tui.pictures import check_picture, convergence_picture
 
 _NOTES = Console(stderr=True, highlight=False)
@@ -24,6 +24,7 @@ _PIPED_SIZE = (100, 30)
 _GREATEST_HEIGHT, _LEAST_HEIGHT = 30, 14
 # Of the 256 colours: they can be read on a light and on a dark background, and told apart by the colour-blind.
 _COLOURS = Palette(series=(32, 166, 36, 175, 214, 75, 245), faint=(67, 137, 65, 139, 143, 110, 240))
+_LONG_LABEL = 20  # characters; in a narrow terminal a longer one is a number, and stands below the table
 _HEADINGS = ("experiment", "seeds", "it", "final", "spread", "Σ losses", "took off", "non-finite")
 
 
@@ -51,23 +52,29 @@ def compare_runs(runs: Sequence[Run], *, output: Path | None, as_json: bool) -> 
     for note in [*_unfinished(groups), *_repeated(groups)]:
         _NOTES.print(note, markup=False, soft_wrap=True)
     if as_json:
-        _out(json.dumps(_document(groups, levels), indent=2, allow_nan=False))
+        write_out(json.dumps(_document(groups, levels), indent=2, allow_nan=False))
         return
-    lines = figures_table(groups, levels)
-    _out(_chart(groups, levels, lines=len(lines)))
-    _out("")
-    for line in lines:
-        _out(line)
+    lines = figures_table(groups, levels, width=get_terminal_size().columns if sys.stdout.isatty() else None)
+    write_out("\n".join([_chart(groups, levels, lines=len(lines)), "", *lines]))
 
 
 def _unfinished(groups: Sequence[Group]) -> list[str]:
     runs = {replicate.run.folder.resolve(): replicate.run for group in groups for replicate in group.replicates}
-    states = [(run, run.record(), run.status()) for run in runs.values()]
-    return [
-        f"{run.name} is {status}, at {count(record.iteration)} of {count(record.iterations)}"
-        for run, record, status in states
-        if status != "finished"
-    ]
+    ends = {
+        folder: max(one.iteration for group in groups for one in group.replicates if one.run.folder.resolve() == folder)
+        for folder in runs
+    }
+    notes = []
+    for folder, run in runs.items():
+        record, status = run.record(), run.status()
+        if status != "finished":
+            notes.append(f"{run.name} is {status}, at {count(record.iteration)} of {count(record.iterations)}")
+        if status not in ACTIVE and ends[folder] < record.iteration:
+            notes.append(
+                f"{run.name} has lost rows: its metrics.csv ends at {count(ends[folder])} of "
+                f"{count(record.iteration)}, and its figures are of what is left"
+            )
+    return notes
 
 
 def _repeated(groups: Sequence[Group]) -> list[str]:
@@ -116,22 +123,56 @@ def _caption(groups: Sequence[Group]) -> str:
     return f"{line}; band: quartiles" if len(groups) <= MOST_BANDS else line
 
 
-def figures_table(groups: Sequence[Group], levels: Sequence[NamedLevel]) -> list[str]:
-    """Return the table's lines: a line a group, the baselines, the floor of Σ, the notebook."""
-    rows = [_HEADINGS, *(_row(group) for group in groups)]
-    rows += [_line(named.name, final=named.level.end_log10, sum_loss=named.level.sum_loss) for named in levels]
-    floors = dict.fromkeys(fixed(named.level.first_loss) for named in levels)
-    rows += [("floor of Σ", "", "", "", "", floor, "", "") for floor in floors]
-    alone = len(groups) == 1
-    rows += [
-        _line(
-            "notebook" if alone else f"notebook, {group.label}",
-            it=count(group.published[-1].it),
-            final=group.published[-1].average_log_result,
-        )
-        for group in groups
-        if group.published
-    ]
+def figures_table(groups: Sequence[Group], levels: Sequence[NamedLevel], *, width: int | None = None) -> list[str]:
+    """Return the table's lines: a line a group, the baselines, the floor of Σ, the notebook.
+
+    Parameters
+    ----------
+    groups, levels
+        What is compared, and what the baselines reach.
+    width
+        Of the terminal; a table that is wider is folded: headings in two lines, numbers in place of long labels.
+        None for a table as wide as it needs.
+    """
+    labels = {group.label: group.label for group in groups}
+    lines = _aligned([_HEADINGS, *_rows(groups, levels, labels)])
+    if width is None or max(map(len, lines)) <= width:
+        return lines
+    folded = [tuple(heading.rpartition(" ")[0] for heading in _HEADINGS)]
+    folded.append(tuple(heading.rpartition(" ")[2] for heading in _HEADINGS))
+    lines = _aligned([*folded, *_closer(_rows(groups, levels, labels))])
+    if max(map(len, lines)) <= width:
+        return lines
+    labels = {label: str(number) if len(label) > _LONG_LABEL else label for number, label in enumerate(labels, 1)}
+    lines = _aligned([*folded, *_closer(_rows(groups, levels, labels))])
+    return lines + [f"{short}: {label}" for label, short in labels.items() if short != label]
+
+
+def _rows(groups: Sequence[Group], levels: Sequence[NamedLevel], labels: Mapping[str, str]) -> list[tuple[str, ...]]:
+    """Return the cells below the headings, with these labels in place of the groups' own."""
+    rows = [(labels[group.label], *_row(group)) for group in groups]
+    for named in levels:
+        name = named.name.replace(f"({named.group})", f"({labels.get(named.group, named.group)})")
+        rows.append(_line(name, final=named.level.end_log10, sum_loss=named.level.sum_loss))
+    floors = {fixed(named.level.first_loss): named.group for named in reversed(levels)}
+    for floor, owner in reversed(floors.items()):
+        name = "floor of Σ" if len(floors) == 1 else f"floor of Σ, {labels.get(owner, owner)}"
+        rows.append((name, "", "", "", "", floor, "", ""))
+    for group in groups:
+        if group.published:
+            name = "notebook" if len(groups) == 1 else f"notebook, {labels[group.label]}"
+            last = group.published[-1]
+            rows.append(_line(name, it=count(last.it), final=last.average_log_result))
+    return rows
+
+
+def _closer(rows: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Return the cells with the spreads written closely."""
+    return [tuple(cell.replace(" … ", "…") for cell in row) for row in rows]
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Return a line a row: names at the left, numbers at the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
     return [
         " ".join(
@@ -146,23 +187,28 @@ def _row(group: Group) -> tuple[str, ...]:
     final, n = group.final, len(group.replicates)
     iterations = sorted({replicate.iteration for replicate in group.replicates})
     return (
-        group.label,
         str(n),
         count(iterations[0]) if len(iterations) == 1 else f"{compact(iterations[0])}–{compact(iterations[-1])}",
         fixed(final.median),
         f"{fixed(final.least)} … {fixed(final.greatest)}" if final.count > 1 else "",
-        _sum(group.sum_loss.median),
-        f"{group.took_off}/{n}" if group.learns else "",
+        loss_sum(group.sum_loss.median),
+        _took_off(group),
         count(group.non_finite) + (f" ({final.lost} lost)" if final.lost else ""),
     )
 
 
+def _took_off(group: Group) -> str:
+    """Return how many seeds learned; of one that is not far enough to tell, that it has not yet."""
+    if not group.learns:
+        return ""
+    n = len(group.replicates)
+    if group.not_yet == n:
+        return "not yet"
+    return f"{group.took_off}/{n}" + (f", {group.not_yet} not yet" if group.not_yet else "")
+
+
 def _line(name: str, *, it: str = "", final: float, sum_loss: float | None = None) -> tuple[str, ...]:
-    return (name, "", it, fixed(final), "", "" if sum_loss is None else _sum(sum_loss), "", "")
-
-
-def _sum(value: float) -> str:
-    return f"{value:.2f}" if not isfinite(value) or abs(value) < 1e5 else f"{value:.1e}"
+    return (name, "", it, fixed(final), "", "" if sum_loss is None else loss_sum(sum_loss), "", "")
 
 
 def _document(groups: Sequence[Group], levels: Sequence[NamedLevel]) -> dict[str, Any]:
@@ -184,6 +230,7 @@ def _group_document(group: Group) -> dict[str, Any]:
         "final": _spread_document(group.final),
         "sum_loss": _spread_document(group.sum_loss),
         "took_off": group.took_off if group.learns else None,
+        "not_yet": group.not_yet if group.learns else None,
         "non_finite": group.non_finite,
         "notebook": {"name": notebook.name, "final": group.published_final} if notebook else None,
         "replicates": [_replicate_document(replicate) for replicate in group.replicates],
@@ -206,7 +253,3 @@ def _replicate_document(replicate: Replicate) -> dict[str, Any]:
         "took_off": replicate.took_off,
         "non_finite": replicate.non_finite,
     }
-
-
-def _out(text: str) -> None:
-    print(text)  # noqa: T201 (data)

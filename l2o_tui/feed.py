@@ -36,6 +36,7 @@ from l2o_tui.health import sentence
 PROGRESS_KEPT = 2000
 LOG_KEPT = 1000
 _RATE_SECONDS = 5.0
+_LEAST_RATE_SECONDS = 1.0  # over less, two bursts that come close together would make a rate of their own
 
 
 @dataclass(frozen=True)
@@ -108,10 +109,13 @@ class Feed:
         The run's preset.
     iteration
         Where the run is, until the session says.
+    is_watched
+        Whether another process drives the run, if any.
     """
 
-    def __init__(self, preset: Preset, iteration: int = -1) -> None:
+    def __init__(self, preset: Preset, iteration: int = -1, *, is_watched: bool = False) -> None:
         self._lock = Lock()
+        self._is_watched = is_watched
         self._window = preset.report.rolling_window
         self._view = View(phase="loading", message="starting", iteration=iteration, iterations=preset.run.iterations)
         self._histories: list[History] = []
@@ -142,17 +146,17 @@ class Feed:
             pairs = zip(self._view.lanes, self._histories, strict=True)
             return [(lane, history.curve()) for lane, history in pairs]
 
-    def progress_from(self, index: int) -> list[Progress]:
-        """Return the progress rows from the index on that ``progress_seen`` counts; only the newest are kept."""
+    def progress_between(self, start: int, stop: int) -> list[Progress]:
+        """Return the progress rows between two counts of ``progress_seen``; only the newest are kept."""
         with self._lock:
             first = self._view.progress_seen - len(self._progress)
-            return list(islice(self._progress, max(index - first, 0), None))
+            return list(islice(self._progress, max(start - first, 0), max(stop - first, 0)))
 
-    def log_from(self, index: int) -> list[LogLine]:
-        """Return the log's lines from the index on that ``log_seen`` counts; only the newest are kept."""
+    def log_between(self, start: int, stop: int) -> list[LogLine]:
+        """Return the lines of the log between two counts of ``log_seen``; only the newest are kept."""
         with self._lock:
             first = self._view.log_seen - len(self._log)
-            return list(islice(self._log, max(index - first, 0), None))
+            return list(islice(self._log, max(start - first, 0), max(stop - first, 0)))
 
     def take_notices(self) -> list[str]:
         """Return the notices since the last call."""
@@ -218,6 +222,7 @@ class Feed:
         match event:
             case Started(iteration=iteration):
                 where = f"resumed at {iteration:,}" if iteration >= 0 else "started"
+                where = "watching" if self._is_watched else where
                 line = LogLine(iteration, "status", f"{where}, on {event.backend} ({event.reason})")
             case Found(lane, iteration, finding):
                 owner = f"seed {lane.seed}: " if len(self._view.lanes) > 1 else ""
@@ -255,7 +260,5 @@ class Feed:
         while now - self._pace[0][0] > _RATE_SECONDS:
             self._pace.popleft()
         then, before = self._pace[0]
-        self._change(
-            iteration=iteration,
-            rate=(iteration - before) / (now - then) if now > then else nan,
-        )
+        rate = (iteration - before) / (now - then) if now - then >= _LEAST_RATE_SECONDS else self._view.rate
+        self._change(iteration=iteration, rate=rate)

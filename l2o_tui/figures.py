@@ -44,6 +44,11 @@ def duration(seconds: float) -> str:
     return f"{seconds:.1f}s" if seconds < 10 else f"{whole}s"
 
 
+def loss_sum(value: float) -> str:
+    """Return a summed loss, of which one that has exploded needs its power of ten only; "–" where there is none."""
+    return "–" if isnan(value) else fixed(value) if abs(value) < 1000 else f"{value:.0e}"
+
+
 def age(moment: str) -> str:
     """Return how long ago a moment in ISO format was."""
     seconds = (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
@@ -53,6 +58,8 @@ def age(moment: str) -> str:
 def compact(value: float) -> str:
     """Return a number in as few characters as say it: 100k, 1.5M."""
     rounded = float(f"{value:.3g}")  # first, so that 999,999 is 1M
+    if abs(rounded) >= 1e12:
+        return f"{rounded:.0e}".replace("e+", "e")
     for limit, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(rounded) >= limit:
             return f"{rounded / limit:g}{suffix}"

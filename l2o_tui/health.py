@@ -47,12 +47,16 @@ def _median(values: Sequence[float]) -> float:
     return median(there) if there else float("nan")
 
 
+def _ratio(value: float) -> str:
+    return scientific(value) if value < 1e99 else "∞"
+
+
 _SHOWN = {
     "gradient_norm": ("meta-gradient", scientific),
     "clipped": ("clipped", percent),
     "epsilon_share": ("lost to ε", percent),
-    "update_ratio": ("update / distance", scientific),
-    "distance_ratio": ("distance left", scientific),
+    "update_ratio": ("update / distance", _ratio),
+    "distance_ratio": ("distance left", _ratio),
     "saturated": ("inputs beyond ±1", percent),
     "flipped": ("sign turned", percent),
 }

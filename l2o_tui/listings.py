@@ -15,14 +15,8 @@ from l2o_engine.runs import Run, RunError, lanes_of, list_runs
 from l2o_engine.trainer import Lane
 from l2o_tui.figures import age, count, duration, fixed
 from l2o_tui.health import findings_of, sentence, vitals_of
+from l2o_tui.output import Page, write_out
 from l2o_tui.progress_table import ProgressTable
-
-_PIPED_WIDTH = 200  # a table for a pipe is not squeezed into the 80 columns of a terminal that is not there
-
-
-def _console() -> Console:
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(width=_PIPED_WIDTH, highlight=False)
 
 
 def _table(*headings: str) -> Table:
@@ -46,7 +40,9 @@ def print_presets(*, as_json_document: bool) -> None:
     table = _table("preset", "iterations", "what it is")
     for name, preset in shipped:
         table.add_row(name, count(preset.run.iterations), preset.title)
-    return _console().print(table)
+    page = Page()
+    page.console.print(table)
+    return page.write()
 
 
 def print_runs(runs_dir: Path, *, as_json_document: bool) -> None:
@@ -56,7 +52,8 @@ def print_runs(runs_dir: Path, *, as_json_document: bool) -> None:
         return _print_json([_summary(run) for run in runs])
     if not runs:
         return Console(stderr=True, highlight=False).print(f"no runs in {runs_dir} yet; start one: l2o-tui run log30")
-    console = _console()
+    page = Page()
+    console = page.console
     headings = ["run", "status", "iteration", "average log", "trained", "updated"]
     shown = len(headings) if console.width >= 100 else 4  # in a narrow terminal the name matters most
     table = _table(*headings[:shown])
@@ -68,7 +65,8 @@ def print_runs(runs_dir: Path, *, as_json_document: bool) -> None:
         iteration = f"{count(record.iteration)} of {count(record.iterations)}"
         average, trained = fixed(record.average_log_result), duration(record.elapsed_seconds)
         table.add_row(*[run.name, status, iteration, average, trained, age(record.updated)][:shown])
-    return console.print(table)
+    console.print(table)
+    return page.write()
 
 
 def print_run(run: Run, *, as_json_document: bool) -> None:
@@ -79,7 +77,8 @@ def print_run(run: Run, *, as_json_document: bool) -> None:
         looks = [document for event in diagnoses_of(run).items() for document in as_json(Diagnosed(*event))]
         parts = {"settings": presets.to_dict(preset), "progress": rows, "health": looks}
         return _print_json(_summary(run) | parts)
-    console = _console()
+    page = Page()
+    console = page.console
     state = _table("", "")
     checkpoint = run.latest_checkpoint()
     host = f" (process {record.pid} on {record.host})" if run.is_driven() else ""
@@ -108,7 +107,7 @@ def print_run(run: Run, *, as_json_document: bool) -> None:
     for event in progress:
         for line in table.lines(event):
             console.print(line, markup=False, soft_wrap=True)
-    return None
+    return page.write()
 
 
 def diagnoses_of(run: Run) -> dict[Lane, Diagnosis]:
@@ -154,4 +153,4 @@ def _plain(value: object) -> str:
 
 
 def _print_json(document: object) -> None:
-    print(json.dumps(document, indent=2))  # noqa: T201 (data)
+    write_out(json.dumps(document, indent=2))

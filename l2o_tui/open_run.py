@@ -66,7 +66,7 @@ class OpenRun:
         self.preset = preset
         self.folder = folder
         self.driver = driver
-        self.feed = Feed(preset, iteration)
+        self.feed = Feed(preset, iteration, is_watched=driver == keys.WATCHED)
         self.is_over = False  # a plain flag, which a signal handler may read whatever lock is held
         self.detaching = False
         self.background_pid = 0
@@ -108,7 +108,7 @@ class OpenRun:
             for event in self._source.events():
                 was_paused = self.phase == keys.PAUSED or (was_paused and self.phase == keys.INTERRUPTED)
                 self.feed.publish(event)
-            if self.detaching and self.phase == keys.INTERRUPTED:
+            if self.detaching and self.driver == keys.OWN and self.phase == keys.INTERRUPTED:
                 self.background_pid = hand_over(self.folder, paused=was_paused, backend=self._computes())
         except Failure as error:
             self.feed.fail(str(error))
@@ -131,5 +131,5 @@ class OpenRun:
             return
         message = f" ({record.message})" if record.message else ""
         yield f"{record.status} at {record.iteration:,} of {record.iterations:,}{message}: {folder}"
-        if self.driver == keys.OWN and record.status in ("interrupted", "failed"):
+        if record.status in ("interrupted", "failed"):
             yield f"go on with: l2o-tui resume {folder}"

@@ -11,9 +11,9 @@ from l2o_engine.comparison import NamedLevel, Replicate, baseline_levels
 from l2o_engine.errors import Failure, UserError
 from l2o_engine.files import write_atomically
 from l2o_engine.network import make_network
-from l2o_engine.reproduction import Result
+from l2o_engine.reproduction import Result, wall_seconds
 from l2o_engine.trainer import make_trainer
-from l2o_tui.figures import fixed
+from l2o_tui.figures import duration, fixed
 from l2o_tui.health import findings_of, sentence
 from l2o_tui.listings import diagnoses_of
 from l2o_tui.pictures import base_picture, check_picture, convergence_picture
@@ -82,6 +82,9 @@ def write_report(
         "",
         "Do not edit it: the same command writes it anew. The same seeds give the same numbers on one type of CPU.",
         "",
+        f"On the machine that made the runs, training them took {duration(sum(result.seconds for result in results))} "
+        f"added up over its processes, and {duration(wall_seconds(results))} by the clock.",
+        "",
         *([f"Note: {weakness(seeds)}.", ""] if weakness(seeds) else []),
         *markdown_of(results),
         "",
@@ -104,7 +107,7 @@ def _section(pictures: Path, result: Result) -> list[str]:
     lines = [f"## {result.name}", "", f"{result.preset.title}.", ""]
     if group:
         nearest = _nearest_to_median(result)
-        levels = baseline_levels([group])
+        levels = baseline_levels([group], seed=0)
         convergence_picture([group], levels, pictures / f"{result.name}.svg", published=group.published)
         base_picture(_base_curves(nearest), pictures / f"{result.name}-base.svg")
         lines += [
@@ -130,6 +133,8 @@ def _section(pictures: Path, result: Result) -> list[str]:
             f"- Verdict: {verdict_of(result)}. Our median, {fixed(result.final.median)}, differs from the notebook's "
             f"by {result.difference:+.2f}; the tolerance is {fixed(result.tolerance)}."
         ]
+    if notebook and notebook.remark:
+        lines += [f"- {' '.join(notebook.remark)}"]
     return lines + _findings(result)
 
 

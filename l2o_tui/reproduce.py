@@ -16,18 +16,18 @@ from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as ProgressBars
 
 from l2o_engine.comparison import NamedLevel, baseline_levels
-from l2o_engine.errors import Failure
 from l2o_engine.events import finite
 from l2o_engine.reproduction import Reproduction, Result, cores, experiments_of, process_pool
 from l2o_engine.session import Mailbox
 from l2o_tui.figures import duration, fixed
-from l2o_tui.headless import signals_to, silence
+from l2o_tui.headless import signals_to
+from l2o_tui.output import Page, write_out
 from l2o_tui.report import check_report, write_report
 from l2o_tui.verdict_table import LEGEND, levels_line, table_of, verdict_of, weakness
 
 _TICK = 0.25  # seconds between two looks at signals and outcomes
 _NARROW = 100  # columns; in fewer, headings are folded
-_PIPED_WIDTH = 200
+_CONSOLATION = "what was trained is saved, and the same command goes on"
 
 
 def run_reproduce(
@@ -91,7 +91,7 @@ def run_reproduce(
         return 128 + received
     results = reproduction.results()
     groups = [result.group for result in results if result.group]
-    levels = baseline_levels(groups) if groups else []
+    levels = baseline_levels(groups, seed=0) if groups else []
     if not as_json:
         _print_table(results, levels, elapsed=monotonic() - began)
     if report:
@@ -147,12 +147,14 @@ class _Notes:
         self._bars.update(self._all, completed=done, runs=runs)
         for standing in standings:
             in_work = 0 < standing.iterations < standing.all_iterations
+            runs = f"{standing.runs}/{standing.all_runs} seeds"
             if in_work and standing.name not in self._tasks:
-                self._tasks[standing.name] = self._bars.add_task(standing.name, total=standing.all_iterations, runs="")
+                self._tasks[standing.name] = self._bars.add_task(
+                    standing.name, total=standing.all_iterations, completed=standing.iterations, runs=runs
+                )
             elif not in_work and standing.name in self._tasks:
                 self._bars.remove_task(self._tasks.pop(standing.name))
             if in_work:
-                runs = f"{standing.runs}/{standing.all_runs} seeds"
                 self._bars.update(self._tasks[standing.name], completed=standing.iterations, runs=runs)
 
     def close(self) -> None:
@@ -164,13 +166,16 @@ class _Notes:
 
 def _drive(reproduction: Reproduction, notes: _Notes, workers: int, *, as_json: bool) -> int:
     """Let a pool of processes do all jobs, telling how it goes; return the signal that ended it, or 0."""
-    is_stopped = False
     with signals_to(Mailbox()) as received, process_pool(workers) as executor:
         try:
             reproduction.start(executor)
             while reproduction.is_going_on:
                 notes.show(reproduction)
                 outcomes = reproduction.wait(_TICK)
+                if received:
+                    # What comes now was interrupted, or broken by the same signal: neither is news.
+                    reproduction.stop()
+                    continue
                 for outcome in outcomes:
                     if outcome.status == "failed":
                         job = outcome.job
@@ -178,11 +183,8 @@ def _drive(reproduction: Reproduction, notes: _Notes, workers: int, *, as_json: 
                 for name in dict.fromkeys(outcome.job.preset.name for outcome in outcomes):
                     if result := reproduction.result(name):
                         _tell(result, notes, as_json=as_json)
-                if received and not is_stopped:
-                    is_stopped = True
-                    reproduction.stop()
         finally:
-            if reproduction.is_going_on and not is_stopped:
+            if reproduction.is_going_on and not received:
                 reproduction.stop()
             notes.close()
     return received[0] if received else 0
@@ -191,11 +193,11 @@ def _drive(reproduction: Reproduction, notes: _Notes, workers: int, *, as_json: 
 def _tell(result: Result, notes: _Notes, *, as_json: bool) -> None:
     """Tell of an experiment that is over: to scripts, or to who waits for the table."""
     if as_json:
-        _out(json.dumps(_document(result), allow_nan=False))
+        write_out(json.dumps(_document(result), allow_nan=False), consolation=_CONSOLATION)
         return
     published = "" if result.published is None else f", the notebook's {fixed(result.published)}"
-    verdict = "" if result.is_reproduced is None else f", {verdict_of(result)}"
-    seeds = f"{result.seeds} seed{'s' if result.seeds > 1 else ''}"
+    verdict = f", {said}" if (said := verdict_of(result)) else ""
+    seeds = f"{result.seeds} seed{'' if result.seeds == 1 else 's'}"
     took = duration(result.seconds)
     notes.say(f"{result.name}: median {fixed(result.final.median)}{published}{verdict} ({seeds}, {took})")
 
@@ -226,17 +228,15 @@ def _document(result: Result) -> dict[str, Any]:
 
 
 def _print_table(results: Sequence[Result], levels: Sequence[NamedLevel], *, elapsed: float) -> None:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_PIPED_WIDTH)
-    with console.capture() as printed:
-        console.print(table_of(results, narrow=console.width < _NARROW))
-        console.print()
-        console.print(levels_line(levels), markup=False)
-        console.print(LEGEND, markup=False, width=min(console.width, _NARROW))
-        trained = duration(sum(result.seconds for result in results))
-        console.print(f"Training took {trained} in all, this command {duration(elapsed)}.")
-    _out(printed.get().rstrip("\n"))
+    page = Page()
+    console = page.console
+    console.print(table_of(results, narrow=console.width < _NARROW))
+    console.print()
+    console.print(levels_line(levels), markup=False)
+    console.print(LEGEND, markup=False, width=min(console.width, _NARROW))
+    trained = duration(sum(result.seconds for result in results))
+    console.print(f"Training took {trained} in all, this command {duration(elapsed)}.")
+    page.write(consolation=_CONSOLATION)
 
 
 def _complain(results: Sequence[Result], notes: _Notes) -> bool:
@@ -244,7 +244,9 @@ def _complain(results: Sequence[Result], notes: _Notes) -> bool:
     failed = [outcome for result in results for outcome in result.failed]
     if failed:
         runs = "run" if len(failed) == 1 else "runs"
-        notes.say(f"l2o-tui: {len(failed)} {runs} failed, see above; the same command tries again")
+        notes.say(
+            f"l2o-tui: {len(failed)} {runs} failed, see above for why; once that is mended, the same command goes on"
+        )
     off = [result for result in results if result.is_reproduced is False]
     for result in off:
         if result.difference is None:
@@ -255,13 +257,3 @@ def _complain(results: Sequence[Result], notes: _Notes) -> bool:
             f"{fixed(result.published)} by {result.difference:+.2f}; the tolerance is {fixed(result.tolerance)}"
         )
     return bool(failed or off)
-
-
-def _out(text: str) -> None:
-    try:
-        print(text, flush=True)  # noqa: T201 (data)
-    except OSError as error:
-        # Who read stdout has left, or its disk is full: save what was trained, print no more.
-        what = "stdout was closed" if isinstance(error, BrokenPipeError) else f"stdout: {error}"
-        silence(sys.stdout)
-        raise Failure(f"{what}; what was trained is saved, and the same command goes on") from error

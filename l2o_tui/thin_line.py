@@ -1,11 +1,14 @@
 """Over a thin line every character counts: of a line of the screen that changes in part, only that part is sent.
 
-Textual's own update sends such a line from the left edge of its widget up to the last change, once for every change.
+Textual's own update sends such a line from the left edge of its widget up to the last change, once for every change,
+and the colours anew with every piece of a widget, such as a table's cell, be they the same or not.
 """
 
 from rich.console import Console, RenderableType
 from rich.control import Control
+from rich.segment import Segment
 from textual._compositor import ChopsUpdate
+from textual.strip import Strip
 
 
 class ThinUpdate(ChopsUpdate):
@@ -19,11 +22,15 @@ class ThinUpdate(ChopsUpdate):
             for end, (begin, strip) in zip(self.chop_ends[y], self.chops[y].items(), strict=False):
                 first, last = max(begin, left), min(end, right)
                 if strip is not None and first < last:
-                    sent += [
-                        Control.move_to(first, y).segment.text,
-                        strip.crop(first - begin, last - begin).render(console),
-                    ]
+                    span = _joined(strip.crop(first - begin, last - begin))
+                    sent += [Control.move_to(first, y).segment.text, span.render(console)]
         return "".join(sent)
+
+
+def _joined(strip: Strip) -> Strip:
+    """Return a strip whose neighbours of one look are one piece; what tells them apart is for the mouse alone."""
+    looks = [Segment(text, style.clear_meta_and_links() if style else style) for text, style, _ in strip]
+    return Strip(looks, strip.cell_length).simplify()
 
 
 def thinned(update: RenderableType | None) -> RenderableType | None:

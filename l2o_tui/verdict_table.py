@@ -8,11 +8,11 @@ from rich.table import Table
 
 from l2o_engine.comparison import NamedLevel
 from l2o_engine.reproduction import FEW_SEEDS, NOTEBOOK_LEVELS, Result
-from l2o_tui.figures import duration, fixed
+from l2o_tui.figures import duration, fixed, loss_sum
 
 LEGEND = (
     "Results are mean log10 of the last loss, ours the median over the seeds; Σ adds up all steps' losses. "
-    "stuck: never took off; lost: to NaN."
+    "stuck: never took off; lost: to NaN; trained: all seeds, added up."
 )
 
 
@@ -28,10 +28,10 @@ class Row:
     stuck: str
     lost: str
     verdict: str
-    time: str
+    trained: str
 
 
-HEADINGS = Row("experiment", "notebook", "ours", "min … max", "Σ losses", "stuck", "lost", "verdict", "time")
+HEADINGS = Row("experiment", "notebook", "ours", "min … max", "Σ losses", "stuck", "lost", "verdict", "trained")
 _NARROW = {"notebook": "note-\nbook", "sum_loss": "Σ\nlosses"}  # folded, a row fits into 80 characters
 
 
@@ -43,23 +43,28 @@ def row_of(result: Result) -> Row:
         notebook=_number(result.published),
         ours=_number(final.median),
         spread=f"{fixed(final.least)} … {fixed(final.greatest)}" if final.count else "–",
-        sum_loss=_sum(result.sum_loss.median),
+        sum_loss=loss_sum(result.sum_loss.median),
         stuck=f"{result.stuck}/{result.seeds}",
         lost=str(len(result.lost)),
-        verdict=verdict_of(result),
-        time=duration(result.seconds),
+        verdict=verdict_of(result) or "–",
+        trained=duration(result.seconds),
     )
 
 
-def verdict_of(result: Result) -> str:
-    """Return "reproduced", "differs by" how much, what kept it from being either, or "–" without a reference."""
+def verdict_of(result: Result) -> str | None:
+    """Return "reproduced", "differs by" how much, or what kept it from being either, and of how many seeds if not all.
+
+    Without a reference there is only something to say where seeds failed; None if none did.
+    """
     if not result.seeds:
         return "failed"
-    if result.is_reproduced is None:
-        return "–"
-    if result.difference is None:
-        return "all lost"
-    return "reproduced" if result.is_reproduced else f"differs by {result.difference:+.2f}"
+    verdict = None
+    if result.is_reproduced is not None:
+        verdict = "reproduced" if result.is_reproduced else "all lost"
+        if result.difference is not None and not result.is_reproduced:
+            verdict = f"differs by {result.difference:+.2f}"
+    some = f"{result.seeds} of {result.seeds + len(result.failed)} seeds" if result.failed else None
+    return ", ".join(part for part in (verdict, some) if part) or None
 
 
 def table_of(results: Sequence[Result], *, narrow: bool) -> Table:
@@ -81,10 +86,10 @@ def table_of(results: Sequence[Result], *, narrow: bool) -> Table:
 
 
 def markdown_of(results: Sequence[Result]) -> list[str]:
-    """Return the table in Markdown, without the time, which is another one every time."""
+    """Return the table in Markdown."""
     rows = [HEADINGS, *map(row_of, results)]
-    lines = ["| " + " | ".join(value for name, value in vars(row).items() if name != "time") + " |" for row in rows]
-    marks = [":---" if name in ("experiment", "verdict") else "---:" for name in vars(HEADINGS) if name != "time"]
+    lines = ["| " + " | ".join(vars(row).values()) + " |" for row in rows]
+    marks = [":---" if name in ("experiment", "verdict") else "---:" for name in vars(HEADINGS)]
     return [lines[0], "| " + " | ".join(marks) + " |", *lines[1:]]
 
 
@@ -93,7 +98,7 @@ def levels_line(levels: Sequence[NamedLevel]) -> str:
     said = []
     for named in levels:
         published = f"notebook {fixed(NOTEBOOK_LEVELS[named.name])}; " if named.name in NOTEBOOK_LEVELS else ""
-        said.append(f"{named.name} {fixed(named.level.end_log10)} ({published}Σ {_sum(named.level.sum_loss)})")
+        said.append(f"{named.name} {fixed(named.level.end_log10)} ({published}Σ {loss_sum(named.level.sum_loss)})")
     return ", ".join(said)
 
 
@@ -106,7 +111,3 @@ def weakness(seeds: int) -> str:
 
 def _number(value: float | None) -> str:
     return "–" if value is None or isnan(value) else fixed(value)
-
-
-def _sum(value: float) -> str:
-    return "–" if isnan(value) else fixed(value) if abs(value) < 1000 else f"{value:.0e}"

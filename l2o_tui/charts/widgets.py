@@ -323,7 +323,9 @@ class ConvergenceChart(Chart):
         self._arrange()
 
     def paint(self, canvas: Canvas) -> None:
-        """Draw the lanes, the other runs, the levels and the notebook's points."""
+        """Draw the lanes, the other runs, the levels and the notebook's points; nothing before there is a run."""
+        if not self._lanes:
+            return
         paint_convergence(
             canvas,
             self._series,

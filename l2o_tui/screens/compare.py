@@ -33,11 +33,12 @@ class CompareScreen(ChartScreen[None]):
         "over all steps, which cannot be below the first loss: an optimizer that jumps about has a high one. took off: "
         "how many seeds learned at all."
     )
-    BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings(keys.COMPARE), Binding("escape", "leave", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings(keys.COMPARE), Binding("escape", "back", show=False)]
 
     def __init__(self, runs: Sequence[Run]) -> None:
         super().__init__()
         self._runs = runs
+        self._compared: tuple[Sequence[Group], Sequence[NamedLevel]] | None = None
 
     @property
     def phase(self) -> str:
@@ -51,7 +52,8 @@ class CompareScreen(ChartScreen[None]):
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
-        """Start reading."""
+        """Start reading; there are no axes before there is something to draw."""
+        self.chart.display = False
         self.run_worker(self._read, thread=True)
 
     def _read(self) -> None:
@@ -65,8 +67,19 @@ class CompareScreen(ChartScreen[None]):
 
     def _show(self, groups: Sequence[Group], levels: Sequence[NamedLevel]) -> None:
         chart = self.query_one(ComparisonChart)
+        chart.display = True
         chart.show(series_of(groups), {named.name: named.level.end_log10 for named in levels})
-        self.query_one("#figures", Static).update("\n".join(figures_table(groups, levels)))
+        self._compared = groups, levels
+        self._show_figures()
+
+    def _show_figures(self) -> None:
+        if self._compared:
+            lines = figures_table(*self._compared, width=self.size.width - 2)
+            self.query_one("#figures", Static).update("\n".join(lines))
+
+    def on_resize(self) -> None:
+        """Fold the table as the width asks for."""
+        self._show_figures()
 
     @property
     def chart(self) -> Chart:
@@ -76,6 +89,13 @@ class CompareScreen(ChartScreen[None]):
     def action_scale(self) -> None:
         """Change between logarithmic and linear."""
         self.chart.logarithmic = not self.chart.logarithmic
+
+    def action_back(self) -> None:
+        """Take the cursor away; without one, go back."""
+        if self.chart.cursor is None:
+            self.dismiss(None)
+        else:
+            self.chart.hide_cursor()
 
     async def action_leave(self) -> None:
         """Go back."""

@@ -128,17 +128,18 @@ class HelpScreen(ModalScreen[None]):
 
 
 class FailureScreen(ModalScreen[None]):
-    """Says that training failed, and where the last checkpoint is."""
+    """Says that training failed, and where the last checkpoint is; or that a watched run is gone."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,enter,ctrl+c", "dismiss(None)", "close", priority=True)]
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, title: str, message: str) -> None:
         super().__init__()
+        self._title = title
         self._message = message
 
     def compose(self) -> ComposeResult:
         """Lay out the message."""
         with Vertical(classes="dialog"):
-            yield Label("Training failed", classes="dialog-title")
+            yield Label(self._title, classes="dialog-title")
             yield Static(self._message, markup=False)
             yield Static("\n[$text-muted]esc closes this; q then leaves[/]")

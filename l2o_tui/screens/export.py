@@ -54,7 +54,9 @@ class ExportDialog(ModalScreen[None]):
 
     @property
     def _proposal(self) -> str:
-        return f"{self._run.name}{_FORMATS[self._format]}"
+        suffix = _FORMATS[self._format]
+        names = (f"{self._run.name}{number}{suffix}" for number in ("", *(f"-{k}" for k in range(2, 1000))))
+        return next((name for name in names if not Path(name).exists()), f"{self._run.name}{suffix}")
 
     def on_radio_set_changed(self, event: RadioSet.Changed) -> None:
         """Propose a name that fits the format, unless the user has chosen one."""
@@ -88,7 +90,8 @@ class ExportDialog(ModalScreen[None]):
             else:
                 export_file(self._run, "csv" if file_format == "csv" else "json", output)
         except (UserError, Failure) as error:
-            self.app.call_from_thread(self._say, str(error))
+            # On the command line one would give an option; here one gives another name.
+            self.app.call_from_thread(self._say, str(error).replace("--force replaces it", "choose another name"))
         else:
             self.app.call_from_thread(self._done, output)
 
@@ -96,5 +99,5 @@ class ExportDialog(ModalScreen[None]):
         self.query_one("#export-error", Static).update(text)
 
     def _done(self, output: Path) -> None:
-        self.app.notify(f"exported to {output}")
+        self.app.notify(f"exported to {output.resolve()}")
         self.dismiss(None)

@@ -1,6 +1,6 @@
 """The home screen: the presets one can start and the runs that are there."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
@@ -139,6 +139,7 @@ class HomeScreen(KeyedScreen[None]):
         self._runs: list[RunEntry] = []
         self._marked: set[Path] = set()
         self._filter = ""
+        self._wanted: Path | None = None
 
     def compose(self) -> ComposeResult:
         """Lay out the lists."""
@@ -146,7 +147,7 @@ class HomeScreen(KeyedScreen[None]):
         with Container(id="lists"):
             yield EntryTable(("preset", "its", "what it is"), right=(1,), id="presets")
             yield EntryTable(("", "run", "status", "at", "log10", "age"), right=(3, 4, 5), id="runs")
-        yield Input(placeholder="show only what has this in it", id="filter", compact=True)
+        yield Input(placeholder="show only what has this in it; esc shows all again", id="filter", compact=True)
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
@@ -230,6 +231,9 @@ class HomeScreen(KeyedScreen[None]):
         self._runs_table.border_subtitle = f"{marked}{hidden} not shown" if hidden else marked.removesuffix(" · ")
         if not self._runs:
             self._runs_table.border_subtitle = "none yet: start a preset with enter"
+        if self._wanted and self._runs_table.select(self._wanted):
+            self._wanted = None
+            self._runs_table.focus()
         self.refresh_bindings()
 
     def _matching(self, entries: Iterable[Entry]) -> list[Entry]:
@@ -310,19 +314,30 @@ class HomeScreen(KeyedScreen[None]):
         if not isinstance(entry := self.selected, RunEntry):
             return
 
+        runs = [other.run for other in self._runs if other.run.folder in self._marked] or [entry.run]
+
         def answer(yes: bool | None) -> None:
             if yes:
-                self._delete(entry.run)
+                self._delete(runs)
 
         what = f"{count(entry.record.iteration)} meta-iterations, {entry.status}"
-        question = ConfirmDialog(f"Delete {entry.run.name}?", f"Its folder is removed: {what}.", "Delete")
-        self.app.push_screen(question, answer)
+        if len(runs) > 1:
+            question, consequence = f"Delete the {len(runs)} marked runs?", "Their folders are removed."
+        else:
+            question, consequence = f"Delete {runs[0].name}?", f"Its folder is removed: {what}."
+        self.app.push_screen(ConfirmDialog(question, consequence, "Delete"), answer)
 
-    def _delete(self, run: Run) -> None:
-        try:
-            delete(run)
-        except UserError as error:
-            self.notify(str(error), severity="error")
+    def _delete(self, runs: Sequence[Run]) -> None:
+        for run in runs:
+            try:
+                delete(run)
+            except UserError as error:
+                self.notify(str(error), severity="error")
+        self._refresh()
+
+    def select(self, folder: Path) -> None:
+        """Go to the run in this folder: the one that was just left."""
+        self._wanted = folder
         self._refresh()
 
     def _with_run(self, action: Callable[[Run], object]) -> None:
@@ -344,8 +359,9 @@ class HomeScreen(KeyedScreen[None]):
     def action_clear_filter(self) -> None:
         """Show everything again."""
         box = self.query_one("#filter", Input)
-        box.value = ""
+        box.value = self._filter = ""
         box.display = False
+        self._show()
         self._filtered()
 
     @on(Input.Changed, "#filter")
@@ -387,6 +403,7 @@ class EntryTable(DataTable[Text], inherit_bindings=False):
         self._headings = headings
         self._right = right
         self._entries: list[Entry] = []
+        self._cells: list[list[str]] = []  # as they were drawn: an age differs by when it is asked
 
     def on_mount(self) -> None:
         """Make the columns."""
@@ -398,12 +415,20 @@ class EntryTable(DataTable[Text], inherit_bindings=False):
         """The entry that the cursor is on."""
         return self._entries[self.cursor_row] if 0 <= self.cursor_row < len(self._entries) else None
 
+    def select(self, path: Path) -> bool:
+        """Go to the entry of this path; return whether it is there."""
+        places = [place for place, entry in enumerate(self._entries) if _identity(entry).resolve() == path.resolve()]
+        if places:
+            self.move_cursor(row=places[0], animate=False)
+        return bool(places)
+
     def show(self, entries: list[Entry]) -> None:
         """Show these; the cursor stays on its entry if that is still there."""
-        before, cells = [entry.cells for entry in self._entries], [entry.cells for entry in entries]
+        before, cells = self._cells, [entry.cells for entry in entries]
         chosen = _identity(self.selected) if self.selected else None
         same_rows = list(map(_identity, self._entries)) == list(map(_identity, entries))
-        self._entries = entries
+        row_before = self.cursor_row
+        self._entries, self._cells = entries, cells
         if same_rows:
             for row, (old, new) in enumerate(zip(before, cells, strict=True)):
                 for column in (place for place, cell in enumerate(new) if cell != old[place]):
@@ -413,7 +438,7 @@ class EntryTable(DataTable[Text], inherit_bindings=False):
         for line in cells:
             self.add_row(*(self._text(place, cell) for place, cell in enumerate(line)))
         places = [place for place, entry in enumerate(entries) if _identity(entry) == chosen]
-        self.move_cursor(row=places[0] if places else 0, animate=False)
+        self.move_cursor(row=places[0] if places else min(row_before, len(entries) - 1), animate=False)
 
     def _text(self, place: int, text: str) -> Text:
         return Text(text, justify="right" if place in self._right else "left", no_wrap=True)

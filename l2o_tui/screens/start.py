@@ -71,6 +71,7 @@ class StartDialog(ModalScreen[Preset | None]):
             if preset.kind == "meta-training":
                 choose(preset, preset.run.backend)
         except (UserError, ValueError) as error:
-            self.query_one("#start-error", Static).update(str(error))
+            lines = [line.removeprefix("--set ").removeprefix("--") for line in str(error).splitlines()]
+            self.query_one("#start-error", Static).update("\n".join(lines))
             return
         self.dismiss(preset)

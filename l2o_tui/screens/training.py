@@ -1,7 +1,9 @@
 """The training screen: two charts, the progress table, the status lines. It reads a feed and fills a mailbox."""
 
+import os
 from collections.abc import Mapping
 from math import inf
+from pathlib import Path
 from time import monotonic
 from typing import ClassVar
 
@@ -14,7 +16,7 @@ from textual.widgets import Footer, Static
 
 from l2o_engine.comparison import Replicate, summarise
 from l2o_engine.errors import UserError
-from l2o_engine.events import Extend, GoOn, Pause, SaveCheckpoint, ShowDraws, Stop
+from l2o_engine.events import Command, Extend, GoOn, Pause, SaveCheckpoint, ShowDraws, Stop
 from l2o_engine.history import Curve
 from l2o_engine.runs import list_runs
 from l2o_tui import keys
@@ -22,7 +24,7 @@ from l2o_tui.charts.widgets import BaseChart, Chart, ConvergenceChart
 from l2o_tui.feed import View
 from l2o_tui.open_run import OpenRun
 from l2o_tui.preferences import Preferences
-from l2o_tui.screens.dialogs import ExtendDialog, FailureScreen
+from l2o_tui.screens.dialogs import ConfirmDialog, ExtendDialog, FailureScreen
 from l2o_tui.screens.keyed import ChartScreen
 from l2o_tui.widgets.health_pane import HealthPane
 from l2o_tui.widgets.log_pane import LogPane
@@ -42,7 +44,7 @@ READING = (
     "size against the distance to the optimum, and the distance left after the last; the network's inputs beyond "
     "±1, and gradients too small to be told from those of the other sign."
 )
-LOOK_SECONDS = 0.1  # how soon a change of state is seen
+LOOK_SECONDS = 0.05  # how soon a change of state is seen
 FPS = 2.0  # how often numbers and charts are drawn a second, at most
 PAST_SECONDS = 1.0  # for which a watched run tells what happened before
 MANY_DRAWS = 100
@@ -51,8 +53,18 @@ SEVERAL = (100, 30)  # from this size on, several panes are shown at once
 WIDE = (190, 45)  # from this size on, all of them
 
 
+def resident_bytes() -> int:
+    """Return how much memory this process takes, in bytes; 0 where the system does not say so as Linux does."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
 def _replicate_name(replicate: Replicate) -> str:
-    return f"{replicate.run.preset().name} s{replicate.lane.seed}"
+    several = len(replicate.run.preset().seeds) > 1
+    return f"{replicate.run.name}, seed {replicate.lane.seed}" if several else replicate.run.name
 
 
 class TrainingScreen(ChartScreen[None]):
@@ -135,6 +147,7 @@ class TrainingScreen(ChartScreen[None]):
     def _choose_layout(self) -> None:
         width, height = self.size
         self.set_class(self._is_maximised or width < SEVERAL[0] or height < SEVERAL[1], "one")
+        self._name_pane()
 
     @property
     def phase(self) -> str:
@@ -163,17 +176,19 @@ class TrainingScreen(ChartScreen[None]):
                 self.notify(notice)
         if view.phase == keys.FAILED and not self._told_failure:
             self._told_failure = True
-            self.app.push_screen(FailureScreen(view.message))
+            title = "Training failed" if self.driver == keys.OWN else "This run can no longer be read"
+            self.app.push_screen(FailureScreen(title, view.message))
 
     def _draw(self, view: View) -> None:
         self._drawn, self._drawn_at = view, monotonic()
-        self.query_one(StatusLines).show(view)
+        memory = resident_bytes() if self.driver == keys.OWN and view.phase == keys.RUNNING else 0
+        self.query_one(StatusLines).show(view, memory=memory)
         several = len(self._preset.seeds) > 1
         self.query_one(BaseChart).show(view.curves, seed=view.curves.seed if view.curves and several else None)
         for health in self.query(HealthPane):
             health.show(view.diagnoses)
         if view.log_seen != self._drawn_log:
-            self.query_one(LogPane).add(self._feed.log_from(self._drawn_log))
+            self.query_one(LogPane).add(self._feed.log_between(self._drawn_log, view.log_seen))
             self._drawn_log = view.log_seen
         if not view.lanes:
             return
@@ -185,7 +200,7 @@ class TrainingScreen(ChartScreen[None]):
                 self._drawn_progress = 0
             self._drawn_start = view.starts
         if view.progress_seen != self._drawn_progress:
-            pane.add(self._feed.progress_from(self._drawn_progress))
+            pane.add(self._feed.progress_between(self._drawn_progress, view.progress_seen))
             self._drawn_progress = view.progress_seen
         chart = self.query_one(ConvergenceChart)
         if view.rows_seen != self._drawn_rows and chart.display:
@@ -200,11 +215,16 @@ class TrainingScreen(ChartScreen[None]):
 
     def action_pause(self) -> None:
         """Pause, after a checkpoint."""
-        self._opened.send(Pause())
+        self._ask(Pause(), "pausing")
 
     def action_go_on(self) -> None:
         """Train again."""
-        self._opened.send(GoOn())
+        self._ask(GoOn(), "going on")
+
+    def _ask(self, command: Command, answer: str) -> None:
+        """Send a command, and say so at once: a chunk and a checkpoint may come before its effect."""
+        self._opened.send(command)
+        self.query_one(StatusLines).show_answer(answer)
 
     def action_checkpoint(self) -> None:
         """Save a checkpoint that is kept."""
@@ -215,8 +235,15 @@ class TrainingScreen(ChartScreen[None]):
         await self.app.run_action("detach")
 
     def action_stop(self) -> None:
-        """End the run that is watched."""
-        self._opened.send(Stop("asked for by who watches it"))
+        """End the run that is watched, once confirmed."""
+
+        def answer(yes: bool | None) -> None:
+            if yes:
+                self._opened.send(Stop())
+
+        name = self._opened.folder.name
+        question = ConfirmDialog(f"Stop {name}?", "It saves a checkpoint and ends; resume goes on from it.", "Stop")
+        self.app.push_screen(question, answer)
 
     def action_extend(self) -> None:
         """Ask for a new total."""
@@ -301,6 +328,9 @@ class TrainingScreen(ChartScreen[None]):
 
     def action_maximise(self) -> None:
         """Show the active pane alone, or all again."""
+        if self.size.width < SEVERAL[0] or self.size.height < SEVERAL[1]:
+            self.notify(f"one pane at a time below {SEVERAL[0]}x{SEVERAL[1]}; tab shows the next")
+            return
         self._is_maximised = not self._is_maximised
         self._preferences.change(layout="one" if self._is_maximised else "auto")
         self._choose_layout()
@@ -320,15 +350,23 @@ class TrainingScreen(ChartScreen[None]):
         places = [place for place in shown if (place - self._active) * by > 0] or list(shown)
         self._active = min(places) if by > 0 else max(places)
         self._mark_active()
-        self._draw_missed()
+        if self.has_class("one"):
+            self._draw_missed()
 
     @property
     def _panes(self) -> list[Widget]:
         return list(self.query("#panes > *").results(Widget))
 
+    def _name_pane(self) -> None:
+        """Say which of the panes it is that is shown alone."""
+        alone = self.has_class("one")
+        back = ", m for all" if self._is_maximised else ""
+        self.query_one(StatusLines).show_pane(f"pane {self._active + 1} of {len(self._panes)}{back}" if alone else "")
+
     def _mark_active(self) -> None:
         for index, pane in enumerate(self._panes):
             pane.set_class(index == self._active, "active")
+        self._name_pane()
         active = self._panes[self._active]
         if active.can_focus:
             active.focus()

@@ -17,6 +17,7 @@ class HealthPane(Static):
     def __init__(self, *, id: str) -> None:  # noqa: A002 (textual's name)
         super().__init__("the first look is at meta-iteration 500", id=id)
         self._diagnoses: Mapping[Lane, Diagnosis] = {}
+        self._findings = -1
         self.border_title = "health"
 
     def show(self, diagnoses: Mapping[Lane, Diagnosis]) -> None:
@@ -31,7 +32,12 @@ class HealthPane(Static):
         for owners, finding in findings:
             lines.append(Content.assemble((f"⚠ {finding.code} ", "$text-warning bold"), f"{owners}{finding.message}"))
             lines.append(Content.assemble(("  → ", "$text-success"), finding.remedy))
-        self.update(Content("\n").join(lines))
+        # A new layout of the whole screen only where there are more lines, or fewer.
+        is_same_height = len(findings) == self._findings and self.size.width > 0
+        self._findings = len(findings)
+        self.update(Content("\n").join(lines), layout=not is_same_height)
         last = max(diagnosis.vitals.iteration for diagnosis in diagnoses.values())
-        self.border_title = f"health: {len(findings)} finding{'s' * (len(findings) > 1)}" if findings else "health"
+        title = f"health: {len(findings)} finding{'s' * (len(findings) > 1)}" if findings else "health"
+        if title != self.border_title:
+            self.border_title = title
         self.border_subtitle = f"at {count(last)}"

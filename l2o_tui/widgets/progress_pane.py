@@ -14,10 +14,11 @@ class ProgressPane(DataTable[Text]):
     """Rows as they are reported; the newest stays in view unless the user has scrolled up."""
 
     def __init__(self, preset: Preset, *, id: str) -> None:  # noqa: A002 (textual's name)
-        super().__init__(id=id, cursor_type="none", zebra_stripes=True, cell_padding=0)
+        super().__init__(id=id, cursor_type="none", cell_padding=0)
         self._preset = preset
         self._table: ProgressTable | None = None
         self._lanes: tuple[Lane, ...] = ()
+        self._follows = True
         self.border_title = "progress"
 
     def start(self, lanes: tuple[Lane, ...]) -> None:
@@ -43,12 +44,30 @@ class ProgressPane(DataTable[Text]):
         """Append new rows."""
         if not self._table:
             return
-        at_end = self.scroll_y >= self.max_scroll_y - 1
         for progress in rows:
             for ours, published in self._table.rows(progress):
                 cells = [Text(cell, justify="right") for cell in ours]
                 self.add_row(*cells, *(Text(cell, justify="right", style="italic") for cell in published))
         while self.row_count > PROGRESS_KEPT:
             self.remove_row(next(iter(self.rows)))
-        if at_end:
+        self._follow()
+
+    def _follow(self) -> None:
+        if self._follows:
             self.call_after_refresh(self.scroll_end, animate=False)
+
+    def on_show(self) -> None:
+        """Catch up with what came while the pane was hidden."""
+        self._follow()
+
+    def on_resize(self) -> None:
+        """Keep the newest row in view."""
+        self._follow()
+
+    def watch_scroll_y(self, old: float, new: float) -> None:
+        """Follow the newest row unless the user has scrolled up."""
+        super().watch_scroll_y(old, new)
+        if new >= self.max_scroll_y - 1:
+            self._follows = True
+        elif new < old <= self.max_scroll_y:  # and not because there are fewer rows, or more room
+            self._follows = False

@@ -112,6 +112,23 @@ def test_the_notebook_s_last_row_is_what_a_replicate_has_to_come_near(tmp_path: 
     assert [replicate.took_off for replicate in group.replicates] == [False, True]
 
 
+@pytest.mark.parametrize(
+    ("settings", "results", "early"),
+    [
+        (["run.iterations=3"], [0.0, 0, -3.9, -3.9], True),  # the notebook's went on to 10
+        (["run.iterations=3"], [0.0, 0, -4.1, -4.1], False),  # has taken off
+        (["run.iterations=3"], [0.0, nan, nan, nan], False),  # is lost
+        (["run.iterations=10"], [0.0, 0] + [-3.9] * 9, False),
+    ],
+)
+def test_who_has_not_come_as_far_as_the_notebook_has_not_taken_off_yet(
+    settings: list[str], results: list[float], *, early: bool, tmp_path: Path
+) -> None:
+    small = ("report.every=2", "report.rolling_window=1")
+    (group,) = compare([made_run(tmp_path / "run", tiny_preset(NOTEBOOK, *small, *settings), [results])])
+    assert group.not_yet == early
+
+
 # Curves of different lengths.
 
 
@@ -244,6 +261,22 @@ def test_a_run_without_results_cannot_be_compared(tmp_path: Path) -> None:
         compare([Run(tmp_path / "new")])
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("nonsense\n", r'line 3 \("nonsense"\) has 1 cells, not 10'),
+        ("1,1,1,0,0,0,,0,RNN,7\n", r"line 3 .* is of RNN, seed 7, which the preset does not have"),
+        ("1,x,1,0,0,0,,0,RNN,0\n", r"line 3 .* holds something that is not a number"),
+    ],
+)
+def test_what_is_wrong_with_a_damaged_run_is_said(line: str, said: str, tmp_path: Path) -> None:
+    run = made_run(tmp_path / "run", tiny_preset(), [[-1.0]])
+    with run.metrics_path.open("a") as file:
+        file.write(line)
+    with pytest.raises(RunError, match=r"metrics\.csv cannot be read: " + said):
+        compare([run])
+
+
 def test_a_damaged_run_is_named(tmp_path: Path) -> None:
     run = made_run(tmp_path / "run", tiny_preset(), [[-1.0]])
     with run.metrics_path.open("a") as file:
@@ -260,6 +293,13 @@ def test_a_baseline_that_groups_share_has_one_level(tmp_path: Path) -> None:
     two = made_run(tmp_path / "b", tiny_preset("run.seed=3", "meta.epsilon=1e-16"), [[-1.0]])
     levels = {named.name: named.level for named in baseline_levels(compare([one, two]))}
     assert levels == Baselines(tiny_preset(), 3).measured
+
+
+def test_the_levels_of_a_seed_are_those_whoever_survives(tmp_path: Path) -> None:
+    groups = compare([made_run(tmp_path / "a", tiny_preset("run.seed=7"), [[-1.0]])])
+    assert {named.name: named.level for named in baseline_levels(groups, seed=0)} == Baselines(
+        tiny_preset(), 0
+    ).measured
 
 
 def test_baselines_that_differ_are_told_apart(tmp_path: Path) -> None:

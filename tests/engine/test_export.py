@@ -563,3 +563,10 @@ def test_a_run_that_is_driven_is_exported(trained: Run, tmp_path: Path) -> None:
         assert strict_json(exported(driven, "json"))["run"]["status"] == "running"
     finally:
         driven.close()
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_damaged_rows_are_not_copied(every: int, trained: Run, tmp_path: Path) -> None:
+    damaged = changed(trained, tmp_path / "damaged", lambda lines: [*lines[:5], "1,2,3\n", *lines[5:]])
+    with pytest.raises(RunError, match="not a row of metrics"):
+        exported(damaged, "csv", every)

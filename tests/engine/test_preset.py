@@ -500,3 +500,20 @@ def test_no_replicate_s_seed_is_beyond_64_bits() -> None:
     assert check({"name": "x", "run": {"seed": 2**63 - 2, "seeds": 2}}).seeds[-1] == 2**63 - 1
     with pytest.raises(PresetError, match="seed"):
         check({"name": "x", "run": {"seed": 2**63 - 1, "seeds": 2}})
+
+
+@pytest.mark.parametrize(
+    ("settings", "kept"),
+    [
+        (["run.seed=3", "run.iterations=9", "report.every=10", "name=copy", "run.backend=torch"], True),
+        (["baseline.0.learning_rate=0.3"], True),
+        (["transform.min_log=-30"], True),  # what it is
+        (["transform.min_log=-10"], False),
+        (["run.dtype=float64"], False),
+        (["meta.epsilon=1e-12", "notebook.name=mine"], True),  # whoever sets it means it
+    ],
+)
+def test_what_the_notebook_printed_stays_with_its_experiment_only(settings: list[str], *, kept: bool) -> None:
+    assert (load(find("log30"), settings).notebook is not None) == kept
+    assert (override(load(find("log30")), settings).notebook is not None) == kept
+    assert load(find("log30"), [], {"iterations": 10}).notebook is not None

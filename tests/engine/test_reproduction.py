@@ -1,8 +1,10 @@
 """Reproducing experiments over seeds: which, what is done and what is left, verdicts, what a stop and a fault do."""
 
+import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from l2o_engine.reproduction import (
     is_done,
     process_pool,
     run_job,
+    wall_seconds,
 )
 from l2o_engine.runs import DrivenRun, Run
 from l2o_engine.session import Session
@@ -124,8 +127,8 @@ def test_some_experiments_of_a_group_can_be_chosen_in_any_order() -> None:
 @pytest.mark.parametrize(
     ("group", "only", "said"),
     [
-        ("episode11", (), 'did you mean "episode1"?'),
-        ("everything", (), "choose episode1, episode2, beyond, all"),
+        ("episode11", (), 'did you mean "episode1"? Choose one of'),
+        ("everything", (), r"everything\"\. Choose one of episode1, episode2, beyond, all"),
         ("episode1", ("log3",), 'did you mean "log30"?'),
         ("episode1", ("zzz",), "it has"),
         ("episode1", ("log30", "logdiv_sum_log"), "it is in episode2"),
@@ -239,6 +242,64 @@ def test_a_run_that_cannot_be_read_is_refused_with_its_folder(tmp_path: Path) ->
     (tmp_path / "reproduction" / "one-s0" / "run.json").write_text("{")
     with pytest.raises(ReproductionError, match=r"one-s0/run.json cannot be read.* Delete .*one-s0, or"):
         Reproduction([ONE], seeds=1, runs_dir=tmp_path)
+
+
+def test_a_done_run_that_has_lost_rows_has_no_result(tmp_path: Path) -> None:
+    reproduce(tmp_path, ONE)
+    path = tmp_path / "reproduction" / "one-s0" / "metrics.csv"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    reproduction = reproduce(tmp_path, ONE)
+    assert statuses(reproduction) == {"one-s0": "failed", "one-s1": "done"}
+    (message,) = [outcome.message for outcome in reproduction.outcomes if outcome.status == "failed"]
+    assert re.search(r"metrics\.csv ends at \d+ of 30: delete .*one-s0, and", message)
+
+
+def test_a_done_run_whose_rows_are_damaged_is_to_be_deleted(tmp_path: Path) -> None:
+    reproduce(tmp_path, ONE, seeds=1)
+    with (tmp_path / "reproduction" / "one-s0" / "metrics.csv").open("a") as file:
+        file.write("x\n")
+    (outcome,) = reproduce(tmp_path, ONE, seeds=1).outcomes
+    assert outcome.status == "failed"
+    assert re.search(r"metrics\.csv cannot be read: line 33 .*: delete .*one-s0, and", outcome.message)
+
+
+def test_the_backend_that_was_used_counts_not_how_it_was_asked_for(tmp_path: Path) -> None:
+    automatic = override(ONE, ["run.backend=auto"])
+    reproduce(tmp_path, automatic, seeds=1)
+    used = Run(tmp_path / "reproduction" / "one-s0").record().backend
+    again = Reproduction([automatic], seeds=1, runs_dir=tmp_path, backend=used)
+    assert [outcome.before for outcome in drive(again).outcomes] == [True]
+
+
+def test_done_runs_count_before_they_are_read(tmp_path: Path) -> None:
+    reproduce(tmp_path, ONE, seeds=2)
+    (standing,) = Reproduction([ONE], seeds=3, runs_dir=tmp_path).standings()
+    assert (standing.runs, standing.iterations) == (2, 60)
+
+
+def test_the_time_by_the_clock_counts_what_overlaps_once_and_leaves_pauses_out(tmp_path: Path) -> None:
+    began = datetime(2026, 1, 1, tzinfo=UTC)
+    spans = [(0, 10), (5, 12), (6, 7), (100, 101)]
+    under_way = tuple((began + timedelta(seconds=a), began + timedelta(seconds=b)) for a, b in spans)
+    result = replace(result_of(tmp_path, [-5.0]), under_way=under_way)
+    assert wall_seconds([result]) == 13
+
+
+def test_a_worker_that_did_not_hear_the_stop_is_told_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+
+    class Worker:
+        def terminate(self) -> None:
+            told.append("stop")
+
+    monkeypatch.setattr("multiprocessing.active_children", lambda: [Worker()])
+    reproduction = Reproduction([ONE], seeds=1, runs_dir=tmp_path)
+    queue = Queue()
+    reproduction.start(queue)
+    reproduction.stop()
+    before = len(told)
+    reproduction.wait(0)
+    assert len(told) > before
 
 
 def test_a_runs_dir_that_cannot_be_made_is_told(tmp_path: Path) -> None:

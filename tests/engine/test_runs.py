@@ -81,8 +81,8 @@ def test_events_jsonl_tells_what_happened_with_its_time(finished: Run) -> None:
     assert all("time" in event for event in events)
     assert [event["event"] for event in events if event["event"] not in ("checkpoint", "finding")] == [
         "start",
-        "progress",
-        *["progress", "diagnosis"] * 3,
+        *["progress"] * 4,
+        "diagnosis",
         "end",
     ]
     by_name = {event["event"]: event for event in events}

@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from l2o_engine.comparison import baseline_levels, compare
 from l2o_engine.preset import find, load
+from l2o_tui.compare import figures_table
 from tests.engine.made import made_run
 from tests.tui.conftest import COMMAND, call, files_below, spawn
 
@@ -41,7 +43,21 @@ def test_the_table_says_how_the_seeds_of_an_experiment_did(runs_dir: Path) -> No
     assert (result.code, result.err) == (0, "")
     *_, heading, log30, sgd, rmsprop, floor, notebook = result.out.splitlines()
     assert heading.split() == COLUMNS.split()
-    assert log30.split() == ["log30", "3", "399", "-22.00", "-23.00", "…", "-1.00", "2.00", "2/3", "0"]
+    assert log30.split() == [
+        "log30",
+        "3",
+        "399",
+        "-22.00",
+        "-23.00",
+        "…",
+        "-1.00",
+        "2.00",
+        "2/3,",
+        "1",
+        "not",
+        "yet",
+        "0",
+    ]
     assert [line.split()[0] for line in (sgd, rmsprop)] == ["SGD", "RMSProp"]
     assert all(len(line.split()) == 3 for line in (sgd, rmsprop))  # the last loss never without the sum
     assert floor.startswith("floor of Σ")
@@ -51,7 +67,7 @@ def test_the_table_says_how_the_seeds_of_an_experiment_did(runs_dir: Path) -> No
 def test_runs_of_one_experiment_are_one_line_and_lost_ones_are_counted(runs_dir: Path) -> None:
     result = call("compare", "three", "lost", "other", "--runs-dir", runs_dir)
     table = [line.split() for line in result.out.splitlines()[-7:]]
-    assert table[0] == ["log30", "4", "399", "-22.00", "-23.00", "…", "-1.00", "2.00", "2/4", "200", "(1", "lost)"]
+    assert " ".join(table[0]) == "log30 4 399 -22.00 -23.00 … -1.00 2.00 2/4, 1 not yet 200 (1 lost)"
     assert table[1][:4] == ["simple_sum", "1", "399", "-6.00"]
     assert [" ".join(row[:2]) for row in table[-2:]] == ["notebook, log30", "notebook, simple_sum"]
 
@@ -155,6 +171,46 @@ def test_what_is_wrong_is_one_message_and_nothing_is_written(
 
 def test_a_command_without_runs_is_wrong_usage() -> None:
     assert call("compare").code == 2
+
+
+@pytest.mark.parametrize("args", [("compare", "three"), ("show", "three"), ("runs",), ("presets",), ("runs", "--json")])
+def test_a_full_disk_is_one_message(args: tuple[str, ...], runs_dir: Path) -> None:
+    where = () if args == ("presets",) else ("--runs-dir", runs_dir)
+    result = spawn(*args, *where, command=("bash", "-c", '"$@" > /dev/full', "bash", *COMMAND))
+    assert (result.code, result.err) == (1, "l2o-tui: stdout: No space left on device\n")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(runs_dir: Path) -> None:
+    result = spawn("compare", "three", "--runs-dir", runs_dir, command=("bash", "-c", '"$@" | true', "bash", *COMMAND))
+    assert result.err == ""
+
+
+def test_a_narrow_terminal_gets_closer_columns_and_short_labels(tmp_path: Path) -> None:
+    small = ("report.every=10", "report.rolling_window=5", "report.baseline_draws=5", "run.iterations=19")
+    runs = [
+        made_run(
+            tmp_path / f"s{scale}",
+            load(find("logdiv_one_layer"), [f"problem.scale=[{scale}, 1.5]", *small]),
+            [[0.0] * 10 + [-37.5] * 10],
+        )
+        for scale in (0.25, 1.25)
+    ]
+    groups = compare(runs)
+    lines = figures_table(groups, baseline_levels(groups), width=80)
+    assert max(map(len, lines)) <= 80
+    assert [line.split()[0] for line in lines[2:4]] == ["1", "2"]
+    assert lines[-2:] == [f"{number}: {group.label}" for number, group in enumerate(groups, 1)]
+    floors = [line.split()[:4] for line in lines if line.startswith("floor")]
+    assert floors == [["floor", "of", "Σ,", "1"], ["floor", "of", "Σ,", "2"]]
+    wide = figures_table(groups, baseline_levels(groups))
+    assert f"floor of Σ, {groups[1].label}" in "\n".join(wide)
+
+
+def test_rows_that_were_lost_are_said_so(tmp_path: Path) -> None:
+    run = made_run(tmp_path / "run", load(find("log30")), [[0.0] * 13])
+    run.metrics_path.write_text("".join(run.metrics_path.read_text().splitlines(keepends=True)[:6]))
+    result = call("compare", tmp_path / "run")
+    assert result.err == "run has lost rows: its metrics.csv ends at 4 of 12, and its figures are of what is left\n"
 
 
 def test_a_run_that_is_not_finished_is_said_so(tmp_path: Path) -> None:

@@ -41,9 +41,10 @@ def test_a_failure_is_seen() -> None:
 
 def test_progress_is_handed_out_from_where_the_reader_is() -> None:
     feed = fed(started(preset()), progress(0, -1.0), progress(5000, -2.0))
-    assert [row.iteration for row in feed.progress_from(0)] == [0, 5000]
+    assert [row.iteration for row in feed.progress_between(0, feed.view().progress_seen)] == [0, 5000]
     feed.publish(progress(10_000, -3.0))
-    assert [row.iteration for row in feed.progress_from(2)] == [10_000]
+    assert [row.iteration for row in feed.progress_between(2, feed.view().progress_seen)] == [10_000]
+    assert [row.iteration for row in feed.progress_between(0, 1)] == [0]  # a view may be older than the feed
 
 
 def test_non_finite_results_are_counted_over_the_whole_run() -> None:
@@ -90,6 +91,10 @@ def test_the_past_of_a_resumed_run_says_nothing_about_its_pace() -> None:
 
 def test_only_the_newest_progress_rows_are_kept() -> None:
     feed = fed(started(preset()), *(progress(iteration, -1.0) for iteration in range(PROGRESS_KEPT + 100)))
-    assert [row.iteration for row in feed.progress_from(0)] == list(range(100, PROGRESS_KEPT + 100))
+    assert [row.iteration for row in feed.progress_between(0, feed.view().progress_seen)] == list(
+        range(100, PROGRESS_KEPT + 100)
+    )
     assert feed.view().progress_seen == PROGRESS_KEPT + 100
-    assert [row.iteration for row in feed.progress_from(PROGRESS_KEPT + 99)] == [PROGRESS_KEPT + 99]
+    assert [row.iteration for row in feed.progress_between(PROGRESS_KEPT + 99, feed.view().progress_seen)] == [
+        PROGRESS_KEPT + 99
+    ]

@@ -49,7 +49,8 @@ def json_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
 def table_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
     """The same run as a table."""
     folder = tmp_path_factory.mktemp("table") / "run"
-    options = ("--iterations=45", "--seed=3", "--set=run.checkpoint_every=20", "--run-dir", folder)
+    notebook = "--set=notebook.name=kept"  # which a smaller network would lose otherwise
+    options = ("--iterations=45", "--seed=3", "--set=run.checkpoint_every=20", notebook, "--run-dir", folder)
     return folder, spawn("run", "log30", "--no-ui", *TINY, *options)
 
 
@@ -98,10 +99,16 @@ def test_the_table_alone_is_on_stdout_and_the_rest_on_stderr(table_run: tuple[Pa
         assert text in result.err
 
 
+def test_a_setting_that_makes_another_experiment_takes_the_notebooks_column_away(workplace: Path) -> None:
+    for setting, shows in (("transform.min_log=-10", False), ("report.every=10", True)):
+        heading = call("run", "log30", "--no-ui", "--set", setting, "--iterations=1").out.splitlines()[0]
+        assert ("notebook" in heading) == shows
+
+
 def test_rows_of_the_notebook_between_ours_are_printed_too(workplace: Path) -> None:
     rows = ", ".join(f"{{it = {it}, average_log_result = -1.0}}" for it in (0, 4, 10, 40))
     Path("mine.toml").write_text(f'name = "mine"\n[notebook]\nname = "n"\nrows = [{rows}]\n')
-    result = call("run", "mine.toml", "--no-ui", *TINY, "--iterations=20")
+    result = call("run", "mine.toml", "--no-ui", *TINY, "--set=notebook.episode=1", "--iterations=20")
     lines = result.out.splitlines()[1:]
     assert [(line.split()[0], bool(line.split("│")[1].strip())) for line in lines] == [
         ("0", True),

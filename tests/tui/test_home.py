@@ -160,6 +160,9 @@ async def test_a_run_is_exported_and_a_file_that_is_there_is_not_overwritten(run
         assert target.read_bytes() == (runs_dir / "second-s1" / "metrics.csv").read_bytes()
         await pilot.press("e")
         await on_screen(pilot, ExportDialog)
+        output = pilot.app.screen.query_one("#output", Input)
+        assert output.value == "second-s1-2.csv"  # a name that is free
+        output.value = target.name
         await pilot.press("enter")
         await until(
             pilot, lambda: str(target.name) in str(pilot.app.screen.query_one("#export-error", Static).render())
@@ -211,12 +214,15 @@ async def test_the_filter_shows_what_has_the_text_and_escape_shows_all_again(run
     async with home(runs_dir) as pilot:
         everything = table(pilot, "presets").row_count
         await pilot.press("slash", *"second")
-        assert (table(pilot, "runs").row_count, table(pilot, "presets").row_count) == (1, 0)
-        assert "1 not shown" in text_of(pilot)
+        await until(pilot, lambda: (table(pilot, "runs").row_count, table(pilot, "presets").row_count) == (1, 0))
+        await until(pilot, lambda: "1 not shown" in text_of(pilot))
         await pilot.press("enter")
+        await pilot.pause()
         assert pilot.app.screen.focused is table(pilot, "runs")
         await pilot.press("escape")
-        assert (table(pilot, "runs").row_count, table(pilot, "presets").row_count) == (2, everything)
+        await until(
+            pilot, lambda: (table(pilot, "runs").row_count, table(pilot, "presets").row_count) == (2, everything)
+        )
 
 
 async def test_what_happens_in_the_folder_is_seen(runs_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,7 +44,7 @@ def notebook(episode: int, final: float, tolerance: float) -> str:
 
 
 EASY = tiny_preset("name=easy", "title=The easy one", notebook(1, -1.0, 50.0))
-FAR = tiny_preset("name=far", "title=The far one", notebook(2, -30.0, 0.5))
+FAR = tiny_preset("name=far", "title=The far one", notebook(2, -30.0, 0.5), 'notebook.remark=["Why: it", "is far."]')
 OURS = tiny_preset("name=ours", "title=Not in the notebook")
 SHIPPED = (EASY, FAR, OURS, tiny_baselines("name=baselines"))
 
@@ -94,7 +94,7 @@ def test_the_table_has_ours_beside_the_notebooks_and_a_verdict(shipped: Path, wo
         make(Path("runs"), preset, finals)
     result = call("reproduce", "all", "--seeds", "4")
     heading = result.out.splitlines()[0].split()
-    assert " ".join(heading) == "experiment notebook ours min … max Σ losses stuck lost verdict time"
+    assert " ".join(heading) == "experiment notebook ours min … max Σ losses stuck lost verdict trained"
     found = rows(result)
     assert list(found) == ["easy", "far", "ours"]
     assert found["easy"] == "-1.00 -40.00 -51.25 … -0.25 2.50 1/4 1 reproduced 0.0s"
@@ -157,7 +157,7 @@ def test_json_is_one_object_an_experiment_and_nothing_else(shipped: Path, workpl
     }
     assert [Path(path).name for path in easy["runs"]] == ["easy-s0", "easy-s2"]
     assert far["reproduced"] is False
-    assert (ours["episode"], ours["notebook"], ours["reproduced"], ours["verdict"]) == (None, None, None, "–")
+    assert (ours["episode"], ours["notebook"], ours["reproduced"], ours["verdict"]) == (None, None, None, None)
     again = call("reproduce", "all", "--seeds", "3", "--json")
     assert {document["experiment"]: document for document in again.documents} == documents
 
@@ -176,7 +176,7 @@ def test_a_failing_run_does_not_stop_the_others_and_ends_with_1(shipped: Path, w
     assert result.code == 1
     assert "easy, seed 1, failed:" in result.err
     assert "1 run failed" in result.err
-    assert re.search(r" \d/3 0 reproduced ", rows(result)["easy"])
+    assert re.search(r" \d/3 0 reproduced, 3 of 4 seeds ", rows(result)["easy"])
 
 
 def test_the_table_fits_into_80_columns(shipped: Path, tmp_path: Path) -> None:
@@ -281,6 +281,9 @@ def test_the_report_has_the_command_the_table_and_a_section_an_experiment(report
     assert "the tolerance is 0.50" in far
     assert "The notebook:" not in ours
     assert "Verdict" not in ours
+    assert "- Why: it is far.\n" in far
+    assert re.search(r"training them took \S.* added up .*, and \S+ by the clock\.", report)
+    assert "| trained |" in report
     finals = [Run(Path("runs/reproduction") / f"ours-s{seed}").record().average_log_result for seed in (0, 1)]
     assert "Ours, seeds 0 to 1: " + ", ".join(f"{final:.2f}" for final in finals) in ours
 
@@ -335,6 +338,16 @@ def done_before(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return runs_dir
 
 
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_full_disk_is_one_message(options: tuple[str, ...], tmp_path: Path, done_before: Path) -> None:
+    ship(tmp_path / "shipped", LONG)
+    command = ("bash", "-c", '"$@" > /dev/full', "bash", sys.executable, "-c", PROGRAM, str(tmp_path / "shipped"))
+    result = spawn("reproduce", "all", "--seeds=1", "--runs-dir", done_before, *options, command=command)
+    assert result.code == 1
+    assert "l2o-tui: stdout: No space left on device; what was trained is saved" in result.err
+    assert "Traceback" not in result.err
+
+
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     ship(tmp_path / "shipped", LONG)
@@ -384,14 +397,17 @@ def check_that_it_goes_on(place: Path) -> None:
     assert resumed.metrics_path.read_bytes() == (place / "alone" / "metrics.csv").read_bytes()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    ("number", "to_all"),
+    [(signal.SIGINT, True), (signal.SIGTERM, False), (signal.SIGTERM, True), (signal.SIGHUP, True)],
+)
 def test_a_signal_saves_what_is_under_way_and_the_same_command_goes_on(
-    number: signal.Signals, place: Path, begun: Running
+    number: signal.Signals, place: Path, begun: Running, *, to_all: bool
 ) -> None:
-    if number == signal.SIGTERM:
-        begun.process.send_signal(number)
-    else:
+    if to_all:
         os.killpg(begun.pid, number)  # as a terminal does
+    else:
+        begun.process.send_signal(number)
     result = begun.wait()
     assert (result.code, result.out) == (128 + number, "")
     (message,) = result.err.splitlines()

@@ -14,8 +14,8 @@ import pytest
 
 from l2o_engine.commands import send
 from l2o_engine.events import Stop
-from l2o_engine.runs import Run
-from tests.tui.conftest import Running
+from l2o_engine.runs import DrivenRun, Run
+from tests.tui.conftest import Running, call
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -137,6 +137,8 @@ def test_a_run_is_detached_and_attached_and_stopped(terminal: "pexpect.spawn[str
     viewer.expect_exact(ALTERNATE_SCREEN)
     viewer.expect("running")
     viewer.send("x")
+    viewer.expect("Stop")  # asks first
+    viewer.send("y")
     viewer.expect("interrupted")
     viewer.send("q")
     viewer.expect_exact(MAIN_SCREEN)
@@ -160,3 +162,20 @@ def test_a_killed_viewer_leaves_the_run_unharmed(tmp_path: Path, workplace: Path
         assert running.wait().code == 128 + signal.SIGTERM
     finally:
         running.end()
+
+
+def test_a_viewer_that_is_hung_up_does_not_restart_a_run_that_was_stopped(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    assert call("run", "log15_end_log", "--quiet", *TINY[:-1], "--iterations=50", "--run-dir", folder).code == 0
+    stopped = DrivenRun.take(folder)
+    stopped.update(status="interrupted")
+    stopped.close()
+    viewer = open_terminal(["attach", str(folder)], tmp_path)
+    viewer.expect("interrupted")
+    os.close(viewer.child_fd)
+    deadline = time.monotonic() + 30
+    while viewer.isalive() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not viewer.isalive()
+    assert not Run(folder).is_driven()
+    assert not (folder / "background.log").exists()

@@ -1,0 +1,167 @@
+"""Makes the pictures of docs/screens.md and the README, and the key tables of docs/screens.md, from the real program.
+
+.venv/bin/python docs/make_screens.py
+
+It trains some runs in a temporary folder, opens them on the screens, presses keys, and saves what is seen. A minute.
+"""
+
+import asyncio
+import os
+import re
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from textual.pilot import Pilot
+from textual.widgets import Static
+
+from l2o_engine.preset import find, load
+from l2o_engine.runs import DrivenRun, Run
+from l2o_engine.session import Session
+from l2o_tui import keys
+from l2o_tui.app import L2oApp
+from l2o_tui.open_run import OpenRun
+from l2o_tui.preferences import preferences_path
+from l2o_tui.screens.compare import CompareScreen
+from l2o_tui.screens.dialogs import HelpScreen
+from l2o_tui.screens.home import HomeScreen
+from l2o_tui.screens.start import StartDialog
+from l2o_tui.screens.training import TrainingScreen
+from l2o_tui.themes import DEFAULT_THEME
+
+DOCS = Path(__file__).resolve().parent
+PAGE, PICTURES, README_PICTURE = DOCS / "screens.md", DOCS / "screens", DOCS / "screen.svg"
+BEGIN, END = "<!-- keys of {}: made by docs/make_screens.py -->", "<!-- end of keys -->"
+SMALL, MIDDLE, LARGE = (80, 24), (120, 40), (200, 50)
+_BACKGROUND = re.compile(r'<rect fill="([^"]+)" x="[^>]+ shape-rendering="crispEdges"/>')
+_LINE_CLIP = re.compile(r' clip-path="url\(#[^"]+-line-\d+\)"|<clipPath id="[^"]+-line-\d+">.*?</clipPath>', re.DOTALL)
+PATIENCE = 120.0  # seconds, for a kernel may have to be compiled
+
+# Runs that show something: a learned optimizer, one that never learns, replicates, others to compare with.
+RUNS = {
+    "log30-s6": ("log30", "run.seed=6"),
+    "log43_end_log-s0": ("log43_end_log", "run.iterations=20000"),
+    "simple_sum-s0": ("simple_sum",),
+    "log15_end_log-s0-3": ("log15_end_log", "run.seeds=4"),
+}
+
+
+def key_table(screen: str) -> str:
+    """Return the keys of a screen as a Markdown table."""
+    rows = [f"| `{names.strip()}` | {text} |" for names, text in keys.help_lines(keys.on(screen))]
+    return "\n".join(["| key | what it does |", "| --- | --- |", *rows])
+
+
+def with_key_tables(page: str) -> str:
+    """Return the page with its key tables made anew."""
+    for screen in (keys.TRAINING, keys.HOME, keys.COMPARE):
+        before, begin, rest = page.partition(BEGIN.format(screen))
+        _, end, after = rest.partition(END)
+        page = f"{before}{begin}\n{key_table(screen)}\n{end}{after}"
+    return page
+
+
+def train(runs_dir: Path) -> dict[str, Run]:
+    """Train the runs, the last of them the newest."""
+    for name, (preset, *settings) in RUNS.items():
+        for _ in Session(DrivenRun.create(load(find(preset), settings), runs_dir / name)).events():
+            pass
+    return {name: Run(runs_dir / name) for name in RUNS}
+
+
+@asynccontextmanager
+async def showing(app: L2oApp, size: tuple[int, int]) -> AsyncIterator[Pilot[int]]:
+    """Show the program, once its first screen is there; what it remembers is forgotten afterwards."""
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, HomeScreen | TrainingScreen))
+        yield pilot
+    preferences_path().unlink(missing_ok=True)
+
+
+async def until(pilot: Pilot[int], condition: Callable[[], bool]) -> None:
+    """Wait for the screen to get there."""
+    for _ in range(int(PATIENCE / 0.1)):
+        if condition():
+            return
+        await pilot.pause(0.1)
+    raise TimeoutError(str(pilot.app.screen))
+
+
+async def save(pilot: Pilot[int], picture: Path) -> None:
+    """Save what is seen, once all of it is drawn."""
+    await pilot.pause(1.0)
+    picture.write_text(smaller(pilot.app.export_screenshot(title="l2o-tui")), encoding="utf-8")
+
+
+def smaller(svg: str) -> str:
+    """Return the same picture in half the bytes: its background once, not run by run, and no clipping of each line."""
+    commonest = Counter(_BACKGROUND.findall(svg)).most_common(1)[0][0]
+    head, group, rest = svg.partition('-clip-terminal)">')
+    rest = _BACKGROUND.sub(lambda found: "" if found[1] == commonest else found[0], rest)
+    svg = f'{head}{group}<rect fill="{commonest}" width="100%" height="100%"/>{rest}'
+    return _LINE_CLIP.sub("", svg).replace("&#160;", "\u00a0")
+
+
+async def picture_run(
+    run: Run, picture: Path, size: tuple[int, int], *pressed: str, theme: str = DEFAULT_THEME
+) -> None:
+    """Save the training screen of a run, after some keys."""
+    app = L2oApp(OpenRun.driving(DrivenRun.take(run.folder)))
+    app.theme = theme
+    async with showing(app, size) as pilot:
+        await until(pilot, lambda: app.screen.query_one("#status").render_line(0).text.lstrip().startswith("✔"))
+        await pilot.pause(1.0)
+        for key in pressed:
+            await pilot.press(key)
+        await save(pilot, picture)
+
+
+async def picture_home(runs_dir: Path) -> None:
+    """Save the home screen and what is opened from there."""
+    app = L2oApp(runs_dir=runs_dir)
+    async with showing(app, MIDDLE) as pilot:
+        await save(pilot, PICTURES / "home.svg")
+        await pilot.press("shift+tab", "down", "down", "down", "enter")
+        await until(pilot, lambda: isinstance(app.screen, StartDialog))
+        await save(pilot, PICTURES / "start.svg")
+        await pilot.press("escape", "tab", "end", "space", "up", "up", "space")
+        await pilot.press("c")
+        await until(pilot, lambda: isinstance(app.screen, CompareScreen))
+        await until(pilot, lambda: "floor of" in str(app.screen.query_one("#figures", Static).render()))
+        await save(pilot, PICTURES / "compare.svg")
+
+
+async def picture_everything() -> None:
+    """Train, and save every picture; in the working folder."""
+    PICTURES.mkdir(exist_ok=True)
+    runs = train(Path("runs"))
+    learned, stuck, replicates = (runs[name] for name in ("log30-s6", "log43_end_log-s0", "log15_end_log-s0-3"))
+    await picture_home(Path("runs"))
+    await picture_run(learned, README_PICTURE, MIDDLE)
+    await picture_run(learned, PICTURES / "small.svg", SMALL)
+    await picture_run(learned, PICTURES / "large.svg", LARGE)
+    await picture_run(learned, PICTURES / "cursor.svg", MIDDLE, "m", "z", "right", "left", "left", "left")
+    await picture_run(replicates, PICTURES / "replicates.svg", MIDDLE, "m", "s")
+    await picture_run(stuck, PICTURES / "finding.svg", MIDDLE)
+    await picture_run(learned, PICTURES / "light.svg", MIDDLE, theme="light")
+    await picture_run(replicates, PICTURES / "colour-blind.svg", MIDDLE, theme="colour-blind")
+    app = L2oApp(OpenRun.watching(learned))
+    async with showing(app, MIDDLE) as pilot:
+        await pilot.press("question_mark")
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen))
+        await save(pilot, PICTURES / "help.svg")
+
+
+def main() -> None:
+    """Make the page's tables and all pictures."""
+    PAGE.write_text(with_key_tables(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    with TemporaryDirectory() as folder:
+        os.environ["XDG_CONFIG_HOME"] = folder  # the pictures do not depend on who makes them, nor change his settings
+        os.chdir(folder)
+        asyncio.run(picture_everything())
+
+
+if __name__ == "__main__":
+    main()
