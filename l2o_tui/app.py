@@ -106,6 +106,7 @@ class L2oApp(App[int]):
         self._on_hangup = on_hangup
         self._signal = 0
         self._leaving = False
+        self._next: Run | None = None  # to be gone on with here, once it is no longer watched
         self.left: list[OpenRun] = []  # the runs that were shown, for a last word about each
 
     def on_mount(self) -> None:
@@ -150,7 +151,8 @@ class L2oApp(App[int]):
         names = [theme.name for theme in THEMES]
         place = names.index(self.theme) if self.theme in names else -1
         self.theme = names[(place + 1) % len(names)]
-        self.notify(f"theme: {self.theme}")
+        self.clear_notifications()  # of the theme before
+        self.notify(f"theme: {self.theme}", timeout=2)
 
     # Opening runs.
 
@@ -213,6 +215,12 @@ class L2oApp(App[int]):
             self._opened.detaching = True
             self._leave("detached")
 
+    def action_take_over(self) -> None:
+        """Go on here with a run that was watched and that nobody drives any more."""
+        if self._opened is not None and not self._leaving:
+            self._next = Run(self._opened.folder)
+            self._leave("taken over")
+
     def _answer(self, answer: str | None) -> None:
         if answer == "detach":
             self.action_detach()
@@ -235,8 +243,14 @@ class L2oApp(App[int]):
     def _on_over(self, opened: OpenRun) -> None:
         if not (self._leaving and opened.is_over and opened is self._opened):
             return
-        self.left.append(opened)
         self._opened, self._leaving = None, False
+        if self._next is not None and not self._signal:
+            run, self._next = self._next, None
+            self.pop_screen()
+            self.resume(run, None)
+            if self._opened is not None or self._has_home:
+                return
+        self.left.append(opened)
         if not self._has_home or self._signal:
             code = self._exit_code(opened)
             self.exit(code, return_code=code)

@@ -143,6 +143,15 @@ KEYS = (
         phases=frozenset({RUNNING, PAUSED}),
         driver=WATCHED,
     ),
+    Key(
+        "R",
+        "take_over",
+        "resume here",
+        "run: Resume here",
+        "Go on with the run in this program, for nobody drives it any more.",
+        phases=frozenset({INTERRUPTED}),
+        driver=WATCHED,
+    ),
     Key("n", "new_draw", "draw", "view: New draw", "Show another problem in the base chart.", phases=ALIVE),
     Key(
         "N",

@@ -14,6 +14,7 @@ from l2o_engine.export import export_file, export_tensorboard
 from l2o_engine.runs import Run
 
 _FORMATS = {"csv": ".csv", "json": ".json", "tensorboard": "-tensorboard"}
+_SHORT = {"csv": "CSV", "json": "JSON", "tensorboard": "events"}
 _NAMES = {"csv": "CSV", "json": "JSON", "tensorboard": "TensorBoard event files"}
 
 
@@ -45,7 +46,7 @@ class ExportDialog(ModalScreen[None]):
                 yield Input(self._proposal, id="output", compact=True)
             yield Static("", id="export-error", markup=False)
             with Horizontal(classes="dialog-buttons"):
-                yield Button("Export (enter)", id="export", variant="primary")
+                yield Button("Export CSV (enter)", id="export", variant="primary")
                 yield Button("Back (esc)", id="back")
 
     def on_mount(self) -> None:
@@ -63,6 +64,8 @@ class ExportDialog(ModalScreen[None]):
         output = self.query_one("#output", Input)
         is_proposed = output.value == self._proposal
         self._format = event.pressed.id or "csv"
+        # The choice in words too: without colour the dots look alike.
+        self.query_one("#export", Button).label = f"Export {_SHORT[self._format]} (enter)"
         if is_proposed:
             output.value = self._proposal
 

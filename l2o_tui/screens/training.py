@@ -94,7 +94,7 @@ class TrainingScreen(ChartScreen[None]):
         self._seen: View | None = None
         self._drawn: View | None = None
         self._drawn_at = 0.0
-        self._drawn_rows = -1
+        self._drawn_rows = (-1, 0)
         self._drawn_progress = 0
         self._drawn_log = 0
         self._drawn_start = 0
@@ -203,14 +203,14 @@ class TrainingScreen(ChartScreen[None]):
             pane.add(self._feed.progress_between(self._drawn_progress, view.progress_seen))
             self._drawn_progress = view.progress_seen
         chart = self.query_one(ConvergenceChart)
-        if view.rows_seen != self._drawn_rows and chart.display:
-            self._drawn_rows = view.rows_seen
+        if (view.rows_seen, view.iterations) != self._drawn_rows and chart.display:
+            self._drawn_rows = (view.rows_seen, view.iterations)
             learned = self._preset.kind == "meta-training"
             chart.show(self._feed.convergence(), dict(view.levels) if learned else {}, view.iterations)
 
     def _draw_missed(self) -> None:
         """Draw again, for a pane that comes into view has missed something."""
-        self._drawn_rows = -1
+        self._drawn_rows = (-1, 0)
         self._draw(self._feed.view())
 
     def action_pause(self) -> None:
@@ -233,6 +233,10 @@ class TrainingScreen(ChartScreen[None]):
     async def action_detach(self) -> None:
         """Leave the run to a background process, by way of the app."""
         await self.app.run_action("detach")
+
+    async def action_take_over(self) -> None:
+        """Go on with the run here, by way of the app."""
+        await self.app.run_action("take_over")
 
     def action_stop(self) -> None:
         """End the run that is watched, once confirmed."""

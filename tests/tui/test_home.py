@@ -10,7 +10,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
 from l2o_engine.preset import to_toml
-from l2o_engine.runs import list_runs
+from l2o_engine.runs import DrivenRun, list_runs
 from l2o_tui.app import L2oApp
 from l2o_tui.screens.compare import CompareScreen
 from l2o_tui.screens.dialogs import ConfirmDialog, ExtendDialog, HelpScreen
@@ -128,6 +128,22 @@ async def test_a_finished_run_is_continued_to_a_new_total(runs_dir: Path) -> Non
         await on_screen(pilot, ExtendDialog)
         await pilot.press("enter")  # twice as far is proposed
         await on_screen(pilot, TrainingScreen)
+        await until(pilot, lambda: "60 of 60" in text_of(pilot) and "finished" in text_of(pilot))
+        await pilot.press("q")
+        await on_screen(pilot, HomeScreen)
+    assert json.loads((runs_dir / "second-s1" / "run.json").read_text())["iteration"] == 60
+
+
+async def test_an_interrupted_run_is_looked_at_and_gone_on_with_from_there(runs_dir: Path) -> None:
+    driven = DrivenRun.take(runs_dir / "second-s1")
+    driven.set_iterations(60)
+    driven.update(status="interrupted")
+    driven.close()
+    async with home(runs_dir) as pilot:
+        await pilot.press("enter")
+        await on_screen(pilot, TrainingScreen)
+        await until(pilot, lambda: "resume here" in text_of(pilot))
+        await pilot.press("R")
         await until(pilot, lambda: "60 of 60" in text_of(pilot) and "finished" in text_of(pilot))
         await pilot.press("q")
         await on_screen(pilot, HomeScreen)
