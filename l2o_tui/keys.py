@@ -103,6 +103,7 @@ KEYS = (
         _HOME,
         frozenset({IDLE_RUN}),
         display="del",
+        shown=False,  # rare, and there is no room for q beside it
     ),
     Key("slash", "filter", "filter", "view: Filter", "Show only what has a text in it.", _HOME, display="/"),
     Key("tab", "other_list", "", "view: Other list", "Go from the presets to the runs and back.", _HOME, shown=False),
