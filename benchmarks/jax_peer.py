@@ -53,7 +53,7 @@ def _losses(weights: Weights, scale: Any, x0: Any, *, layers: int, steps: int, m
         for layer, (h, c) in enumerate(states):
             gates = jnp.concatenate([signal, h], 1) @ weights[f"lstm{layer}.kernel"] + weights[f"lstm{layer}.bias"]
             i, j, f, o = jnp.split(gates, 4, 1)
-            c = jax.nn.sigmoid(f + 1) * c + jax.nn.sigmoid(i) * jnp.tanh(j)  # noqa: PLW2901
+            c = jax.nn.sigmoid(f + 1) * c + jax.nn.sigmoid(i) * jnp.tanh(j)  # noqa: PLW2901 (the recurrence: c is the next step's)
             signal = jax.nn.sigmoid(o) * jnp.tanh(c)
             next_states.append((signal, c))
         out = (signal @ weights["output_projection.kernel"] + weights["output_projection.bias"])[:, 0]

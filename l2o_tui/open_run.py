@@ -106,7 +106,7 @@ class OpenRun:
         was_paused = False
         try:
             for event in self._source.events():
-                was_paused = self.phase == keys.PAUSED or (was_paused and self.phase == keys.INTERRUPTED)
+                was_paused = self.phase == keys.PAUSED  # before the last event, which ends it
                 self.feed.publish(event)
             if self.detaching and self.driver == keys.OWN and self.phase == keys.INTERRUPTED:
                 self.background_pid = hand_over(self.folder, paused=was_paused, backend=self._computes())

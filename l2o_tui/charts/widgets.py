@@ -312,11 +312,6 @@ class ConvergenceChart(Chart):
         self._pinned[name] = curve
         self._arrange()
 
-    def unpin(self, name: str) -> None:
-        """Draw another run no more."""
-        self._pinned.pop(name, None)
-        self._arrange()
-
     def unpin_all(self) -> None:
         """Draw no other run any more."""
         self._pinned.clear()

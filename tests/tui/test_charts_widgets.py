@@ -212,9 +212,6 @@ async def test_replicates_are_one_median_and_other_runs_are_lines_beside_it() ->
         chart.move_cursor(0)
         assert chart.readout.startswith("it 599 ")  # where this run is, not another one
         chart.hide_cursor()
-        chart.unpin("long ago")
-        assert "long ago" not in text_of(chart)
-        assert f"{marker_of(3)} longer ago" in text_of(chart)
         chart.unpin_all()
         assert not list(chart.pinned)
         assert "ago" not in text_of(chart)
