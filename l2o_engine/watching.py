@@ -9,6 +9,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from math import inf
 from pathlib import Path
 from time import monotonic
@@ -38,6 +39,7 @@ from l2o_engine.events import (
     event_from_json,
     vitals_from_json,
 )
+from l2o_engine.learner import Backend
 from l2o_engine.metrics import HEADER, parse_rows
 from l2o_engine.network import make_network
 from l2o_engine.preset import Preset
@@ -47,6 +49,7 @@ from l2o_engine.trainer import Baselines, Trainer, make_trainer
 
 POLL_SECONDS = 0.25
 _CURVES_SECONDS = 3.0
+_AT_ONCE_SECONDS = 0.1  # once all is loaded, curves take less
 _PATIENCE = 5.0  # seconds for which a folder may be out of reach: network file systems have such moments
 _BLOCK = 500_000  # bytes at a time, some 6,000 rows: parsing them holds the interpreter, which a screen may wait for
 
@@ -109,7 +112,7 @@ class Watcher:
         The run's folder.
     curves
         Whether the base chart's curves are wanted from the start, rather than from the first ``ShowDraws`` on. They
-        come from the newest checkpoint; loading what computes them takes seconds.
+        come from the newest checkpoint. A thread makes them: loading what computes them takes seconds.
 
     Attributes
     ----------
@@ -129,7 +132,9 @@ class Watcher:
         self._levels: Mapping[str, float] | None = None
         self._wants_curves = curves
         self._curves_due = 0.0
-        self._trainer: Trainer | None = None
+        self._base_losses = _BaseLosses(run)
+        self._curves_maker: ThreadPoolExecutor | None = None
+        self._curves: Future[Curves | Notice] | None = None
         self._shown = ShowDraws()
 
     def events(self) -> Iterator[Event]:
@@ -140,15 +145,19 @@ class Watcher:
         SessionError
             If the run's folder cannot be read any more.
         """
-        while True:
-            for event in self._patiently(self._look()):
-                yield event
-                yield from self._obey(self.mailbox.take())
+        try:
+            while True:
+                for event in self._patiently(self._look()):
+                    yield event
+                    yield from self._obey(self.mailbox.take())
+                    if self._has_left:
+                        return
+                yield from self._obey(self.mailbox.wait(POLL_SECONDS))
                 if self._has_left:
                     return
-            yield from self._obey(self.mailbox.wait(POLL_SECONDS))
-            if self._has_left:
-                return
+        finally:
+            if self._curves_maker:
+                self._curves_maker.shutdown(wait=False, cancel_futures=True)
 
     def _begin_anew(self, preset: Preset) -> None:
         """Forget what was told."""
@@ -343,10 +352,16 @@ class Watcher:
                 pass
             case Leave():
                 self._has_left = True
+            case ShowDraws() if self._run.latest_checkpoint() is None:
+                self._shown, self._wants_curves = command, True
+                yield Notice("the base losses come with the first checkpoint")
             case ShowDraws():
-                self._shown = command
-                self._wants_curves = True
-                yield from self._curves()
+                self._shown, self._wants_curves = command, True
+                self._is_newer, self._curves_due = True, 0.0
+                if self._curves is not None:  # of what was asked before
+                    self._curves.cancel()
+                    self._curves = None
+                yield from self._refresh_curves()
             case _ if not self._is_driven:
                 yield Notice(f"no process drives {self._run.name}: there is nobody to ask")
             case _:
@@ -361,38 +376,66 @@ class Watcher:
     # Curves.
 
     def _refresh_curves(self) -> Iterator[Event]:
+        """Tell the base losses that were made, and have them made anew if they are due."""
+        yield from self._made_curves()
         is_due = self._wants_curves and self._is_newer and monotonic() >= self._curves_due
-        if is_due and self._run.latest_checkpoint() is not None:
-            yield from self._curves()
+        if self._curves is None and is_due and self._run.latest_checkpoint() is not None:
+            self._is_newer, self._curves_due = False, monotonic() + _CURVES_SECONDS
+            self._curves_maker = self._curves_maker or ThreadPoolExecutor(1, "l2o-base-losses")
+            self._curves = self._curves_maker.submit(self._base_losses.of_newest_checkpoint, self._shown)
+            wait([self._curves], _AT_ONCE_SECONDS)
+            yield from self._made_curves()
 
-    def _curves(self) -> Iterator[Event]:
-        """Tell the base losses by the newest checkpoint."""
-        self._is_newer = False
-        preset = self._preset
-        if self._run.latest_checkpoint() is None:
-            yield Notice("the base losses come with the first checkpoint")
-            return
+    def _made_curves(self) -> Iterator[Event]:
+        if self._curves is not None and self._curves.done():
+            made, self._curves = self._curves.result(), None
+            yield made
+
+
+class _BaseLosses:
+    """Makes the base chart's curves of a run that is watched, by its newest checkpoint.
+
+    Parameters
+    ----------
+    run
+        The run's folder.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._trainer: Trainer | None = None
+
+    def of_newest_checkpoint(self, shown: ShowDraws) -> Curves | Notice:
+        """Return the curves, or why there are none: a backend that cannot be had does not end the watching."""
         try:
+            preset = self._run.preset()
             if self._trainer is None:
-                backend = choose(preset, "auto").load()[0] if preset.kind == "meta-training" else None
-                self._trainer = make_trainer(preset, backend, preset.seeds[0])
-            checkpoint = self._newest_checkpoint()
-            seed = preset.seeds[0] if self._shown.seed is None else self._shown.seed
-            losses = curves_of(self._trainer, self._shown, checkpoint.trainers[seed])
-        except Exception as error:  # noqa: BLE001 (a backend that cannot be had, a damaged checkpoint: watching goes on)
-            yield Notice(f"there are no base losses: {error}")
-        else:
-            yield Curves(self._shown.first, checkpoint.iteration, losses, seed)
-        self._curves_due = monotonic() + _CURVES_SECONDS
+                self._trainer = make_trainer(preset, _backend_for_a_look(preset), preset.seeds[0])
+            checkpoint = self._newest_checkpoint(preset)
+            seed = preset.seeds[0] if shown.seed is None else shown.seed
+            losses = curves_of(self._trainer, shown, checkpoint.trainers[seed])
+        except Exception as error:  # noqa: BLE001 (a backend that cannot be had, a damaged checkpoint, …)
+            return Notice(f"there are no base losses: {error}")
+        return Curves(shown.first, checkpoint.iteration, losses, seed)
 
-    def _newest_checkpoint(self) -> Checkpoint:
+    def _newest_checkpoint(self, preset: Preset) -> Checkpoint:
         while (path := self._run.latest_checkpoint()) is not None:
             try:
-                return checkpoints.read(path, make_network(self._preset.network), self._preset.run.dtype)
+                return checkpoints.read(path, make_network(preset.network), preset.run.dtype)
             except CheckpointError:
                 if path.exists():  # else the run has removed it, for there are newer ones
                     raise
         raise CheckpointError(f"the checkpoints of {self._run.name} are gone")
+
+
+def _backend_for_a_look(preset: Preset) -> Backend | None:
+    """Return what computes a few curves soonest: nobody compiles a kernel for a look."""
+    if preset.kind != "meta-training":
+        return None
+    choice = choose(preset, "auto")
+    if choice.to_compile:
+        choice = choose(preset, "torch")
+    return choice.load()[0]
 
 
 def _limits(starts: list[tuple[int, int]]) -> dict[int, float]:

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Event as Flag
 from threading import Thread
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from l2o_engine import checkpoints, runs, watching
+from l2o_engine.backends import Choice, choose
 from l2o_engine.commands import send
 from l2o_engine.events import (
     Checkpointed,
@@ -463,6 +465,33 @@ def test_a_checkpoint_that_the_run_removes_meanwhile_gives_way_to_the_next(
     told = watch(Watcher(Run(copy), curves=True), is_kind(Curves))
     assert [event.iteration for event in of_kind(told, Curves)] == [20]
     assert not of_kind(told, Notice)
+
+
+def test_what_the_run_does_is_told_while_the_base_losses_are_being_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_loaded = Flag()
+
+    def loads_for_long(*args: Any) -> Choice:
+        assert is_loaded.wait(60)
+        return choose(*args)
+
+    monkeypatch.setattr("l2o_engine.watching.choose", loads_for_long)
+    folder = tmp_path / "run"
+    run(folder, tiny_preset("run.iterations=10"))
+    told = Watcher(Run(folder), curves=True).events()
+    until(told, is_kind(Ended))
+    resume(folder, iterations=30)
+    assert not of_kind(until(told, is_kind(Ended)), Curves)
+    is_loaded.set()
+    assert [event.iteration for event in of_kind(until(told, is_kind(Curves)), Curves)] == [30]
+
+
+def test_for_a_look_nobody_compiles_a_kernel(copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("L2O_CACHE_DIR", str(tmp_path / "empty"))
+    told = watch(Watcher(Run(copy), curves=True), is_kind(Curves))
+    assert not of_kind(told, Notice)
+    assert not (tmp_path / "empty").exists()
 
 
 def test_a_backend_that_cannot_be_had_does_not_end_the_watching(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -34,6 +35,7 @@ from l2o_tui.widgets.status import StatusLines
 from tests.tui.screens import ScriptedSession, a_run, curves, ended, preset, progress, rows, started
 
 FPS = 10
+PATIENCE_SECONDS = 60.0
 SIZES = [(80, 24), (120, 40)]
 ANSWERS: dict[type, list[Event]] = {
     Pause: [StatusChanged("paused", 10_000)],
@@ -61,11 +63,10 @@ async def showing(
 
 async def until(pilot: Pilot[int], condition: Callable[[], bool]) -> None:
     """Wait for the screen to get there, as long as a busy machine may take."""
-    for _ in range(100):
-        if condition():
-            return
+    deadline = monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert monotonic() < deadline, text_of(pilot)
         await pilot.pause(0.05)
-    raise AssertionError(text_of(pilot))
 
 
 def text_of(pilot: Pilot[int]) -> str:
