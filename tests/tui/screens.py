@@ -96,8 +96,8 @@ class ScriptedSession:
         self.has_told.set()
         while True:
             command = self.mailbox.wait()
-            self.commands.append(command)
             yield from self._answers.get(type(command), [])
+            self.commands.append(command)  # now that its answers have been taken in
             if isinstance(command, Stop):
                 self.is_over.set()
                 return

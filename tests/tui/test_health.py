@@ -15,6 +15,7 @@ from l2o_tui.widgets.health_pane import HealthPane
 from l2o_tui.widgets.status import StatusLines
 from tests.tui.conftest import TINY, call
 from tests.tui.screens import LANE, ScriptedSession, a_run, preset
+from tests.tui.waiting import at_rest, until
 
 RECORDED = Path(__file__).parents[1] / "data" / "vitals"
 
@@ -79,9 +80,9 @@ async def test_the_health_pane_names_the_cause(size: tuple[int, int]) -> None:
     session = ScriptedSession(stuck_run())
     app = L2oApp(OpenRun(session, preset("log43_end_log")))
     async with app.run_test(size=size) as pilot:
-        session.has_told.wait(10)
+        await until(pilot, session.has_told.is_set)
         await pilot.press("shift+tab")  # on a small screen, the last pane
-        await pilot.pause(0.6)
+        await at_rest(pilot)
         pane = app.screen.query_one(HealthPane)
         assert pane.border_title == "health: 1 finding"
         text = str(pane.render())
@@ -97,8 +98,8 @@ async def test_the_health_pane_of_a_healthy_run_has_numbers_and_no_finding() -> 
     session = ScriptedSession([*a_run(preset()), Diagnosed(LANE, healthy)])
     app = L2oApp(OpenRun(session, preset()))
     async with app.run_test(size=(120, 40)) as pilot:
-        session.has_told.wait(10)
-        await pilot.pause(0.6)
+        await until(pilot, session.has_told.is_set)
+        await at_rest(pilot)
         pane = app.screen.query_one(HealthPane)
         assert (pane.border_title, pane.border_subtitle) == ("health", "at 100,000")
         assert "⚠" not in str(pane.render()) + str(app.screen.query_one(StatusLines).render())

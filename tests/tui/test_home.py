@@ -20,7 +20,7 @@ from l2o_tui.screens.start import StartDialog
 from l2o_tui.screens.training import TrainingScreen
 from tests.engine import tiny
 from tests.tui.conftest import ENDLESS, TINY, Running
-from tests.tui.test_screen import text_of, until
+from tests.tui.waiting import text_of, until
 
 SIZES = [(80, 24), (120, 40), (160, 50)]
 
@@ -39,7 +39,7 @@ async def home(runs_dir: Path, size: tuple[int, int] = (120, 40)) -> AsyncIterat
     app = L2oApp(runs_dir=runs_dir)
     async with app.run_test(size=size, notifications=True) as pilot:
         await until(pilot, lambda: isinstance(app.screen, HomeScreen) and app.screen.focused is not None)
-        await pilot.pause()
+        await until(pilot, lambda: "leave" in text_of(pilot))  # the footer comes last
         yield pilot
 
 
@@ -209,7 +209,7 @@ async def test_a_run_that_is_driven_can_be_watched_and_steered_and_not_deleted(r
         assert running.process.stdout
         assert running.process.stdout.readline().strip() == str(busy)
         async with home(runs_dir) as pilot:
-            assert "attach" in text_of(pilot)
+            await until(pilot, lambda: "attach" in text_of(pilot))
             assert "resume" not in text_of(pilot)
             await pilot.press("delete", "r")
             assert isinstance(pilot.app.screen, HomeScreen)

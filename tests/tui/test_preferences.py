@@ -9,6 +9,7 @@ from l2o_tui.open_run import OpenRun
 from l2o_tui.preferences import Preferences, Settings, preferences_path
 from l2o_tui.themes import DEFAULT_THEME, THEMES
 from tests.tui.screens import ScriptedSession, a_run, preset
+from tests.tui.waiting import at_rest
 
 
 def test_settings_last() -> None:
@@ -35,7 +36,7 @@ def test_a_folder_that_cannot_be_written_costs_nothing_but_the_memory(monkeypatc
 async def test_the_screen_is_as_it_was_left(tmp_path: Path) -> None:
     first = L2oApp(OpenRun(ScriptedSession(a_run(preset())), preset()), fps=10)
     async with first.run_test(size=(120, 40)) as pilot:
-        await pilot.pause(0.3)
+        await at_rest(pilot)
         assert first.theme == DEFAULT_THEME
         await pilot.press("t", "y", "m", "right_square_bracket")
         await pilot.pause()
@@ -43,7 +44,7 @@ async def test_the_screen_is_as_it_was_left(tmp_path: Path) -> None:
         assert window > 500
     second = L2oApp(OpenRun(ScriptedSession(a_run(preset())), preset()), fps=10)
     async with second.run_test(size=(120, 40)) as pilot:
-        await pilot.pause(0.3)
+        await at_rest(pilot)
         assert second.theme == THEMES[1].name
         chart = second.screen.chart  # type: ignore[attr-defined]
         assert not chart.logarithmic

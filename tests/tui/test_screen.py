@@ -1,9 +1,8 @@
 """The training screen, driven by a scripted session: what it shows, and what its keys do."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import pytest
@@ -33,9 +32,9 @@ from l2o_tui.screens.dialogs import ExtendDialog, FailureScreen, HelpScreen, Lea
 from l2o_tui.widgets.progress_pane import ProgressPane
 from l2o_tui.widgets.status import StatusLines
 from tests.tui.screens import ScriptedSession, a_run, curves, ended, preset, progress, rows, started
+from tests.tui.waiting import at_rest, text_of, until
 
 FPS = 10
-PATIENCE_SECONDS = 60.0
 SIZES = [(80, 24), (120, 40)]
 ANSWERS: dict[type, list[Event]] = {
     Pause: [StatusChanged("paused", 10_000)],
@@ -57,21 +56,8 @@ async def showing(
     app = L2oApp(OpenRun(session, experiment or preset()), fps=FPS)
     async with app.run_test(size=size, notifications=True) as pilot:
         await until(pilot, session.has_told.is_set)
-        await pilot.pause(0.3)  # longer than the screen's timers
+        await at_rest(pilot)
         yield pilot
-
-
-async def until(pilot: Pilot[int], condition: Callable[[], bool]) -> None:
-    """Wait for the screen to get there, as long as a busy machine may take."""
-    deadline = monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert monotonic() < deadline, text_of(pilot)
-        await pilot.pause(0.05)
-
-
-def text_of(pilot: Pilot[int]) -> str:
-    strips = pilot.app.screen._compositor.render_strips()
-    return "\n".join(strip.text for strip in strips)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -80,7 +66,7 @@ async def test_the_running_screen_shows_state_charts_and_table(size: tuple[int, 
         seen = [text_of(pilot)]
         for _ in range(2):
             await pilot.press("tab")
-            await pilot.pause(0.3)
+            await at_rest(pilot)
             seen.append(text_of(pilot))
         first, everything = seen[0], "\n".join(seen)
         assert "running · log30 · seed 0" in first
@@ -129,13 +115,13 @@ async def test_space_pauses_and_goes_on() -> None:
     session = ScriptedSession(a_run(preset()), ANSWERS)
     async with showing(session) as pilot:
         await pilot.press("space")
-        await pilot.pause(0.3)
-        assert session.commands == [Pause()]
+        await until(pilot, lambda: session.commands == [Pause()])
+        await at_rest(pilot)
         assert "paused" in text_of(pilot)
         assert "go on" in text_of(pilot)
         await pilot.press("space")
-        await pilot.pause(0.3)
-        assert session.commands == [Pause(), GoOn()]
+        await until(pilot, lambda: session.commands == [Pause(), GoOn()])
+        await at_rest(pilot)
         assert "running" in text_of(pilot)
 
 
@@ -143,8 +129,8 @@ async def test_c_asks_for_a_checkpoint_and_n_for_a_new_draw() -> None:
     session = ScriptedSession(a_run(preset()), ANSWERS)
     async with showing(session) as pilot:
         await pilot.press("c", "n")
-        await pilot.pause(0.3)
-        assert session.commands == [SaveCheckpoint(), ShowDraws(1, 1, 0)]
+        await until(pilot, lambda: session.commands == [SaveCheckpoint(), ShowDraws(1, 1, 0)])
+        await at_rest(pilot)
         assert "draw 2" in text_of(pilot)
 
 
@@ -156,8 +142,8 @@ async def test_plus_continues_to_the_total_that_is_asked_for() -> None:
         await pilot.pause()
         assert isinstance(pilot.app.screen, ExtendDialog)
         await pilot.press(*["backspace"] * 6, *"150000", "enter")
-        await pilot.pause(0.3)
-        assert session.commands == [Extend(150_000)]
+        await until(pilot, lambda: session.commands == [Extend(150_000)])
+        await at_rest(pilot)
         assert "150,000" in text_of(pilot)
 
 
@@ -212,18 +198,16 @@ async def test_leaving_a_running_run_asks_first(key: str) -> None:
         await pilot.press(key)
         await pilot.pause()
         await pilot.press("q")
-        await pilot.pause(0.3)
+        await until(pilot, lambda: pilot.app.return_code == 0)
         assert session.commands == [Stop("quit")]
-        assert pilot.app.return_code == 0
 
 
 async def test_leaving_a_finished_run_does_not_ask() -> None:
     session = ScriptedSession([*a_run(preset()), ended()], {})
     async with showing(session) as pilot:
         await pilot.press("q")
-        await pilot.pause(0.3)
+        await until(pilot, lambda: pilot.app.return_code == 0)
         assert session.commands == [Stop("left")]
-        assert pilot.app.return_code == 0
 
 
 async def test_a_diverged_run_leaves_with_code_3() -> None:
@@ -233,8 +217,7 @@ async def test_a_diverged_run_leaves_with_code_3() -> None:
         assert "diverged" in text
         assert "seed 0 diverged" in text
         await pilot.press("q")
-        await pilot.pause(0.3)
-        assert pilot.app.return_code == 3
+        await until(pilot, lambda: pilot.app.return_code == 3)
 
 
 class FailingSession(ScriptedSession):
@@ -253,8 +236,7 @@ async def test_a_failure_is_shown_and_leaves_with_code_1() -> None:
         await pilot.pause()
         assert "failed" in text_of(pilot)
         await pilot.press("q")
-        await pilot.pause(0.3)
-        assert pilot.app.return_code == 1
+        await until(pilot, lambda: pilot.app.return_code == 1)
 
 
 async def test_only_what_applies_is_offered() -> None:
@@ -268,7 +250,7 @@ async def test_only_what_applies_is_offered() -> None:
 async def test_the_palette_offers_the_keys_by_name() -> None:
     async with showing(ScriptedSession(a_run(preset()), ANSWERS)) as pilot:
         await pilot.press("ctrl+p")
-        await pilot.pause(0.5)
+        await at_rest(pilot)
         assert "run: Pause" in text_of(pilot)
         await pilot.press("escape")
         await pilot.pause()
@@ -296,8 +278,7 @@ async def test_no_error_of_the_training_thread_goes_unseen() -> None:
         await pilot.pause()
         assert "No space left on device" in text_of(pilot)
         await pilot.press("escape", "q")
-        await pilot.pause(0.3)
-        assert pilot.app.return_code == 1
+        await until(pilot, lambda: pilot.app.return_code == 1)
 
 
 async def test_a_pane_that_was_hidden_is_drawn_when_the_terminal_grows() -> None:
@@ -322,7 +303,7 @@ async def test_the_lanes_of_a_run_are_told_apart_by_name(tmp_path: Path) -> None
         async with app.run_test(size=(120, 40)) as pilot:
             await until(pilot, lambda pilot=pilot: "finished" in text_of(pilot))  # type: ignore[misc]
             await pilot.press("s")  # of replicates the median is drawn first
-            await pilot.pause(0.3)
+            await at_rest(pilot)
             chart = "\n".join(line[:72] for line in text_of(pilot).splitlines()[2:24])
             assert all(name in chart for name in names), chart
             assert ("band: quartiles" in chart) == (len(names) > 2)
@@ -348,7 +329,7 @@ async def test_the_screen_is_painted_before_the_session_starts() -> None:
     session = LookingSession(a_run(preset()), ANSWERS)
     app = session.app = L2oApp(OpenRun(session, preset()), fps=FPS)
     async with app.run_test() as pilot:
-        await pilot.pause(0.3)
+        await at_rest(pilot)
         assert session.painted_height == 2
 
 
@@ -358,7 +339,7 @@ async def test_a_crash_of_the_screen_stops_the_session() -> None:
     async def crash() -> None:
         async with showing(session) as pilot:
             pilot.app.call_later(lambda: 1 / 0)
-            await pilot.pause(0.3)
+            await at_rest(pilot)
 
     with pytest.raises(ZeroDivisionError):
         await crash()

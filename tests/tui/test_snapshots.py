@@ -47,14 +47,14 @@ from l2o_tui.screens.dialogs import ConfirmDialog, ExtendDialog, FailureScreen, 
 from l2o_tui.screens.export import ExportDialog
 from l2o_tui.screens.home import HomeScreen
 from l2o_tui.screens.start import StartDialog
-from l2o_tui.screens.training import TrainingScreen
 from l2o_tui.themes import THEMES
 from tests.engine import tiny
 from tests.engine.made import made_run
 from tests.tui.charts import falling
 from tests.tui.screens import LANE, LEVELS, ScriptedSession, curves, preset, progress, rows, started
 from tests.tui.test_health import recorded
-from tests.tui.test_screen import FailingSession, text_of, until
+from tests.tui.test_screen import FailingSession
+from tests.tui.waiting import at_rest, text_of, until
 
 if TYPE_CHECKING:
     from l2o_engine.arrays import Doubles
@@ -65,7 +65,6 @@ pytestmark = pytest.mark.skipif(
 
 SMALL, MIDDLE, LARGE = (80, 24), (120, 40), (200, 50)
 DONE = 20_000  # meta-iterations that the scripted runs have got to
-AT_REST = 2  # looks without a change
 
 
 class Text(SingleFileSnapshotExtension):
@@ -111,21 +110,6 @@ async def showing(
             yield pilot
         finally:  # leaving a run that is watched would not end the session, nor the test
             session.mailbox.put(Stop("the test is over"))
-
-
-async def at_rest(pilot: Pilot[int]) -> str:
-    """Wait until the screen has drawn what the feed has and nothing changes any more; return its text."""
-    unchanged, before = 0, ""
-    for _ in range(500):
-        await pilot.pause()
-        shown = [screen for screen in pilot.app.screen_stack if isinstance(screen, TrainingScreen)]
-        is_drawn = all(screen._drawn is screen._feed.view() for screen in shown)
-        text = "".join(f"{line.rstrip()}\n" for line in text_of(pilot).splitlines())
-        unchanged = unchanged + 1 if text == before and is_drawn else 0
-        if unchanged == AT_REST:
-            return text
-        before = text
-    raise AssertionError(before)
 
 
 async def compare_with(pictures: SnapshotAssertion, pilot: Pilot[int], *sizes: tuple[int, int], name: str = "") -> None:
