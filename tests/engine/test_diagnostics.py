@@ -380,13 +380,13 @@ def diagnosed(events: list[Any]) -> list[Any]:
 
 
 def test_looks_do_not_depend_on_chunks_or_on_a_resume(tmp_path: Path) -> None:
-    settings = ("run.seeds=2", "report.every=600", "run.checkpoint_every=600")
+    settings = ("run.seeds=2", "report.every=600", "run.checkpoint_every=600", "run.backend=fused")  # in seconds
     preset = tiny.tiny_preset(*settings, "run.iterations=1200")
     whole = diagnosed(tiny.run(tmp_path / "whole", preset))
     assert [event.diagnosis.vitals.iteration for event in whole if isinstance(event, Diagnosed)] == [
         look for look in (500, 600, 1000, 1200) for _ in range(2)
     ]
-    assert diagnosed(tiny.run(tmp_path / "chunks", preset, chunk=7)) == whole
+    assert repr(diagnosed(tiny.run(tmp_path / "chunks", preset, chunk=7))) == repr(whole)  # where NaN is NaN
 
     half = diagnosed(tiny.run(tmp_path / "half", tiny.tiny_preset(*settings, "run.iterations=600")))
     rest = diagnosed(tiny.resume(tmp_path / "half", iterations=1200))
