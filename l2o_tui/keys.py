@@ -294,8 +294,11 @@ def readable(key: Key) -> str:
     return " or ".join(symbols.get(name, name) for name in key.keys.split(","))
 
 
-def help_lines(keys: Iterable[Key]) -> list[tuple[str, str]]:
+def help_lines(keys: Iterable[Key], *, with_palette: bool = True) -> list[tuple[str, str]]:
     """Return a line a key: its names, aligned, and what it does."""
-    lines = [(readable(key), key.help) for key in keys] + [("ctrl+p", "Everything by name: the palette.")]
-    width = max(len(names) for names, _ in lines)
-    return [(names.rjust(width), text) for names, text in lines]
+    lines = [(readable(key), key.help) for key in keys]
+    lines += [("ctrl+p", "Everything by name: the palette.")] if with_palette else []
+    return [(names.rjust(_WIDEST), text) for names, text in lines]
+
+
+_WIDEST = max(len(readable(key)) for key in KEYS)

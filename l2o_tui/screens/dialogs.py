@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
+from rich.table import Column, Table
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.content import Content
 from textual.screen import ModalScreen
 from textual.validation import Integer
 from textual.widgets import Button, Input, Label, Static
@@ -110,21 +110,31 @@ class HelpScreen(ModalScreen[None]):
         Binding("escape,q,question_mark,f1,enter,ctrl+c", "dismiss(None)", "close", priority=True)
     ]
 
-    def __init__(self, keys: Sequence[Key], reading: str) -> None:
+    def __init__(self, now: Sequence[Key], later: Sequence[Key], reading: str) -> None:
         super().__init__()
-        self._keys = keys
+        self._now, self._later = now, later
         self._reading = reading
 
     def compose(self) -> ComposeResult:
-        """Lay out the help."""
+        """Lay out the help: first the keys that apply now, then those that will."""
         with VerticalScroll(classes="dialog help"):
             yield Static("Keys", classes="dialog-title")
-            lines = [Content.assemble((names, "bold"), f"  {text}") for names, text in help_lines(self._keys)]
-            yield Static(Content("\n").join(lines))
+            yield Static(_as_table(help_lines(self._now)))
+            if self._later:
+                yield Static("\nNot now", classes="dialog-title")
+                yield Static(_as_table(help_lines(self._later, with_palette=False)), classes="later")
             if self._reading:
                 yield Static("\nHow to read the screen", classes="dialog-title")
                 yield Static(self._reading)
             yield Static("\n[$text-muted]esc closes this[/]")
+
+
+def _as_table(lines: Sequence[tuple[str, str]]) -> Table:
+    """Return a table in which a text that needs two lines stays under itself."""
+    table = Table.grid(Column(no_wrap=True, style="bold"), Column(), padding=(0, 2, 0, 0))
+    for names, text in lines:
+        table.add_row(names, text)
+    return table
 
 
 class FailureScreen(ModalScreen[None]):

@@ -40,7 +40,9 @@ class KeyedScreen(Screen[Result]):
 
     def action_help(self) -> None:
         """Show the help."""
-        self.app.push_screen(HelpScreen(keys.on(self.WHERE), self.READING))
+        now = self.offered_keys()
+        later = [key for key in keys.on(self.WHERE) if key not in now]
+        self.app.push_screen(HelpScreen(now, later, self.READING))
 
     async def action_theme(self) -> None:
         """Change to the next theme, by way of the app, which remembers it."""

@@ -50,7 +50,7 @@ def test_the_help_tells_every_key(screen: str) -> None:
         assert (keys.readable(key), key.help) in [(names.strip(), text) for names, text in lines]
     assert len({len(names) for names, _ in lines}) == 1
     assert SCREENS[screen].READING
-    HelpScreen(keys.on(screen), SCREENS[screen].READING)
+    HelpScreen(keys.on(screen), (), SCREENS[screen].READING)
 
 
 def test_every_key_belongs_to_a_screen() -> None:

@@ -103,6 +103,21 @@ async def test_the_layout_follows_resizes() -> None:
             assert sum(pane.display for pane in pilot.app.screen.query("#panes > *").results()) == panes, size
 
 
+async def test_the_event_log_is_wrapped_to_the_width_there_is() -> None:
+    sentence = "many [words] " * 7 + "in one line"
+    async with showing(ScriptedSession([*a_run(preset()), Notice(sentence)], ANSWERS), size=(80, 24)) as pilot:
+        await pilot.press("shift+tab")
+        await at_rest(pilot)
+        assert sentence not in text_of(pilot)
+        await pilot.resize_terminal(120, 24)
+        await at_rest(pilot)
+        assert sentence in text_of(pilot)
+        await pilot.resize_terminal(70, 24)
+        await at_rest(pilot)
+        assert "in one line" in text_of(pilot)
+        assert sentence not in text_of(pilot)
+
+
 async def test_a_terminal_that_is_too_small_says_so() -> None:
     async with showing(ScriptedSession(a_run(preset()), ANSWERS), size=(40, 10)) as pilot:
         assert "too small" in text_of(pilot)
