@@ -48,6 +48,8 @@ class Key:
         Whether the footer shows it.
     steers
         Whether it asks something of the process that drives the run: one that is watched must be driven for that.
+    of_replicates
+        Whether it is about one replicate of several: a run with one seed has no use for it.
     display
         How the footer writes the key, where textual's way will not do.
     """
@@ -62,6 +64,7 @@ class Key:
     driver: str = ""
     shown: bool = True
     steers: bool = False
+    of_replicates: bool = False
     display: str = ""
 
 
@@ -171,6 +174,7 @@ KEYS = (
         "Show the base losses of the next replicate's network.",
         phases=ALIVE,
         shown=False,
+        of_replicates=True,
     ),
     Key("y", "scale", "scale", "view: Log or linear", "Draw losses on a logarithmic or a linear axis.", _CHART),
     Key("tab", "next_pane(1)", "pane", "view: Next pane", "Go to the next pane; on a small screen, show it."),
@@ -229,7 +233,15 @@ KEYS = (
         shown=False,
     ),
     Key("b", "bands", "", "chart: Bands", "Show or hide the bands: raw results, or quartiles.", shown=False),
-    Key("s", "each_seed", "", "chart: Each seed", "Show each replicate's line, or only their median.", shown=False),
+    Key(
+        "s",
+        "each_seed",
+        "",
+        "chart: Each seed",
+        "Show each replicate's line, or only their median.",
+        shown=False,
+        of_replicates=True,
+    ),
     Key(
         "p",
         "pin",
@@ -263,20 +275,25 @@ def bindings(screen: str) -> list[Binding]:
     ]
 
 
-def applies(screen: str, action: str, phase: str, driver: str = "") -> bool:
+def applies(screen: str, action: str, phase: str, driver: str = "", *, replicates: bool = True) -> bool:
     """Return whether an action may be taken; one that the table does not have may always."""
     of_action = [key for key in on(screen) if key.action.partition("(")[0] == action]
-    return not of_action or any(_applies(key, phase, driver) for key in of_action)
+    return not of_action or any(_applies(key, phase, driver, replicates) for key in of_action)
 
 
-def offered(screen: str, phase: str, driver: str = "") -> list[Key]:
-    """Return the keys of a screen that apply now."""
-    return [key for key in on(screen) if _applies(key, phase, driver)]
+def offered(screen: str, phase: str, driver: str = "", *, replicates: bool = True) -> list[Key]:
+    """Return the keys of a screen that apply now, to a run of several replicates or of one."""
+    return [key for key in on(screen) if _applies(key, phase, driver, replicates)]
 
 
-def _applies(key: Key, phase: str, driver: str) -> bool:
+def _applies(key: Key, phase: str, driver: str, replicates: bool) -> bool:
     is_idle = driver == WATCHED and phase not in (RUNNING, PAUSED)
-    return phase in key.phases and key.driver in ("", driver) and not (key.steers and is_idle)
+    return (
+        phase in key.phases
+        and key.driver in ("", driver)
+        and not (key.steers and is_idle)
+        and (replicates or not key.of_replicates)
+    )
 
 
 def readable(key: Key) -> str:

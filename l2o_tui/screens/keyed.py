@@ -30,13 +30,18 @@ class KeyedScreen(Screen[Result]):
         """Who drives what is shown; empty where that is no question."""
         return ""
 
+    @property
+    def has_replicates(self) -> bool:
+        """Whether what is shown has several replicates."""
+        return True
+
     def offered_keys(self) -> list[keys.Key]:
         """Return the keys that apply now."""
-        return keys.offered(self.WHERE, self.phase, self.driver)
+        return keys.offered(self.WHERE, self.phase, self.driver, replicates=self.has_replicates)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer only what applies now."""
-        return keys.applies(self.WHERE, action, self.phase, self.driver)
+        return keys.applies(self.WHERE, action, self.phase, self.driver, replicates=self.has_replicates)
 
     def action_help(self) -> None:
         """Show the help."""

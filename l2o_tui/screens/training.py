@@ -159,6 +159,11 @@ class TrainingScreen(ChartScreen[None]):
         """Whose run it is."""
         return self._opened.driver
 
+    @property
+    def has_replicates(self) -> bool:
+        """Whether the run has several seeds."""
+        return len(self._preset.seeds) > 1
+
     def look(self) -> None:
         """Take the feed's view; draw what has changed: a new phase at once, the rest when it is due."""
         view = self._feed.view()
@@ -183,8 +188,8 @@ class TrainingScreen(ChartScreen[None]):
         self._drawn, self._drawn_at = view, monotonic()
         memory = resident_bytes() if self.driver == keys.OWN and view.phase == keys.RUNNING else 0
         self.query_one(StatusLines).show(view, memory=memory)
-        several = len(self._preset.seeds) > 1
-        self.query_one(BaseChart).show(view.curves, seed=view.curves.seed if view.curves and several else None)
+        seed = view.curves.seed if view.curves and self.has_replicates else None
+        self.query_one(BaseChart).show(view.curves, seed=seed)
         for health in self.query(HealthPane):
             health.show(view.diagnoses)
         if view.log_seen != self._drawn_log:

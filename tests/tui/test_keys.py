@@ -72,6 +72,8 @@ def test_every_action_is_offered_just_when_it_applies() -> None:
     assert not {"checkpoint", "extend"} & offered(keys.TRAINING, keys.FINISHED, keys.WATCHED)  # nobody is there to obey
     assert "extend" not in offered(keys.TRAINING, keys.LOADING, keys.OWN)
     assert "extend" not in offered(keys.TRAINING, keys.DIVERGED, keys.OWN)
+    one_seed = {key.action for key in keys.offered(keys.TRAINING, keys.RUNNING, keys.OWN, replicates=False)}
+    assert running - one_seed == {"next_seed", "each_seed"}
     assert {"start", "filter"} <= offered(keys.HOME, keys.PRESET)
     assert {"attach", "compare", "export"} <= offered(keys.HOME, keys.DRIVEN_RUN)
     assert not {"resume", "delete", "look"} & offered(keys.HOME, keys.DRIVEN_RUN)
