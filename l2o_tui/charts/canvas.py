@@ -150,6 +150,12 @@ class Canvas:
         column = int(np.searchsorted(self.edges(), x)) - 1
         return min(max(column, 0), self.columns - 1)
 
+    def x_of(self, cell: int) -> float | None:
+        """Return where on the x axis a column of cells is, counted from the picture's left; None beside the drawing."""
+        column = cell - self._left
+        step = self.span.width / self.columns
+        return self.span.left + (column + 0.5) * step if 0 <= column < self.columns else None
+
     def draw_line(self, x: Integers, y: Doubles, place: int, *, faint: bool = False) -> None:
         """Draw a line through points; what is not finite is a gap. One that is not faint has markers."""
         heights = line_at(x, np.where(np.isfinite(y), y, np.nan), self.edges(2))

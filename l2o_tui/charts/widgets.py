@@ -10,6 +10,7 @@ import numpy as np
 from rich.segment import Segment
 from rich.style import Style
 from textual.color import Color
+from textual.events import Click, MouseEvent, MouseScrollDown, MouseScrollUp
 from textual.geometry import Region
 from textual.strip import Strip
 from textual.theme import Theme
@@ -134,6 +135,29 @@ class Chart(Widget):
         """Take the cursor away."""
         self._cursor = None
         self.redraw()
+
+    # The mouse.
+
+    def on_click(self, event: Click) -> None:
+        """Put the cursor where the click was."""
+        at = self._under(event)
+        if at is not None:
+            self._cursor = at
+            self.redraw()
+
+    def on_mouse_scroll_up(self, event: MouseScrollUp) -> None:
+        """Zoom in, as the key does."""
+        event.stop()
+        self.zoom(1)
+
+    def on_mouse_scroll_down(self, event: MouseScrollDown) -> None:
+        """Zoom out."""
+        event.stop()
+        self.zoom(-1)
+
+    def _under(self, event: MouseEvent) -> float | None:
+        offset = event.get_content_offset(self)
+        return None if offset is None or self._canvas is None else self._canvas.x_of(offset.x)
 
     # Painting.
 

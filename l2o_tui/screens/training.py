@@ -10,7 +10,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
-from textual.events import Resize
+from textual.events import Click, Resize
 from textual.widget import Widget
 from textual.widgets import Footer, Static
 
@@ -34,7 +34,7 @@ from l2o_tui.widgets.status import StatusLines
 READING = (
     "[b]Convergence[/b]  The last loss of each meta-iteration. The faint band holds every raw result; the line is "
     "10 to the mean of log10 over the rolling window. The baselines' levels are labelled lines: below the line of "
-    "RMSProp, the network has won.\n"
+    "RMSProp, the network has won. A click puts the cursor there, the wheel zooms.\n"
     "[b]Base losses[/b]  One problem, all optimizers on the same draw, the network as it is now.\n"
     "[b]Progress[/b]  A row a report: the notebook's columns, and its published rows beside ours. "
     "average_log_result (av_log) is the mean log10 of the last losses since the row before; av_sum is the mean over "
@@ -361,6 +361,13 @@ class TrainingScreen(ChartScreen[None]):
         self._mark_active()
         if self.has_class("one"):
             self._draw_missed()
+
+    def on_click(self, event: Click) -> None:
+        """Go to the pane that was clicked."""
+        for place, pane in enumerate(self._panes):
+            if event.widget is not None and pane in event.widget.ancestors_with_self and place != self._active:
+                self._active = place
+                self._mark_active()
 
     @property
     def _panes(self) -> list[Widget]:

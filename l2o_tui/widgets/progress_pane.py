@@ -50,11 +50,14 @@ class ProgressPane(DataTable[Text]):
                 self.add_row(*cells, *(Text(cell, justify="right", style="italic") for cell in published))
         while self.row_count > PROGRESS_KEPT:
             self.remove_row(next(iter(self.rows)))
-        self._follow()
 
     def _follow(self) -> None:
         if self._follows:
             self.call_after_refresh(self.scroll_end, animate=False)
+
+    def watch_virtual_size(self) -> None:
+        """Follow once new rows count, which textual finds in an idle moment after they were added."""
+        self._follow()
 
     def on_show(self) -> None:
         """Catch up with what came while the pane was hidden."""

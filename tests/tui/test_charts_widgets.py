@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from rich.color import ColorSystem
 from textual.app import App, ComposeResult
+from textual.events import MouseScrollDown, MouseScrollUp
 from textual.pilot import Pilot
 from textual.theme import Theme
 
@@ -360,3 +361,35 @@ async def test_base_losses_say_their_draw_or_how_many_and_whose() -> None:
         assert "median and quartiles of 4 draws · seed 2" in chart.caption()
         chart.logarithmic = False
         assert "zero" not in chart.caption()
+
+
+def drawing_of(chart: Chart) -> tuple[int, int]:
+    """Return the column of the picture that the drawing begins in, and how many it has."""
+    assert chart._canvas is not None
+    return chart._canvas._left, chart._canvas.columns
+
+
+def cursor_column(chart: Chart) -> int | None:
+    assert chart._canvas is not None
+    return chart._canvas.cursor_column()
+
+
+async def test_a_click_puts_the_cursor_there_and_the_wheel_zooms_about_it() -> None:
+    chart = convergence()
+    async with on_screen(chart) as pilot:
+        left, columns = drawing_of(chart)
+        await pilot.click(chart, offset=(2, 10))  # on the y axis' labels
+        assert chart.cursor is None
+        for column in (0, 17, columns - 1):
+            await pilot.click(chart, offset=(left + column, 10))
+            assert cursor_column(chart) == column
+            assert chart.readout
+        await pilot.click(chart, offset=(left + 17, 10))
+        before = chart.cursor
+        await pilot._post_mouse_events([MouseScrollUp], chart, offset=(left + 17, 10), button=0)
+        await pilot.pause()
+        assert (chart.is_fitted, chart.cursor) == (False, before)
+        assert cursor_column(chart) == 17
+        await pilot._post_mouse_events([MouseScrollDown], chart, offset=(left + 17, 10), button=0)
+        await pilot.pause()
+        assert chart.is_fitted

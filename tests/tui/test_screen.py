@@ -95,6 +95,17 @@ async def test_a_small_screen_shows_one_pane_and_tab_goes_round() -> None:
         assert shown == [["convergence"], ["base"], ["progress"], ["health"], ["log"], ["convergence"]]
 
 
+async def test_a_click_goes_to_a_pane() -> None:
+    async with showing(ScriptedSession(a_run(preset()), ANSWERS)) as pilot:
+        screen = pilot.app.screen
+        for name in ("progress", "base", "health", "convergence"):
+            await pilot.click(f"#{name}", offset=(8, 3))
+            await pilot.pause()
+            assert [pane.id for pane in screen.query("#panes > .active")] == [name]
+        await pilot.press("tab")
+        assert [pane.id for pane in screen.query("#panes > .active")] == ["base"]
+
+
 async def test_the_layout_follows_resizes() -> None:
     async with showing(ScriptedSession(a_run(preset()), ANSWERS)) as pilot:
         for size, panes in (((80, 24), 1), ((120, 40), 4), ((60, 16), 1), ((250, 70), 5)):
