@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from l2o_engine import reproduction as module
 from l2o_engine.backends import Choice, choose
 from l2o_engine.events import Stop
 from l2o_engine.preset import Preset, override, shipped_names
@@ -22,11 +21,11 @@ from l2o_engine.reproduction import (
     ReproductionError,
     Result,
     experiments_of,
-    is_done,
     process_pool,
     run_job,
     wall_seconds,
 )
+from l2o_engine.reproduction.jobs import is_done
 from l2o_engine.runs import DrivenRun, Run
 from l2o_engine.session import Session
 from tests.engine.made import made_run
@@ -327,7 +326,7 @@ def test_a_job_that_fails_unexpectedly_is_told_and_the_others_go_on(
                 raise ZeroDivisionError("of a test")
             super().__init__(run)
 
-    monkeypatch.setattr(module, "Session", Failing)
+    monkeypatch.setattr("l2o_engine.reproduction.jobs.Session", Failing)
     reproduction = reproduce(tmp_path, ONE, seeds=3)
     assert statuses(reproduction) == {"one-s0": "done", "one-s1": "failed", "one-s2": "done"}
     (result,) = reproduction.results()
@@ -353,7 +352,7 @@ def test_a_run_that_another_process_drives_is_waited_for(tmp_path: Path) -> None
 def test_a_run_that_another_process_drives_and_that_stands_still_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_PATIENCE", 0.0)
+    monkeypatch.setattr("l2o_engine.reproduction.jobs._PATIENCE", 0.0)
     job = job_of(tmp_path, ONE)
     theirs = DrivenRun.create(job.preset, job.folder)
     try:
@@ -372,7 +371,7 @@ def test_a_run_that_another_process_stops_is_reported_and_gone_on_with(
             super().__init__(run)
             self.mailbox.put(Stop("a test"))
 
-    monkeypatch.setattr(module, "Session", Stopped)
+    monkeypatch.setattr("l2o_engine.reproduction.jobs.Session", Stopped)
     outcome = run_job(job_of(tmp_path, ONE))
     assert (outcome.status, outcome.message) == ("failed", "another process stopped it")
     monkeypatch.undo()
@@ -396,7 +395,8 @@ def prepared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         return replace(choice, to_compile=preset.name[0] if preset.name[0] in "ab" else "", load=load)
 
-    monkeypatch.setattr(module, "choose", fake)
+    for module in ("course", "jobs"):
+        monkeypatch.setattr(f"l2o_engine.reproduction.{module}.choose", fake)
     return loaded
 
 
