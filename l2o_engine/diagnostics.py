@@ -359,10 +359,21 @@ def _plateau(preset: Preset, history: Sequence[Vitals]) -> Finding | None:
     return Finding(
         "plateau",
         f"the mean log10 of the last loss has stayed at {vitals.average_log_result:.2f} since meta-iteration "
-        f"{_reference(history).iteration:,}: an update is {number(vitals.update_ratio)} of the distance to the "
+        f"{_flat_since(history):,}: an update is {number(vitals.update_ratio)} of the distance to the "
         f"optimum, and {percent(vitals.distance_ratio)} of it are left after the last",
         "; ".join(remedies),
     )
+
+
+def _flat_since(history: Sequence[Vitals]) -> int:
+    """Return the meta-iteration of the first look from which on the end loss has been as it is now."""
+    now = history[-1]
+    since = now.iteration
+    for vitals in reversed(history):
+        if not abs(vitals.average_log_result - now.average_log_result) < FLAT:
+            break
+        since = vitals.iteration
+    return since
 
 
 def percent(share: float) -> str:

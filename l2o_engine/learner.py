@@ -140,5 +140,8 @@ class Backend(Protocol):
         ...
 
     def evaluate(self, learner: Learner, problems: Problems) -> Floats:
-        """Return the losses [n, batch, steps] of the learned optimizer as it is now; nothing is changed."""
+        """Return the losses [n, batch, steps] of the learned optimizer as it is now; nothing is changed.
+
+        The batches may be of any size, for a problem's losses do not depend on the others of its batch.
+        """
         ...

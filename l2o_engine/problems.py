@@ -38,6 +38,17 @@ class Problems:
     def __getitem__(self, index: slice) -> "Problems":
         return Problems(self.start[index], {name: values[index] for name, values in self.parameters.items()})
 
+    def in_batches_of(self, size: int) -> "Problems":
+        """Return the same problems, in order, in batches of another size; the last, repeated, fills the last batch."""
+        missing = -self.start[..., 0].size % size
+
+        def regrouped(values: Floats) -> Floats:
+            singles = values.reshape(-1, values.shape[-1])
+            filled = np.concatenate([singles, np.repeat(singles[-1:], missing, axis=0)])
+            return filled.reshape(-1, size, values.shape[-1])
+
+        return Problems(regrouped(self.start), {name: regrouped(values) for name, values in self.parameters.items()})
+
 
 class Family(Protocol):
     """A family of problems."""
@@ -52,10 +63,6 @@ class Family(Protocol):
 
     def gradient(self, x: Array, parameters: dict[str, Array]) -> Array:
         """Return the gradient [..., dims] of the loss at the points x [..., dims]."""
-        ...
-
-    def hessian_vector(self, x: Array, parameters: dict[str, Array], vector: Array) -> Array:
-        """Return the product [..., dims] of the loss's Hessian at x with a vector [..., dims]."""
         ...
 
     def optimum(self, problems: Problems) -> Floats:
@@ -97,10 +104,6 @@ class Quadratic:
         """Return 2·scale²·x."""
         scale = parameters["scale"]
         return 2.0 * scale * (scale * x)
-
-    def hessian_vector(self, x: Array, parameters: dict[str, Array], vector: Array) -> Array:
-        """Return 2·scale²·vector; the Hessian of a quadratic is the same everywhere."""
-        return self.gradient(vector, parameters)
 
     def optimum(self, problems: Problems) -> Floats:
         """Return 0, wherever the start is."""

@@ -332,6 +332,8 @@ class DrivenRun(Run):
             except RunError:
                 lock.release()
                 raise
+            for left in (*folder.glob(".*.tmp"), *taken.checkpoints_path.glob(".*.tmp")):  # by a killed process
+                left.unlink(missing_ok=True)
             taken.update(pid=os.getpid(), host=socket.gethostname(), versions=versions())
         except Timeout as error:
             raise RunError(f"{run.name} is being driven by process {record.pid} on {record.host}") from error

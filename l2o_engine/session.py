@@ -6,14 +6,13 @@ in the run's folder.
 """
 
 import os
-import queue
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from math import isfinite
 from time import monotonic
-from typing import TypeAlias, overload
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 
@@ -46,13 +45,15 @@ from l2o_engine.events import (
     StatusChanged,
     Stop,
 )
+from l2o_engine.mailbox import Mailbox
 from l2o_engine.metrics import ReportWindow, Rows, rows_of
 from l2o_engine.runs import DrivenRun, lanes_of
-from l2o_engine.trainer import Baselines, Chunk, Trainer, TrainerState, make_trainer
+from l2o_engine.trainer import Baselines, Chunk, Lane, Trainer, TrainerState, make_trainer
 
 CHUNK_SECONDS = 0.05
 _GREATEST_CHUNK = 65_536
 _CURVES_SECONDS = 0.5
+_CURVES_SHARE = 0.1  # of the training's time that curves may take, at most
 _RECORD_SECONDS = 1.0  # who watches from another host takes a much longer silence for a dead driver
 _FOLDER_SECONDS = 0.2
 
@@ -61,37 +62,10 @@ class SessionError(Failure):
     """Training failed. The message says what happened and where the last checkpoint is."""
 
 
+Value = TypeVar("Value")
+
 Advance: TypeAlias = tuple[TrainerState, list[Chunk], float]
 """What one trainer did of a chunk: its state after, the chunk, seconds."""
-
-
-class Mailbox:
-    """Where commands wait for the session. Any thread, and any signal handler, may put one in."""
-
-    def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[Command] = queue.SimpleQueue()  # the one whose put() is safe in a signal handler
-
-    def put(self, command: Command) -> None:
-        """Leave a command."""
-        self._queue.put(command)
-
-    def take(self) -> Command | None:
-        """Return the next command, or None if there is none."""
-        try:
-            return self._queue.get_nowait()
-        except queue.Empty:
-            return None
-
-    @overload
-    def wait(self) -> Command: ...
-    @overload
-    def wait(self, seconds: float) -> Command | None: ...
-    def wait(self, seconds: float | None = None) -> Command | None:
-        """Wait for the next command, and return None if none comes within so many seconds."""
-        try:
-            return self._queue.get(timeout=seconds)
-        except queue.Empty:
-            return None
 
 
 class _Stopwatch:
@@ -279,7 +253,8 @@ class Session:
         if preset.kind == "meta-training":
             choice = choose(preset, self._asked_backend)
             yield Preparing(choice.preparation)
-            backend, reason = choice.load()
+            with ThreadPoolExecutor(1, "l2o-loading") as loader:  # it may have a kernel to compile
+                backend, reason = self._awaited(loader.submit(choice.load))
             name = backend.name
         self._trainers = [make_trainer(preset, backend, seed) for seed in preset.seeds]
         if self._executor is None:
@@ -344,16 +319,17 @@ class Session:
         chunks = self._collect()
         if launch and not self._is_over:
             self._in_flight = self._launch()
-        rows = rows_of(chunks, self._lanes)
+        rows, traced = rows_of(chunks, self._lanes), [chunk.lane for chunk in chunks]
         self._run.append_rows(rows)
         self._take_in(rows, chunks)
         yield NewRows(rows)
+        yield from self._look([lane for lane in traced if self._states[lane.seed].diverged])
         settings, iteration = self._run.current, self._iteration
         if iteration % settings.report.every == 0:
             yield from self._report(rows)
         first = next_look(0, settings.report.every)
         if iteration == next_look(iteration, settings.report.every) or iteration == self._total < first:
-            yield from self._look()
+            yield from self._look(self._going_on())
         if iteration > 0 and iteration % settings.run.checkpoint_every == 0:
             yield from self._checkpoint()
         now = monotonic()
@@ -382,7 +358,7 @@ class Session:
         if in_flight is None:
             return []
         for trainer, future in zip(in_flight.trainers, in_flight.futures, strict=True):
-            state, chunks, seconds = future.result()
+            state, chunks, seconds = self._awaited(future)
             trainer.load_state(state)  # it has been elsewhere, if the executor is of another process
             self._states[trainer.lanes[0].seed] = state
             all_chunks += chunks
@@ -390,6 +366,13 @@ class Session:
         self._in_flight = None
         self._adapt_chunk(in_flight.n, all_seconds / min(self._workers, len(in_flight.trainers)))
         return all_chunks
+
+    def _awaited(self, future: "Future[Value]") -> Value:
+        """Wait for a result, with a sign of life for who watches from another host: it may take minutes."""
+        while not wait([future], _RECORD_SECONDS).done:
+            with suppress(OSError):
+                self._run.update()
+        return future.result()
 
     def _wait(self) -> None:
         """Let nothing go on behind the end of the session."""
@@ -427,22 +410,28 @@ class Session:
                 non_finite=window.non_finite,
             )
 
-    def _look(self) -> Iterator[Event]:
-        for lane, diagnostician in self._diagnosticians.items():
+    def _going_on(self) -> list[Lane]:
+        return [lane for lane in self._lanes if not self._states[lane.seed].diverged]
+
+    def _look(self, lanes: Sequence[Lane]) -> Iterator[Event]:
+        """Look at how lanes do: now and then, and when one has diverged, for the last time."""
+        for lane in lanes:
             state = self._states[lane.seed]
-            if state.learner is None or state.done <= self._iteration:
-                continue  # this lane has diverged
-            diagnosis = diagnostician.look(state.learner)
+            if state.learner is None:
+                continue  # nothing is learned
+            diagnosis = self._diagnosticians[lane].look(state.learner)
             yield Diagnosed(lane, diagnosis)
             for finding in diagnosis.new:
-                yield Found(lane, self._iteration, finding)
+                yield Found(lane, state.done - 1, finding)
 
     def _curves(self) -> Event:
-        self._curves_due = monotonic() + _CURVES_SECONDS
+        began = monotonic()
         seeds, shown = self._run.current.seeds, self._shown
         seed = seeds[0] if shown.seed is None else shown.seed
         state = self._states[seed]  # not the trainer's own: it may be a chunk ahead
         losses = curves_of(self._trainers[seeds.index(seed)], shown, state)
+        now = monotonic()
+        self._curves_due = now + max(_CURVES_SECONDS, (now - began) / _CURVES_SHARE)
         return Curves(shown.first, self._iteration, losses, seed)
 
     def _checkpoint(self, *, requested: bool = False) -> Iterator[Event]:
@@ -549,12 +538,9 @@ class Session:
         return ended
 
     def _failure(self, error: Exception) -> SessionError:
-        if isinstance(error, UserError):
-            what = str(error)
-        else:
-            cause = str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
-            latest = self._run.latest_checkpoint()
-            what = f"{cause} ({f'the last checkpoint is {latest}' if latest else 'there is no checkpoint yet'})"
+        cause = str(error) if isinstance(error, OSError | UserError) else f"{type(error).__name__}: {error}"
+        latest = self._run.latest_checkpoint()
+        what = f"{cause} ({f'the last checkpoint is {latest}' if latest else 'there is no checkpoint yet'})"
         try:
             self._run.update(status="failed", message=what)
         except OSError as second:

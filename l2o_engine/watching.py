@@ -8,6 +8,7 @@ A :class:`Watcher` is read like a session: it has a mailbox and yields events. I
 import json
 import os
 import socket
+from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from math import inf
@@ -40,11 +41,12 @@ from l2o_engine.events import (
     vitals_from_json,
 )
 from l2o_engine.learner import Backend
+from l2o_engine.mailbox import Mailbox
 from l2o_engine.metrics import HEADER, parse_rows
 from l2o_engine.network import make_network
 from l2o_engine.preset import Preset
 from l2o_engine.runs import ACTIVE, SILENT_SECONDS, Record, Run, RunError, lanes_of
-from l2o_engine.session import Mailbox, SessionError, curves_of
+from l2o_engine.session import SessionError, curves_of
 from l2o_engine.trainer import Baselines, Trainer, make_trainer
 
 POLL_SECONDS = 0.25
@@ -166,6 +168,7 @@ class Watcher:
         self._metrics = _Tail(self._run.metrics_path)
         self._events = _Tail(self._run.events_path)
         self._diagnosticians = {lane: Diagnostician(preset) for lane in self._lanes}
+        self._untold: deque[dict[str, Any]] = deque()
         self._parts: list[dict[str, Any]] = []
         self._status: Status = "running"
         self._iteration = -1
@@ -189,14 +192,15 @@ class Watcher:
         # First of all, so that where nobody drives the run, all that was written is there to be read below.
         self._is_driven = self._sees_a_driver(self._run.record())
         record = self._run.record()
-        documents = list(self._documents(self._events)) if self._has_begun else []
-        has_started = any(document.get("event") == "start" for document in documents)
+        for document in self._documents(self._events) if self._has_begun else ():
+            self._untold.append(document)  # one by one: what has been read is not read again, whatever fails
+        has_started = any(document.get("event") == "start" for document in self._untold)
         if not self._has_begun or has_started or self._metrics.is_cut or self._events.is_cut:
             yield from self._begin()
         else:
             yield from self._tell_rows()  # which are written before the events that are about them
-            for document in documents:
-                yield from self._tell(document)
+            while self._untold:
+                yield from self._tell(self._untold.popleft())
         if self._has_begun:
             yield from self._settle(record)
             yield from self._refresh_curves()

@@ -84,7 +84,13 @@ def _top(
     fps: Fps = _FPS,
 ) -> None:
     """With no command: the home screen on a terminal, else this help."""
-    if context.invoked_subcommand is not None:
+    command = context.invoked_subcommand
+    if command is not None:
+        for name in ("runs_dir", "on_hangup", "fps"):
+            source = context.get_parameter_source(name)
+            if source is not None and source.name == "COMMANDLINE":
+                option = f"--{name.replace('_', '-')}"
+                raise typer.BadParameter(f"{option} goes behind the command: l2o-tui {command} … {option} …")
         return
     if not _is_terminal():
         typer.echo(context.get_help())
@@ -153,7 +159,7 @@ def resume(
     found = find_run(run, runs_dir)
     record = found.record()
     if found.preset().kind == "meta-training":
-        choose(found.preset(), backend or "auto")
+        choose(found.preset(), backend or found.preset().run.backend)
     if iterations is not None and iterations <= record.iteration:
         raise RunError(f"{found.name} is already at {record.iteration}: --iterations must be above that")
     if iterations is not None and record.status == "diverged" and record.seeds == 1:
@@ -369,8 +375,6 @@ def _drive(
 ) -> NoReturn:
     from l2o_engine.session import Session
 
-    # The training thread needs the interpreter only for moments, between two chunks; it should not wait 5 ms for each.
-    sys.setswitchinterval(0.0005)
     wants_screen = not (no_ui or json or quiet)
     if wants_screen and _is_terminal():
         from l2o_tui.app import run_app
@@ -382,6 +386,8 @@ def _drive(
         typer.echo("l2o-tui: no terminal here, so no screen (as with --no-ui)", err=True)
     from l2o_tui.headless import run_headless
 
+    # The training thread needs the interpreter only for moments, between two chunks; it should not wait 5 ms for each.
+    sys.setswitchinterval(0.0005)
     session = Session(driven, chunk=chunk, backend=backend, start_paused=start_paused)
     sys.exit(run_headless(session, driven.current, as_json_lines=json, quiet=quiet))
 

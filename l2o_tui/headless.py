@@ -22,6 +22,7 @@ from l2o_engine.events import (
     Checkpointed,
     Ended,
     Event,
+    Extended,
     Found,
     NewRows,
     Notice,
@@ -31,8 +32,9 @@ from l2o_engine.events import (
     Stop,
     as_json,
 )
+from l2o_engine.mailbox import Mailbox
 from l2o_engine.preset import Preset
-from l2o_engine.session import Mailbox, Session
+from l2o_engine.session import Session
 from l2o_tui.figures import count, duration, fixed, relative
 from l2o_tui.health import sentence
 from l2o_tui.progress_table import ProgressTable
@@ -105,6 +107,10 @@ class Table:
                     print(line, flush=True)  # noqa: T201 (data)
             case Notice():
                 self._say(event.message)
+            case Extended():
+                self._say(f"continuing to {count(event.iterations)}")
+                if self._bar:
+                    self._bar.update(self._bar.task_ids[0], total=event.iterations)
             case Found():
                 seed = f", seed {event.lane.seed}" if len(self._preset.seeds) > 1 else ""
                 self._say(f"at {count(event.iteration)}{seed}: {sentence(event.finding)}")

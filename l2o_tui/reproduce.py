@@ -17,8 +17,8 @@ from rich.progress import Progress as ProgressBars
 
 from l2o_engine.comparison import NamedLevel, baseline_levels
 from l2o_engine.events import finite
+from l2o_engine.mailbox import Mailbox
 from l2o_engine.reproduction import Reproduction, Result, cores, experiments_of, process_pool
-from l2o_engine.session import Mailbox
 from l2o_tui.figures import duration, fixed
 from l2o_tui.headless import signals_to
 from l2o_tui.output import Page, write_out

@@ -66,13 +66,22 @@ class FusedBackend:
 
     def evaluate(self, learner: Learner, problems: Problems) -> Floats:
         """Return the losses of the learned optimizer as it is now; see :class:`~l2o_engine.learner.Backend`."""
-        runs = [self.meta_gradient(learner, problems[k : k + 1]).losses for k in range(len(problems))]
-        return np.stack(runs)
+        # The kernel is compiled for one size of batch; problems to look at come in batches of one.
+        batches = problems.in_batches_of(self._preset.meta.batch)
+        runs = [self.meta_gradient(learner, batches[k : k + 1]).losses for k in range(len(batches))]
+        n, batch, _ = problems.start.shape
+        losses: Floats = np.concatenate(runs)[: n * batch].reshape(n, batch, -1)
+        return losses
 
     def _run(
         self, learner: Learner, problems: Problems, gradient_mode: int, policy: int
     ) -> tuple[Learner, Results, Floats]:
         preset, adam, n = self._preset, self._adam, len(problems)
+        if problems.start.shape[1:] != (
+            preset.meta.batch,
+            preset.problem.dims,
+        ):  # the kernel does not look, and reads on
+            raise ValueError(f"these problems are of shape {problems.start.shape[1:]}, not [batch, dims]")
         weights, moment1, moment2 = learner.weights.copy(), learner.moment1.copy(), learner.moment2.copy()
         min_log, powers = np.array([learner.min_log]), np.array(learner.powers)
         in_a_row = np.array([learner.non_finite_in_a_row], np.int64)

@@ -1,6 +1,5 @@
 """Experiments over seeds, in the hands of an executor."""
 
-import multiprocessing
 from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -15,6 +14,7 @@ from l2o_engine.preset import Preset
 from l2o_engine.reproduction.experiments import ReproductionError
 from l2o_engine.reproduction.jobs import Job, Outcome, difference, is_begun, is_done, prepare, run_job
 from l2o_engine.reproduction.results import Result
+from l2o_engine.reproduction.workers import stop_workers
 from l2o_engine.runs import Run, RunError
 
 _FOLDER = "reproduction"
@@ -135,7 +135,7 @@ class Reproduction:
     def wait(self, seconds: float) -> list[Outcome]:
         """Wait for outcomes, for so many seconds at most, and return the new ones."""
         if self._is_stopped:
-            self._stop_workers()  # again: one that was being set up did not hear it
+            stop_workers()  # again: one that was being set up did not hear it
         done, _ = wait(self._futures, seconds, FIRST_COMPLETED)
         found = []
         for future in done:
@@ -172,12 +172,7 @@ class Reproduction:
         self._is_stopped = True
         for future in self._futures:
             future.cancel()
-        self._stop_workers()
-
-    @staticmethod
-    def _stop_workers() -> None:
-        for worker in multiprocessing.active_children():
-            worker.terminate()
+        stop_workers()
 
     def result(self, name: str) -> Result | None:
         """Return what came of an experiment; None as long as one of its jobs is neither done nor has failed."""

@@ -7,6 +7,7 @@ import sys
 import threading
 from concurrent.futures import Executor, ProcessPoolExecutor
 from multiprocessing import forkserver
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 from time import sleep
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 from l2o_engine.events import Stop
 
 if TYPE_CHECKING:
-    from l2o_engine.session import Mailbox
+    from l2o_engine.mailbox import Mailbox
 
 
 class Worker:
@@ -68,6 +69,14 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+class PoolProcess(ForkServerProcess):
+    """A process of ours, told from others that the program may have by its type."""
+
+
+class _Context(ForkServerContext):
+    Process = PoolProcess
+
+
 def process_pool(workers: int) -> Executor:
     """Return an executor of so many processes of this machine. To be called in the main thread."""
     # Started while they are ignored, the server and all workers, which it forks, ignore them from their first moment:
@@ -79,4 +88,11 @@ def process_pool(workers: int) -> Executor:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    return ProcessPoolExecutor(workers, multiprocessing.get_context("forkserver"), initializer=_begin_work)
+    return ProcessPoolExecutor(workers, _Context(), initializer=_begin_work)
+
+
+def stop_workers() -> None:
+    """Tell the processes of our pools to save what they are at and to end."""
+    for process in multiprocessing.active_children():
+        if isinstance(process, PoolProcess):
+            process.terminate()

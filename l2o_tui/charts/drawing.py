@@ -12,7 +12,7 @@ from l2o_engine.preset import NotebookRow
 from l2o_engine.trainer import LEARNED
 from l2o_tui.charts.canvas import POINT, REPLICATE, Canvas, Label, marker_of
 from l2o_tui.charts.cells import LOOKS, SERIES_COLOURS, TEXT, faint_look, series_look
-from l2o_tui.charts.layout import Span, extremes, quartiles, value_at
+from l2o_tui.charts.layout import Span, extremes, point_at, quartiles, value_at
 
 MOST_BANDS = 2  # series whose bands can still be told apart
 _MOST_SPREADS = 4  # of the base chart: its bands lie apart
@@ -197,7 +197,8 @@ def paint_losses(canvas: Canvas, losses: Mapping[str, Doubles]) -> None:
     column = canvas.cursor_column()
     if column is not None:
         said = [f"{one.label} {_both(_value(canvas, one, column))}" for one in drawn]
-        canvas.readings = [f"step {int(canvas.edges()[column + 1])}", *said]
+        step = max((point_at(one.iteration, canvas.edges()[column : column + 2]) or 0 for one in drawn), default=0)
+        canvas.readings = [f"step {step}", *said]
 
 
 def printed_convergence(

@@ -100,15 +100,19 @@ def extremes(x: Integers, low: Doubles, high: Doubles, edges: Doubles) -> tuple[
     return found[0], found[1]
 
 
-def value_at(x: Integers, y: Doubles, edges: Doubles) -> float:
-    """Return the height of the last point that a column [2 ends] has of a line; NaN if it has nothing of it."""
+def point_at(x: Integers, edges: Doubles) -> int | None:
+    """Return the index of the last point that a column [2 ends] has of a line; None if it has nothing of it."""
     left, right = edges.tolist()
     if not len(x) or x[0] > right or x[-1] < left:
-        return nan
+        return None
     index = int(np.searchsorted(x, right, side="right")) - 1
-    if index < 0 or x[index] < left:  # points are wider than columns
-        index += 1
-    return float(y[index])
+    return index + 1 if index < 0 or x[index] < left else index  # where points are wider than columns, the next one
+
+
+def value_at(x: Integers, y: Doubles, edges: Doubles) -> float:
+    """Return the height of the last point that a column [2 ends] has of a line; NaN if it has nothing of it."""
+    index = point_at(x, edges)
+    return nan if index is None else float(y[index])
 
 
 def quartiles(values: Doubles) -> Doubles:

@@ -311,3 +311,10 @@ def test_baselines_that_differ_are_told_apart(tmp_path: Path) -> None:
 
 def test_where_nothing_is_trained_the_baselines_are_the_results(tmp_path: Path) -> None:
     assert baseline_levels(compare([made_run(tmp_path / "a", tiny_baselines(), [[-1.0], [-1.0]])])) == []
+
+
+def test_a_network_that_carries_x_away_has_not_taken_off_wherever_it_began(tmp_path: Path) -> None:
+    tiny.run(tmp_path / "run", tiny_preset("meta.learning_rate=1", "run.iterations=600", "unroll.steps=8"))
+    (replicate,) = summarise(Run(tmp_path / "run"))
+    assert took_off(replicate.final, replicate.initial)  # by these figures alone
+    assert not replicate.took_off

@@ -406,11 +406,20 @@ def test_a_run_that_is_too_short_for_a_look_has_one_at_its_end(tmp_path: Path) -
     assert (look.diagnosis.vitals.iteration, look.diagnosis.vitals.rows) == (30, 31)
 
 
-def test_a_lane_that_has_diverged_is_looked_at_no_more(tmp_path: Path) -> None:
+def test_a_lane_that_diverges_is_looked_at_then_and_no_more(tmp_path: Path) -> None:
     # Of these two seeds one meets an overflow before the first look, the other one does not.
     preset = tiny.tiny_preset("problem.start=[1e18, 1.6e19]", "meta.non_finite=stop", "run.seeds=2", "run.iterations=5")
     events = tiny.run(tmp_path / "run", preset)
     done = {result.lane: result.iteration for result in tiny.of_kind(events, Ended)[0].results}
-    whole = {lane for lane, iteration in done.items() if iteration == 5}
-    assert len(whole) == 1
-    assert {event.lane for event in tiny.of_kind(events, Diagnosed)} == whole
+    assert sorted(done.values())[0] < 5 == sorted(done.values())[1]
+    looks = [(event.lane, event.diagnosis.vitals.iteration) for event in tiny.of_kind(events, Diagnosed)]
+    assert sorted(looks) == sorted(done.items())
+    (found,) = [event for event in tiny.of_kind(events, Found) if done[event.lane] < 5]
+    assert (found.finding.code, found.iteration) == ("non_finite", done[found.lane])
+
+
+def test_a_plateau_is_said_to_have_begun_where_it_began() -> None:
+    history = looks(-3.1, -1.2, *[-0.33] * 12, distance_ratio=0.9)
+    for end in (9, 14):
+        (finding,) = examine(shipped("log30"), history[:end])
+        assert "stayed at -0.33 since meta-iteration 15,000:" in finding.message

@@ -17,7 +17,7 @@ from l2o_engine.fused import compile as compiling
 from l2o_engine.fused.backend import FusedBackend
 from l2o_engine.fused.kernel import spec_of
 from l2o_engine.learner import Backend, Learner, Results
-from l2o_engine.preset import Preset
+from l2o_engine.preset import Preset, override
 from l2o_engine.problems import Problems
 from l2o_engine.unroll import TorchBackend
 from tests.engine.kernels import compile_kernels
@@ -107,8 +107,6 @@ def settings_that_need_no_kernel() -> st.SearchStrategy[list[str]]:
 def test_the_kernel_and_the_reference_agree_wherever_the_reference_is_stable(
     shapes: list[Preset], shape: int, others: list[str], seed: int
 ) -> None:
-    from l2o_engine.preset import override
-
     preset = override(shapes[shape], others)
     learner, problems = new_learner(preset, TorchBackend(preset), seed), draw(preset, 30, seed)
     torch, fused = TorchBackend(preset), FusedBackend(preset)
@@ -222,6 +220,18 @@ def test_evaluating_changes_nothing_and_gives_the_losses_that_training_records()
     losses = fused.evaluate(learner, problems)
     assert_array_equal(learner.weights, before)
     assert_array_equal(losses[0], fused.train(learner, problems)[1].losses[0])
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5])
+def test_problems_are_looked_at_in_batches_of_any_size(batch: int) -> None:
+    preset = tiny_preset("meta.batch=3", "problem.dims=2")
+    torch, fused = both(preset)
+    learner, problems = new_learner(preset, torch), draw(override(preset, [f"meta.batch={batch}"]), 4)
+    losses = fused.evaluate(learner, problems)
+    assert losses.shape == (4, batch, 4)
+    np.testing.assert_allclose(losses, torch.evaluate(learner, problems), rtol=1e-5)
+    with pytest.raises(ValueError, match="not \\[batch, dims\\]"):  # rather than read beyond their end
+        fused.train(learner, problems)
 
 
 def test_a_diverged_learner_may_still_be_looked_at() -> None:

@@ -69,7 +69,6 @@ def test_the_quadratic_is_the_sum_of_squares_of_scale_times_x() -> None:
     x, parameters = np.array([3.0, 0.5]), {"scale": np.array([1.0, 2.0])}
     assert family.loss(x, parameters) == 10.0
     assert np.array_equal(family.gradient(x, parameters), [6.0, 4.0])
-    assert np.array_equal(family.hessian_vector(x, parameters, np.array([1.0, -1.0])), [2.0, -8.0])
 
 
 @given(SEEDS)
@@ -80,19 +79,6 @@ def test_gradient_is_what_autograd_finds(seed: int) -> None:
     parameters = {name: torch.from_numpy(values) for name, values in problems.parameters.items()}
     (expected,) = torch.autograd.grad(family.loss(x, parameters).sum(), x)
     np.testing.assert_allclose(family.gradient(problems.start, problems.parameters), expected.numpy(), rtol=1e-13)
-
-
-@given(SEEDS)
-def test_hessian_vector_product_is_what_autograd_finds(seed: int) -> None:
-    family = a_family()
-    problems = a_draw(family, seed)
-    vector = np.random.default_rng(seed + 1).normal(size=problems.start.shape)
-    x = torch.from_numpy(problems.start).requires_grad_()
-    parameters = {name: torch.from_numpy(values) for name, values in problems.parameters.items()}
-    (gradient,) = torch.autograd.grad(family.loss(x, parameters).sum(), x, create_graph=True)
-    (expected,) = torch.autograd.grad(gradient, x, torch.from_numpy(vector))
-    product = family.hessian_vector(problems.start, problems.parameters, vector)
-    np.testing.assert_allclose(product, expected.numpy(), rtol=1e-13)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -20,6 +19,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from l2o_engine import checkpoints
+from l2o_engine import session as sessions
 from l2o_engine.checkpoints import Checkpoint
 from l2o_engine.events import (
     Checkpointed,
@@ -45,7 +45,7 @@ from l2o_engine.network import make_network
 from l2o_engine.preset import Preset, override, to_toml
 from l2o_engine.runs import DrivenRun, Run
 from l2o_engine.session import Session, SessionError
-from l2o_engine.trainer import Baselines
+from l2o_engine.trainer import Baselines, Trainer
 from tests.engine.kernels import compile_kernels
 from tests.engine.tiny import OBJECTIVES, TRANSFORMS, of_kind, resume, run, start, tiny_baselines, tiny_preset
 
@@ -650,16 +650,24 @@ def test_a_replicate_that_diverges_under_a_watching_screen_ends_as_diverged(back
     assert of_kind(events, Curves)
 
 
-def test_a_slow_reader_does_not_shrink_the_chunks(tmp_path: Path) -> None:
-    preset = override(FUSED, ["run.iterations=20000", "report.every=100000", "run.checkpoint_every=100000"])
+def test_a_slow_reader_does_not_shrink_the_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    preset = override(FUSED, ["run.iterations=4000", "report.every=100000", "run.checkpoint_every=100000"])
     compile_kernels([preset])
+    now, seconds_each = 0.0, 1 / 8192
+
+    def advance(trainer: Trainer, n: int) -> sessions.Advance:
+        chunks = trainer.advance(n)
+        return trainer.state(), chunks, n * seconds_each
+
+    monkeypatch.setattr(sessions, "monotonic", lambda: now)
+    monkeypatch.setattr(sessions, "advance", advance)
     lengths = []
     for event in start(tmp_path / "run", preset).events():
         if isinstance(event, NewRows):
             lengths.append(len(event.rows))
-            time.sleep(0.02)
-    assert len(lengths) < 40
-    assert max(lengths) > 1000
+            now += 10.0
+    assert max(lengths) == int(sessions.CHUNK_SECONDS / seconds_each)
+    assert len(lengths) < 25
 
 
 def test_on_the_kernel_a_replicate_is_the_run_of_its_seed_alone(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event as Flag
@@ -110,6 +111,19 @@ def driven_in_thread(events: Iterator[Event], told: list[Event]) -> Thread:
     return thread
 
 
+@contextmanager
+def running_elsewhere(folder: Path) -> Iterator[Running]:
+    """A run in a process of its own, once it trains. Quiet: a pipe that nobody reads would fill and stop it."""
+    running = Running("run", "log30", "--quiet", *TINY, f"--iterations={ENDLESS}", "--run-dir", folder)
+    try:
+        assert running.process.stdout
+        assert running.process.stdout.readline().strip() == str(folder)
+        watch(Watcher(Run(folder)), is_kind(Progress))
+        yield running
+    finally:
+        running.end()
+
+
 # The same as the session told.
 
 
@@ -152,10 +166,8 @@ def test_a_run_is_told_from_its_start_whenever_one_comes(begins_at: int, tmp_pat
 
 def test_two_watch_at_once_and_either_may_steer(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    running = Running("run", "log30", "--json", *TINY, f"--iterations={ENDLESS}", "--run-dir", folder)
     paused_at = []
-    try:
-        running.next_document("progress")
+    with running_elsewhere(folder) as running:
         one, other = Watcher(Run(folder)), Watcher(Run(folder))
         seen: list[Event] = []
         thread = Thread(target=lambda: seen.extend(watch(one, is_kind(Ended))))
@@ -173,8 +185,6 @@ def test_two_watch_at_once_and_either_may_steer(tmp_path: Path) -> None:
                 break
         thread.join()
         running.wait()
-    finally:
-        running.end()
     for told in (seen, seen_too):
         assert_same_rows(told, folder)
         assert [event.iterations for event in of_kind(told, Extended)] == [paused_at[0] + 50]
@@ -185,9 +195,7 @@ def test_two_watch_at_once_and_either_may_steer(tmp_path: Path) -> None:
 
 def test_leaving_does_not_end_the_run_and_stopping_does(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    running = Running("run", "log30", "--json", *TINY, f"--iterations={ENDLESS}", "--run-dir", folder)
-    try:
-        running.next_document("progress")
+    with running_elsewhere(folder) as running:
         for command in (Leave(), Stop()):
             watcher = Watcher(Run(folder))
             told = []
@@ -201,8 +209,6 @@ def test_leaving_does_not_end_the_run_and_stopping_does(tmp_path: Path) -> None:
             assert Run(folder).status() == ("interrupted" if isinstance(command, Stop) else "running")
         assert f"stopped by process {os.getpid()}" in of_kind(told, Ended)[0].message
         result = running.wait()
-    finally:
-        running.end()
     assert result.code == 1
 
 

@@ -19,9 +19,9 @@ from l2o_engine.events import (
     Stop,
 )
 from l2o_engine.learner import Results
+from l2o_engine.mailbox import Mailbox
 from l2o_engine.metrics import rows_of
 from l2o_engine.preset import Preset, find, load
-from l2o_engine.session import Mailbox
 from l2o_engine.trainer import Chunk, Lane
 
 if TYPE_CHECKING:

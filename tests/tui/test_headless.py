@@ -375,3 +375,27 @@ def test_a_full_disk_under_stdout_is_a_failure_with_a_message(workplace: Path) -
     assert result.code == 1
     assert "Traceback" not in result.err
     assert "No space left" in result.err
+
+
+# What is wrong is said before anything is done.
+
+
+def test_a_run_whose_backend_cannot_be_had_here_is_not_touched(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (
+        call("run", "log30", "--no-ui", *TINY, "--set=run.backend=fused", "--iterations=4", "--run-dir", "a").code == 0
+    )
+    before = {path.name: path.read_bytes() for path in Path("a").iterdir() if path.is_file()}
+    monkeypatch.setattr("l2o_engine.backends.find_spec", lambda name: None)
+    result = call("resume", "a", "--no-ui", "--iterations=6")
+    assert (result.code, result.out) == (2, "")
+    assert "numba is not installed" in result.err
+    assert {path.name: path.read_bytes() for path in Path("a").iterdir() if path.is_file()} == before
+
+
+@pytest.mark.parametrize("option", ["--runs-dir=other", "--fps=1", "--on-hangup=checkpoint"])
+def test_an_option_of_the_home_screen_before_a_command_is_refused(option: str, workplace: Path) -> None:
+    result = call(option, "runs")
+    assert (result.code, result.out) == (2, "")
+    assert f"{option.partition('=')[0]} goes behind the command: l2o-tui runs" in result.err
