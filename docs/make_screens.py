@@ -8,13 +8,16 @@ It trains some runs in a temporary folder, opens them on the screens, presses ke
 import asyncio
 import os
 import re
+import resource
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from textual.pilot import Pilot
+from textual.screen import Screen
 from textual.widgets import Static
 
 from l2o_engine.preset import find, load
@@ -25,7 +28,8 @@ from l2o_tui.app import L2oApp
 from l2o_tui.open_run import OpenRun
 from l2o_tui.preferences import preferences_path
 from l2o_tui.screens.compare import CompareScreen
-from l2o_tui.screens.dialogs import HelpScreen
+from l2o_tui.screens.dialogs import ConfirmDialog, FailureScreen, HelpScreen, LeaveDialog
+from l2o_tui.screens.export import ExportDialog
 from l2o_tui.screens.home import HomeScreen
 from l2o_tui.screens.start import StartDialog
 from l2o_tui.screens.training import TrainingScreen
@@ -89,6 +93,13 @@ async def until(pilot: Pilot[int], condition: Callable[[], bool]) -> None:
     raise TimeoutError(str(pilot.app.screen))
 
 
+async def save_dialog(pilot: Pilot[int], picture: Path, dialog: type[Screen[Any]], *pressed: str) -> None:
+    """Open a dialog with some keys and save it."""
+    await pilot.press(*pressed)
+    await until(pilot, lambda: isinstance(pilot.app.screen, dialog))
+    await save(pilot, picture)
+
+
 async def save(pilot: Pilot[int], picture: Path) -> None:
     """Save what is seen, once all of it is drawn."""
     await pilot.pause(1.0)
@@ -123,14 +134,37 @@ async def picture_home(runs_dir: Path) -> None:
     app = L2oApp(runs_dir=runs_dir)
     async with showing(app, MIDDLE) as pilot:
         await save(pilot, PICTURES / "home.svg")
-        await pilot.press("shift+tab", "down", "down", "down", "enter")
-        await until(pilot, lambda: isinstance(app.screen, StartDialog))
-        await save(pilot, PICTURES / "start.svg")
-        await pilot.press("escape", "tab", "end", "space", "up", "up", "space")
+        await save_dialog(pilot, PICTURES / "start.svg", StartDialog, "shift+tab", "down", "down", "down", "enter")
+        await save_dialog(pilot, PICTURES / "delete.svg", ConfirmDialog, "escape", "tab", "end", "D")
+        await save_dialog(pilot, PICTURES / "export.svg", ExportDialog, "escape", "e")
+        await pilot.press("escape", "space", "up", "up", "space")
         await pilot.press("c")
         await until(pilot, lambda: isinstance(app.screen, CompareScreen))
         await until(pilot, lambda: "floor of" in str(app.screen.query_one("#figures", Static).render()))
         await save(pilot, PICTURES / "compare.svg")
+
+
+async def picture_leaving_and_failing(folder: Path) -> None:
+    """Save what is asked before a run that is not finished is left, and what is told when it fails."""
+    for _ in Session(DrivenRun.create(load(find("log30"), ["run.iterations=60000"]), folder)).events():
+        pass
+    run = DrivenRun.take(folder)
+    run.set_iterations(100_000)
+    app = L2oApp(OpenRun(Session(run, interactive=True, start_paused=True), run.current, folder=folder))
+    async with showing(app, SMALL) as pilot:
+        await until(pilot, lambda: is_at(pilot, keys.PAUSED))
+        await save_dialog(pilot, PICTURES / "leave.svg", LeaveDialog, "q")
+        allowed = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, ((folder / "metrics.csv").stat().st_size, allowed[1]))
+        await pilot.press("escape", "space")  # the next row does not fit on the disk
+        await until(pilot, lambda: isinstance(app.screen, FailureScreen))
+        resource.setrlimit(resource.RLIMIT_FSIZE, allowed)
+        await save(pilot, PICTURES / "failure.svg")
+
+
+def is_at(pilot: Pilot[int], phase: str) -> bool:
+    """Return whether the training screen shows a run in this phase."""
+    return isinstance(pilot.app.screen, TrainingScreen) and pilot.app.screen.phase == phase
 
 
 async def picture_everything() -> None:
@@ -142,6 +176,7 @@ async def picture_everything() -> None:
     await picture_run(learned, README_PICTURE, MIDDLE)
     await picture_run(learned, PICTURES / "small.svg", SMALL)
     await picture_run(learned, PICTURES / "large.svg", LARGE)
+    await picture_run(learned, PICTURES / "continue.svg", SMALL, "plus")
     await picture_run(learned, PICTURES / "cursor.svg", MIDDLE, "m", "z", "right", "left", "left", "left")
     await picture_run(replicates, PICTURES / "replicates.svg", MIDDLE, "m", "s")
     await picture_run(stuck, PICTURES / "finding.svg", MIDDLE)
@@ -149,9 +184,8 @@ async def picture_everything() -> None:
     await picture_run(replicates, PICTURES / "colour-blind.svg", MIDDLE, theme="colour-blind")
     app = L2oApp(OpenRun.watching(learned))
     async with showing(app, MIDDLE) as pilot:
-        await pilot.press("question_mark")
-        await until(pilot, lambda: isinstance(app.screen, HelpScreen))
-        await save(pilot, PICTURES / "help.svg")
+        await save_dialog(pilot, PICTURES / "help.svg", HelpScreen, "question_mark")
+    await picture_leaving_and_failing(Path("runs") / "log30-s0")
 
 
 def main() -> None:

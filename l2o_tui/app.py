@@ -27,6 +27,7 @@ from l2o_tui.themes import DEFAULT_THEME, THEMES
 from l2o_tui.thin_line import thinned
 
 _EXIT_CODES = {"failed": 1, "diverged": 3}
+_FAILURE_SECONDS = 30.0  # for which a failure on leaving is shown
 _SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 
@@ -106,7 +107,8 @@ class L2oApp(App[int]):
         self._on_hangup = on_hangup
         self._signal = 0
         self._leaving = False
-        self._next: Run | None = None  # to be gone on with here, once it is no longer watched
+        self._is_opening = False
+        self._next: OpenRun | None = None  # taken over, to be shown once it is no longer watched
         self.left: list[OpenRun] = []  # the runs that were shown, for a last word about each
 
     def on_mount(self) -> None:
@@ -173,24 +175,39 @@ class L2oApp(App[int]):
 
     def resume(self, run: Run, iterations: int | None) -> None:
         """Go on with a run, to a new total if one is given, and show it."""
-
-        def take() -> OpenRun:
-            driven = DrivenRun.take(run.folder)
-            if iterations is not None:
-                driven.set_iterations(iterations)
-            return OpenRun.driving(driven)
-
-        self._open(take)
+        self._open(lambda: _take(run.folder, iterations))
 
     def look(self, run: Run) -> None:
         """Show a run that another process drives, or none."""
         self._open(lambda: OpenRun.watching(run))
 
     def _open(self, make: Callable[[], OpenRun]) -> None:
+        """Open a run in a thread: to learn whether another process drives it may take seconds."""
+        if self._is_opening:
+            self.notify("a run is being opened already; a moment")
+            return
+        self._is_opening = True
+        self.run_worker(lambda: self._make(make), thread=True, name="opening")
+
+    def _make(self, make: Callable[[], OpenRun]) -> None:
         try:
-            self.show_run(make())
+            opened = make()
         except UserError as error:
-            self.notify(str(error), severity="error")
+            self.call_later(self._on_refused, str(error))
+        else:
+            self.call_later(self._on_made, opened)
+
+    def _on_refused(self, message: str) -> None:
+        self._is_opening = False
+        self.notify(message, severity="error", markup=False)
+
+    def _on_made(self, opened: OpenRun) -> None:
+        self._is_opening = False
+        if self._opened is None:
+            self.show_run(opened)
+        else:
+            self._next = opened
+            self._leave("taken over")
 
     # Leaving them.
 
@@ -218,8 +235,8 @@ class L2oApp(App[int]):
     def action_take_over(self) -> None:
         """Go on here with a run that was watched and that nobody drives any more."""
         if self._opened is not None and not self._leaving:
-            self._next = Run(self._opened.folder)
-            self._leave("taken over")
+            folder = self._opened.folder
+            self._open(lambda: _take(folder))
 
     def _answer(self, answer: str | None) -> None:
         if answer == "detach":
@@ -245,21 +262,29 @@ class L2oApp(App[int]):
             return
         self._opened, self._leaving = None, False
         if self._next is not None and not self._signal:
-            run, self._next = self._next, None
-            self.pop_screen()
-            self.resume(run, None)
-            if self._opened is not None or self._has_home:
-                return
+            self._close(opened)
+            self.show_run(self._next)
+            self._next = None
+            return
         self.left.append(opened)
         if not self._has_home or self._signal:
             code = self._exit_code(opened)
             self.exit(code, return_code=code)
             return
-        self.pop_screen()
+        self._close(opened)
         if isinstance(self.screen, HomeScreen):
             self.screen.select(opened.folder)
+        if opened.failure:  # on leaving, perhaps: then no screen has shown it
+            self.notify(
+                opened.failure, title=opened.folder.name, severity="error", timeout=_FAILURE_SECONDS, markup=False
+            )
         if opened.background_pid:
             self.notify(f"training goes on in the background: {opened.folder.name}")
+
+    def _close(self, opened: OpenRun) -> None:
+        """Take a run's screen away, with the help, palette or dialog that may lie over it."""
+        while any(isinstance(screen, TrainingScreen) and screen.opened is opened for screen in self.screen_stack):
+            self.pop_screen()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         """Let the session stop after this chunk; it is already over where the run was finished."""
@@ -281,6 +306,14 @@ class L2oApp(App[int]):
         interrupted = self._signal and opened.phase not in ("finished", "diverged", "failed")
         watched = opened.driver == keys.WATCHED and not self._signal
         return 128 + self._signal if interrupted else 0 if watched else _EXIT_CODES.get(opened.phase, 0)
+
+
+def _take(folder: Path, iterations: int | None = None) -> OpenRun:
+    """Take a run to go on with it, to a new total if one is given."""
+    driven = DrivenRun.take(folder)
+    if iterations is not None:
+        driven.set_iterations(iterations)
+    return OpenRun.driving(driven)
 
 
 def _terminal_is_gone() -> bool:

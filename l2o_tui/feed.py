@@ -58,6 +58,9 @@ class View:
         "loading", or the run's status: "running", "paused", "finished", "interrupted", "failed" or "diverged".
     message
         What goes with the phase: what is loading, why it failed.
+    failed_here
+        Whether the phase is "failed" because this program failed, at training, handing over or watching; else a run
+        has only told that it had failed.
     iteration, iterations
         The last meta-iteration done (-1 before the first) and the total.
     rate
@@ -78,6 +81,7 @@ class View:
 
     phase: str
     message: str = ""
+    failed_here: bool = False
     run_dir: str = ""
     backend: str = ""
     lanes: tuple[Lane, ...] = ()
@@ -131,9 +135,9 @@ class Feed:
             self._take_in(event)
 
     def fail(self, message: str) -> None:
-        """Note that training failed."""
+        """Note that this program failed: nothing more will be told."""
         with self._lock:
-            self._change(phase="failed", message=message)
+            self._change(phase="failed", message=message, failed_here=True)
 
     def view(self) -> View:
         """Return the state now."""

@@ -21,6 +21,10 @@ RUNS = frozenset({DRIVEN_RUN, IDLE_RUN})
 # Who drives the run that a training screen shows.
 OWN, WATCHED = "own", "watched"
 
+# What a key may need, for not every screen has it at every time.
+REPLICATES, FILTER, PINNED = "replicates", "filter", "pinned runs"
+EVERYTHING = frozenset({REPLICATES, FILTER, PINNED})
+
 
 @dataclass(frozen=True)
 class Key:
@@ -48,8 +52,8 @@ class Key:
         Whether the footer shows it.
     steers
         Whether it asks something of the process that drives the run: one that is watched must be driven for that.
-    of_replicates
-        Whether it is about one replicate of several: a run with one seed has no use for it.
+    needs
+        What must be there: several replicates, a filter, pinned runs; empty for nothing.
     display
         How the footer writes the key, where textual's way will not do.
     """
@@ -64,7 +68,7 @@ class Key:
     driver: str = ""
     shown: bool = True
     steers: bool = False
-    of_replicates: bool = False
+    needs: str = ""
     display: str = ""
 
 
@@ -102,13 +106,14 @@ KEYS = (
         "delete",
         "delete",
         "run: Delete",
-        "Delete the run's folder, once confirmed.",
+        "Delete the marked runs, or this one alone, once confirmed.",
         _HOME,
         frozenset({IDLE_RUN}),
         display="del",
         shown=False,  # rare, and there is no room for q beside it
     ),
     Key("slash", "filter", "filter", "view: Filter", "Show only what has a text in it.", _HOME, display="/"),
+    Key("escape", "clear_filter", "", "view: Show all", "Take the filter away.", _HOME, shown=False, needs=FILTER),
     Key("tab", "other_list", "", "view: Other list", "Go from the presets to the runs and back.", _HOME, shown=False),
     Key("space", "pause", "pause", "run: Pause", "Pause, after a checkpoint.", phases=frozenset({RUNNING})),
     Key("space", "go_on", "go on", "run: Go on", "Train again after a pause.", phases=frozenset({PAUSED})),
@@ -174,7 +179,7 @@ KEYS = (
         "Show the base losses of the next replicate's network.",
         phases=ALIVE,
         shown=False,
-        of_replicates=True,
+        needs=REPLICATES,
     ),
     Key("y", "scale", "scale", "view: Log or linear", "Draw losses on a logarithmic or a linear axis.", _CHART),
     Key("tab", "next_pane(1)", "pane", "view: Next pane", "Go to the next pane; on a small screen, show it."),
@@ -240,14 +245,32 @@ KEYS = (
         "chart: Each seed",
         "Show each replicate's line, or only their median.",
         shown=False,
-        of_replicates=True,
+        needs=REPLICATES,
     ),
     Key(
         "p",
         "pin",
         "",
         "chart: Pin a run",
-        "Draw another run beside this one; again for the next, then none.",
+        "Draw the newest other run beside this one; again for the next one too, up to six.",
+        shown=False,
+    ),
+    Key(
+        "P",
+        "unpin",
+        "",
+        "chart: Take pinned runs away",
+        "Draw this run alone again.",
+        shown=False,
+        needs=PINNED,
+    ),
+    Key(
+        "escape",
+        "back",
+        "",
+        "app: Back",
+        "Take the cursor away; without one, go back.",
+        frozenset({COMPARE}),
         shown=False,
     ),
     Key(
@@ -275,24 +298,24 @@ def bindings(screen: str) -> list[Binding]:
     ]
 
 
-def applies(screen: str, action: str, phase: str, driver: str = "", *, replicates: bool = True) -> bool:
+def applies(screen: str, action: str, phase: str, driver: str = "", there: frozenset[str] = EVERYTHING) -> bool:
     """Return whether an action may be taken; one that the table does not have may always."""
     of_action = [key for key in on(screen) if key.action.partition("(")[0] == action]
-    return not of_action or any(_applies(key, phase, driver, replicates) for key in of_action)
+    return not of_action or any(_applies(key, phase, driver, there) for key in of_action)
 
 
-def offered(screen: str, phase: str, driver: str = "", *, replicates: bool = True) -> list[Key]:
-    """Return the keys of a screen that apply now, to a run of several replicates or of one."""
-    return [key for key in on(screen) if _applies(key, phase, driver, replicates)]
+def offered(screen: str, phase: str, driver: str = "", there: frozenset[str] = EVERYTHING) -> list[Key]:
+    """Return the keys of a screen that apply now, where of all that keys may need this is there."""
+    return [key for key in on(screen) if _applies(key, phase, driver, there)]
 
 
-def _applies(key: Key, phase: str, driver: str, replicates: bool) -> bool:
+def _applies(key: Key, phase: str, driver: str, there: frozenset[str]) -> bool:
     is_idle = driver == WATCHED and phase not in (RUNNING, PAUSED)
     return (
         phase in key.phases
         and key.driver in ("", driver)
         and not (key.steers and is_idle)
-        and (replicates or not key.of_replicates)
+        and (not key.needs or key.needs in there)
     )
 
 

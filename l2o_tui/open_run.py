@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Protocol
 
 from l2o_engine.background import hand_over
-from l2o_engine.errors import Failure
-from l2o_engine.events import Command, Event, Leave, Stop
+from l2o_engine.errors import Failure, UserError
+from l2o_engine.events import Command, Ended, Event, Leave, StatusChanged, Stop
 from l2o_engine.preset import Preset
 from l2o_engine.runs import DrivenRun, Run
 from l2o_engine.session import Session
@@ -89,6 +89,12 @@ class OpenRun:
         return self.feed.view().phase
 
     @property
+    def failure(self) -> str:
+        """What went wrong in this program, be it only on leaving; empty where nothing has."""
+        view = self.feed.view()
+        return view.message if view.failed_here else ""
+
+    @property
     def has_something_to_lose(self) -> bool:
         """Whether leaving now would end the training."""
         return self.driver == keys.OWN and not self.is_over and self.phase in (keys.LOADING, keys.RUNNING, keys.PAUSED)
@@ -107,15 +113,21 @@ class OpenRun:
         try:
             for event in self._source.events():
                 was_paused = self.phase == keys.PAUSED  # before the last event, which ends it
-                self.feed.publish(event)
+                self.feed.publish(self._with_reason(event))
             if self.detaching and self.driver == keys.OWN and self.phase == keys.INTERRUPTED:
                 self.background_pid = hand_over(self.folder, paused=was_paused, backend=self._computes())
-        except Failure as error:
+        except (Failure, UserError) as error:
             self.feed.fail(str(error))
         except Exception as error:  # noqa: BLE001 (nothing may leave this thread unseen)
             self.feed.fail(f"{type(error).__name__}: {error}")
         finally:
             self.is_over = True
+
+    def _with_reason(self, event: Event) -> Event:
+        """Say why a watched run has failed, where its events do not: run.json does."""
+        if isinstance(event, StatusChanged) and event.status == keys.FAILED:
+            return Ended(event.status, event.iteration, 0.0, (), Run(self.folder).record().message)
+        return event
 
     def _computes(self) -> str | None:
         """Return the backend that has computed so far; a run without a network has none to choose."""
@@ -129,7 +141,9 @@ class OpenRun:
             yield f"training goes on in the background (process {self.background_pid}): {folder}"
             yield f"look at it with: l2o-tui attach {folder}"
             return
-        message = f" ({record.message})" if record.message else ""
+        if self.failure:
+            yield self.failure
+        message = f" ({record.message})" if record.message and not self.failure else ""
         yield f"{record.status} at {record.iteration:,} of {record.iterations:,}{message}: {folder}"
         if record.status in ("interrupted", "failed"):
             yield f"go on with: l2o-tui resume {folder}"

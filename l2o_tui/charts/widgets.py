@@ -63,11 +63,6 @@ class Chart(Widget):
         self._logarithmic = value
         self.redraw()
 
-    @property
-    def is_fitted(self) -> bool:
-        """Whether all there is is in view; then what comes is, too."""
-        return self._view is None
-
     def fit(self) -> None:
         """Look at all there is."""
         self._view = None
@@ -102,11 +97,6 @@ class Chart(Widget):
     def cursor(self) -> int | None:
         """The iteration or step that the cursor is at; None without one."""
         return None if self._cursor is None else int(self._cursor)
-
-    @property
-    def readout(self) -> str:
-        """What the cursor reads; empty without one in view."""
-        return " · ".join(self._canvas.readings) if self._canvas else ""
 
     def move_cursor(self, columns: int) -> None:
         """Move the cursor by columns; a view of a part moves along. A first one appears at the newest data."""
@@ -325,11 +315,6 @@ class ConvergenceChart(Chart):
     def each_seed(self, value: bool) -> None:
         self._each_seed = value
         self._arrange()
-
-    @property
-    def pinned(self) -> tuple[str, ...]:
-        """The names of the other runs that are drawn."""
-        return tuple(self._pinned)
 
     def pin(self, name: str, curve: Curve) -> None:
         """Draw another run as well, in place of one of the same name."""

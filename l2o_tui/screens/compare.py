@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.widgets import Footer, Static
 
 from l2o_engine.comparison import Group, NamedLevel, baseline_levels, compare
@@ -33,7 +33,7 @@ class CompareScreen(ChartScreen[None]):
         "over all steps, which cannot be below the first loss: an optimizer that jumps about has a high one. took off: "
         "how many seeds learned at all."
     )
-    BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings(keys.COMPARE), Binding("escape", "back", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings(keys.COMPARE)]
 
     def __init__(self, runs: Sequence[Run]) -> None:
         super().__init__()

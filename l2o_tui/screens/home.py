@@ -1,7 +1,7 @@
 """The home screen: the presets one can start and the runs that are there."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -28,6 +28,7 @@ from l2o_tui.screens.start import StartDialog
 
 REFRESH_SECONDS = 2.0
 _OTHER_TOOLS = ("pyproject.toml", "Cargo.toml")  # TOML files of a project, not presets
+_MOST_NAMED = 10  # runs to be deleted, one a line
 WIDE = 130  # from this many columns on, the lists stand side by side
 
 
@@ -71,7 +72,7 @@ class RunEntry:
     record: Record
     status: Status
     is_driven: bool
-    is_marked: bool
+    is_marked: bool = False
 
     @property
     def cells(self) -> list[str]:
@@ -126,10 +127,7 @@ class HomeScreen(KeyedScreen[None]):
         "log10 of the last loss over the last report, and when it last changed. SGD ends at -3.7 and RMSProp at -18.2: "
         "lower is better."
     )
-    BINDINGS: ClassVar[list[BindingType]] = [
-        *keys.bindings(keys.HOME),
-        Binding("escape", "clear_filter", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings(keys.HOME)]
 
     def __init__(self, runs_dir: Path, opener: Opener) -> None:
         super().__init__()
@@ -139,6 +137,7 @@ class HomeScreen(KeyedScreen[None]):
         self._runs: list[RunEntry] = []
         self._marked: set[Path] = set()
         self._filter = ""
+        self._is_filtering = False
         self._wanted: Path | None = None
 
     def compose(self) -> ComposeResult:
@@ -199,6 +198,11 @@ class HomeScreen(KeyedScreen[None]):
             case _:
                 return keys.NOTHING
 
+    @property
+    def there(self) -> frozenset[str]:
+        """What there is of all that keys may need."""
+        return frozenset({keys.FILTER} if self._is_filtering else ())
+
     def _refresh(self) -> None:
         if self.app.screen is self:
             self.run_worker(self._read_and_take, thread=True, exclusive=True, group="runs")
@@ -212,8 +216,7 @@ class HomeScreen(KeyedScreen[None]):
         found = []
         for run in reversed(list_runs(self._runs_dir)):
             try:
-                marked = run.folder in self._marked
-                found.append(RunEntry(run, run.record(), run.status(), run.is_driven(), marked))
+                found.append(RunEntry(run, run.record(), run.status(), run.is_driven()))
             except RunError:  # vanished while we looked
                 continue
         return found
@@ -225,7 +228,9 @@ class HomeScreen(KeyedScreen[None]):
 
     def _show(self) -> None:
         self._presets_table.show(self._matching(self._presets))
-        self._runs_table.show(self._matching(self._runs))
+        # The marks of this moment: the runs may have been read before one was set.
+        runs = [replace(entry, is_marked=entry.run.folder in self._marked) for entry in self._runs]
+        self._runs_table.show(self._matching(runs))
         hidden = len(self._runs) - self._runs_table.row_count
         marked = f"{len(self._marked)} marked · " if self._marked else ""
         self._runs_table.border_subtitle = f"{marked}{hidden} not shown" if hidden else marked.removesuffix(" · ")
@@ -258,8 +263,16 @@ class HomeScreen(KeyedScreen[None]):
 
     def action_start(self) -> None:
         """Ask for seed and length, then start the preset."""
-        if isinstance(entry := self.selected, PresetEntry):
-            self.app.push_screen(StartDialog(entry.path), self._start)
+        if not isinstance(entry := self.selected, PresetEntry):
+            return
+        try:
+            dialog = StartDialog(entry.path)
+        except UserError as error:  # it was edited or deleted since it was listed
+            self.notify(str(error), severity="error", markup=False)
+            self._presets = read_presets()
+            self._show()
+            return
+        self.app.push_screen(dialog, self._start)
 
     def _start(self, preset: Preset | None) -> None:
         if preset is not None:
@@ -294,7 +307,7 @@ class HomeScreen(KeyedScreen[None]):
         """Mark the run or unmark it."""
         if isinstance(entry := self.selected, RunEntry):
             self._marked ^= {entry.run.folder}
-            self._refresh()
+            self._show()
             self._runs_table.action_cursor_down()
 
     def action_compare(self) -> None:
@@ -310,21 +323,24 @@ class HomeScreen(KeyedScreen[None]):
         self._with_run(lambda run: self.app.push_screen(ExportDialog(run)))
 
     def action_delete(self) -> None:
-        """Delete the run's folder, once confirmed."""
-        if not isinstance(entry := self.selected, RunEntry):
+        """Delete the marked runs, or this one alone, once confirmed."""
+        if not isinstance(selected := self.selected, RunEntry):
             return
 
-        runs = [other.run for other in self._runs if other.run.folder in self._marked] or [entry.run]
+        entries = [entry for entry in self._runs if entry.run.folder in self._marked] or [selected]
 
         def answer(yes: bool | None) -> None:
             if yes:
-                self._delete(runs)
+                self._delete([entry.run for entry in entries])
 
-        what = f"{count(entry.record.iteration)} meta-iterations, {entry.status}"
-        if len(runs) > 1:
-            question, consequence = f"Delete the {len(runs)} marked runs?", "Their folders are removed."
+        what = [f"{count(entry.record.iteration)} meta-iterations, {entry.status}" for entry in entries]
+        if len(entries) > 1:
+            question = f"Delete the {len(entries)} marked runs?"
+            lines = [f"{entry.run.name}: {text}" for entry, text in zip(entries, what, strict=True)]
+            more = [f"and {len(lines) - _MOST_NAMED} more"] if len(lines) > _MOST_NAMED else []
+            consequence = "\n".join(["Their folders are removed:", *lines[:_MOST_NAMED], *more])
         else:
-            question, consequence = f"Delete {runs[0].name}?", f"Its folder is removed: {what}."
+            question, consequence = f"Delete {entries[0].run.name}?", f"Its folder is removed: {what[0]}."
         self.app.push_screen(ConfirmDialog(question, consequence, "Delete"), answer)
 
     def _delete(self, runs: Sequence[Run]) -> None:
@@ -353,14 +369,14 @@ class HomeScreen(KeyedScreen[None]):
     def action_filter(self) -> None:
         """Ask for a text to filter by."""
         box = self.query_one("#filter", Input)
-        box.display = True
+        box.display = self._is_filtering = True
         box.focus()
 
     def action_clear_filter(self) -> None:
         """Show everything again."""
         box = self.query_one("#filter", Input)
         box.value = self._filter = ""
-        box.display = False
+        box.display = self._is_filtering = False
         self._show()
         self._filtered()
 

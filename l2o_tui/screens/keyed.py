@@ -31,17 +31,17 @@ class KeyedScreen(Screen[Result]):
         return ""
 
     @property
-    def has_replicates(self) -> bool:
-        """Whether what is shown has several replicates."""
-        return True
+    def there(self) -> frozenset[str]:
+        """What there is of all that keys may need."""
+        return frozenset()
 
     def offered_keys(self) -> list[keys.Key]:
         """Return the keys that apply now."""
-        return keys.offered(self.WHERE, self.phase, self.driver, replicates=self.has_replicates)
+        return keys.offered(self.WHERE, self.phase, self.driver, self.there)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer only what applies now."""
-        return keys.applies(self.WHERE, action, self.phase, self.driver, replicates=self.has_replicates)
+        return keys.applies(self.WHERE, action, self.phase, self.driver, self.there)
 
     def action_help(self) -> None:
         """Show the help."""

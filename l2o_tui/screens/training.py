@@ -13,12 +13,13 @@ from textual.containers import Container
 from textual.events import Click, Resize
 from textual.widget import Widget
 from textual.widgets import Footer, Static
+from textual.worker import Worker, get_current_worker
 
 from l2o_engine.comparison import Replicate, summarise
 from l2o_engine.errors import UserError
 from l2o_engine.events import Command, Extend, GoOn, Pause, SaveCheckpoint, ShowDraws, Stop
 from l2o_engine.history import Curve
-from l2o_engine.runs import list_runs
+from l2o_engine.runs import Run, list_runs
 from l2o_tui import keys
 from l2o_tui.charts.widgets import BaseChart, Chart, ConvergenceChart
 from l2o_tui.feed import View
@@ -48,6 +49,7 @@ LOOK_SECONDS = 0.05  # how soon a change of state is seen
 FPS = 2.0  # how often numbers and charts are drawn a second, at most
 PAST_SECONDS = 1.0  # for which a watched run tells what happened before
 MANY_DRAWS = 100
+MOST_PINNED = 6  # runs beside this one: with the baselines' levels, more could not be told apart
 SMALLEST = (60, 16)
 SEVERAL = (100, 30)  # from this size on, several panes are shown at once
 WIDE = (190, 45)  # from this size on, all of them
@@ -86,7 +88,7 @@ class TrainingScreen(ChartScreen[None]):
 
     def __init__(self, opened: OpenRun, preferences: Preferences, *, fps: float = FPS) -> None:
         super().__init__()
-        self._opened = opened
+        self.opened = opened
         self._preferences = preferences
         self._draw_seconds = 1 / fps
         self._preset = opened.preset
@@ -100,11 +102,13 @@ class TrainingScreen(ChartScreen[None]):
         self._drawn_start = 0
         self._active = 0
         self._is_maximised = False
-        self._pinned = 0
+        self._pinned: list[Path] = []  # the folders of the runs that are drawn beside this one
+        self._passed_over: list[Path] = []  # of those that cannot be
+        self._pinning: Worker[None] | None = None
         self._seed = opened.preset.seeds[0]
         self._shown = ShowDraws(0, 1, self._seed)
         self._started_at = inf
-        self._told_failure = False
+        self._told_failure: str | None = None
 
     def compose(self) -> ComposeResult:
         """Lay out the panes."""
@@ -157,15 +161,23 @@ class TrainingScreen(ChartScreen[None]):
     @property
     def driver(self) -> str:
         """Whose run it is."""
-        return self._opened.driver
+        return self.opened.driver
 
     @property
     def has_replicates(self) -> bool:
         """Whether the run has several seeds."""
         return len(self._preset.seeds) > 1
 
+    @property
+    def there(self) -> frozenset[str]:
+        """What there is of all that keys may need."""
+        there = {keys.REPLICATES: self.has_replicates, keys.PINNED: bool(self._pinned)}
+        return frozenset(name for name, is_there in there.items() if is_there)
+
     def look(self) -> None:
         """Take the feed's view; draw what has changed: a new phase at once, the rest when it is due."""
+        if self not in self.app.screen_stack:  # the timer's last look may come when the screen is left
+            return
         view = self._feed.view()
         is_new_phase = self._seen is None or view.phase != self._seen.phase
         self._seen = view
@@ -179,10 +191,12 @@ class TrainingScreen(ChartScreen[None]):
         for notice in self._feed.take_notices():
             if not is_past:  # what a watched run said before we came is in the event log
                 self.notify(notice)
-        if view.phase == keys.FAILED and not self._told_failure:
-            self._told_failure = True
-            title = "Training failed" if self.driver == keys.OWN else "This run can no longer be read"
+        failure = view.message if view.phase == keys.FAILED else None
+        if failure is not None and failure != self._told_failure:
+            is_lost = self.driver == keys.WATCHED and view.failed_here
+            title = "This run can no longer be read" if is_lost else "Training failed"
             self.app.push_screen(FailureScreen(title, view.message))
+        self._told_failure = failure
 
     def _draw(self, view: View) -> None:
         self._drawn, self._drawn_at = view, monotonic()
@@ -228,12 +242,12 @@ class TrainingScreen(ChartScreen[None]):
 
     def _ask(self, command: Command, answer: str) -> None:
         """Send a command, and say so at once: a chunk and a checkpoint may come before its effect."""
-        self._opened.send(command)
+        self.opened.send(command)
         self.query_one(StatusLines).show_answer(answer)
 
     def action_checkpoint(self) -> None:
         """Save a checkpoint that is kept."""
-        self._opened.send(SaveCheckpoint())
+        self.opened.send(SaveCheckpoint())
 
     async def action_detach(self) -> None:
         """Leave the run to a background process, by way of the app."""
@@ -248,9 +262,9 @@ class TrainingScreen(ChartScreen[None]):
 
         def answer(yes: bool | None) -> None:
             if yes:
-                self._opened.send(Stop())
+                self.opened.send(Stop())
 
-        name = self._opened.folder.name
+        name = self.opened.folder.name
         question = ConfirmDialog(f"Stop {name}?", "It saves a checkpoint and ends; resume goes on from it.", "Stop")
         self.app.push_screen(question, answer)
 
@@ -259,7 +273,7 @@ class TrainingScreen(ChartScreen[None]):
 
         def extend(total: int | None) -> None:
             if total is not None:
-                self._opened.send(Extend(total))
+                self.opened.send(Extend(total))
 
         view = self._feed.view()
         self.app.push_screen(ExtendDialog(view.iteration, view.iterations + self._preset.run.iterations), extend)
@@ -280,7 +294,7 @@ class TrainingScreen(ChartScreen[None]):
 
     def _show_draws(self, first: int, count: int) -> None:
         self._shown = ShowDraws(first, count, self._seed)
-        self._opened.send(self._shown)
+        self.opened.send(self._shown)
 
     @property
     def chart(self) -> Chart:
@@ -312,28 +326,43 @@ class TrainingScreen(ChartScreen[None]):
         self._convergence.each_seed = not self._convergence.each_seed
 
     def action_pin(self) -> None:
-        """Draw another run of the folder beside this one: the newest first, and none after the last."""
-        self.run_worker(self._pin_next, thread=True, exclusive=True, group="pin")
+        """Draw one more run of the folder beside this one, the newest first."""
+        if len(self._pinned) == MOST_PINNED:
+            self.notify(f"{MOST_PINNED} runs are beside it, and no more can be; P takes them away")
+        elif self._pinning is None or self._pinning.is_finished:
+            self._pinning = self.run_worker(self._pin_next, thread=True, group="pin")
 
     def _pin_next(self) -> None:
         """Read the next run's convergence: in a thread, for a long run takes a moment."""
-        here = self._opened.folder
-        others = [run for run in reversed(list_runs(here.parent)) if run.folder.resolve() != here]
-        place = self._pinned
-        self._pinned = (place + 1) % (len(others) + 1)
-        try:
-            curves = {_replicate_name(r): r.curve for r in summarise(others[place])} if place < len(others) else {}
-        except UserError as error:
-            self.app.call_from_thread(self.notify, str(error), severity="warning")
-            return
-        self.app.call_from_thread(self._pin, curves)
+        worker = get_current_worker()
+        known = {self.opened.folder.resolve(), *self._pinned, *self._passed_over}
+        runs = reversed(list_runs(self.opened.folder.parent))
+        run = next((run for run in runs if run.folder.resolve() not in known), None)
+        curves, problem = {}, "no other run is left to draw beside this one"
+        if run is not None:
+            try:
+                curves = {_replicate_name(replicate): replicate.curve for replicate in summarise(run)}
+            except UserError as error:
+                problem = str(error)
+        self.app.call_from_thread(self._pin, worker, run, curves, problem)
 
-    def _pin(self, curves: Mapping[str, Curve]) -> None:
-        chart = self._convergence
-        chart.unpin_all()
+    def _pin(self, worker: Worker[None], run: Run | None, curves: Mapping[str, Curve], problem: str) -> None:
+        if worker.is_cancelled:  # the runs were taken away meanwhile, or the screen was left
+            return
+        if run is not None:
+            (self._pinned if curves else self._passed_over).append(run.folder.resolve())
         for name, curve in curves.items():
-            chart.pin(name, curve)
-        self.notify(f"beside it: {', '.join(curves)}" if curves else "no other run beside it")
+            self._convergence.pin(name, curve)
+        names = ", ".join(folder.name for folder in self._pinned)
+        self.notify(f"beside it: {names}" if curves else problem)
+
+    def action_unpin(self) -> None:
+        """Draw this run alone again."""
+        if self._pinning:
+            self._pinning.cancel()
+        self._pinned, self._passed_over = [], []
+        self._convergence.unpin_all()
+        self.notify("no other run beside it")
 
     def action_maximise(self) -> None:
         """Show the active pane alone, or all again."""

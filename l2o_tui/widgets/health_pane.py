@@ -15,7 +15,7 @@ class HealthPane(Static):
     """As high as what it has to say."""
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 (textual's name)
-        super().__init__("the first look is at meta-iteration 500", id=id)
+        super().__init__("the first look is at 500, or at the end", id=id)
         self._diagnoses: Mapping[Lane, Diagnosis] = {}
         self._findings = -1
         self.border_title = "health"

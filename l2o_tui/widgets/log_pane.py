@@ -2,8 +2,8 @@
 
 from collections import deque
 from collections.abc import Iterable
+from textwrap import wrap
 
-from rich.table import Column, Table
 from rich.text import Text
 from textual.events import Resize
 from textual.widgets import RichLog
@@ -14,6 +14,7 @@ from l2o_tui.figures import count
 _MARKS = {"finding": "⚠", "checkpoint": "▪", "status": "●", "notice": "i"}
 _STYLES = {"finding": "bold", "checkpoint": "dim"}
 _NUMBER = 9  # characters of a meta-iteration
+_INDENT = _NUMBER + 3
 
 
 class LogPane(RichLog):
@@ -27,10 +28,10 @@ class LogPane(RichLog):
 
     def add(self, lines: Iterable[LogLine]) -> None:
         """Append lines."""
-        for line in lines:
-            self._kept.append(line)
-            if self._width:
-                self._append(line)
+        new = list(lines)
+        self._kept += new
+        if self._width and new:
+            self._append(new)
 
     def on_resize(self, event: Resize) -> None:
         """Wrap the lines anew where the width has changed; textual calls RichLog's own handler as well."""
@@ -38,15 +39,18 @@ class LogPane(RichLog):
         if width != self._width:
             self._width = width
             self.clear()
-            for line in self._kept:
-                self._append(line)
+            if self._kept:
+                self._append(self._kept)
 
-    def _append(self, line: LogLine) -> None:
+    def _append(self, lines: Iterable[LogLine]) -> None:
+        # In one piece: a thousand take half a second, and every change of the terminal's width writes them all.
+        text = Text("\n").join([self._wrapped(line) for line in lines])
+        self.write(text, width=self._width, scroll_end=self.is_vertical_scroll_end)
+
+    def _wrapped(self, line: LogLine) -> Text:
+        """Return the line's text, which stays under itself where it needs several rows."""
         at = count(line.iteration) if line.iteration >= 0 else ""
         what = f"checkpoint {line.text}" if line.kind == "checkpoint" else line.text
-        # A table, so that a text that needs two lines stays under itself.
-        row = Table.grid(
-            Column(width=_NUMBER, justify="right", no_wrap=True), Column(width=1), Column(ratio=1), padding=(0, 1, 0, 0)
-        )
-        row.add_row(at, _MARKS[line.kind], Text(what), style=_STYLES.get(line.kind))
-        self.write(row, width=self._width, scroll_end=self.is_vertical_scroll_end)
+        rows = wrap(what, max(self._width - _INDENT, 1)) or [""]
+        said = f"\n{' ' * _INDENT}".join(rows)
+        return Text(f"{at:>{_NUMBER}} {_MARKS[line.kind]} {said}", style=_STYLES.get(line.kind, ""))

@@ -11,7 +11,7 @@ import pytest
 from l2o_engine.preset import shipped_names
 from tests.tui.conftest import TINY, Result, Running, call, files_below, spawn
 
-COMMANDS = ("run", "resume", "runs", "show", "presets", "check")
+COMMANDS = ("run", "resume", "attach", "runs", "show", "export", "compare", "reproduce", "presets", "check", "bench")
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +38,9 @@ def test_every_command_has_help(command: str) -> None:
 def test_the_top_help_lists_every_command_and_completion() -> None:
     result = call("--help")
     assert result.code == 0
-    listed = {line.split()[0] for line in result.out.splitlines() if line.startswith("  ") and line.strip()}
-    assert {*COMMANDS, "--version", "--install-completion"} <= listed
+    options, commands = result.out.split("Commands:\n")
+    assert [line.split()[0] for line in commands.splitlines()] == list(COMMANDS)
+    assert {"--version", "--install-completion"} <= set(options.split())
 
 
 def test_the_help_of_run_names_every_option_of_the_contract() -> None:

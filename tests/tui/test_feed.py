@@ -37,6 +37,12 @@ def test_a_failure_is_seen() -> None:
     feed = fed(started(preset()))
     feed.fail("no space left")
     assert (feed.view().phase, feed.view().message) == ("failed", "no space left")
+    assert feed.view().failed_here
+
+
+def test_a_failure_that_a_run_tells_is_not_ours() -> None:
+    view = fed(started(preset()), Ended("failed", 5, 1.0, (), "no space left")).view()
+    assert (view.phase, view.message, view.failed_here) == ("failed", "no space left", False)
 
 
 def test_progress_is_handed_out_from_where_the_reader_is() -> None:

@@ -4,23 +4,24 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from threading import Event as Flag
 
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
 from l2o_engine.preset import to_toml
-from l2o_engine.runs import DrivenRun, list_runs
+from l2o_engine.runs import DrivenRun, Run, list_runs
 from l2o_tui.app import L2oApp
 from l2o_tui.screens.compare import CompareScreen
-from l2o_tui.screens.dialogs import ConfirmDialog, ExtendDialog, HelpScreen
+from l2o_tui.screens.dialogs import ConfirmDialog, ExtendDialog, FailureScreen, HelpScreen
 from l2o_tui.screens.export import ExportDialog
 from l2o_tui.screens.home import EntryTable, HomeScreen, read_presets
 from l2o_tui.screens.start import StartDialog
 from l2o_tui.screens.training import TrainingScreen
 from tests.engine import tiny
 from tests.tui.conftest import ENDLESS, TINY, Running
-from tests.tui.waiting import text_of, until
+from tests.tui.waiting import PATIENCE_SECONDS, text_of, until
 
 SIZES = [(80, 24), (120, 40), (160, 50)]
 
@@ -255,3 +256,150 @@ async def test_q_leaves_with_0(runs_dir: Path) -> None:
         await pilot.pause()
         await pilot.press("tab", "tab", "question_mark", "escape", "q")
     assert app.return_code == 0
+
+
+# What may go wrong.
+
+
+def change_record(folder: Path, **changes: object) -> None:
+    record = folder / "run.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | changes))
+
+
+async def test_deleting_tells_of_the_marked_run_and_not_of_the_selected_one(runs_dir: Path) -> None:
+    change_record(runs_dir / "first-s0", status="interrupted", iteration=17)
+    async with home(runs_dir) as pilot:
+        await pilot.press("down", "space", "up", "delete")  # first-s0 is marked, the cursor is on second-s1
+        await on_screen(pilot, ConfirmDialog)
+        seen = text_of(pilot)
+        assert "Delete first-s0?" in seen
+        assert "17 meta-iterations, interrupted" in seen
+        await pilot.press("y")
+        await until(pilot, lambda: not (runs_dir / "first-s0").exists())
+    assert (runs_dir / "second-s1").is_dir()
+
+
+async def test_deleting_marked_runs_names_each_be_it_hidden_or_not(runs_dir: Path) -> None:
+    change_record(runs_dir / "first-s0", status="interrupted", iteration=17)
+    async with home(runs_dir) as pilot:
+        await pilot.press("space", "space", "slash", *"second", "enter", "delete")
+        await on_screen(pilot, ConfirmDialog)
+        seen = text_of(pilot)
+        assert "Delete the 2 marked runs?" in seen
+        assert "first-s0: 17 meta-iterations, interrupted" in seen
+        assert "second-s1: 30 meta-iterations, finished" in seen
+
+
+async def test_a_look_that_began_before_a_mark_does_not_take_it_away(runs_dir: Path) -> None:
+    async with home(runs_dir) as pilot:
+        screen = pilot.app.screen
+        assert isinstance(screen, HomeScreen)
+        before = screen._read_runs()
+        await pilot.press("space")
+        screen._take_runs(before)
+        await pilot.pause()
+        assert "● second-s1" in " ".join(text_of(pilot).split())
+        assert "1 marked" in text_of(pilot)
+
+
+@pytest.mark.parametrize("text", [None, 'name = "mine"\n[meta]\nepsilonn = 1\n'])
+async def test_a_preset_that_was_deleted_or_spoilt_since_it_was_listed_says_so(
+    workplace: Path, text: str | None
+) -> None:
+    mine = workplace / "mine.toml"
+    mine.write_text(to_toml(tiny.tiny_preset()))
+    async with home(workplace / "runs") as pilot:
+        await pilot.press("slash", *"tiny", "enter")
+        await until(pilot, lambda: table(pilot, "presets").row_count == 1)
+        if text is None:
+            mine.unlink()
+        else:
+            mine.write_text(text)
+        await pilot.press("enter")
+        await until(pilot, lambda: "mine.toml" in messages(pilot))
+        assert isinstance(pilot.app.screen, HomeScreen)
+        assert table(pilot, "presets").row_count == 0  # none called "tiny" is left
+
+
+def messages(pilot: Pilot[int]) -> str:
+    return "\n".join(notification.message for notification in pilot.app._notifications)
+
+
+async def test_a_run_that_vanished_cannot_be_taken_over_and_the_program_says_so(runs_dir: Path) -> None:
+    change_record(runs_dir / "second-s1", status="interrupted")
+    async with home(runs_dir) as pilot:
+        await pilot.press("enter")
+        await on_screen(pilot, TrainingScreen)
+        await until(pilot, lambda: "resume here" in text_of(pilot))
+        (runs_dir / "second-s1").rename(runs_dir.parent / "elsewhere")
+        await pilot.press("R")
+        await until(pilot, lambda: "second-s1" in messages(pilot))
+        await pilot.press("q")
+        await on_screen(pilot, HomeScreen)
+
+
+async def test_looking_at_a_failed_run_says_why_it_failed(runs_dir: Path) -> None:
+    change_record(runs_dir / "second-s1", status="failed", message="No space left on device")
+    async with home(runs_dir) as pilot:
+        await pilot.press("enter")
+        await on_screen(pilot, FailureScreen)
+        assert "Training failed" in text_of(pilot)
+        assert "No space left on device" in text_of(pilot)
+        await pilot.press("escape")
+        await on_screen(pilot, TrainingScreen)
+        await until(pilot, lambda: "✖ failed" in text_of(pilot))
+
+
+async def test_while_a_run_is_being_taken_the_screen_answers_and_it_is_taken_once(
+    runs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change_record(runs_dir / "second-s1", status="interrupted")
+    take, taken, may_go_on = DrivenRun.take, [], Flag()
+
+    def slowly(folder: Path) -> DrivenRun:
+        taken.append(folder.name)
+        assert may_go_on.wait(PATIENCE_SECONDS)
+        return take(folder)
+
+    monkeypatch.setattr(DrivenRun, "take", slowly)
+    async with home(runs_dir) as pilot:
+        try:
+            await pilot.press("r")
+            await until(pilot, lambda: taken == ["second-s1"])
+            await pilot.press("question_mark")
+            await on_screen(pilot, HelpScreen)
+            await pilot.press("escape")
+            await on_screen(pilot, HomeScreen)
+            await pilot.press("r", "enter")
+            await until(pilot, lambda: "being opened already" in messages(pilot))
+        finally:
+            may_go_on.set()
+        await on_screen(pilot, TrainingScreen)
+        await until(pilot, lambda: "✔ finished" in text_of(pilot))
+        await pilot.press("q")
+        await on_screen(pilot, HomeScreen)
+    assert taken == ["second-s1"]
+
+
+async def test_a_run_that_another_process_drives_is_not_taken_and_the_program_says_so(runs_dir: Path) -> None:
+    change_record(runs_dir / "second-s1", status="interrupted")
+    async with home(runs_dir) as pilot:
+        other = DrivenRun.take(runs_dir / "second-s1")
+        try:
+            # Not by its key, which is no longer offered once the list shows that the run is driven.
+            pilot.app.resume(Run(runs_dir / "second-s1"), None)  # type: ignore[attr-defined]
+            await until(pilot, lambda: "is being driven" in messages(pilot))
+            assert isinstance(pilot.app.screen, HomeScreen)
+        finally:
+            other.close()
+
+
+async def test_escape_is_offered_where_it_does_something(runs_dir: Path) -> None:
+    async with home(runs_dir) as pilot:
+        screen = pilot.app.screen
+        assert isinstance(screen, HomeScreen)
+        assert "clear_filter" not in {key.action for key in screen.offered_keys()}
+        await pilot.press("slash", "x")
+        assert "clear_filter" in {key.action for key in screen.offered_keys()}
+        await pilot.press("escape")
+        await until(pilot, lambda: "clear_filter" not in {key.action for key in screen.offered_keys()})

@@ -1,8 +1,9 @@
 """The key table: no conflicts, nothing without help, and every action there."""
 
-from itertools import combinations
+from itertools import chain, combinations
 
 import pytest
+from textual.screen import Screen
 
 from l2o_tui import keys
 from l2o_tui.screens.compare import CompareScreen
@@ -24,6 +25,18 @@ def test_no_key_does_two_things_at_once(screen: str) -> None:
         shared = set(one.keys.split(",")) & set(other.keys.split(","))
         drivers = {one.driver, other.driver} - {""}
         assert not shared or not one.phases & other.phases or len(drivers) == 2, (one, other)
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_every_binding_of_a_screen_comes_from_the_table(screen: str) -> None:
+    ours = [
+        kind for kind in SCREENS[screen].__mro__ if issubclass(kind, Screen) and kind.__module__ != Screen.__module__
+    ]
+    bound = list(chain.from_iterable(vars(kind).get("BINDINGS", ()) for kind in ours))
+    assert bound == keys.bindings(screen)
+    assert {key for binding in bound for key in binding.key.split(",")} == {
+        name for key in keys.on(screen) for name in key.keys.split(",")
+    }
 
 
 @pytest.mark.parametrize("screen", SCREENS)
@@ -57,8 +70,8 @@ def test_every_key_belongs_to_a_screen() -> None:
     assert all(key.screens and key.screens <= SCREENS.keys() for key in keys.KEYS)
 
 
-def offered(screen: str, phase: str, driver: str = "") -> set[str]:
-    return {key.action for key in keys.offered(screen, phase, driver)}
+def offered(screen: str, phase: str, driver: str = "", there: frozenset[str] = keys.EVERYTHING) -> set[str]:
+    return {key.action for key in keys.offered(screen, phase, driver, there)}
 
 
 def test_every_action_is_offered_just_when_it_applies() -> None:
@@ -72,8 +85,10 @@ def test_every_action_is_offered_just_when_it_applies() -> None:
     assert not {"checkpoint", "extend"} & offered(keys.TRAINING, keys.FINISHED, keys.WATCHED)  # nobody is there to obey
     assert "extend" not in offered(keys.TRAINING, keys.LOADING, keys.OWN)
     assert "extend" not in offered(keys.TRAINING, keys.DIVERGED, keys.OWN)
-    one_seed = {key.action for key in keys.offered(keys.TRAINING, keys.RUNNING, keys.OWN, replicates=False)}
-    assert running - one_seed == {"next_seed", "each_seed"}
+    one_seed = offered(keys.TRAINING, keys.RUNNING, keys.OWN, frozenset())
+    assert running - one_seed == {"next_seed", "each_seed", "unpin"}
+    assert offered(keys.HOME, keys.NOTHING) - offered(keys.HOME, keys.NOTHING, there=frozenset()) == {"clear_filter"}
+    assert "back" in offered(keys.COMPARE, keys.FINISHED, there=frozenset())
     assert {"start", "filter"} <= offered(keys.HOME, keys.PRESET)
     assert {"attach", "compare", "export"} <= offered(keys.HOME, keys.DRIVEN_RUN)
     assert not {"resume", "delete", "look"} & offered(keys.HOME, keys.DRIVEN_RUN)

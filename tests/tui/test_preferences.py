@@ -9,7 +9,7 @@ from l2o_tui.open_run import OpenRun
 from l2o_tui.preferences import Preferences, Settings, preferences_path
 from l2o_tui.themes import DEFAULT_THEME, THEMES
 from tests.tui.screens import ScriptedSession, a_run, preset
-from tests.tui.waiting import at_rest
+from tests.tui.waiting import at_rest, until
 
 
 def test_settings_last() -> None:
@@ -34,16 +34,20 @@ def test_a_folder_that_cannot_be_written_costs_nothing_but_the_memory(monkeypatc
 
 
 async def test_the_screen_is_as_it_was_left(tmp_path: Path) -> None:
-    first = L2oApp(OpenRun(ScriptedSession(a_run(preset())), preset()), fps=10)
+    session = ScriptedSession(a_run(preset()))
+    first = L2oApp(OpenRun(session, preset()), fps=10)
     async with first.run_test(size=(120, 40)) as pilot:
+        await until(pilot, session.has_told.is_set)
         await at_rest(pilot)
         assert first.theme == DEFAULT_THEME
         await pilot.press("t", "y", "m", "right_square_bracket")
         await pilot.pause()
         window = first.screen.chart.window  # type: ignore[attr-defined]
         assert window > 500
-    second = L2oApp(OpenRun(ScriptedSession(a_run(preset())), preset()), fps=10)
+    session = ScriptedSession(a_run(preset()))
+    second = L2oApp(OpenRun(session, preset()), fps=10)
     async with second.run_test(size=(120, 40)) as pilot:
+        await until(pilot, session.has_told.is_set)
         await at_rest(pilot)
         assert second.theme == THEMES[1].name
         chart = second.screen.chart  # type: ignore[attr-defined]

@@ -3,11 +3,13 @@
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from threading import Event as Flag
 from typing import Any
 
 import pytest
 from textual.pilot import Pilot
 
+from l2o_engine.background import HandOverError
 from l2o_engine.events import (
     Ended,
     Event,
@@ -29,10 +31,14 @@ from l2o_tui.charts.widgets import BaseChart, ConvergenceChart
 from l2o_tui.open_run import OpenRun
 from l2o_tui.screens import training
 from l2o_tui.screens.dialogs import ExtendDialog, FailureScreen, HelpScreen, LeaveDialog
+from l2o_tui.screens.home import HomeScreen
+from l2o_tui.screens.training import TrainingScreen
 from l2o_tui.widgets.progress_pane import ProgressPane
 from l2o_tui.widgets.status import StatusLines
+from tests.engine import tiny
+from tests.engine.made import made_run
 from tests.tui.screens import ScriptedSession, a_run, curves, ended, preset, progress, rows, started
-from tests.tui.waiting import at_rest, text_of, until
+from tests.tui.waiting import PATIENCE_SECONDS, at_rest, text_of, until
 
 FPS = 10
 SIZES = [(80, 24), (120, 40)]
@@ -355,7 +361,7 @@ async def test_the_screen_is_painted_before_the_session_starts() -> None:
     session = LookingSession(a_run(preset()), ANSWERS)
     app = session.app = L2oApp(OpenRun(session, preset()), fps=FPS)
     async with app.run_test() as pilot:
-        await at_rest(pilot)
+        await until(pilot, session.has_told.is_set)
         assert session.painted_height == 2
 
 
@@ -369,7 +375,7 @@ async def test_a_crash_of_the_screen_stops_the_session() -> None:
 
     with pytest.raises(ZeroDivisionError):
         await crash()
-    assert session.is_over.wait(5)
+    assert session.is_over.wait(PATIENCE_SECONDS)
     assert session.commands == [Stop("the screen was closed")]
 
 
@@ -391,3 +397,129 @@ async def test_the_table_stays_where_the_user_has_scrolled_to() -> None:
         await pilot.press("space")
         await until(pilot, lambda: pane.row_count == 61)
         assert pane.scroll_y == 3
+
+
+# Leaving for the home screen.
+
+
+@asynccontextmanager
+async def shown_from_home(opened: OpenRun) -> AsyncIterator[Pilot[int]]:
+    app = L2oApp(runs_dir=opened.folder.parent, fps=FPS)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, HomeScreen))
+        app.show_run(opened)
+        await until(pilot, lambda: "● running" in text_of(pilot))
+        yield pilot
+
+
+def messages(pilot: Pilot[int]) -> str:
+    return "\n".join(notification.message for notification in pilot.app._notifications)
+
+
+@pytest.fixture
+def interrupted(tmp_path: Path) -> OpenRun:
+    """A run on the screen whose folder says that it was detached."""
+    run = DrivenRun.create(tiny.tiny_preset(), tmp_path / "runs" / "ours")
+    run.update(status="interrupted", message="detached")
+    run.close()
+    return OpenRun(ScriptedSession(a_run(preset()), ANSWERS), preset(), folder=run.folder)
+
+
+async def test_a_failed_detach_is_told_at_home_and_as_the_last_word(
+    interrupted: OpenRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> int:
+        raise HandOverError("the background process for ours ended at once; it says:\n[no] memory")
+
+    monkeypatch.setattr("l2o_tui.open_run.hand_over", fail)
+    async with shown_from_home(interrupted) as pilot:
+        left = pilot.app.screen
+        assert isinstance(left, TrainingScreen)
+        await pilot.press("d")
+        await until(pilot, lambda: isinstance(pilot.app.screen, HomeScreen))
+        left.look()  # as its timer may, which is stopped a moment later: no dialog of it appears at home
+        await pilot.pause()
+        assert isinstance(pilot.app.screen, HomeScreen)
+        await until(pilot, lambda: "ended at once" in text_of(pilot))
+        assert "[no] memory" in messages(pilot)
+    said = list(interrupted.farewell())
+    assert "[no] memory" in said[0]
+    assert not any("(detached)" in line for line in said)
+    assert said[-1].startswith("go on with: l2o-tui resume")
+
+
+@pytest.mark.parametrize("key", ["question_mark", "ctrl+p", "+"])
+async def test_what_lies_over_the_screen_of_a_run_that_is_left_goes_with_it(
+    key: str, interrupted: OpenRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_go_on = Flag()
+
+    def slowly(*_: object, **__: object) -> int:
+        assert may_go_on.wait(PATIENCE_SECONDS)
+        return 1
+
+    monkeypatch.setattr("l2o_tui.open_run.hand_over", slowly)
+    async with shown_from_home(interrupted) as pilot:
+        try:
+            if key == "+":
+                await pilot.press(key)  # while it is being left, nothing can be set any more
+                await until(pilot, lambda: isinstance(pilot.app.screen, ExtendDialog))
+                pilot.app.action_detach()  # type: ignore[attr-defined]
+            else:
+                await pilot.press("d", key)
+                await until(pilot, lambda: len(pilot.app.screen_stack) == 4)
+        finally:
+            may_go_on.set()
+        await until(pilot, lambda: isinstance(pilot.app.screen, HomeScreen))
+        assert len(pilot.app.screen_stack) == 2  # textual's own is below
+        await until(pilot, lambda: "goes on in the background" in messages(pilot))
+
+
+# Other runs beside this one.
+
+
+def labels(pilot: Pilot[int]) -> list[str]:
+    return [series.label for series in pilot.app.screen.query_one(ConvergenceChart)._series]
+
+
+def is_pinning(pilot: Pilot[int]) -> bool:
+    return any(worker.group == "pin" for worker in pilot.app.workers)
+
+
+async def test_p_adds_run_after_run_until_six_are_there_and_shift_p_takes_them_all_away(tmp_path: Path) -> None:
+    for number in range(7):
+        made_run(tmp_path / f"run-{number}", preset("simple_sum"), [[10.0**-number] * 300])
+    made_run(tmp_path / "run-6-empty", preset("simple_sum"), [[]])
+    ours = made_run(tmp_path / "run-9", preset(), [[1.0] * 300]).folder
+    app = L2oApp(OpenRun(ScriptedSession(a_run(preset()), ANSWERS), preset(), folder=ours), fps=FPS)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await until(pilot, lambda: "● running" in text_of(pilot))
+        (own,) = labels(pilot)
+        await pilot.press("P")  # there is nothing to take away
+        assert messages(pilot) == ""
+        await pilot.press("p")
+        await until(pilot, lambda: "has no result yet" in messages(pilot))
+        for number in range(6, 0, -1):
+            await pilot.press("p")
+            await until(pilot, lambda number=number: f"run-{number}" in labels(pilot))  # type: ignore[misc]
+            await until(pilot, lambda: not is_pinning(pilot))
+        assert labels(pilot) == [own, *(f"run-{number}" for number in range(6, 0, -1))]
+        await pilot.press("p")
+        await until(pilot, lambda: "no more can be" in messages(pilot))
+        assert len(labels(pilot)) == 7
+        await pilot.press("P")
+        assert labels(pilot) == [own]
+
+
+async def test_p_says_when_no_run_is_left(tmp_path: Path) -> None:
+    made_run(tmp_path / "other", preset("simple_sum"), [[1.0] * 300])
+    ours = made_run(tmp_path / "ours", preset(), [[1.0] * 300]).folder
+    app = L2oApp(OpenRun(ScriptedSession(a_run(preset()), ANSWERS), preset(), folder=ours), fps=FPS)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await until(pilot, lambda: "● running" in text_of(pilot))
+        await pilot.press("p")
+        await until(pilot, lambda: "beside it: other" in messages(pilot))
+        await until(pilot, lambda: not is_pinning(pilot))
+        await pilot.press("p")
+        await until(pilot, lambda: "no other run is left" in messages(pilot))
+        assert "other" in labels(pilot)
