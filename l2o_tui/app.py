@@ -279,7 +279,7 @@ class L2oApp(App[int]):
                 opened.failure, title=opened.folder.name, severity="error", timeout=_FAILURE_SECONDS, markup=False
             )
         if opened.background_pid:
-            self.notify(f"training goes on in the background: {opened.folder.name}")
+            self.notify(f"{opened.in_background}: {opened.folder.name}")
 
     def _close(self, opened: OpenRun) -> None:
         """Take a run's screen away, with the help, palette or dialog that may lie over it."""

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from math import nan
+from math import inf, isfinite, nan
 from threading import Lock
 from time import monotonic
 
@@ -35,6 +35,7 @@ from l2o_tui.health import sentence
 
 PROGRESS_KEPT = 2000
 LOG_KEPT = 1000
+_CHECKPOINTS_LOGGED = 20  # of a run, at most, that nobody has asked for
 _RATE_SECONDS = 5.0
 _LEAST_RATE_SECONDS = 1.0  # over less, two bursts that come close together would make a rate of their own
 
@@ -61,6 +62,8 @@ class View:
     failed_here
         Whether the phase is "failed" because this program failed, at training, handing over or watching; else a run
         has only told that it had failed.
+    read
+        Which share of what a watched run has done is read; NaN once all of it is, and where nothing has to be.
     iteration, iterations
         The last meta-iteration done (-1 before the first) and the total.
     rate
@@ -82,6 +85,7 @@ class View:
     phase: str
     message: str = ""
     failed_here: bool = False
+    read: float = nan
     run_dir: str = ""
     backend: str = ""
     lanes: tuple[Lane, ...] = ()
@@ -97,6 +101,11 @@ class View:
     rows_seen: int = 0
     progress_seen: int = 0
     log_seen: int = 0
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether a watched run's past is still being read."""
+        return isfinite(self.read)
 
     @property
     def seconds_left(self) -> float:
@@ -128,6 +137,7 @@ class Feed:
         self._notices: deque[str] = deque(maxlen=50)
         self._pace: deque[tuple[float, int]] = deque()
         self._resumed_from = -1
+        self._logged_checkpoint = -inf
 
     def publish(self, event: Event) -> None:
         """Take in an event. Called by the training thread; never waits for the screen."""
@@ -218,7 +228,9 @@ class Feed:
             non_finite=0,
             progress_seen=0,
             starts=self._view.starts + 1,
+            read=0.0 if self._is_watched and event.iteration > 0 else nan,
         )
+        self._logged_checkpoint = -inf
 
     def _tell(self, event: Event) -> None:
         """Note what is worth a line in the log, and what is worth interrupting for."""
@@ -232,7 +244,10 @@ class Feed:
                 owner = f"seed {lane.seed}: " if len(self._view.lanes) > 1 else ""
                 line = LogLine(iteration, "finding", f"{finding.code}: {owner}{sentence(finding)}")
             case Checkpointed(iteration=iteration, requested=requested):
-                line = LogLine(iteration, "checkpoint", "kept" if requested else "saved")
+                # At full speed there are nine a second, which would leave no room for anything else.
+                if requested or iteration - self._logged_checkpoint >= self._view.iterations / _CHECKPOINTS_LOGGED:
+                    self._logged_checkpoint = iteration
+                    line = LogLine(iteration, "checkpoint", "kept" if requested else "saved")
                 notice = f"checkpoint saved at {iteration:,}" if requested else ""
             case StatusChanged(status, iteration):
                 line = LogLine(iteration, "status", status)
@@ -257,6 +272,9 @@ class Feed:
         iteration = int(event.rows.iteration[-1])
         seen = self._view.non_finite + int(event.rows.non_finite.sum())
         self._change(non_finite=seen, rows_seen=self._view.rows_seen + 1)
+        if self._view.is_reading:
+            is_over = iteration >= self._resumed_from
+            self._change(read=nan if is_over else iteration / self._resumed_from)
         if iteration <= self._resumed_from:
             return  # the past of a resumed run, told again, says nothing about its pace
         now = monotonic()

@@ -70,6 +70,7 @@ class OpenRun:
         self.is_over = False  # a plain flag, which a signal handler may read whatever lock is held
         self.detaching = False
         self.background_pid = 0
+        self._was_paused = False
         self._source = source
 
     @classmethod
@@ -109,13 +110,12 @@ class OpenRun:
 
     def listen(self) -> None:
         """Take in events until the source is over; then hand the run over, if that was asked. Runs in a thread."""
-        was_paused = False
         try:
             for event in self._source.events():
-                was_paused = self.phase == keys.PAUSED  # before the last event, which ends it
+                self._was_paused = self.phase == keys.PAUSED  # before the last event, which ends it
                 self.feed.publish(self._with_reason(event))
             if self.detaching and self.driver == keys.OWN and self.phase == keys.INTERRUPTED:
-                self.background_pid = hand_over(self.folder, paused=was_paused, backend=self._computes())
+                self.background_pid = hand_over(self.folder, paused=self._was_paused, backend=self._computes())
         except (Failure, UserError) as error:
             self.feed.fail(str(error))
         except Exception as error:  # noqa: BLE001 (nothing may leave this thread unseen)
@@ -129,6 +129,11 @@ class OpenRun:
             return Ended(event.status, event.iteration, 0.0, (), Run(self.folder).record().message)
         return event
 
+    @property
+    def in_background(self) -> str:
+        """What becomes of a run that was handed over, in words."""
+        return "waits, paused, in the background" if self._was_paused else "training goes on in the background"
+
     def _computes(self) -> str | None:
         """Return the backend that has computed so far; a run without a network has none to choose."""
         backend = self.feed.view().backend
@@ -138,7 +143,7 @@ class OpenRun:
         """Yield what is worth saying once the screen is closed."""
         record, folder = Run(self.folder).record(), relative(str(self.folder))
         if self.background_pid:
-            yield f"training goes on in the background (process {self.background_pid}): {folder}"
+            yield f"{self.in_background} (process {self.background_pid}): {folder}"
             yield f"look at it with: l2o-tui attach {folder}"
             return
         if self.failure:

@@ -27,12 +27,17 @@ class ExportDialog(ModalScreen[None]):
         The run.
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,ctrl+c", "dismiss(None)", "back", priority=True)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,ctrl+c", "back", "back", priority=True),
+        Binding("up", "app.focus_previous", show=False),
+        Binding("down", "app.focus_next", show=False),
+    ]
 
     def __init__(self, run: Run) -> None:
         super().__init__()
         self._run = run
         self._format = "csv"
+        self._is_writing = False
 
     def compose(self) -> ComposeResult:
         """Lay out the choices."""
@@ -78,12 +83,22 @@ class ExportDialog(ModalScreen[None]):
         if event.button.id == "export":
             self._export()
         else:
-            self.dismiss(None)
+            self.action_back()
+
+    def action_back(self) -> None:
+        """Go back; what is being written is written."""
+        if self._is_writing:
+            self.app.notify(f"the export of {self._run.name} goes on, and says when it is done", markup=False)
+        self.dismiss(None)
 
     def _export(self) -> None:
         output = Path(self.query_one("#output", Input).value.strip() or self._proposal).expanduser()
+        if self._is_writing:
+            return
+        self._is_writing = True
         self._say("writing …")
-        self.run_worker(lambda: self._write(output, self._format), thread=True, exclusive=True)
+        # A worker of the app, for it outlives this dialog.
+        self.app.run_worker(lambda: self._write(output, self._format), thread=True, exit_on_error=False)
 
     def _write(self, output: Path, file_format: str) -> None:
         """Export: in a thread, for a long run takes seconds."""
@@ -94,13 +109,22 @@ class ExportDialog(ModalScreen[None]):
                 export_file(self._run, "csv" if file_format == "csv" else "json", output)
         except (UserError, Failure) as error:
             # On the command line one would give an option; here one gives another name.
-            self.app.call_from_thread(self._say, str(error).replace("--force replaces it", "choose another name"))
+            self.app.call_from_thread(self._failed, str(error).replace("--force replaces it", "choose another name"))
         else:
             self.app.call_from_thread(self._done, output)
 
     def _say(self, text: str) -> None:
         self.query_one("#export-error", Static).update(text)
 
+    def _failed(self, why: str) -> None:
+        self._is_writing = False
+        if self.is_attached:
+            self._say(why)
+        else:
+            self.app.notify(why, severity="error", markup=False)
+
     def _done(self, output: Path) -> None:
-        self.app.notify(f"exported to {output.resolve()}")
-        self.dismiss(None)
+        self.app.notify(f"exported to {output.resolve()}", markup=False)
+        self._is_writing = False
+        if self.is_current:
+            self.dismiss(None)

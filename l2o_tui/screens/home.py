@@ -138,6 +138,7 @@ class HomeScreen(KeyedScreen[None]):
         self._marked: set[Path] = set()
         self._filter = ""
         self._is_filtering = False
+        self._filtered_from: EntryTable | None = None  # where the user was
         self._wanted: Path | None = None
 
     def compose(self) -> ComposeResult:
@@ -368,6 +369,8 @@ class HomeScreen(KeyedScreen[None]):
 
     def action_filter(self) -> None:
         """Ask for a text to filter by."""
+        if isinstance(self.focused, EntryTable):
+            self._filtered_from = self.focused
         box = self.query_one("#filter", Input)
         box.display = self._is_filtering = True
         box.focus()
@@ -384,10 +387,13 @@ class HomeScreen(KeyedScreen[None]):
     def _filter_by(self, event: Input.Changed) -> None:
         self._filter = event.value
         self._show()
+        for table in (self._presets_table, self._runs_table):
+            table.move_cursor(row=0)
 
     @on(Input.Submitted, "#filter")
     def _filtered(self) -> None:
-        found = [table for table in (self._runs_table, self._presets_table) if table.row_count]
+        tables = [self._filtered_from, self._runs_table, self._presets_table]
+        found = [table for table in tables if table is not None and table.row_count]
         (found[0] if found else self._presets_table).focus()
 
 

@@ -122,7 +122,7 @@ class TrainingScreen(ChartScreen[None]):
                 yield HealthPane(id="health")
             yield LogPane(id="log")
         yield Static(
-            f"This terminal is too small: l2o-tui needs {SMALLEST[0]}x{SMALLEST[1]} characters. The run goes on.",
+            f"This terminal is too small: l2o-tui needs {SMALLEST[0]}x{SMALLEST[1]} characters. Nothing is lost.",
             id="too-small",
         )
         yield Footer(show_command_palette=False)
@@ -185,7 +185,7 @@ class TrainingScreen(ChartScreen[None]):
             self.refresh_bindings()
         if is_new_phase or (view != self._drawn and monotonic() - self._drawn_at >= self._draw_seconds):
             self._draw(view)
-        if view.starts and self._started_at == inf:
+        if view.starts and (self._started_at == inf or view.is_reading):
             self._started_at = monotonic()
         is_past = self.driver == keys.WATCHED and monotonic() - self._started_at < PAST_SECONDS
         for notice in self._feed.take_notices():

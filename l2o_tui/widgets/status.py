@@ -65,6 +65,7 @@ class StatusLines(Widget):
         parts += [Content.styled(f"{count(view.non_finite)} not finite", "$text-error")] if view.non_finite else []
         codes = dict.fromkeys(finding.code for _, finding in findings_of(view.diagnoses))
         parts += [Content.styled(f"⚠ {', '.join(codes)}", "$text-warning")] if codes else []
+        parts += [Content.styled(f"reading it: {view.read:.0%}", "$text-warning")] if view.is_reading else []
         parts += [Content(view.message.replace("\n", " "))] if view.message else []
         parts += [Content.styled(self._pane, "$text-muted")] if self._pane else []
         # Last, for in a narrow terminal the end is cut off.

@@ -1,6 +1,8 @@
 """The feed: what the screen knows, however the events pile up."""
 
-from l2o_engine.events import Ended, Event, Extended, NewRows, StatusChanged
+import pytest
+
+from l2o_engine.events import Checkpointed, Ended, Event, Extended, NewRows, StatusChanged
 from l2o_tui.feed import PROGRESS_KEPT, Feed
 from tests.tui.screens import a_run, curves, ended, preset, progress, rows, started
 
@@ -104,3 +106,27 @@ def test_only_the_newest_progress_rows_are_kept() -> None:
     assert [row.iteration for row in feed.progress_between(PROGRESS_KEPT + 99, feed.view().progress_seen)] == [
         PROGRESS_KEPT + 99
     ]
+
+
+def test_how_much_of_a_watched_runs_past_is_read_is_told() -> None:
+    feed = Feed(preset(), is_watched=True)
+    feed.publish(started(preset(), 999))
+    assert (feed.view().is_reading, feed.view().read) == (True, 0.0)
+    feed.publish(rows(0, [1.0] * 500))
+    assert feed.view().read == pytest.approx(499 / 999)
+    feed.publish(rows(500, [1.0] * 500))
+    assert not feed.view().is_reading
+    resumed = Feed(preset())
+    resumed.publish(started(preset(), 999))
+    assert not resumed.view().is_reading
+
+
+def test_the_log_has_twenty_checkpoints_of_a_run_and_all_that_were_asked_for() -> None:
+    feed = Feed(preset())
+    feed.publish(started(preset()))
+    for iteration in range(1000, 100_001, 1000):
+        feed.publish(Checkpointed(iteration, "x", (0,), requested=iteration == 42_000))
+    lines = [line for line in feed.log_between(0, feed.view().log_seen) if line.kind == "checkpoint"]
+    assert len(lines) <= 22
+    assert [line.iteration for line in lines if line.text == "kept"] == [42_000]
+    assert feed.view().checkpoint == 100_000

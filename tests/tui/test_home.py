@@ -5,18 +5,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from threading import Event as Flag
+from typing import Any
 
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
+from l2o_engine.export import export_file
 from l2o_engine.preset import to_toml
 from l2o_engine.runs import DrivenRun, Run, list_runs
 from l2o_tui.app import L2oApp
 from l2o_tui.screens.compare import CompareScreen
 from l2o_tui.screens.dialogs import ConfirmDialog, ExtendDialog, FailureScreen, HelpScreen
 from l2o_tui.screens.export import ExportDialog
-from l2o_tui.screens.home import EntryTable, HomeScreen, read_presets
+from l2o_tui.screens.home import EntryTable, HomeScreen, PresetEntry, read_presets
 from l2o_tui.screens.start import StartDialog
 from l2o_tui.screens.training import TrainingScreen
 from tests.engine import tiny
@@ -403,3 +405,35 @@ async def test_escape_is_offered_where_it_does_something(runs_dir: Path) -> None
         assert "clear_filter" in {key.action for key in screen.offered_keys()}
         await pilot.press("escape")
         await until(pilot, lambda: "clear_filter" not in {key.action for key in screen.offered_keys()})
+
+
+async def test_filtering_presets_stays_among_presets_and_begins_at_the_first(runs_dir: Path) -> None:
+    tiny.run(runs_dir / "log43_end-s2", tiny.tiny_preset("run.seed=2"))
+    async with home(runs_dir) as pilot:
+        await pilot.press("tab", "end", "slash", *"log43_end", "enter")
+        presets = table(pilot, "presets")
+        await until(pilot, lambda: pilot.app.screen.focused is presets)
+        assert isinstance(presets.selected, PresetEntry)
+        assert presets.selected.name == "log43_end_log"
+        await pilot.press("escape")
+        await pilot.pause()
+        assert pilot.app.screen.focused is presets
+
+
+async def test_an_export_outlives_its_dialog(runs_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    may_write = Flag()
+
+    def slow(*args: Any) -> None:
+        assert may_write.wait(60)
+        export_file(*args)
+
+    monkeypatch.setattr("l2o_tui.screens.export.export_file", slow)
+    async with home(runs_dir) as pilot:
+        await pilot.press("e")
+        await on_screen(pilot, ExportDialog)
+        await pilot.press("enter", "escape")
+        await on_screen(pilot, HomeScreen)
+        await until(pilot, lambda: any("goes on" in told.message for told in pilot.app._notifications))
+        may_write.set()
+        await until(pilot, lambda: any("exported to" in told.message for told in pilot.app._notifications))
+    assert (runs_dir.parent / "second-s1.csv").read_bytes() == (runs_dir / "second-s1" / "metrics.csv").read_bytes()
