@@ -1,9 +1,9 @@
 """The dialog that writes a run's metrics in another tool's format."""
 
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from textual.app import ComposeResult
+from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
@@ -97,10 +97,11 @@ class ExportDialog(ModalScreen[None]):
             return
         self._is_writing = True
         self._say("writing …")
-        # A worker of the app, for it outlives this dialog.
-        self.app.run_worker(lambda: self._write(output, self._format), thread=True, exit_on_error=False)
+        # A worker of the app, which it tells how it went: it may outlive this dialog.
+        app, file_format = self.app, self._format
+        app.run_worker(lambda: self._write(app, output, file_format), thread=True, exit_on_error=False)
 
-    def _write(self, output: Path, file_format: str) -> None:
+    def _write(self, app: App[Any], output: Path, file_format: str) -> None:
         """Export: in a thread, for a long run takes seconds."""
         try:
             if file_format == "tensorboard":
@@ -109,22 +110,22 @@ class ExportDialog(ModalScreen[None]):
                 export_file(self._run, "csv" if file_format == "csv" else "json", output)
         except (UserError, Failure) as error:
             # On the command line one would give an option; here one gives another name.
-            self.app.call_from_thread(self._failed, str(error).replace("--force replaces it", "choose another name"))
+            app.call_from_thread(self._failed, app, str(error).replace("--force replaces it", "choose another name"))
         else:
-            self.app.call_from_thread(self._done, output)
+            app.call_from_thread(self._done, app, output)
 
     def _say(self, text: str) -> None:
         self.query_one("#export-error", Static).update(text)
 
-    def _failed(self, why: str) -> None:
+    def _failed(self, app: App[Any], why: str) -> None:
         self._is_writing = False
-        if self.is_attached:
+        if self in app.screen_stack:
             self._say(why)
         else:
-            self.app.notify(why, severity="error", markup=False)
+            app.notify(why, severity="error", markup=False)
 
-    def _done(self, output: Path) -> None:
-        self.app.notify(f"exported to {output.resolve()}", markup=False)
+    def _done(self, app: App[Any], output: Path) -> None:
+        app.notify(f"exported to {output.resolve()}", markup=False)
         self._is_writing = False
-        if self.is_current:
+        if app.screen is self:
             self.dismiss(None)
