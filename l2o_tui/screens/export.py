@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
+from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, RadioButton, RadioSet, Static
 
@@ -16,6 +17,15 @@ from l2o_engine.runs import Run
 _FORMATS = {"csv": ".csv", "json": ".json", "tensorboard": "-tensorboard"}
 _SHORT = {"csv": "CSV", "json": "JSON", "tensorboard": "events"}
 _NAMES = {"csv": "CSV", "json": "JSON", "tensorboard": "TensorBoard event files"}
+
+
+class _Choice(RadioButton):
+    """A radio button whose state is told by its mark, for textual's differ by colour alone."""
+
+    def render(self) -> Content:
+        """Return mark and label."""
+        self.BUTTON_INNER = "●" if self.value else "○"
+        return super().render()
 
 
 class ExportDialog(ModalScreen[None]):
@@ -45,7 +55,7 @@ class ExportDialog(ModalScreen[None]):
             yield Label(f"Export {self._run.name}", classes="dialog-title", markup=False)
             with RadioSet(id="formats", compact=True):
                 for name, label in _NAMES.items():
-                    yield RadioButton(label, value=name == self._format, id=name)
+                    yield _Choice(label, value=name == self._format, id=name)
             with Horizontal(classes="field"):
                 yield Label("to")
                 yield Input(self._proposal, id="output", compact=True)
@@ -69,7 +79,6 @@ class ExportDialog(ModalScreen[None]):
         output = self.query_one("#output", Input)
         is_proposed = output.value == self._proposal
         self._format = event.pressed.id or "csv"
-        # The choice in words too: without colour the dots look alike.
         self.query_one("#export", Button).label = f"Export {_SHORT[self._format]} (enter)"
         if is_proposed:
             output.value = self._proposal
