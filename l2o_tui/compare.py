@@ -49,13 +49,18 @@ def compare_runs(runs: Sequence[Run], *, output: Path | None, as_json: bool) -> 
             published=alone.published if alone else (),
             title=alone.preset.title if alone else "",
         )
-    for note in [*_unfinished(groups), *_repeated(groups)]:
+    for note in notes_on(groups):
         _NOTES.print(note, markup=False, soft_wrap=True)
     if as_json:
         write_out(json.dumps(_document(groups, levels), indent=2, allow_nan=False))
         return
     lines = figures_table(groups, levels, width=get_terminal_size().columns if sys.stdout.isatty() else None)
     write_out("\n".join([_chart(groups, levels, lines=len(lines)), "", *lines]))
+
+
+def notes_on(groups: Sequence[Group]) -> list[str]:
+    """Return what must be known of the groups' figures: of which runs they are not the last word, what counts twice."""
+    return [*_unfinished(groups), *_repeated(groups)]
 
 
 def _unfinished(groups: Sequence[Group]) -> list[str]:

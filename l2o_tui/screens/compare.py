@@ -13,7 +13,7 @@ from l2o_engine.runs import Run
 from l2o_tui import keys
 from l2o_tui.charts.comparison import ComparisonChart
 from l2o_tui.charts.widgets import Chart
-from l2o_tui.compare import figures_table, series_of
+from l2o_tui.compare import figures_table, notes_on, series_of
 from l2o_tui.screens.keyed import ChartScreen
 
 
@@ -39,6 +39,7 @@ class CompareScreen(ChartScreen[None]):
         super().__init__()
         self._runs = runs
         self._compared: tuple[Sequence[Group], Sequence[NamedLevel]] | None = None
+        self._notes: Sequence[str] = ()
 
     @property
     def phase(self) -> str:
@@ -59,23 +60,23 @@ class CompareScreen(ChartScreen[None]):
     def _read(self) -> None:
         try:
             groups = compare(self._runs)
-            levels = baseline_levels(groups)
+            levels, notes = baseline_levels(groups), notes_on(groups)
         except UserError as error:
             self.app.call_from_thread(self.query_one("#figures", Static).update, str(error))
         else:
-            self.app.call_from_thread(self._show, groups, levels)
+            self.app.call_from_thread(self._show, groups, levels, notes)
 
-    def _show(self, groups: Sequence[Group], levels: Sequence[NamedLevel]) -> None:
+    def _show(self, groups: Sequence[Group], levels: Sequence[NamedLevel], notes: Sequence[str]) -> None:
         chart = self.query_one(ComparisonChart)
         chart.display = True
         chart.show(series_of(groups), {named.name: named.level.end_log10 for named in levels})
-        self._compared = groups, levels
+        self._compared, self._notes = (groups, levels), notes
         self._show_figures()
 
     def _show_figures(self) -> None:
         if self._compared:
             lines = figures_table(*self._compared, width=self.size.width - 2)
-            self.query_one("#figures", Static).update("\n".join(lines))
+            self.query_one("#figures", Static).update("\n".join([*lines, *(f"i {note}" for note in self._notes)]))
 
     def on_resize(self) -> None:
         """Fold the table as the width asks for."""

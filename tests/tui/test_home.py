@@ -169,6 +169,16 @@ async def test_marked_runs_are_compared(runs_dir: Path) -> None:
         await on_screen(pilot, HomeScreen)
 
 
+async def test_what_must_be_known_of_a_comparison_is_said_below_it(runs_dir: Path) -> None:
+    tiny.run(runs_dir / "third-s1", tiny.tiny_preset("run.seed=1"))
+    async with home(runs_dir) as pilot:
+        await pilot.press("space", "space", "space")
+        await until(pilot, lambda: "3 marked" in text_of(pilot))
+        await pilot.press("c")
+        await on_screen(pilot, CompareScreen)
+        await until(pilot, lambda: "seed 1 was run 2 times and counts 2 times" in text_of(pilot))
+
+
 async def test_a_run_is_exported_and_a_file_that_is_there_is_not_overwritten(runs_dir: Path) -> None:
     target = runs_dir.parent / "second-s1.csv"
     async with home(runs_dir) as pilot:
