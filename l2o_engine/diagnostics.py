@@ -293,11 +293,13 @@ def _non_finite(preset: Preset, vitals: Vitals) -> Finding | None:
         return None
     policies = {"zero": "their meta-gradients count as 0", "skip": "they change nothing", "stop": "one ends the run"}
     finer = ', or run.dtype = "float64"' if preset.run.dtype == "float32" else ""
+    rate, nearer = preset.meta.learning_rate, "bring the problem's numbers nearer to 1 (problem.start, problem.scale)"
+    lower = f"lower meta.learning_rate (it is {rate:g})"
     return Finding(
         "non_finite",
         f"{vitals.non_finite:,} of {vitals.rows:,} meta-iterations met a NaN or an infinity; "
         f"{policies[preset.meta.non_finite]}",
-        f"bring the problem's numbers nearer to 1 (problem.start, problem.scale), lower meta.learning_rate{finer}",
+        (f"{lower}, {nearer}" if rate > 3 * _USUAL_RATE else f"{nearer}, {lower}") + finer,
     )
 
 

@@ -222,10 +222,11 @@ class TrainingScreen(ChartScreen[None]):
             pane.add(self._feed.progress_between(self._drawn_progress, view.progress_seen))
             self._drawn_progress = view.progress_seen
         chart = self.query_one(ConvergenceChart)
-        if (view.rows_seen, view.iterations) != self._drawn_rows and chart.display:
-            self._drawn_rows = (view.rows_seen, view.iterations)
+        right = view.iteration if view.phase == keys.DIVERGED else view.iterations  # of what will never come no room
+        if (view.rows_seen, right) != self._drawn_rows and chart.display:
+            self._drawn_rows = (view.rows_seen, right)
             learned = self._preset.kind == "meta-training"
-            chart.show(self._feed.convergence(), dict(view.levels) if learned else {}, view.iterations)
+            chart.show(self._feed.convergence(), dict(view.levels) if learned else {}, right)
 
     def _draw_missed(self) -> None:
         """Draw again, for a pane that comes into view has missed something."""
