@@ -319,11 +319,11 @@ class Session:
         chunks = self._collect()
         if launch and not self._is_over:
             self._in_flight = self._launch()
-        rows, traced = rows_of(chunks, self._lanes), [chunk.lane for chunk in chunks]
+        rows = rows_of(chunks, self._lanes)
         self._run.append_rows(rows)
         self._take_in(rows, chunks)
         yield NewRows(rows)
-        yield from self._look([lane for lane in traced if self._states[lane.seed].diverged])
+        yield from self._look([chunk.lane for chunk in chunks if self._states[chunk.lane.seed].diverged])
         settings, iteration = self._run.current, self._iteration
         if iteration % settings.report.every == 0:
             yield from self._report(rows)
