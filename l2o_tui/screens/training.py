@@ -185,6 +185,7 @@ class TrainingScreen(ChartScreen[None]):
             self.refresh_bindings()
         if is_new_phase or (view != self._drawn and monotonic() - self._drawn_at >= self._draw_seconds):
             self._draw(view)
+        self.query_one(ProgressPane).catch_up()
         if view.starts and (self._started_at == inf or view.is_reading):
             self._started_at = monotonic()
         is_past = self.driver == keys.WATCHED and monotonic() - self._started_at < PAST_SECONDS

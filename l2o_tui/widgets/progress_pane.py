@@ -38,6 +38,7 @@ class ProgressPane(DataTable[Text]):
         """Begin anew: the run is told once more from its beginning."""
         if self._table:
             self.clear()
+            self._follows = True  # it was not the user who scrolled up
             self._table = ProgressTable(self._preset, self._lanes)
 
     def add(self, rows: list[Progress]) -> None:
@@ -54,6 +55,11 @@ class ProgressPane(DataTable[Text]):
     def _follow(self) -> None:
         if self._follows:
             self.call_after_refresh(self.scroll_end, animate=False)
+
+    def catch_up(self) -> None:
+        """Go to the newest row, if it is to be in view and is not: a scroll before the layout is known is dropped."""
+        if self._follows and self.scroll_y < self.max_scroll_y:
+            self.scroll_end(animate=False, force=True, immediate=True)
 
     def watch_virtual_size(self) -> None:
         """Follow once new rows count, which textual finds in an idle moment after they were added."""
