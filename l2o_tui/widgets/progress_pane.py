@@ -76,7 +76,7 @@ class ProgressPane(DataTable[Text]):
     def watch_scroll_y(self, old: float, new: float) -> None:
         """Follow the newest row unless the user has scrolled up."""
         super().watch_scroll_y(old, new)
-        if new >= self.max_scroll_y - 1:
+        if new >= self.max_scroll_y:
             self._follows = True
         elif new < old <= self.max_scroll_y:  # and not because there are fewer rows, or more room
             self._follows = False

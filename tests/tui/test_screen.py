@@ -392,6 +392,10 @@ async def test_the_table_stays_where_the_user_has_scrolled_to() -> None:
     async with showing(session, experiment) as pilot:
         pane = pilot.app.screen.query_one(ProgressPane)
         await until(pilot, lambda: pane.scroll_y == pane.max_scroll_y > 0)
+        end = pane.max_scroll_y
+        pane.scroll_to(y=end - 1, animate=False)  # one line up is far enough not to be pulled back
+        await pilot.pause(3 * training.LOOK_SECONDS)
+        assert pane.scroll_y == end - 1
         pane.scroll_to(y=3, animate=False)
         await pilot.pause()
         await pilot.press("space")
