@@ -21,17 +21,17 @@ import numpy as np
 from textual.app import App, ComposeResult
 from textual.containers import Horizontal
 
-from l2o_engine.events import Curves
-from l2o_engine.history import History
-from l2o_engine.metrics import Rows
-from l2o_engine.trainer import LEARNED, Lane
-from l2o_tui.charts.widgets import BaseChart, ConvergenceChart
-from l2o_tui.thin_line import thinned
+from l2o_engine.records.curve import History
+from l2o_engine.records.events import Curves
+from l2o_engine.records.rows import Rows
+from l2o_engine.training.trainer import LEARNED, Lane
+from l2o_tui.charts.widget import BaseChart, ConvergenceChart
+from l2o_tui.screens.thin_line import thinned
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from l2o_engine.arrays import Doubles
+    from l2o_engine.support.arrays import Doubles
 
 SERIES, POINTS, FRAMES, STEP = 8, 1_000_000, 60, 500
 SIZES = ((80, 24), (120, 40), (250, 70))

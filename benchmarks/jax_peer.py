@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from l2o_engine.network import make_network
-from l2o_engine.preset import LogTransform, NetworkSettings, ObjectiveSettings, Preset, residual_at
-from l2o_engine.problems import make_family
+from l2o_engine.optimizers.learned.lstm import make_network
+from l2o_engine.presets.schema import LogTransform, NetworkSettings, ObjectiveSettings, Preset, residual_at
+from l2o_engine.tasks.base import make_family
 
 _GOLDEN = "log30_end_log.s0.float32.npz"
 _CHUNK = 1000

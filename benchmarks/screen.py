@@ -24,9 +24,9 @@ import numpy as np
 import pexpect
 import pyte
 
-from l2o_engine.commands import send
-from l2o_engine.events import GoOn, Pause
-from l2o_engine.runs import Run
+from l2o_engine.records.events import GoOn, Pause
+from l2o_engine.runs.commands import send
+from l2o_engine.runs.folder import Run
 
 COLUMNS, LINES = 120, 40
 ITERATIONS = 10_000_000  # two minutes' at 80,000 a second

@@ -20,20 +20,20 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widgets import Static
 
-from l2o_engine.preset import find, load
-from l2o_engine.runs import DrivenRun, Run
-from l2o_engine.session import Session
-from l2o_tui import keys
+from l2o_engine.live.session import Session
+from l2o_engine.presets.schema import find, load
+from l2o_engine.runs.folder import DrivenRun, Run
 from l2o_tui.app import L2oApp
-from l2o_tui.open_run import OpenRun
-from l2o_tui.preferences import preferences_path
 from l2o_tui.screens.compare import CompareScreen
 from l2o_tui.screens.dialogs import ConfirmDialog, FailureScreen, HelpScreen, LeaveDialog
 from l2o_tui.screens.export import ExportDialog
 from l2o_tui.screens.home import HomeScreen
 from l2o_tui.screens.start import StartDialog
 from l2o_tui.screens.training import TrainingScreen
-from l2o_tui.themes import DEFAULT_THEME
+from l2o_tui.state import keys
+from l2o_tui.state.open_run import OpenRun
+from l2o_tui.state.preferences import preferences_path
+from l2o_tui.state.themes import DEFAULT_THEME
 
 DOCS = Path(__file__).resolve().parent
 PAGE, PICTURES, README_PICTURE = DOCS / "screens.md", DOCS / "screens", DOCS / "screen.svg"

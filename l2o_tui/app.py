@@ -13,18 +13,18 @@ from textual.app import App, SystemCommand
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.screen import Screen
 
-from l2o_engine.errors import UserError
-from l2o_engine.preset import Preset
-from l2o_engine.runs import DrivenRun, Run, RunError, new_folder
-from l2o_tui import keys
-from l2o_tui.open_run import OpenRun
-from l2o_tui.preferences import Preferences
+from l2o_engine.presets.schema import Preset
+from l2o_engine.runs.folder import DrivenRun, Run, RunError, new_folder
+from l2o_engine.support.errors import UserError
 from l2o_tui.screens.dialogs import LeaveDialog
 from l2o_tui.screens.home import HomeScreen
 from l2o_tui.screens.keyed import KeyedScreen
+from l2o_tui.screens.thin_line import thinned
 from l2o_tui.screens.training import FPS, TrainingScreen
-from l2o_tui.themes import DEFAULT_THEME, THEMES
-from l2o_tui.thin_line import thinned
+from l2o_tui.state import keys
+from l2o_tui.state.open_run import OpenRun
+from l2o_tui.state.preferences import Preferences
+from l2o_tui.state.themes import DEFAULT_THEME, THEMES
 
 _EXIT_CODES = {"failed": 1, "diverged": 3}
 _FAILURE_SECONDS = 30.0  # for which a failure on leaving is shown

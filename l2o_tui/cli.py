@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 import typer
 
 if TYPE_CHECKING:
-    from l2o_engine.runs import DrivenRun
+    from l2o_engine.runs.folder import DrivenRun
 
 app = typer.Typer(
     name="l2o-tui",
@@ -123,9 +123,9 @@ def run(
     fps: Fps = _FPS,
 ) -> None:
     """Meta-train PRESET, with the live screen."""
-    from l2o_engine import preset as presets
-    from l2o_engine.backends import choose
-    from l2o_engine.runs import DrivenRun, new_folder
+    from l2o_engine.backends.choose import choose
+    from l2o_engine.presets import schema as presets
+    from l2o_engine.runs.folder import DrivenRun, new_folder
 
     _refuse_both(json, quiet)
     options = {"seed": seed, "seeds": seeds, "iterations": iterations, "backend": backend}
@@ -152,8 +152,8 @@ def resume(
     start_paused: Annotated[bool, typer.Option("--start-paused", hidden=True)] = False,
 ) -> None:
     """Go on with RUN from its newest good checkpoint; --iterations continues a finished one."""
-    from l2o_engine.backends import choose
-    from l2o_engine.runs import DrivenRun, RunError, find_run
+    from l2o_engine.backends.choose import choose
+    from l2o_engine.runs.folder import DrivenRun, RunError, find_run
 
     _refuse_both(json, quiet)
     found = find_run(run, runs_dir)
@@ -186,13 +186,13 @@ def resume(
 @app.command()
 def attach(run: RunName, runs_dir: RunsDir = _RUNS, fps: Fps = _FPS) -> None:
     """Watch and steer RUN, which another process drives; leaving does not end it."""
-    from l2o_engine.runs import RunError, find_run
+    from l2o_engine.runs.folder import RunError, find_run
 
     found = find_run(run, runs_dir)
     if not _is_terminal():
         raise RunError(f"attach needs a terminal; without one: l2o-tui show {run}")
     from l2o_tui.app import run_app
-    from l2o_tui.open_run import OpenRun
+    from l2o_tui.state.open_run import OpenRun
 
     sys.exit(run_app(OpenRun.watching(found), runs_dir=runs_dir, on_hangup="detach", fps=fps))
 
@@ -200,7 +200,7 @@ def attach(run: RunName, runs_dir: RunsDir = _RUNS, fps: Fps = _FPS) -> None:
 @app.command()
 def runs(runs_dir: RunsDir = _RUNS, json: JsonDocument = False) -> None:
     """List the runs."""
-    from l2o_tui.listings import print_runs
+    from l2o_tui.text.listings import print_runs
 
     print_runs(runs_dir, as_json_document=json)
 
@@ -208,8 +208,8 @@ def runs(runs_dir: RunsDir = _RUNS, json: JsonDocument = False) -> None:
 @app.command()
 def show(run: RunName, runs_dir: RunsDir = _RUNS, json: JsonDocument = False) -> None:
     """Show RUN: its settings, state and progress table."""
-    from l2o_engine.runs import find_run
-    from l2o_tui.listings import print_run
+    from l2o_engine.runs.folder import find_run
+    from l2o_tui.text.listings import print_run
 
     print_run(find_run(run, runs_dir), as_json_document=json)
 
@@ -235,9 +235,9 @@ def export(
     runs_dir: RunsDir = _RUNS,
 ) -> None:
     """Write RUN's metrics in another tool's format."""
-    from l2o_engine.errors import Failure
-    from l2o_engine.export import ExportError, export_file, export_tensorboard, write_metrics
-    from l2o_engine.runs import find_run
+    from l2o_engine.runs.export import ExportError, export_file, export_tensorboard, write_metrics
+    from l2o_engine.runs.folder import find_run
+    from l2o_engine.support.errors import Failure
 
     found = find_run(run, runs_dir)
     if file_format == "tensorboard":
@@ -268,8 +268,8 @@ def compare(
     runs_dir: RunsDir = _RUNS,
 ) -> None:
     """Compare runs: convergence in one chart, medians over seeds in a table, beside the baselines."""
-    from l2o_engine.runs import find_run
-    from l2o_tui.compare import compare_runs
+    from l2o_engine.runs.folder import find_run
+    from l2o_tui.commands.compare import compare_runs
 
     compare_runs([find_run(run, runs_dir) for run in runs], output=output, as_json=json)
 
@@ -296,7 +296,7 @@ def reproduce(
     backend: Backend = None,
 ) -> None:
     """Run the experiments of GROUP over seeds, and print ours beside the notebook's, with a verdict on each."""
-    from l2o_tui.reproduce import run_reproduce
+    from l2o_tui.commands.reproduce import run_reproduce
 
     code = run_reproduce(
         group,
@@ -315,7 +315,7 @@ def reproduce(
 @app.command()
 def presets(json: JsonDocument = False) -> None:
     """List the shipped presets."""
-    from l2o_tui.listings import print_presets
+    from l2o_tui.text.listings import print_presets
 
     print_presets(as_json_document=json)
 
@@ -325,7 +325,7 @@ def check(
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="A TOML file, or the name of a shipped preset.")],
 ) -> None:
     """Check FILE without running it."""
-    from l2o_engine.preset import PresetError, find, load
+    from l2o_engine.presets.schema import PresetError, find, load
 
     wrong = []
     for file in files:
@@ -352,8 +352,8 @@ def bench(
     json: Json = False,
 ) -> None:
     """Measure meta-iterations per second of every backend, side by side."""
-    from l2o_engine.preset import PresetError, find, load
-    from l2o_tui.bench import run_bench
+    from l2o_engine.presets.schema import PresetError, find, load
+    from l2o_tui.commands.bench import run_bench
 
     experiment = load(find(preset), settings or ())
     if experiment.kind != "meta-training":
@@ -373,18 +373,18 @@ def _drive(
     on_hangup: str = "detach",
     fps: float = _FPS,
 ) -> NoReturn:
-    from l2o_engine.session import Session
+    from l2o_engine.live.session import Session
 
     wants_screen = not (no_ui or json or quiet)
     if wants_screen and _is_terminal():
         from l2o_tui.app import run_app
-        from l2o_tui.open_run import OpenRun
+        from l2o_tui.state.open_run import OpenRun
 
         opened = OpenRun.driving(driven, chunk=chunk, backend=backend)
         sys.exit(run_app(opened, runs_dir=driven.folder.parent, on_hangup=on_hangup, fps=fps))
     if wants_screen:
         typer.echo("l2o-tui: no terminal here, so no screen (as with --no-ui)", err=True)
-    from l2o_tui.headless import run_headless
+    from l2o_tui.text.headless import run_headless
 
     # The training thread needs the interpreter only for moments, between two chunks; it should not wait 5 ms for each.
     sys.setswitchinterval(0.0005)
@@ -407,7 +407,7 @@ def _is_terminal() -> bool:
 
 def main() -> NoReturn:
     """Run a command; turn what is wrong with its input into one message and exit code 2, a failure into 1."""
-    from l2o_engine.errors import Failure, UserError
+    from l2o_engine.support.errors import Failure, UserError
 
     try:
         app()

@@ -11,7 +11,7 @@ from math import floor, isfinite
 import numpy as np
 from numpy.typing import NDArray
 
-from l2o_engine.arrays import Doubles, Flags, Integers
+from l2o_engine.support.arrays import Doubles, Flags, Integers
 from l2o_tui.charts.cells import AXIS, CURSOR, TEXT, Cells, faint_look, series_look
 from l2o_tui.charts.layout import Span, decade_ticks, even_ticks, extremes, line_at, round_up, spread
 

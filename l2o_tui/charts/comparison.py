@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from l2o_tui.charts.canvas import Canvas
 from l2o_tui.charts.drawing import MOST_BANDS, Series, paint_convergence
-from l2o_tui.charts.widgets import Chart
+from l2o_tui.charts.widget import Chart
 
 
 class ComparisonChart(Chart):

@@ -7,8 +7,8 @@ from math import ceil, floor, log10, nan
 
 import numpy as np
 
-from l2o_engine.arrays import Doubles, Integers
-from l2o_tui.figures import compact
+from l2o_engine.support.arrays import Doubles, Integers
+from l2o_tui.text.numbers import compact
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,14 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widgets import Footer, Static
 
-from l2o_engine.comparison import Group, NamedLevel, baseline_levels, compare
-from l2o_engine.errors import UserError
-from l2o_engine.runs import Run
-from l2o_tui import keys
+from l2o_engine.runs.folder import Run
+from l2o_engine.studies.comparison import Group, NamedLevel, baseline_levels, compare
+from l2o_engine.support.errors import UserError
 from l2o_tui.charts.comparison import ComparisonChart
-from l2o_tui.charts.widgets import Chart
-from l2o_tui.compare import figures_table, notes_on, series_of
+from l2o_tui.charts.widget import Chart
+from l2o_tui.commands.compare import figures_table, notes_on, series_of
 from l2o_tui.screens.keyed import ChartScreen
+from l2o_tui.state import keys
 
 
 class CompareScreen(ChartScreen[None]):

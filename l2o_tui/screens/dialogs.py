@@ -11,8 +11,8 @@ from textual.screen import ModalScreen
 from textual.validation import Integer
 from textual.widgets import Button, Input, Label, Static
 
-from l2o_tui.figures import count
-from l2o_tui.keys import Key, help_lines
+from l2o_tui.state.keys import Key, help_lines
+from l2o_tui.text.numbers import count
 
 
 class LeaveDialog(ModalScreen[str]):

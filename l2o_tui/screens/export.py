@@ -10,9 +10,9 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, RadioButton, RadioSet, Static
 
-from l2o_engine.errors import Failure, UserError
-from l2o_engine.export import export_file, export_tensorboard
-from l2o_engine.runs import Run
+from l2o_engine.runs.export import export_file, export_tensorboard
+from l2o_engine.runs.folder import Run
+from l2o_engine.support.errors import Failure, UserError
 
 _FORMATS = {"csv": ".csv", "json": ".json", "tensorboard": "-tensorboard"}
 _SHORT = {"csv": "CSV", "json": "JSON", "tensorboard": "events"}

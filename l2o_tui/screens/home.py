@@ -13,18 +13,18 @@ from textual.containers import Container
 from textual.coordinate import Coordinate
 from textual.widgets import DataTable, Footer, Input, Static
 
-from l2o_engine import preset as presets
-from l2o_engine.errors import UserError
-from l2o_engine.events import Status
-from l2o_engine.preset import Preset, PresetError
-from l2o_engine.runs import Record, Run, RunError, delete, list_runs
-from l2o_tui import keys
-from l2o_tui.figures import age, compact, count, fixed, relative
+from l2o_engine.presets import schema as presets
+from l2o_engine.presets.schema import Preset, PresetError
+from l2o_engine.records.events import Status
+from l2o_engine.runs.folder import Record, Run, RunError, delete, list_runs
+from l2o_engine.support.errors import UserError
 from l2o_tui.screens.compare import CompareScreen
 from l2o_tui.screens.dialogs import ConfirmDialog, ExtendDialog
 from l2o_tui.screens.export import ExportDialog
 from l2o_tui.screens.keyed import KeyedScreen
 from l2o_tui.screens.start import StartDialog
+from l2o_tui.state import keys
+from l2o_tui.text.numbers import age, compact, count, fixed, relative
 
 REFRESH_SECONDS = 2.0
 _OTHER_TOOLS = ("pyproject.toml", "Cargo.toml")  # TOML files of a project, not presets

@@ -4,9 +4,9 @@ from typing import ClassVar, TypeVar
 
 from textual.screen import Screen
 
-from l2o_tui import keys
-from l2o_tui.charts.widgets import Chart
+from l2o_tui.charts.widget import Chart
 from l2o_tui.screens.dialogs import HelpScreen
+from l2o_tui.state import keys
 
 Result = TypeVar("Result")
 

@@ -10,10 +10,10 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, Static
 
-from l2o_engine import preset as presets
-from l2o_engine.backends import choose
-from l2o_engine.errors import UserError
-from l2o_engine.preset import Preset
+from l2o_engine.backends.choose import choose
+from l2o_engine.presets import schema as presets
+from l2o_engine.presets.schema import Preset
+from l2o_engine.support.errors import UserError
 
 _FIELDS = {"seed": "seed", "seeds": "replicates", "iterations": "meta-iterations"}
 

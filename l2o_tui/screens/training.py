@@ -15,22 +15,22 @@ from textual.widget import Widget
 from textual.widgets import Footer, Static
 from textual.worker import Worker, get_current_worker
 
-from l2o_engine.comparison import Replicate, summarise
-from l2o_engine.errors import UserError
-from l2o_engine.events import Command, Extend, GoOn, Pause, SaveCheckpoint, ShowDraws, Stop
-from l2o_engine.history import Curve
-from l2o_engine.runs import Run, list_runs
-from l2o_tui import keys
-from l2o_tui.charts.widgets import BaseChart, Chart, ConvergenceChart
-from l2o_tui.feed import View
-from l2o_tui.open_run import OpenRun
-from l2o_tui.preferences import Preferences
+from l2o_engine.records.curve import Curve
+from l2o_engine.records.events import Command, Extend, GoOn, Pause, SaveCheckpoint, ShowDraws, Stop
+from l2o_engine.runs.folder import Run, list_runs
+from l2o_engine.studies.comparison import Replicate, summarise
+from l2o_engine.support.errors import UserError
+from l2o_tui.charts.widget import BaseChart, Chart, ConvergenceChart
+from l2o_tui.panes.health_pane import HealthPane
+from l2o_tui.panes.log_pane import LogPane
+from l2o_tui.panes.progress_pane import ProgressPane
+from l2o_tui.panes.status import StatusLines
 from l2o_tui.screens.dialogs import ConfirmDialog, ExtendDialog, FailureScreen
 from l2o_tui.screens.keyed import ChartScreen
-from l2o_tui.widgets.health_pane import HealthPane
-from l2o_tui.widgets.log_pane import LogPane
-from l2o_tui.widgets.progress_pane import ProgressPane
-from l2o_tui.widgets.status import StatusLines
+from l2o_tui.state import keys
+from l2o_tui.state.feed import View
+from l2o_tui.state.open_run import OpenRun
+from l2o_tui.state.preferences import Preferences
 
 READING = (
     "[b]Convergence[/b]  The last loss of each meta-iteration. The faint band holds every raw result; the line is "

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from l2o_engine.preset import Preset, check
+from l2o_engine.presets.schema import Preset, check
 
 # Episode 1 adds nothing to a loss inside a logarithm, Episode 2 adds 1e-38; "log43" and what needs memory is Episode 2.
 _EPISODE_1 = 0.0

@@ -4,9 +4,9 @@ import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-from l2o_engine.fused.compile import cache_folder, compile_in_child, is_compiled
-from l2o_engine.fused.kernel import spec_of
-from l2o_engine.preset import Preset
+from l2o_engine.backends.fused.compile import cache_folder, compile_in_child, is_compiled
+from l2o_engine.backends.fused.kernel import spec_of
+from l2o_engine.presets.schema import Preset
 
 
 def compile_kernels(presets: Iterable[Preset]) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from l2o_engine.metrics import Rows
-from l2o_engine.preset import Preset
-from l2o_engine.runs import DrivenRun, Run, lanes_of
+from l2o_engine.presets.schema import Preset
+from l2o_engine.records.rows import Rows
+from l2o_engine.runs.folder import DrivenRun, Run, lanes_of
 
 
 def made_run(

@@ -7,13 +7,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from l2o_engine.events import Event
-from l2o_engine.learner import Backend, Learner, Results
-from l2o_engine.preset import Preset, check, override
-from l2o_engine.problems import Problems, make_family
-from l2o_engine.runs import DrivenRun
-from l2o_engine.session import Session
-from l2o_engine.trainer import MetaTrainer
+from l2o_engine.live.session import Session
+from l2o_engine.meta.learner import Backend, Learner, Results
+from l2o_engine.presets.schema import Preset, check, override
+from l2o_engine.records.events import Event
+from l2o_engine.runs.folder import DrivenRun
+from l2o_engine.tasks.base import Problems, make_family
+from l2o_engine.training.trainer import MetaTrainer
 
 Kind = TypeVar("Kind")
 

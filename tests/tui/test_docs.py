@@ -4,7 +4,7 @@ import re
 import runpy
 from pathlib import Path
 
-from l2o_tui import keys
+from l2o_tui.state import keys
 
 DOCS = Path(__file__).parents[2] / "docs"
 MOST_BYTES = 120_000

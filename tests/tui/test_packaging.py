@@ -33,7 +33,7 @@ def unpacked(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_holds_every_shipped_preset(unpacked: Path) -> None:
     assert len(_SHIPPED) >= 7
-    assert sorted(path.name for path in (unpacked / "l2o_engine" / "presets").glob("*.toml")) == _SHIPPED
+    assert sorted(path.name for path in (unpacked / "l2o_engine" / "presets" / "shipped").glob("*.toml")) == _SHIPPED
 
 
 def test_the_wheel_says_that_both_packages_are_typed(unpacked: Path) -> None:
@@ -66,14 +66,14 @@ def test_the_wheel_has_the_entry_point_and_the_licence(unpacked: Path) -> None:
 def test_an_unpacked_wheel_finds_the_presets_inside_itself_from_any_folder(unpacked: Path, workplace: Path) -> None:
     code = (
         f"import sys; sys.path.insert(0, {str(unpacked)!r})\n"
-        "from l2o_engine.preset import find, load, shipped_folder, shipped_names\n"
+        "from l2o_engine.presets.schema import find, load, shipped_folder, shipped_names\n"
         "print(shipped_folder())\n"
         "print(*(load(find(name)).name for name in shipped_names()))\n"
     )
     result = spawn("-c", code, command=[sys.executable])
     assert result.code == 0, result.err
     folder, names = result.out.splitlines()
-    assert Path(folder) == unpacked / "l2o_engine" / "presets"
+    assert Path(folder) == unpacked / "l2o_engine" / "presets" / "shipped"
     assert [f"{name}.toml" for name in names.split()] == _SHIPPED
 
 

@@ -1,0 +1,1 @@
+"""Who computes: the reference and the fast kernel."""

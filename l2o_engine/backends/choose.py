@@ -1,0 +1,99 @@
+"""Which backend computes: ``torch``, the reference, takes every preset; ``fused`` is the compiled kernel.
+
+Choosing imports no torch; loading may. What the kernel cannot do falls back to torch under "auto", with the
+reason; asked for by name it is an error.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+
+from l2o_engine.meta.learner import Backend
+from l2o_engine.presets.schema import Preset, PresetError
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A backend that was chosen and not loaded yet.
+
+    Attributes
+    ----------
+    name, reason
+        Which one, and why.
+    preparation
+        What takes a moment when it is loaded.
+    to_compile
+        Names the kernel that has to be compiled first, which presets of one shape share; "" if none has to be.
+    load
+        Loads it and returns it with the reason; another one, with another reason, if "auto" had to think again.
+    """
+
+    name: str
+    reason: str
+    preparation: str
+    to_compile: str
+    load: Callable[[], tuple[Backend, str]]
+
+
+def choose(preset: Preset, asked: str) -> Choice:
+    """Return the backend for a preset.
+
+    Parameters
+    ----------
+    preset
+        The experiment; ``kind`` is "meta-training".
+    asked
+        "auto", "fused" or "torch".
+
+    Raises
+    ------
+    PresetError
+        If the backend asked for by name cannot take the preset.
+    """
+    if asked == "torch":
+        return _torch(preset, "asked for")
+    why_not = _why_not_fused(preset)
+    if not why_not:
+        return _fused(preset) if asked == "fused" else _fused_or_torch(preset)
+    if asked == "fused":
+        raise PresetError(f'backend "fused" cannot run this preset: {why_not}')
+    return _torch(preset, f"not fused: {why_not}")
+
+
+def _why_not_fused(preset: Preset) -> str:
+    if find_spec("numba") is None:
+        return "numba is not installed"
+    try:
+        from l2o_engine.backends.fused.backend import why_not
+    except Exception as error:  # noqa: BLE001 (of a NumPy that it does not know, of a library of LLVM's, …)
+        return f"numba cannot be loaded ({error})"
+    return why_not(preset)
+
+
+def _torch(preset: Preset, reason: str) -> Choice:
+    def load() -> tuple[Backend, str]:
+        from l2o_engine.backends.reference import TorchBackend
+
+        return TorchBackend(preset), reason
+
+    return Choice("torch", reason, "loading PyTorch", "", load)
+
+
+def _fused(preset: Preset, reason: str = "asked for") -> Choice:
+    from l2o_engine.backends.fused.backend import FusedBackend, to_compile
+
+    missing = to_compile(preset)
+    preparation = "compiling the kernel, once (some seconds)" if missing else "loading the kernel"
+    return Choice("fused", reason, preparation, missing, lambda: (FusedBackend(preset), reason))
+
+
+def _fused_or_torch(preset: Preset) -> Choice:
+    fused = _fused(preset, "the fastest")
+
+    def load() -> tuple[Backend, str]:
+        try:
+            return fused.load()
+        except Exception as error:  # noqa: BLE001 (what a compiler may raise on some machine is open-ended)
+            return _torch(preset, f"not fused: the kernel could not be compiled ({error})").load()
+
+    return replace(fused, load=load)

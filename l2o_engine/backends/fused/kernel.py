@@ -1,0 +1,605 @@
+"""One compiled function for a chunk of meta-iterations: forward, back-propagation, clip, Adam, without the interpreter.
+
+:func:`meta_iterations` reads top to bottom like the algorithm. It is compiled once for each :class:`Spec`, with the
+Spec's sizes as constants: :func:`bind` makes the operations (simd.py) and pieces (pieces.py) that it calls by name.
+
+Two savings, exact up to rounding, let it do less than a framework does:
+
+1. The input projection 1 → hidden is linear, so layer 0 sees an affine function of one number a row. Its two weight
+   matrices are multiplied once a meta-iteration (vectors p and q: gates = u·p + q), not once a step: layer 0 becomes an
+   LSTM with one input, and a quarter of all arithmetic goes.
+2. The network of the last base step would only move an x whose loss nobody records: steps - 1 of them are run.
+"""
+
+import hashlib
+import math
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import njit, types
+from numba.core.dispatcher import Dispatcher
+from numba.core.registry import cpu_target
+
+from l2o_engine.backends.fused import pieces, simd
+from l2o_engine.backends.fused.simd import view
+from l2o_engine.presets.schema import (
+    LogTransform,
+    Preset,
+    RatioLogTransform,
+    RatioTransform,
+)
+
+# Codes for settings that the kernel takes at run time.
+GRADIENT_MODES = {"none": 0, "clip": 1, "unit": 2}
+POLICIES = {"zero": 0, "skip": 1, "stop": 2}
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What is compiled in. All else (steps, learning rate, min_log, policies, …) is an argument of the kernel."""
+
+    dims: int
+    batch: int
+    hidden: int
+    layers: int
+    dtype: str
+    forget_bias: float
+    second_derivatives: bool
+    problem: str
+    transform: str
+    adaptive: bool
+    residual: str | float
+    ratio_residual: float
+    objective: str
+    objective_residual: float
+
+    @property
+    def rows(self) -> int:
+        """Coordinates of all problems of a batch: the network's batch."""
+        return self.dims * self.batch
+
+
+def spec_of(preset: Preset) -> Spec:
+    """Return what a kernel for this preset must be compiled for."""
+    transform = preset.transform
+    casting = transform if isinstance(transform, LogTransform | RatioLogTransform) else None
+    ratio = transform if isinstance(transform, RatioTransform | RatioLogTransform) else None
+    return Spec(
+        dims=preset.problem.dims,
+        batch=preset.meta.batch,
+        hidden=preset.network.hidden,
+        layers=preset.network.layers,
+        dtype=preset.run.dtype,
+        forget_bias=preset.network.forget_bias,
+        second_derivatives=preset.unroll.second_derivatives,
+        problem=preset.problem.kind,
+        transform=transform.kind,
+        adaptive=casting.adaptive if casting else False,
+        residual=casting.residual if casting else 0.0,
+        ratio_residual=ratio.ratio_residual if ratio else 0.0,
+        objective=preset.objective.kind,
+        objective_residual=preset.objective.residual,
+    )
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# The driver. Names in capitals are constants, and names such as `forward_top` functions, that `bind` makes. Its source
+# text is put into a generated module (see compile.py): it may use no name that `bind` lacks.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+def meta_iterations(
+    theta, m, v, min_log, powers, in_a_row, data, x0, steps,
+    learning_rate, beta1, beta2, epsilon, gradient_mode, clip_norm, policy, max_non_finite, adaptation_rate,
+    losses, objective, gradient_norm, non_finite, min_log_used, gradient, trace,
+):  # fmt: skip
+    """Run len(x0) meta-iterations, or fewer if the learner diverges.
+
+    Parameters
+    ----------
+    theta, m, v
+        [size]: weights and Adam's moments, updated in place.
+    min_log, powers, in_a_row
+        [1] float64, [2] float64, [1] int64: the rest of the learner, updated in place; as in ``Learner``.
+    data, x0
+        [n, batch, …], [n, batch, dims]: the drawn problems.
+    steps … adaptation_rate
+        The preset's settings, the four of Adam rounded to float32; modes by their codes above.
+    losses, objective, gradient_norm, non_finite, min_log_used
+        [n, batch, steps], [n] float64, [n] float64, [n] uint8, [n] float64: filled; as in ``Results``.
+    gradient
+        [size]: filled with the last meta-gradient; before clipping, if it is finite.
+    trace
+        [k, 4, steps * rows]: meta-iteration it fills place it % k with its x, gradients, inputs and updates; the last
+        two lack the last step.
+
+    Returns
+    -------
+    tuple
+        How many meta-iterations were done, and whether the learner has diverged.
+    """
+    count = x0.shape[0]
+    zero = FLOAT(0)
+    # -- one flat workspace, every region starting on a 64-byte boundary --
+    hidden_tape = 0
+    cell_tape = hidden_tape + LAYERS * (steps + 1) * ROWS * HP
+    tanh_tape = cell_tape + LAYERS * (steps + 1) * ROWS * HP
+    gate_tape = tanh_tape + LAYERS * steps * ROWS * HP
+    own = gate_tape + LAYERS * steps * ROWS * GP
+    dcell = own + LAYERS * ROWS * HP
+    above = dcell + LAYERS * ROWS * HP
+    packed = above + ROWS * HP
+    transposed = packed + LAYERS * PACKED_STRIDE
+    w_out = transposed + LAYERS * TRANSPOSED_STRIDE
+    affine = w_out + HP  # two rows of 4H: p and q
+    d_affine = affine + 2 * AFFINE
+    bias = d_affine + 2 * AFFINE
+    one = bias + AFFINE
+    u = one + LANES
+    tape = -(-(steps * ROWS) // LANES) * LANES
+    y, dy, x, g, dg, step = u + tape, u + 2 * tape, u + 3 * tape, u + 4 * tape, u + 5 * tape, u + 6 * tape
+    dx = u + 7 * tape
+    d_input = dx + -(-ROWS // LANES) * LANES
+    raw = np.zeros(d_input + -(-ROWS // LANES) * LANES + 64 // FLOAT_BYTES, THE_DTYPE)
+    ws = raw[(-raw.ctypes.data % 64) // FLOAT_BYTES :]
+    ws[one] = FLOAT(1)
+    weights = np.empty(BATCH * steps, THE_DTYPE)  # d objective / d loss
+    all_data, all_losses = data.reshape(-1), losses.reshape(-1)
+    share = FLOAT(1.0 / BATCH)
+    hidden_stride = (steps + 1) * ROWS * HP
+    tanh_stride = steps * ROWS * HP
+    gate_stride = steps * ROWS * GP
+    moves = (steps - 1) * ROWS  # row-steps of the network that count
+
+    for it in range(count):
+        min_log_used[it] = min_log[0]
+        m0 = FLOAT(min_log[0])
+        r0 = FLOAT(residual_of(min_log[0]))
+
+        # -- weights into the order of the vector registers --
+        fold_input_projection(theta, ws, affine)
+        pack_first(ws, affine + AFFINE, ws, packed, 1)
+        pack_first(ws, affine, ws, packed + GP, 1)
+        pack_first(theta, K_FIRST + HIDDEN * 4 * HIDDEN, ws, packed + 2 * GP, HIDDEN)
+        transpose_first_input(ws, affine, ws, transposed)
+        transpose_first_own(theta, K_FIRST + HIDDEN * 4 * HIDDEN, ws, transposed)
+        for layer in range(1, LAYERS):
+            k = K_FIRST + layer * LAYER_STRIDE
+            to = packed + layer * PACKED_STRIDE
+            copy_bias(theta, k + 2 * HIDDEN * 4 * HIDDEN, ws, bias)
+            pack_rest(ws, bias, ws, to, 1)
+            pack_rest(theta, k, ws, to + GP, 2 * HIDDEN)
+            transpose_rest_input(theta, k, ws, transposed + layer * TRANSPOSED_STRIDE)
+            transpose_rest_own(theta, k + HIDDEN * 4 * HIDDEN, ws, transposed + layer * TRANSPOSED_STRIDE)
+        for k in range(HIDDEN):
+            ws[w_out + k] = theta[W_OUT + k]
+        b_out = theta[W_OUT + HIDDEN]
+
+        # -- forward through the base steps --
+        for b in range(BATCH):
+            for d in range(DIMS):
+                ws[x + b * DIMS + d] = x0[it, b, d]
+        for t in range(steps):
+            row = t * ROWS
+            for b in range(BATCH):
+                at = row + b * DIMS
+                losses[it, b, t] = loss_and_gradient(
+                    view(all_data, (it * BATCH + b) * data.shape[2], data.shape[2]),
+                    view(ws, x + at, DIMS),
+                    view(ws, g + at, DIMS),
+                )
+            if t == steps - 1:
+                break
+            before = row - ROWS if t > 0 else row
+            for r in range(ROWS):
+                ws[u + row + r] = encode(ws[g + row + r], ws[g + before + r], m0, r0)
+                ws[y + row + r] = b_out
+            previous = HIDDEN if t > 0 else 0
+            for layer in range(LAYERS):
+                h = hidden_tape + layer * hidden_stride + row * HP
+                c = cell_tape + layer * hidden_stride + row * HP
+                z = gate_tape + layer * gate_stride + row * GP
+                tc = tanh_tape + layer * tanh_stride + row * HP
+                w = packed + layer * PACKED_STRIDE
+                if layer == 0:
+                    forward_first(ws, z, c, c + ROWS * HP, tc, h, h + ROWS * HP, u + row, w, previous, y + row, w_out)
+                else:
+                    below = h - hidden_stride + ROWS * HP
+                    if layer == LAYERS - 1:
+                        forward_top(ws, z, c, c + ROWS * HP, tc, h, h + ROWS * HP, below, w, previous, y + row, w_out)
+                    else:
+                        forward_middle(
+                            ws, z, c, c + ROWS * HP, tc, h, h + ROWS * HP, below, w, previous, y + row, w_out
+                        )
+            for r in range(ROWS):
+                delta = decode(ws[y + row + r], ws[g + before + r], m0)
+                ws[step + row + r] = delta
+                ws[x + row + ROWS + r] = ws[x + row + r] + delta
+
+        slot = it % trace.shape[0]
+        for r in range(steps * ROWS):
+            trace[slot, 0, r] = ws[x + r]
+            trace[slot, 1, r] = ws[g + r]
+        for r in range(moves):
+            trace[slot, 2, r] = ws[u + r]
+            trace[slot, 3, r] = ws[step + r]
+
+        # -- objective, and its derivative by every loss --
+        total = zero
+        for b in range(BATCH):
+            mine = view(all_losses, (it * BATCH + b) * steps, steps)
+            total += objective_value(mine)
+            objective_gradient(mine, view(weights, b * steps, steps))
+            for t in range(b * steps, (b + 1) * steps):
+                weights[t] *= share
+        total *= share
+        objective[it] = total
+
+        # -- back through the base steps --
+        ws[own : own + LAYERS * ROWS * HP] = zero
+        ws[dcell : dcell + LAYERS * ROWS * HP] = zero
+        ws[dg : dg + steps * ROWS] = zero
+        row = (steps - 1) * ROWS
+        for r in range(ROWS):
+            ws[dx + r] = weights[r // DIMS * steps + steps - 1] * ws[g + row + r]
+        for t in range(steps - 2, -1, -1):
+            row = t * ROWS
+            before = row - ROWS if t > 0 else row
+            for r in range(ROWS):
+                do, dp = decode_vjp(ws[dx + r], ws[y + row + r], ws[g + before + r], m0, ws[step + row + r])
+                ws[dy + row + r] = do
+                if SECOND_ORDER:
+                    ws[dg + before + r] += dp
+            for layer in range(LAYERS - 1, -1, -1):
+                c = cell_tape + layer * hidden_stride + row * HP
+                z = gate_tape + layer * gate_stride + row * GP
+                tc = tanh_tape + layer * tanh_stride + row * HP
+                kt = transposed + layer * TRANSPOSED_STRIDE
+                o = own + layer * ROWS * HP
+                dc = dcell + layer * ROWS * HP
+                if layer == 0:
+                    backward_first(ws, z, c, tc, dy + row if LAYERS == 1 else above, w_out, o, dc, kt, d_input)
+                elif layer == LAYERS - 1:
+                    backward_top(ws, z, c, tc, dy + row, w_out, o, dc, kt, above)
+                else:
+                    backward_middle(ws, z, c, tc, above, w_out, o, dc, kt, above)
+            if SECOND_ORDER:
+                for r in range(ROWS):
+                    dgr, dp = encode_vjp(ws[d_input + r], ws[g + row + r], ws[g + before + r], m0, r0, ws[u + row + r])
+                    ws[dg + row + r] += dgr
+                    ws[dg + before + r] += dp
+                for b in range(BATCH):
+                    at = row + b * DIMS
+                    add_hessian_product(
+                        view(all_data, (it * BATCH + b) * data.shape[2], data.shape[2]),
+                        view(ws, x + at, DIMS),
+                        view(ws, dg + at, DIMS),
+                        view(ws, dx + b * DIMS, DIMS),
+                    )
+            for r in range(ROWS):
+                ws[dx + r] += weights[r // DIMS * steps + t] * ws[g + row + r]
+
+        # -- weight gradients: one product over all steps and rows each --
+        later = moves - ROWS  # the first step's previous output is zero
+        bias_update_first(ws, d_affine + AFFINE, ws, one, gate_tape, moves)
+        rank_update_input(ws, d_affine, ws, u, gate_tape, moves)
+        rank_update_own(
+            gradient, K_FIRST + HIDDEN * 4 * HIDDEN, ws, hidden_tape + ROWS * HP, gate_tape + ROWS * GP, later
+        )
+        unfold_input_projection(theta, ws, d_affine, gradient)
+        for layer in range(1, LAYERS):
+            k = K_FIRST + layer * LAYER_STRIDE
+            z = gate_tape + layer * gate_stride
+            h = hidden_tape + layer * hidden_stride + ROWS * HP
+            rank_update_own_rest(gradient, k, ws, h - hidden_stride, z, moves)
+            rank_update_own_rest(gradient, k + HIDDEN * 4 * HIDDEN, ws, h, z + ROWS * GP, later)
+            bias_update_rest(gradient, k + 2 * HIDDEN * 4 * HIDDEN, ws, one, z, moves)
+        rank_update_output(gradient, W_OUT, ws, dy, hidden_tape + (LAYERS - 1) * hidden_stride + ROWS * HP, moves)
+        d_bias = zero
+        for r in range(moves):
+            d_bias += ws[dy + r]
+        gradient[W_OUT + HIDDEN] = d_bias
+
+        # -- norm, policy, Adam --
+        norm = math.sqrt(sum_of_squares(gradient))
+        gradient_norm[it] = norm
+        is_finite = math.isfinite(norm)
+        bad = not is_finite
+        for k in range(it * BATCH * steps, (it + 1) * BATCH * steps):
+            bad = bad or not math.isfinite(all_losses[k])
+        non_finite[it] = 1 if bad else 0
+        in_a_row[0] = in_a_row[0] + 1 if bad else 0
+        diverged = bad and (policy == 2 or (max_non_finite > 0 and in_a_row[0] > max_non_finite))
+        if not diverged and not (bad and policy == 1):
+            scale = 1.0
+            if not is_finite:
+                for k in range(gradient.size):
+                    if gradient_mode != 0 or not math.isfinite(gradient[k]):
+                        gradient[k] = zero
+            elif gradient_mode == 1 and norm > clip_norm:
+                scale = clip_norm / norm
+            elif gradient_mode == 2 and norm > 0.0:
+                scale = 1.0 / norm
+                if scale > 1e30:  # near the end of float32: scale in float64 instead
+                    for k in range(gradient.size):
+                        gradient[k] = FLOAT(np.float64(gradient[k]) * scale)
+                    scale = 1.0
+            powers[0] = np.float64(np.float32(powers[0] * beta1))
+            powers[1] = np.float64(np.float32(powers[1] * beta2))
+            rate = learning_rate * math.sqrt(1.0 - powers[1]) / (1.0 - powers[0])
+            adam(
+                theta, m, v, gradient, FLOAT(scale), FLOAT(rate),
+                FLOAT(beta1), FLOAT(1.0 - beta1), FLOAT(beta2), FLOAT(1.0 - beta2), FLOAT(epsilon),
+            )  # fmt: skip
+            diverged = not all_finite(theta)
+
+        # -- adaptive min_log: a proposal that is not finite must not move it, or every later cast is NaN --
+        if ADAPTIVE:
+            row = (steps - 1) * ROWS
+            before = row - ROWS
+            least = np.inf
+            for r in range(ROWS):
+                s = np.float64(abs(signal(ws[g + row + r], ws[g + before + r])))
+                if s < least or math.isnan(s):
+                    least = s
+            if not math.isnan(least):
+                proposal = (1.0 - adaptation_rate) * min_log[0] + adaptation_rate * math.log(least + 1e-38)
+                if math.isfinite(proposal) and proposal < min_log[0]:
+                    min_log[0] = proposal
+        if diverged:
+            return it + 1, True
+    return count, False
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Small operations around the driver: contiguous loops that LLVM vectorises as they stand.
+# ----------------------------------------------------------------------------------------------------------------------
+
+# Sums may be re-ordered and products fused; NaN and infinity keep their meaning ("nnan" and "ninf" are left out).
+_loop = njit(error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
+
+
+@_loop
+def sum_of_squares(a):
+    """In float64: float32 squares of small gradients would underflow."""
+    total = 0.0
+    for k in range(a.size):
+        x = np.float64(a[k])
+        total += x * x
+    return total
+
+
+@_loop
+def all_finite(a):
+    """Whether no number is NaN or infinite: 0 times any other is 0."""
+    zero = a[0] - a[0]
+    for k in range(a.size):
+        zero += a[k] * 0
+    return zero == 0
+
+
+@njit(error_model="numpy", fastmath={"contract"})
+def adam(theta, m, v, g, scale, rate, beta1, rest1, beta2, rest2, epsilon):
+    """TensorFlow 1's Adam, "epsilon hat" form, with the clipped gradient g * scale."""
+    for k in range(theta.size):
+        x = g[k] * scale
+        a = beta1 * m[k] + rest1 * x
+        b = beta2 * v[k] + rest2 * (x * x)
+        m[k] = a
+        v[k] = b
+        theta[k] -= rate * a / (math.sqrt(b) + epsilon)
+
+
+def target_cpu() -> tuple[str, str, str]:
+    """Return triple, CPU name and features that Numba compiles for: the host's, unless its settings say otherwise."""
+    triple, name, features = cpu_target.target_context.codegen().magic_tuple()
+    return triple, name, features
+
+
+def _cpu_features() -> dict[str, bool]:
+    return {flag[1:]: flag[0] == "+" for flag in target_cpu()[2].split(",") if flag}
+
+
+def piece_tables(spec: Spec) -> list[tuple[str, str, dict[str, pieces.Piece]]]:
+    """Return what a kernel needs of each kind of piece: the kind, the name, and where it is looked up."""
+    return [
+        ("problem", spec.problem, pieces.PROBLEMS),
+        ("transform", spec.transform, pieces.TRANSFORMS),
+        ("objective", spec.objective, pieces.OBJECTIVES),
+    ]
+
+
+def workspace_bytes(spec: Spec, steps: int) -> int:
+    """Return about how much memory one call of the kernel takes beside its arguments."""
+    itemsize = np.dtype(spec.dtype).itemsize
+    pitch = -(-spec.hidden // 16) * 16
+    tapes, weights = (steps + 1) * spec.rows * 7 * pitch, 3 * 8 * pitch**2
+    return itemsize * spec.layers * (tapes + weights)
+
+
+def bind(spec: Spec) -> dict[str, object]:
+    """Every name the driver uses, for one Spec."""
+    H, dtype = spec.hidden, spec.dtype
+    target = simd.Target.for_host(dtype, _cpu_features())
+    shape: dict[str, Any] = {"hidden": H, "rows": spec.rows, "target": target}
+    first = simd.LayerShape(inputs=1, input_pitch=1, top=spec.layers == 1, **shape)
+    rest = simd.LayerShape(inputs=H, input_pitch=first.hidden_pitch, top=False, **shape)
+    top = simd.LayerShape(inputs=H, input_pitch=first.hidden_pitch, top=True, **shape)
+    gates = first.gates
+    lanes = target.lanes
+    affine = simd.round_up(4 * H, lanes)
+    forget_bias = (np.float32 if dtype == "float32" else np.float64)(spec.forget_bias)
+    four_h, k_first = 4 * H, 2 * H
+    inline = njit(error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
+    wrap = njit(error_model="numpy")
+
+    @inline
+    def fold_input_projection(theta, ws, affine_at):
+        """Make layer 0's vectors p = w_in K_x and q = b_in K_x + b (+ the forget bias): layer 0's gates are u p + q."""
+        p, q = view(ws, affine_at, four_h), view(ws, affine_at + affine, four_h)
+        for c in range(four_h):
+            p[c] = 0
+            q[c] = theta[k_first + 2 * H * four_h + c]
+        for c in range(2 * H, 3 * H):
+            q[c] += forget_bias
+        for k in range(H):
+            w, b = theta[k], theta[H + k]
+            for c in range(four_h):
+                p[c] += w * theta[k_first + k * four_h + c]
+                q[c] += b * theta[k_first + k * four_h + c]
+
+    @inline
+    def unfold_input_projection(theta, ws, d_affine_at, gradient):
+        """From the gradients of p and q to those of w_in, b_in, K_x and b."""
+        dp, dq = view(ws, d_affine_at, four_h), view(ws, d_affine_at + affine, four_h)
+        for k in range(H):
+            w, b = theta[k], theta[H + k]
+            dw = dp[0] * 0
+            db = dw
+            for c in range(four_h):
+                dw += dp[c] * theta[k_first + k * four_h + c]
+                db += dq[c] * theta[k_first + k * four_h + c]
+            for c in range(four_h):
+                gradient[k_first + k * four_h + c] = w * dp[c] + b * dq[c]
+            gradient[k] = dw
+            gradient[H + k] = db
+        for c in range(four_h):
+            gradient[k_first + 2 * H * four_h + c] = dq[c]
+
+    @inline
+    def copy_bias(theta, at, ws, to):
+        for c in range(four_h):
+            ws[to + c] = theta[at + c]
+        for c in range(2 * H, 3 * H):
+            ws[to + c] += forget_bias
+
+    def compiled(name, operation, arguments):
+        """Return an intrinsic as an ordinary compiled function: its code exists once however often it is called."""
+        namespace = {"operation": operation, "__name__": __name__}  # numba re-imports this name when it loads the cache
+        # Numba wants a function with named arguments, and each intrinsic has others.
+        exec(f"def {name}({arguments}):\n    operation({arguments})", namespace)  # noqa: S102 (our own text)
+        return wrap(namespace[name])
+
+    def forward(name, layer):
+        return compiled(name, simd.make_forward(layer), "ws, z, c_prev, c, tanh_c, h_prev, h, a, w, n_prev, y, w_out")
+
+    def backward(name, layer):
+        return compiled(name, simd.make_backward(layer), "ws, z, c_prev, tanh_c, above, w_out, own, dc, kt, below")
+
+    def rank_update(name, layout, destination, rows, pitch, a_pitch):
+        return compiled(
+            name, simd.make_rank_update(layout, destination, rows, pitch, a_pitch, target), "out, o, ws, a, z, m"
+        )
+
+    gate_columns = {(gate, start): gate * H + start for gate, start in gates.at}
+    own_update = rank_update("rank_update_own", gates, gate_columns, H, four_h, first.hidden_pitch)
+    one_row = rank_update("rank_update_input", gates, gate_columns, 1, four_h, 1)
+    bias_update = rank_update("bias_update", gates, gate_columns, 1, four_h, 0)
+    outputs = simd.Layout([[(start, width) for start, width in first.tiles]], lanes)
+    several = spec.layers > 1
+    many = spec.layers > 2
+    pack = compiled("pack", simd.make_pack(first), "source, s, ws, d, rows")
+    forward_first, backward_first = forward("forward_first", first), backward("backward_first", first)
+    forward_top = forward("forward_top", top) if several else forward_first
+    backward_top = backward("backward_top", top) if several else backward_first
+    transpose = "source, s, ws, d"
+    transpose_first_input = compiled("transpose_first_input", simd.make_transpose(first, "below"), transpose)
+    transpose_first_own = compiled("transpose_first_own", simd.make_transpose(first, "own"), transpose)
+    real = np.float32 if dtype == "float32" else np.float64
+    names = {
+        "np": np,
+        "math": math,
+        "FLOAT": real,
+        "THE_DTYPE": np.dtype(dtype),
+        "FLOAT_BYTES": np.dtype(dtype).itemsize,
+        "LANES": lanes,
+        "BATCH": spec.batch,
+        "DIMS": spec.dims,
+        "ROWS": spec.rows,
+        "HIDDEN": H,
+        "LAYERS": spec.layers,
+        "SECOND_ORDER": spec.second_derivatives,
+        "ADAPTIVE": spec.adaptive,
+        "HP": first.hidden_pitch,
+        "GP": gates.pitch,
+        "PACKED_STRIDE": (1 + 2 * max(H, 1)) * gates.pitch,
+        "TRANSPOSED_STRIDE": gates.pitch * max(first.columns_back.pitch, rest.columns_back.pitch),
+        "AFFINE": affine,
+        "K_FIRST": k_first,
+        "LAYER_STRIDE": 2 * H * four_h + four_h,
+        "W_OUT": k_first + spec.layers * (2 * H * four_h + four_h),
+        "fold_input_projection": fold_input_projection,
+        "unfold_input_projection": unfold_input_projection,
+        "copy_bias": copy_bias,
+        "pack_first": pack,
+        "pack_rest": pack,
+        "transpose_first_input": transpose_first_input,
+        "transpose_first_own": transpose_first_own,
+        "transpose_rest_input": compiled("transpose_rest_input", simd.make_transpose(rest, "below"), transpose)
+        if several
+        else transpose_first_input,
+        "transpose_rest_own": compiled("transpose_rest_own", simd.make_transpose(rest, "own"), transpose)
+        if several
+        else transpose_first_own,
+        "forward_first": forward_first,
+        "forward_top": forward_top,
+        "forward_middle": forward("forward_middle", rest) if many else forward_top,
+        "backward_first": backward_first,
+        "backward_top": backward_top,
+        "backward_middle": backward("backward_middle", rest) if many else backward_top,
+        "rank_update_own": own_update,
+        "rank_update_own_rest": own_update,
+        "rank_update_input": one_row,
+        "bias_update_first": bias_update,
+        "bias_update_rest": bias_update,
+        "rank_update_output": rank_update(
+            "rank_update_output", outputs, {start: start for start, _ in first.tiles}, 1, H, 1
+        ),
+        "sum_of_squares": sum_of_squares,
+        "all_finite": all_finite,
+        "adam": adam,
+        "view": simd.view,
+    }
+    names |= pieces.PROBLEMS[spec.problem](spec, real) | pieces.TRANSFORMS[spec.transform](spec, real)
+    objective = pieces.OBJECTIVES[spec.objective](spec, real)
+    names |= {"objective_value": objective["value"], "objective_gradient": objective["gradient"]}
+    _make_symbols_unique(names.values(), spec)
+    return names
+
+
+def _make_symbols_unique(functions: Iterable[object], spec: Spec) -> None:
+    """Give the functions that were made for one Spec, and those that they call, names that no other Spec's have.
+
+    Numba names machine code after the function and a number that starts anew in every process. Two cached kernels,
+    compiled in two processes and loaded into one, would share the names, and one would call the other's functions.
+    """
+    suffix = "_" + hashlib.sha256(repr(spec).encode()).hexdigest()[:16]
+    waiting = list(functions)
+    while waiting:
+        function = waiting.pop()
+        if not isinstance(function, Dispatcher):
+            continue
+        python = function.py_func
+        is_shared = getattr(sys.modules.get(python.__module__), python.__name__, None) is function
+        if not is_shared and not python.__qualname__.endswith(suffix):
+            python.__qualname__ += suffix
+            waiting += [cell.cell_contents for cell in python.__closure__ or ()]
+
+
+def signature(spec: Spec) -> Any:
+    """Return the kernel's one type signature, given up front: it is compiled, or loaded, when it is made."""
+    real = getattr(types, spec.dtype)
+
+    def array(kind: Any, dimensions: int) -> Any:
+        return types.Array(kind, dimensions, "C")
+
+    vector, doubles = array(real, 1), array(types.float64, 1)
+    return types.Tuple([types.int64, types.boolean])(
+        vector, vector, vector, doubles, doubles, array(types.int64, 1), array(real, 3), array(real, 3), types.int64,
+        types.float64, types.float64, types.float64, types.float64, types.int64, types.float64, types.int64,
+        types.int64, types.float64,
+        array(real, 3), doubles, doubles, array(types.uint8, 1), doubles, vector, array(real, 3),
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""What optimizes: hand-designed rules and learned ones, each an (init, update) pair."""

@@ -1,0 +1,1 @@
+"""Learned optimizers: a network, what it sees, what its output means."""

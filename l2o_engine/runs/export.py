@@ -1,0 +1,404 @@
+"""A run's metrics in another tool's format: CSV, one JSON document, or TensorBoard's event files.
+
+What is exported is ``metrics.csv`` as it is when the export begins, so a run that another process drives can be
+exported too. It is read a block at a time, and more than once where that saves memory: a long run needs little of it.
+"""
+
+import errno
+import json
+import os
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from math import isfinite
+from pathlib import Path
+from textwrap import indent
+from typing import Any, BinaryIO, Literal
+from urllib.parse import quote
+
+import numpy as np
+
+from l2o_engine.presets.schema import Preset, to_dict, to_toml
+from l2o_engine.records.events import Progress, as_json, finite
+from l2o_engine.records.rows import HEADER
+from l2o_engine.runs.folder import Run, RunError, lanes_of
+from l2o_engine.support.errors import Failure, UserError
+from l2o_engine.support.files import atomic_file, sync_folder
+from l2o_engine.training.trainer import Lane
+
+FORMAT = 1
+FileFormat = Literal["csv", "json"]
+
+_BLOCK = 1 << 20  # bytes of metrics.csv at a time
+_INTEGERS = ("iteration", "seed", "non_finite")
+_TAGS = {
+    "end_loss": "loss/end",
+    "sum_loss": "loss/sum",
+    "end_log10": "log10/end",
+    "mean_log10": "log10/mean",
+    "gradient_norm": "meta/gradient_norm",
+    "min_log": "meta/min_log",
+    "non_finite": "meta/non_finite",
+}
+_MISSING_LIBRARY = "--format tensorboard needs a library that is not installed: pip install 'l2o-tui[tensorboard]'"
+_RUN_FILES = ("preset.toml", "run.json", "metrics.csv", "events.jsonl")
+# What goes wrong on the way; any other OSError says that the place was wrong from the start.
+_FAILURES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EPIPE)
+
+
+class ExportError(UserError):
+    """The export cannot be written as asked. The message is meant for the user."""
+
+
+def write_metrics(run: Run, file_format: FileFormat, file: BinaryIO, *, every: int = 1) -> None:
+    """Write a run's metrics to an open file.
+
+    Parameters
+    ----------
+    run
+        The run.
+    file_format
+        "csv": the header and the rows of ``metrics.csv``, their bytes unchanged. "json": one object with "format",
+        "run" (what run.json says, with the status as it really is), "settings" (the effective preset), "progress" (the
+        progress rows, as the event stream has them) and "metrics", which holds an array for every column. Non-finite
+        numbers, and what a run does not have, are null.
+    file
+        Where the bytes go; OSErrors of writing to it are passed on.
+    every
+        Only the meta-iterations that it divides are written, and each lane's last one.
+
+    Raises
+    ------
+    RunError
+        If the run cannot be read.
+    """
+    try:
+        table = _Table(run.metrics_path, every)
+        if file_format == "csv":
+            file.write(table.header)
+            for block in table.blocks():
+                file.write(block)
+        else:
+            _write_json(run, table, file)
+    except ValueError as error:
+        raise RunError(f"{run.metrics_path} cannot be read: {error}") from error
+
+
+def export_file(run: Run, file_format: FileFormat, output: Path, *, every: int = 1, force: bool = False) -> None:
+    """Write a run's metrics into a file, whole or not at all; ``force`` replaces one that is there and not empty.
+
+    See :func:`write_metrics` for the formats. A pipe or a device is written to as it is.
+
+    Raises
+    ------
+    ExportError
+        If the output is there already, or cannot be made.
+    RunError
+        If the run cannot be read.
+    Failure
+        If writing fails on the way; nothing is left of it then.
+    """
+    try:
+        if output.is_dir():
+            raise ExportError(f"{output} is a folder; --format {file_format} writes a file")
+        path = output.resolve() if output.is_file() else output  # not the link that leads to it is replaced
+        if path.is_file():
+            if path.parent == run.folder.resolve() and path.name in _RUN_FILES:
+                raise ExportError(f"{output} belongs to the run itself; choose another file")
+            if path.stat().st_size and not force:
+                raise ExportError(f"{output} is there already; --force replaces it")
+        with path.open("wb") if path.exists() and not path.is_file() else atomic_file(path) as file:
+            write_metrics(run, file_format, file, every=every)
+    except OSError as error:
+        raise _unwritable(output, error) from error
+
+
+def export_tensorboard(run: Run, folder: Path, *, every: int = 1, force: bool = False) -> None:
+    """Write a run's metrics as TensorBoard's event files, all of them or none.
+
+    A run with one lane is one file in the folder, a run with several has a subfolder for each: ``seed3``, or
+    ``seed3-SGD`` where no network is trained. The columns are scalars, as float32, which is what TensorBoard keeps; the
+    averages of the progress rows are scalars under ``report/``, and the effective preset is a text. Events are dated
+    from the run's start by the training time that its progress rows tell, so the same run gives the same bytes.
+
+    Parameters
+    ----------
+    run
+        The run.
+    folder
+        Where to; made if it is not there.
+    every
+        Only the meta-iterations that it divides are written, and each lane's last one.
+    force
+        Write into a folder that is not empty: event files in it and in its subfolders ``seed*`` are replaced, nothing
+        else is touched.
+
+    Raises
+    ------
+    ExportError
+        If the library is missing, or the folder is not empty or cannot be made.
+    RunError
+        If the run cannot be read.
+    Failure
+        If writing fails on the way; nothing is left of it then.
+    """
+    events = _EventFormat()
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise ExportError(f"{folder} is a file; --format tensorboard writes a folder")
+        if folder.is_dir() and any(folder.iterdir()) and not force:
+            raise ExportError(f"{folder} is not empty; --force replaces the event files in it")
+        _write_tensorboard(run, _Table(run.metrics_path, every), folder, events)
+    except ValueError as error:
+        raise RunError(f"{run.metrics_path} cannot be read: {error}") from error
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+class _Table:
+    """metrics.csv as it is now, thinned.
+
+    The iteration is the first cell. Rows that are added later, and a last line that is still being written, are left
+    out. Reading raises ValueError where the file is damaged, and RunError where it cannot be read.
+    """
+
+    def __init__(self, path: Path, every: int) -> None:
+        self._path, self._every = path, every
+        try:
+            with path.open("rb") as file:
+                self.header = file.readline()
+                self._size = file.seek(0, os.SEEK_END)
+        except OSError as error:
+            raise RunError(f"{path} cannot be read: {error.strerror}") from error
+        self.names = self.header.decode().strip().split(",")
+        if missing := set(HEADER.strip().split(",")).difference(self.names):
+            raise ValueError(f"its header lacks {', '.join(sorted(missing))}")
+        self._optimizer, self._seed = self.names.index("optimizer"), self.names.index("seed")
+        self._last_lines = frozenset(self._last_line_of_each_lane()) if every > 1 else frozenset()
+
+    def blocks(self) -> Iterator[bytes]:
+        """Yield the lines, some at a time, as they are in the file."""
+        for block in self._whole_lines():
+            for line in block.splitlines():
+                self._cells(line)  # raises where it is damaged
+            yield block if self._every == 1 else b"".join(line + b"\n" for line in self._kept(block))
+
+    def rows(self) -> Iterator[list[list[bytes]]]:
+        """Yield the cells of the lines, some lines at a time."""
+        for block in self._whole_lines():
+            yield [self._cells(line) for line in self._kept(block)]
+
+    def owner(self, row: Sequence[bytes]) -> tuple[bytes, bytes]:
+        """Return the optimizer and the seed that a row is of."""
+        return row[self._optimizer], row[self._seed]
+
+    def _kept(self, block: bytes) -> list[bytes]:
+        lines = block.splitlines()
+        return lines if self._every == 1 else [line for line in lines if self._keeps(line)]
+
+    def _keeps(self, line: bytes) -> bool:
+        return int(line.partition(b",")[0]) % self._every == 0 or line in self._last_lines
+
+    def _last_line_of_each_lane(self) -> Iterable[bytes]:
+        # A lane that has diverged ends before the others.
+        lines = (line for block in self._whole_lines() for line in block.splitlines())
+        return {self.owner(self._cells(line)): line for line in lines}.values()
+
+    def _cells(self, line: bytes) -> list[bytes]:
+        cells = line.split(b",")
+        if len(cells) != len(self.names):
+            raise ValueError(f"not a row of metrics: {line[:80]!r}")
+        return cells
+
+    def _whole_lines(self) -> Iterator[bytes]:
+        rest = b""
+        try:
+            with self._path.open("rb") as file:
+                left = self._size - file.seek(len(self.header))
+                while left > 0:
+                    data = file.read(min(_BLOCK, left))
+                    if not data:  # a run that was resumed meanwhile is cut back to its checkpoint
+                        raise RunError(f"{self._path} became shorter while it was read; export again")
+                    left -= len(data)
+                    lines, newline, rest = (rest + data).rpartition(b"\n")
+                    yield lines + newline
+        except OSError as error:
+            raise RunError(f"{self._path} cannot be read: {error.strerror}") from error
+
+
+def _write_json(run: Run, table: _Table, file: BinaryIO) -> None:
+    record = asdict(run.record()) | {"status": run.status()}
+    head = {
+        "format": FORMAT,
+        "run": {name: finite(value) for name, value in record.items()},
+        "settings": to_dict(run.preset()),
+        "progress": [document for row in run.progress() for document in as_json(row)],
+    }
+    file.write(json.dumps(head, allow_nan=False).encode().removesuffix(b"}") + b', "metrics": {')
+    first = ["iteration", "optimizer", "seed"]
+    for name in first + [name for name in table.names if name not in first]:
+        comma = "" if name == first[0] else ","
+        file.write(f"{comma}\n{json.dumps(name)}: [".encode())
+        separator, index = b"", table.names.index(name)
+        for rows in table.rows():  # a pass a column: in memory are some rows only
+            if rows:
+                values = [_json_value(name, row[index]) for row in rows]
+                file.write(separator + json.dumps(values, allow_nan=False).encode()[1:-1])
+                separator = b", "
+        file.write(b"]")
+    file.write(b"\n}}\n")
+
+
+def _json_value(name: str, cell: bytes) -> int | float | str | None:
+    if name == "optimizer":
+        return cell.decode()
+    if name in _INTEGERS:
+        return int(cell)
+    value = float(cell or "nan")
+    return value if isfinite(value) else None
+
+
+class _EventFormat:
+    """Makes TensorBoard's events. Needs the library tensorboard, neither TensorFlow nor PyTorch.
+
+    Raises
+    ------
+    ExportError
+        If the library is not installed.
+    """
+
+    def __init__(self) -> None:
+        try:
+            from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, tensor_shape_pb2, types_pb2
+            from tensorboard.plugins.text.metadata import create_summary_metadata
+            from tensorboard.summary.writer.record_writer import RecordWriter
+        except ImportError as error:
+            raise ExportError(_MISSING_LIBRARY) from error
+        self._event, self._summary = event_pb2.Event, summary_pb2.Summary
+        self._tensor, self._shape, self._types = tensor_pb2.TensorProto, tensor_shape_pb2.TensorShapeProto, types_pb2
+        self._text_metadata = create_summary_metadata
+        self._writer = RecordWriter
+
+    def append(self, file: BinaryIO, event: Any) -> None:
+        """Write an event."""
+        self._writer(file).write(event.SerializeToString())
+
+    def version(self, wall_time: float) -> Any:
+        """Return what an event file begins with."""
+        return self._event(wall_time=wall_time, file_version="brain.Event:2")
+
+    def text(self, wall_time: float, tag: str, text: str) -> Any:
+        """Return a text, to be shown as it is."""
+        code = indent(text, " " * 4, lambda line: True)  # the text is read as Markdown
+        tensor = self._tensor(dtype=self._types.DT_STRING, tensor_shape=self._shape(), string_val=[code.encode()])
+        value = self._summary.Value(tag=f"{tag}/text_summary", metadata=self._text_metadata(tag, ""), tensor=tensor)
+        return self._event(wall_time=wall_time, step=0, summary=self._summary(value=[value]))
+
+    def scalars(self, wall_time: float, step: int, values: Sequence[tuple[str, float]]) -> Any:
+        """Return scalars, by their tags."""
+        value = self._summary.Value
+        summary = self._summary(value=[value(tag=tag, simple_value=number) for tag, number in values])
+        return self._event(wall_time=wall_time, step=step, summary=summary)
+
+
+@dataclass(frozen=True)
+class _LaneFile:
+    """A lane's event file, and its progress rows."""
+
+    path: Path
+    progress: list[Progress]
+
+    @property
+    def part(self) -> Path:
+        """The file while it is written: TensorBoard takes what has "tfevents" in its name, so it does not see this."""
+        return self.path.with_name(f".{os.getpid()}.tmp")
+
+    def seconds(self, iterations: Sequence[int]) -> list[float]:
+        """Return the seconds of training [iterations] until then, interpolated between the progress rows."""
+        if not self.progress:
+            return [0.0] * len(iterations)
+        known = [row.iteration for row in self.progress], [row.elapsed_seconds for row in self.progress]
+        seconds: list[float] = np.interp(iterations, *known).tolist()
+        return seconds
+
+
+def _write_tensorboard(run: Run, table: _Table, folder: Path, events: _EventFormat) -> None:
+    preset, progress = run.preset(), run.progress()
+    created = datetime.fromisoformat(run.record().created).timestamp()
+    files = {}
+    for lane in lanes_of(preset):
+        path = folder / _subfolder(preset, lane) / f"events.out.tfevents.{created:.0f}.l2o-tui"
+        own = [row for row in progress if row.lane == lane]
+        files[lane.optimizer.encode(), str(lane.seed).encode()] = _LaneFile(path, own)
+    made = [place for file in files.values() for place in file.path.parents if not place.exists()]
+    try:
+        for file in files.values():
+            file.path.parent.mkdir(parents=True, exist_ok=True)
+            with file.part.open("wb") as part:
+                events.append(part, events.version(created))
+                events.append(part, events.text(created, "preset", to_toml(preset)))
+        _append_rows(table, files, created, events)
+        _publish(folder, list(files.values()))
+    finally:
+        for file in files.values():
+            file.part.unlink(missing_ok=True)
+        for place in made:
+            with suppress(OSError):  # it is not there, or not empty: what was exported stays
+                place.rmdir()
+
+
+def _append_rows(
+    table: _Table, files: Mapping[tuple[bytes, bytes], _LaneFile], created: float, events: _EventFormat
+) -> None:
+    iteration = table.names.index("iteration")
+    tags = [(index, _TAGS[name]) for index, name in enumerate(table.names) if name in _TAGS]
+    reports = {owner: deque(_report(events, row, created) for row in file.progress) for owner, file in files.items()}
+    for rows in table.rows():
+        by_owner = defaultdict(list)
+        for row in rows:
+            by_owner[table.owner(row)].append(row)
+        for owner, own in by_owner.items():
+            if owner not in files:
+                raise ValueError(f"it has rows of {b','.join(owner).decode()}, which the preset does not")
+            steps = [int(row[iteration]) for row in own]
+            with files[owner].part.open("ab") as part:  # opened anew for every block: there may be 1,000 lanes
+                for row, step, seconds in zip(own, steps, files[owner].seconds(steps), strict=True):
+                    while reports[owner] and reports[owner][0].step <= step:
+                        events.append(part, reports[owner].popleft())
+                    values = [(tag, float(row[index])) for index, tag in tags if row[index]]
+                    events.append(part, events.scalars(created + seconds, step, values))
+    for owner, rest in reports.items():  # told after the rows were read
+        with files[owner].part.open("ab") as part:
+            for report in rest:
+                events.append(part, report)
+
+
+def _publish(folder: Path, files: Sequence[_LaneFile]) -> None:
+    old = {*folder.glob("events.out.tfevents.*"), *folder.glob("seed*/events.out.tfevents.*")}
+    for file in files:
+        with file.part.open("rb") as part:
+            os.fsync(part.fileno())
+    for file in files:
+        file.part.replace(file.path)
+        sync_folder(file.path.parent)
+    for path in old.difference(file.path for file in files):
+        path.unlink()
+
+
+def _report(events: _EventFormat, row: Progress, created: float) -> Any:
+    averages = ("average_log_result", "average_sum_log_result")
+    values = [(f"report/{name}", getattr(row, name)) for name in averages]
+    return events.scalars(created + row.elapsed_seconds, row.iteration, values)
+
+
+def _subfolder(preset: Preset, lane: Lane) -> str:
+    if len(lanes_of(preset)) == 1:
+        return ""
+    return f"seed{lane.seed}" + (f"-{quote(lane.optimizer, safe='')}" if preset.kind == "baselines" else "")
+
+
+def _unwritable(output: Path, error: OSError) -> UserError | Failure:
+    message = f"cannot write {output}: {error.strerror or error}"
+    return Failure(message) if error.errno in _FAILURES else ExportError(message)

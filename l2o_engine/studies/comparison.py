@@ -1,0 +1,410 @@
+"""Comparing runs: replicates of one experiment become one curve and a few figures, beside the baselines' levels.
+
+A replicate is one lane of one run. Replicates belong to one group if their effective presets describe the same
+experiment: seed, number of seeds, length, backend, checkpoints and names may differ. One run says little: take-off
+times vary by seed, so what a group gives are medians and quartiles over its replicates.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from math import isfinite, nan
+
+import numpy as np
+
+from l2o_engine.presets.schema import NotebookRow, Preset, experiment_settings
+from l2o_engine.records.curve import Curve, History
+from l2o_engine.records.rows import ReportWindow, Rows
+from l2o_engine.runs.folder import Run, RunError, lanes_of
+from l2o_engine.support.arrays import Doubles, Integers, finite_mean
+from l2o_engine.training.trainer import LEARNED, Baselines, Lane, Level
+
+CURVE_POINTS = 512
+"""Greatest number of buckets of a replicate's curve, and so of a group's."""
+
+_LONGEST_DIFFERENCE = 60  # characters of a label; more than that and the run's name says it better
+
+
+@dataclass(frozen=True, eq=False)
+class Replicate:
+    """One lane of one run, summed up.
+
+    Attributes
+    ----------
+    run
+        The run it belongs to.
+    lane
+        Its seed and optimizer.
+    curve
+        Its convergence; buckets end at multiples of a power of two, so that the curves of a group fit together.
+    iteration
+        The last meta-iteration done.
+    initial
+        Mean log10 of the last loss over the first ``report.rolling_window`` meta-iterations.
+    final
+        Mean log10 of the last loss over the last ``report.every`` meta-iterations; NaN where none was finite.
+    sum_loss
+        Mean of the summed loss over the same meta-iterations; non-finite ones are left out, NaN where none was finite.
+    non_finite
+        How many of all meta-iterations met a NaN or an infinity.
+    took_off
+        Whether it learned, see :func:`took_off`.
+    is_early
+        Whether it has a finite result, has not taken off, and is not at the end of its preset's run or the notebook's.
+    """
+
+    run: Run
+    lane: Lane
+    curve: Curve
+    iteration: int
+    initial: float
+    final: float
+    sum_loss: float
+    non_finite: int
+    took_off: bool
+    is_early: bool
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How a figure is spread over replicates: NaN ones are left out, all are NaN where none is left.
+
+    Attributes
+    ----------
+    median, lower, upper
+        The quartiles.
+    least, greatest
+        The extremes.
+    count
+        How many replicates the figures are of.
+    lost
+        How many more there are whose figure is NaN.
+    """
+
+    median: float
+    lower: float
+    upper: float
+    least: float
+    greatest: float
+    count: int
+    lost: int
+
+
+@dataclass(frozen=True, eq=False)
+class GroupCurve:
+    """A group's convergence; arrays are [points], all results as log10(last loss + 1e-38).
+
+    Attributes
+    ----------
+    iteration
+        The meta-iteration of each point.
+    median, lower, upper
+        Quartiles over the replicates of the rolling log-average; NaN where no replicate has one.
+    low, high
+        The extremes of all replicates' raw results since the point before; NaN where there are none.
+    replicates
+        How many replicates the quartiles are of: those that have come so far and are not lost to NaN there.
+    """
+
+    iteration: Integers
+    median: Doubles
+    lower: Doubles
+    upper: Doubles
+    low: Doubles
+    high: Doubles
+    replicates: Integers
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """The replicates of one experiment, by seed; ``label`` tells the group from the others it is compared with."""
+
+    label: str
+    preset: Preset
+    replicates: tuple[Replicate, ...]
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The replicates' seeds; one that was run twice is there twice."""
+        return tuple(replicate.lane.seed for replicate in self.replicates)
+
+    @property
+    def final(self) -> Spread:
+        """The replicates' final mean log10 of the last loss."""
+        return spread_of([replicate.final for replicate in self.replicates])
+
+    @property
+    def sum_loss(self) -> Spread:
+        """The replicates' final mean of the summed loss."""
+        return spread_of([replicate.sum_loss for replicate in self.replicates])
+
+    @property
+    def took_off(self) -> int:
+        """How many replicates learned."""
+        return sum(replicate.took_off for replicate in self.replicates)
+
+    @property
+    def not_yet(self) -> int:
+        """How many replicates have not learned, and have not come so far that this would say much."""
+        return sum(replicate.is_early for replicate in self.replicates)
+
+    @property
+    def non_finite(self) -> int:
+        """How many meta-iterations of all replicates met a NaN or an infinity."""
+        return sum(replicate.non_finite for replicate in self.replicates)
+
+    @property
+    def learns(self) -> bool:
+        """Whether a network is trained: hand-designed optimizers do not take off."""
+        return self.preset.kind == "meta-training"
+
+    @property
+    def published(self) -> tuple[NotebookRow, ...]:
+        """What the notebook printed of this experiment."""
+        return self.preset.notebook.rows if self.preset.notebook else ()
+
+    @property
+    def published_final(self) -> float | None:
+        """The last mean log10 of the last loss that the notebook printed, if it did."""
+        return self.preset.published_final
+
+    @cached_property
+    def curve(self) -> GroupCurve:
+        """The median convergence."""
+        return _group_curve([replicate.curve for replicate in self.replicates])
+
+
+def took_off(final: float, initial: float, published: float | None = None) -> bool:
+    """Return whether a replicate learned at all, by its final mean log10 of the last loss.
+
+    It did if that is at or below a factor of ten under what the untrained network reached, and, where the notebook
+    published a final result, at or below half of that (half as many orders of magnitude).
+
+    Parameters
+    ----------
+    final
+        Mean log10 of the last loss over the last meta-iterations; NaN has not taken off.
+    initial
+        The same over the first ones; NaN where none was finite.
+    published
+        The notebook's final one.
+    """
+    limits = [initial - 1] if isfinite(initial) else []
+    limits += [published / 2] if published is not None else []
+    return bool(limits) and final <= min(limits)
+
+
+def spread_of(values: Sequence[float]) -> Spread:
+    """Return how a figure is spread over replicates."""
+    there = np.array([value for value in values if isfinite(value)])
+    lost = len(values) - len(there)
+    if not there.size:
+        return Spread(nan, nan, nan, nan, nan, 0, lost)
+    lower, median, upper = np.quantile(there, [0.25, 0.5, 0.75]).tolist()
+    return Spread(median, lower, upper, float(there.min()), float(there.max()), len(there), lost)
+
+
+def summarise(run: Run) -> list[Replicate]:
+    """Read a run's metrics, finished or not, in bounded memory, and sum up each of its lanes.
+
+    Lanes that have no row yet are left out.
+
+    Raises
+    ------
+    RunError
+        If the run has no result yet, or cannot be read.
+    """
+    preset = run.preset()
+    readers = [_LaneReader(preset) for _ in lanes_of(preset)]
+    for rows in run.rows():
+        for lane, reader in enumerate(readers):
+            reader.add(rows.of_lane(lane))
+    found = [
+        reader.replicate(run, lane) for lane, reader in zip(lanes_of(preset), readers, strict=True) if reader.has_begun
+    ]
+    if not found:
+        raise RunError(f"{run.name} has no result yet")
+    return found
+
+
+def compare(runs: Iterable[Run]) -> list[Group]:
+    """Sum up runs and group their replicates by experiment; a run that is given twice counts once.
+
+    The groups are in the order in which the runs first name them; their figures do not depend on the order.
+
+    Raises
+    ------
+    RunError
+        If a run has no result yet, or cannot be read.
+    """
+    distinct = {run.folder.resolve(): run for run in runs}
+    members: dict[str, list[Replicate]] = {}
+    presets: dict[str, list[Preset]] = {}
+    for run in distinct.values():
+        preset = run.preset()
+        for replicate in summarise(run):
+            # The hand-designed optimizers of a run that trains no network are experiments of their own.
+            key = repr((experiment_settings(preset), replicate.lane.optimizer))
+            members.setdefault(key, []).append(replicate)
+            presets.setdefault(key, []).append(preset)
+    replicates = [
+        tuple(sorted(group, key=lambda one: (one.lane.seed, str(one.run.folder)))) for group in members.values()
+    ]
+    # Any of a group's presets stands for all; the one with the notebook's rows says more.
+    chosen = [max(found, key=lambda preset: preset.notebook is not None) for found in presets.values()]
+    labels = _labels(chosen, replicates)
+    return [Group(*parts) for parts in zip(labels, chosen, replicates, strict=True)]
+
+
+@dataclass(frozen=True)
+class NamedLevel:
+    """What a baseline reaches.
+
+    Attributes
+    ----------
+    name
+        The baseline's, and where that does not tell it from the other levels, the group's.
+    level
+        What it reaches.
+    group
+        The label of the first group it stands beside.
+    """
+
+    name: str
+    level: Level
+    group: str = ""
+
+
+def baseline_levels(groups: Sequence[Group], seed: int | None = None) -> list[NamedLevel]:
+    """Return what the groups' baselines reach over the presets' number of draws, each that differs once.
+
+    The draws are those of one seed, so that one baseline has one level: the smallest that a group has if none is given.
+    """
+    seed = min(seed for group in groups for seed in group.seeds) if seed is None else seed
+    found: dict[str, tuple[str, str, Level]] = {}
+    for group in groups:
+        preset = group.preset
+        if not group.learns:
+            continue
+        measured = Baselines(preset, seed).measured
+        for baseline in preset.baseline:
+            surroundings = (preset.problem, preset.unroll.steps, preset.run.dtype, preset.report.baseline_draws)
+            found.setdefault(repr((baseline, surroundings)), (baseline.name, group.label, measured[baseline.name]))
+    names = [name for name, _, _ in found.values()]
+    return [
+        NamedLevel(name if names.count(name) == 1 else f"{name} ({label})", level, label)
+        for name, label, level in found.values()
+    ]
+
+
+class _LaneReader:
+    """Takes in the rows of one lane."""
+
+    def __init__(self, preset: Preset) -> None:
+        self._preset = preset
+        self._history = History(preset.report.rolling_window, CURVE_POINTS)
+        self._last = ReportWindow(preset.report.every)
+        self._first: Doubles = np.zeros(0)
+        self._iteration = -1
+        self._non_finite = 0
+
+    @property
+    def has_begun(self) -> bool:
+        return self._iteration >= 0
+
+    def add(self, rows: Rows) -> None:
+        if not len(rows):
+            return
+        self._history.add(rows)
+        self._last.add(rows)
+        missing = self._preset.report.rolling_window - len(self._first)
+        self._first = np.concatenate([self._first, rows.end_log10[:missing]]) if missing else self._first
+        self._iteration = int(rows.iteration[-1])
+        self._non_finite += int(rows.non_finite.sum())
+
+    def replicate(self, run: Run, lane: Lane) -> Replicate:
+        initial, final = finite_mean(self._first), self._last.average_log_result
+        learns = self._preset.kind == "meta-training"
+        looks = [vitals for of_lane, vitals in run.vitals() if of_lane == lane] if learns else []
+        is_carried_away = bool(looks) and looks[-1].distance_ratio > 1  # it may have begun even further away
+        has_taken_off = learns and not is_carried_away and took_off(final, initial, self._preset.published_final)
+        rows = self._preset.notebook.rows if self._preset.notebook else ()
+        whole = max([self._preset.run.iterations, *(row.it for row in rows)])
+        return Replicate(
+            run=run,
+            lane=lane,
+            curve=self._history.curve(),
+            iteration=self._iteration,
+            initial=initial,
+            final=final,
+            sum_loss=self._last.average_sum_loss,
+            non_finite=self._non_finite,
+            took_off=has_taken_off,
+            is_early=learns and not has_taken_off and isfinite(final) and self._iteration < whole,
+        )
+
+
+def _group_curve(curves: Sequence[Curve]) -> GroupCurve:
+    longest = max(curves, key=lambda curve: curve.iteration[-1])
+    iteration = longest.iteration
+    rolling = np.full((len(curves), len(iteration)), nan)
+    low, high = rolling.copy(), rolling.copy()
+    for place, curve in enumerate(curves):
+        # A shorter run has narrower buckets, each of which lies in one of the longest run's.
+        bucket = np.searchsorted(iteration, curve.iteration)
+        there = iteration[bucket] == curve.iteration
+        rolling[place, bucket[there]] = curve.rolling[there]
+        starts = np.flatnonzero(np.diff(bucket, prepend=-1))
+        low[place, bucket[starts]] = np.fmin.reduceat(curve.low, starts)
+        high[place, bucket[starts]] = np.fmax.reduceat(curve.high, starts)
+    finite = np.isfinite(rolling)
+    quartiles = np.full((3, len(iteration)), nan)
+    some = finite.any(axis=0)
+    quartiles[:, some] = np.nanquantile(rolling[:, some], [0.25, 0.5, 0.75], axis=0)
+    lower, median, upper = quartiles
+    return GroupCurve(
+        iteration=iteration,
+        median=median,
+        lower=lower,
+        upper=upper,
+        low=np.fmin.reduce(low),
+        high=np.fmax.reduce(high),
+        replicates=finite.sum(axis=0),
+    )
+
+
+def _labels(presets: Sequence[Preset], replicates: Sequence[tuple[Replicate, ...]]) -> list[str]:
+    """Return a label a group: its experiment's name; where two share it, also what differs, or the run's name."""
+    names = [_name(group) for group in replicates]
+    labels = list(names)
+    order = sorted(range(len(names)), key=names.__getitem__)
+    for _, same in groupby(order, key=names.__getitem__):
+        places = list(same)
+        if len(places) == 1:
+            continue
+        settings = [experiment_settings(presets[place]) for place in places]
+        differing = [
+            key
+            for key in sorted({key for one in settings for key in one})
+            if any(one.get(key) != settings[0].get(key) for one in settings)
+        ]
+        said = [", ".join(f"{key}={_plain(one[key])}" for key in differing if key in one) for one in settings]
+        if max(map(len, said)) > _LONGEST_DIFFERENCE:
+            said = [min(one.run.name for one in replicates[place]) for place in places]
+        if len(set(said)) < len(said):
+            said = [min(str(one.run.folder) for one in replicates[place]) for place in places]
+        for place, what in zip(places, said, strict=True):
+            labels[place] = f"{names[place]} {what}".strip()
+    return labels
+
+
+def _name(group: Sequence[Replicate]) -> str:
+    """Return the experiment's name; copies of a preset under other names are the same experiment."""
+    names = ", ".join(sorted({replicate.run.record().preset for replicate in group}))
+    optimizer = group[0].lane.optimizer
+    return names if optimizer == LEARNED else f"{names}: {optimizer}"
+
+
+def _plain(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

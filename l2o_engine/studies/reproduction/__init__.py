@@ -1,0 +1,28 @@
+"""Reproducing the notebook: its experiments over several seeds, in as many processes as there are cores.
+
+One seed of one experiment is a job, and its whole state is a run's folder. What is done is read from there, so a
+reproduction that was interrupted, or killed, goes on where it was when it is started again.
+"""
+
+from l2o_engine.studies.reproduction.course import Reproduction, Standing
+from l2o_engine.studies.reproduction.experiments import GROUPS, ReproductionError, experiments_of
+from l2o_engine.studies.reproduction.jobs import Job, Outcome, run_job
+from l2o_engine.studies.reproduction.results import FEW_SEEDS, NOTEBOOK_LEVELS, Result, wall_seconds
+from l2o_engine.studies.reproduction.workers import cores, process_pool
+
+__all__ = [
+    "FEW_SEEDS",
+    "GROUPS",
+    "NOTEBOOK_LEVELS",
+    "Job",
+    "Outcome",
+    "Reproduction",
+    "ReproductionError",
+    "Result",
+    "Standing",
+    "cores",
+    "experiments_of",
+    "process_pool",
+    "run_job",
+    "wall_seconds",
+]

@@ -1,0 +1,52 @@
+"""Which experiments there are to reproduce."""
+
+from collections.abc import Sequence
+
+from l2o_engine.presets import schema as presets
+from l2o_engine.presets.messages import nearest
+from l2o_engine.presets.schema import Preset
+from l2o_engine.support.errors import UserError
+
+GROUPS = ("episode1", "episode2", "beyond", "all")
+"""What can be reproduced: the notebook's two episodes, ours beyond them, everything."""
+
+
+class ReproductionError(UserError):
+    """What was asked for cannot be reproduced. The message is meant for the user."""
+
+
+def experiments_of(group: str, only: Sequence[str] = ()) -> list[Preset]:
+    """Return a group's shipped experiments, each episode's from the notebook's worst result to its best.
+
+    Parameters
+    ----------
+    group
+        One of :data:`GROUPS`.
+    only
+        Names of experiments, to take only these.
+
+    Raises
+    ------
+    ReproductionError
+        If there is no such group, or no such experiment in it.
+    """
+    if group not in GROUPS:
+        hint = nearest(group, GROUPS) or "."
+        raise ReproductionError(f'cannot reproduce "{group}"{hint} Choose one of {", ".join(GROUPS)}')
+    shipped = [presets.load(presets.find(name)) for name in presets.shipped_names()]
+    found = {preset.name: preset for preset in shipped if preset.kind == "meta-training"}
+    names = [name for name, preset in found.items() if group in ("all", _group_of(preset))]
+    for name in only:
+        if name not in names:
+            hint = nearest(name, names) or f": it has {', '.join(names)}"
+            elsewhere = f"; it is in {_group_of(found[name])}" if name in found else hint
+            raise ReproductionError(f'there is no experiment "{name}" in {group}{elsewhere}')
+    chosen = [found[name] for name in names if not only or name in only]
+    return sorted(
+        chosen, key=lambda preset: (GROUPS.index(_group_of(preset)), -(preset.published_final or 0), preset.name)
+    )
+
+
+def _group_of(preset: Preset) -> str:
+    episode = preset.notebook.episode if preset.notebook else None
+    return f"episode{episode}" if episode else "beyond"

@@ -1,0 +1,1 @@
+"""What every room uses: names for arrays, errors, whole files."""

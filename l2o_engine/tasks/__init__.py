@@ -1,0 +1,1 @@
+"""What is optimized: families of tasks, the optimizees."""

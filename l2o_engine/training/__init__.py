@@ -1,0 +1,1 @@
+"""Who goes through the meta-iterations: trainers and evaluation."""

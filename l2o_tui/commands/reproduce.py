@@ -1,0 +1,259 @@
+"""``l2o-tui reproduce``: the notebook's experiments over seeds, and a table with a verdict on each.
+
+stdout carries the table, or JSON lines; how it goes is told on stderr.
+"""
+
+import json
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as ProgressBars
+
+from l2o_engine.live.mailbox import Mailbox
+from l2o_engine.records.events import finite
+from l2o_engine.studies.comparison import NamedLevel, baseline_levels
+from l2o_engine.studies.reproduction import Reproduction, Result, cores, experiments_of, process_pool
+from l2o_tui.text.headless import signals_to
+from l2o_tui.text.numbers import duration, fixed
+from l2o_tui.text.output import Page, write_out
+from l2o_tui.text.report import check_report, write_report
+from l2o_tui.text.verdict_table import LEGEND, levels_line, table_of, verdict_of, weakness
+
+_TICK = 0.25  # seconds between two looks at signals and outcomes
+_NARROW = 100  # columns; in fewer, headings are folded
+_CONSOLATION = "what was trained is saved, and the same command goes on"
+
+
+def run_reproduce(
+    group: str,
+    *,
+    seeds: int,
+    only: Sequence[str],
+    report: Path | None,
+    jobs: int | None,
+    as_json: bool,
+    runs_dir: Path,
+    backend: str | None,
+    command: str,
+) -> int:
+    """Reproduce a group of experiments and print the verdicts.
+
+    Parameters
+    ----------
+    group, only
+        What, see :func:`~l2o_engine.studies.reproduction.experiments_of`.
+    seeds
+        How many seeds each.
+    report
+        A folder that gets a page and its pictures; None for neither.
+    jobs
+        How many processes; None for as many as there are cores.
+    as_json
+        Print an object an experiment as it is over, in place of the table.
+    runs_dir, backend
+        See :class:`~l2o_engine.studies.reproduction.Reproduction`.
+    command
+        What the user typed, for the report.
+
+    Returns
+    -------
+    int
+        0 if every verdict is that it is reproduced; 1 if not, or if a run failed; 128 + n if signal n ended it.
+
+    Raises
+    ------
+    UserError
+        If something is wrong with what was asked for; nothing was started.
+    Failure
+        If stdout could not be written to.
+    """
+    began = monotonic()
+    experiments = experiments_of(group, only)
+    reproduction = Reproduction(experiments, seeds=seeds, runs_dir=runs_dir, backend=backend)
+    if report:
+        check_report(report)
+    notes = _Notes(with_bars=not (as_json and sys.stdout.isatty()))
+    if seeds_note := weakness(seeds):
+        notes.say(seeds_note)
+    received = _drive(reproduction, notes, min(jobs or cores(), len(reproduction.jobs)), as_json=as_json)
+    done = [outcome for outcome in reproduction.outcomes if outcome.status == "done"]
+    if received:
+        notes.say(
+            f"l2o-tui: ended by {signal.Signals(received).name}: {len(done)} of {len(reproduction.jobs)} runs are "
+            "done, what was under way is saved; the same command goes on"
+        )
+        return 128 + received
+    results = reproduction.results()
+    groups = [result.group for result in results if result.group]
+    levels = baseline_levels(groups, seed=0) if groups else []
+    if not as_json:
+        _print_table(results, levels, elapsed=monotonic() - began)
+    if report:
+        notes.say(f"drawing the report in {report} …")
+        write_report(report, results, levels, command=command, seeds=seeds)
+    return 1 if _complain(results, notes) else 0
+
+
+class _Notes:
+    """What is told on stderr and, on a terminal, the bars below it that tell how far the jobs are.
+
+    Parameters
+    ----------
+    with_bars
+        Whether there may be bars: not where stdout's lines come out on the same terminal.
+    """
+
+    def __init__(self, *, with_bars: bool) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._with_bars = with_bars and self._console.is_terminal
+        self._bars: ProgressBars | None = None
+        self._all: TaskID | None = None
+        self._tasks: dict[str, TaskID] = {}
+
+    def say(self, message: str) -> None:
+        """Print a line, above the bars."""
+        self._console.print(message, markup=False, soft_wrap=True)
+
+    def show(self, reproduction: Reproduction) -> None:
+        """Bring the bars up to date: one for all, one for every experiment in work."""
+        if not self._with_bars:
+            return
+        standings = reproduction.standings()
+        done, total = sum(s.iterations for s in standings), sum(s.all_iterations for s in standings)
+        runs = f"{sum(s.runs for s in standings)}/{len(reproduction.jobs)} runs"
+        if self._bars is None or self._all is None:
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(30),  # leaves room for the ^C that a terminal echoes
+                TextColumn("{task.percentage:>3.0f}%"),
+                TextColumn("{task.fields[runs]}", justify="right"),
+                TimeRemainingColumn(),
+            )
+            self._bars = ProgressBars(
+                *columns,
+                console=self._console,
+                transient=True,
+                redirect_stdout=False,  # else rich would send the JSON lines where the bars go
+                redirect_stderr=False,
+            )
+            self._all = self._bars.add_task("all", total=total, completed=done, runs=runs)
+            self._bars.start()
+        self._bars.update(self._all, completed=done, runs=runs)
+        for standing in standings:
+            in_work = 0 < standing.iterations < standing.all_iterations
+            runs = f"{standing.runs}/{standing.all_runs} seeds"
+            if in_work and standing.name not in self._tasks:
+                self._tasks[standing.name] = self._bars.add_task(
+                    standing.name, total=standing.all_iterations, completed=standing.iterations, runs=runs
+                )
+            elif not in_work and standing.name in self._tasks:
+                self._bars.remove_task(self._tasks.pop(standing.name))
+            if in_work:
+                self._bars.update(self._tasks[standing.name], completed=standing.iterations, runs=runs)
+
+    def close(self) -> None:
+        """Take the bars away."""
+        if self._bars:
+            self._bars.stop()
+            self._bars = None
+
+
+def _drive(reproduction: Reproduction, notes: _Notes, workers: int, *, as_json: bool) -> int:
+    """Let a pool of processes do all jobs, telling how it goes; return the signal that ended it, or 0."""
+    with signals_to(Mailbox()) as received, process_pool(workers) as executor:
+        try:
+            reproduction.start(executor)
+            while reproduction.is_going_on:
+                notes.show(reproduction)
+                outcomes = reproduction.wait(_TICK)
+                if received:
+                    # What comes now was interrupted, or broken by the same signal: neither is news.
+                    reproduction.stop()
+                    continue
+                for outcome in outcomes:
+                    if outcome.status == "failed":
+                        job = outcome.job
+                        notes.say(f"{job.preset.name}, seed {job.seed}, failed: {outcome.message}")
+                for name in dict.fromkeys(outcome.job.preset.name for outcome in outcomes):
+                    if result := reproduction.result(name):
+                        _tell(result, notes, as_json=as_json)
+        finally:
+            if reproduction.is_going_on and not received:
+                reproduction.stop()
+            notes.close()
+    return received[0] if received else 0
+
+
+def _tell(result: Result, notes: _Notes, *, as_json: bool) -> None:
+    """Tell of an experiment that is over: to scripts, or to who waits for the table."""
+    if as_json:
+        write_out(json.dumps(_document(result), allow_nan=False), consolation=_CONSOLATION)
+        return
+    published = "" if result.published is None else f", the notebook's {fixed(result.published)}"
+    verdict = f", {said}" if (said := verdict_of(result)) else ""
+    seeds = f"{result.seeds} seed{'' if result.seeds == 1 else 's'}"
+    took = duration(result.seconds)
+    notes.say(f"{result.name}: median {fixed(result.final.median)}{published}{verdict} ({seeds}, {took})")
+
+
+def _document(result: Result) -> dict[str, Any]:
+    notebook = result.preset.notebook
+    return {
+        "experiment": result.name,
+        "episode": notebook.episode if notebook else None,
+        "notebook": result.published,
+        "tolerance": result.tolerance,
+        "median": finite(result.final.median),
+        "lower": finite(result.final.lower),
+        "upper": finite(result.final.upper),
+        "least": finite(result.final.least),
+        "greatest": finite(result.final.greatest),
+        "sum_loss": finite(result.sum_loss.median),
+        "difference": result.difference,
+        "reproduced": result.is_reproduced,
+        "verdict": verdict_of(result),
+        "stuck": result.stuck,
+        "lost": list(result.lost),
+        "failed": {str(outcome.job.seed): outcome.message for outcome in result.failed},
+        "trained_seconds": round(result.seconds, 3),
+        "finals": {str(replicate.lane.seed): finite(replicate.final) for replicate in result.replicates},
+        "runs": [str(replicate.run.folder) for replicate in result.replicates],
+    }
+
+
+def _print_table(results: Sequence[Result], levels: Sequence[NamedLevel], *, elapsed: float) -> None:
+    page = Page()
+    console = page.console
+    console.print(table_of(results, narrow=console.width < _NARROW))
+    console.print()
+    console.print(levels_line(levels), markup=False)
+    console.print(LEGEND, markup=False, width=min(console.width, _NARROW))
+    trained = duration(sum(result.seconds for result in results))
+    console.print(f"Training took {trained} in all, this command {duration(elapsed)}.")
+    page.write(consolation=_CONSOLATION)
+
+
+def _complain(results: Sequence[Result], notes: _Notes) -> bool:
+    """Say what failed and what is not reproduced; return whether anything was."""
+    failed = [outcome for result in results for outcome in result.failed]
+    if failed:
+        runs = "run" if len(failed) == 1 else "runs"
+        notes.say(
+            f"l2o-tui: {len(failed)} {runs} failed, see above for why; once that is mended, the same command goes on"
+        )
+    off = [result for result in results if result.is_reproduced is False]
+    for result in off:
+        if result.difference is None:
+            notes.say(f"l2o-tui: {result.name}: every seed was lost to NaN")
+            continue
+        notes.say(
+            f"l2o-tui: {result.name}: our median {fixed(result.final.median)} differs from the notebook's "
+            f"{fixed(result.published)} by {result.difference:+.2f}; the tolerance is {fixed(result.tolerance)}"
+        )
+    return bool(failed or off)

@@ -1,0 +1,1 @@
+"""What the screens know: the open run, its feed, keys, preferences, themes."""

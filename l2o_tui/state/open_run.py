@@ -1,0 +1,154 @@
+"""A run on the screen: what tells its events, and the feed that keeps them for the screen."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from l2o_engine.live.background import hand_over
+from l2o_engine.live.session import Session
+from l2o_engine.live.watcher import Watcher
+from l2o_engine.presets.schema import Preset
+from l2o_engine.records.events import Command, Ended, Event, Leave, StatusChanged, Stop
+from l2o_engine.runs.folder import DrivenRun, Run
+from l2o_engine.support.errors import Failure, UserError
+from l2o_tui.state import keys
+from l2o_tui.state.feed import Feed
+from l2o_tui.text.numbers import relative
+
+
+class CommandBox(Protocol):
+    """Where commands are left."""
+
+    def put(self, command: Command) -> None:
+        """Leave a command."""
+        ...
+
+
+class EventSource(Protocol):
+    """What a screen needs of a session, or of a watcher of somebody else's."""
+
+    @property
+    def mailbox(self) -> CommandBox:
+        """Takes commands."""
+        ...
+
+    def events(self) -> Iterator[Event]:
+        """Yield events until the session is over; raise if something failed."""
+        ...
+
+
+class OpenRun:
+    """One run, driven by this process or watched, and what the screen knows of it.
+
+    Parameters
+    ----------
+    source
+        Tells the events.
+    preset
+        The run's preset.
+    iteration
+        Where the run is, until the source says.
+    folder
+        The run's folder.
+    driver
+        ``keys.OWN`` if this process drives the run, ``keys.WATCHED`` if it only looks.
+    """
+
+    def __init__(
+        self,
+        source: EventSource,
+        preset: Preset,
+        iteration: int = -1,
+        *,
+        folder: Path = Path(),
+        driver: str = keys.OWN,
+    ) -> None:
+        self.preset = preset
+        self.folder = folder
+        self.driver = driver
+        self.feed = Feed(preset, iteration, is_watched=driver == keys.WATCHED)
+        self.is_over = False  # a plain flag, which a signal handler may read whatever lock is held
+        self.detaching = False
+        self.background_pid = 0
+        self._was_paused = False
+        self._source = source
+
+    @classmethod
+    def driving(cls, run: DrivenRun, *, chunk: int | None = None, backend: str | None = None) -> "OpenRun":
+        """Open a run to drive it here."""
+        session = Session(run, chunk=chunk, backend=backend, interactive=True)
+        return cls(session, run.current, run.record().iteration, folder=run.folder)
+
+    @classmethod
+    def watching(cls, run: Run) -> "OpenRun":
+        """Open a run that another process drives, or none."""
+        return cls(Watcher(run, curves=True), run.preset(), folder=run.folder.resolve(), driver=keys.WATCHED)
+
+    @property
+    def phase(self) -> str:
+        """The phase that the feed was last told of."""
+        return self.feed.view().phase
+
+    @property
+    def failure(self) -> str:
+        """What went wrong in this program, be it only on leaving; empty where nothing has."""
+        view = self.feed.view()
+        return view.message if view.failed_here else ""
+
+    @property
+    def has_something_to_lose(self) -> bool:
+        """Whether leaving now would end the training."""
+        return self.driver == keys.OWN and not self.is_over and self.phase in (keys.LOADING, keys.RUNNING, keys.PAUSED)
+
+    def send(self, command: Command) -> None:
+        """Give the run a command."""
+        self._source.mailbox.put(command)
+
+    def leave(self, reason: str) -> None:
+        """End the session after a checkpoint, or stop looking."""
+        self.send(Stop(reason) if self.driver == keys.OWN else Leave())
+
+    def listen(self) -> None:
+        """Take in events until the source is over; then hand the run over, if that was asked. Runs in a thread."""
+        try:
+            for event in self._source.events():
+                self._was_paused = self.phase == keys.PAUSED  # before the last event, which ends it
+                self.feed.publish(self._with_reason(event))
+            if self.detaching and self.driver == keys.OWN and self.phase == keys.INTERRUPTED:
+                self.background_pid = hand_over(self.folder, paused=self._was_paused, backend=self._computes())
+        except (Failure, UserError) as error:
+            self.feed.fail(str(error))
+        except Exception as error:  # noqa: BLE001 (nothing may leave this thread unseen)
+            self.feed.fail(f"{type(error).__name__}: {error}")
+        finally:
+            self.is_over = True
+
+    def _with_reason(self, event: Event) -> Event:
+        """Say why a watched run has failed, where its events do not: run.json does."""
+        if isinstance(event, StatusChanged) and event.status == keys.FAILED:
+            return Ended(event.status, event.iteration, 0.0, (), Run(self.folder).record().message)
+        return event
+
+    @property
+    def in_background(self) -> str:
+        """What becomes of a run that was handed over, in words."""
+        return "waits, paused, in the background" if self._was_paused else "training goes on in the background"
+
+    def _computes(self) -> str | None:
+        """Return the backend that has computed so far; a run without a network has none to choose."""
+        backend = self.feed.view().backend
+        return backend if self.preset.kind == "meta-training" and backend else None
+
+    def farewell(self) -> Iterator[str]:
+        """Yield what is worth saying once the screen is closed."""
+        record, folder = Run(self.folder).record(), relative(str(self.folder))
+        if self.background_pid:
+            yield f"{self.in_background} (process {self.background_pid}): {folder}"
+            yield f"look at it with: l2o-tui attach {folder}"
+            return
+        if self.failure:
+            yield self.failure
+        message = f" ({record.message})" if record.message and not self.failure else ""
+        yield f"{record.status} at {record.iteration:,} of {record.iterations:,}{message}: {folder}"
+        if record.status in ("interrupted", "failed"):
+            yield f"go on with: l2o-tui resume {folder}"

@@ -1,0 +1,71 @@
+"""What a user prefers, kept between sessions in the XDG config folder: a few lines of TOML, safe to delete."""
+
+import tomllib
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from platformdirs import user_config_path
+
+from l2o_engine.support.files import write_atomically
+from l2o_tui.state.themes import DEFAULT_THEME
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of the screens.
+
+    Attributes
+    ----------
+    theme
+        A theme's name.
+    layout
+        "auto" for what the terminal's size suggests, "one" for one pane at a time.
+    window
+        Results in the convergence chart's rolling mean; 0 for the preset's.
+    logarithmic
+        Whether losses are drawn by their logarithm.
+    """
+
+    theme: str = DEFAULT_THEME
+    layout: str = "auto"
+    window: int = 0
+    logarithmic: bool = True
+
+
+def preferences_path() -> Path:
+    """Return where the preferences are kept."""
+    return user_config_path("l2o-tui") / "preferences.toml"
+
+
+class Preferences:
+    """The settings as they were left, and as they are changed."""
+
+    def __init__(self) -> None:
+        self.settings = _read()
+
+    def change(self, **changes: Any) -> None:
+        """Change settings, and keep them; where they cannot be kept they last as long as the program."""
+        changed = replace(self.settings, **changes)
+        if changed == self.settings:
+            return
+        self.settings = changed
+        with suppress(OSError):
+            preferences_path().parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(preferences_path(), tomli_w.dumps(asdict(changed)).encode())
+
+
+def _read() -> Settings:
+    """Return what is written; what is not there, or not of its kind, has its default."""
+    try:
+        written: dict[str, Any] = tomllib.loads(preferences_path().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return Settings()
+    known = {
+        field.name: written[field.name]
+        for field in fields(Settings)
+        if type(written.get(field.name)) is type(field.default)
+    }
+    return Settings(**known)

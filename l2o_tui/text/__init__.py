@@ -1,0 +1,1 @@
+"""What is printed: numbers, tables, reports, and the front end without a screen."""

@@ -1,0 +1,239 @@
+"""The front end without a screen: a session's events as a table for people or JSON lines for scripts.
+
+stdout carries the data and nothing else; what it is about goes to stderr. Nothing here knows textual.
+"""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic
+from types import FrameType
+from typing import IO, Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
+from rich.progress import Progress as ProgressBar
+
+from l2o_engine.live.mailbox import Mailbox
+from l2o_engine.live.session import Session
+from l2o_engine.presets.schema import Preset
+from l2o_engine.records.events import (
+    Checkpointed,
+    Ended,
+    Event,
+    Extended,
+    Found,
+    NewRows,
+    Notice,
+    Preparing,
+    Progress,
+    Started,
+    Stop,
+    as_json,
+)
+from l2o_engine.support.errors import Failure
+from l2o_tui.text.health import sentence
+from l2o_tui.text.numbers import count, duration, fixed, relative
+from l2o_tui.text.progress_table import ProgressTable
+
+EXIT_CODES = {"finished": 0, "failed": 1, "diverged": 3, "interrupted": 1, "running": 1, "paused": 1}
+PATIENCE = 1.0  # seconds after which a second ctrl+c ends the program without a checkpoint
+_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+
+
+class _Printer(Protocol):
+    """Prints events."""
+
+    def show(self, event: Event) -> None: ...
+    def close(self) -> None: ...
+
+
+class JsonLines:
+    """One JSON object a line on stdout."""
+
+    def show(self, event: Event) -> None:
+        """Print an event, if it is one for scripts."""
+        for document in as_json(event):
+            print(json.dumps(document), flush=True)  # noqa: T201 (data)
+
+    def close(self) -> None:
+        """Nothing is left to do."""
+
+
+class Quiet:
+    """Only the run's folder on stdout, so that a script can go on with it; on stderr only a bad end."""
+
+    def show(self, event: Event) -> None:
+        """Print the folder when the run starts."""
+        match event:
+            case Started():
+                print(event.run_dir, flush=True)  # noqa: T201 (data)
+            case Ended(status="interrupted" | "diverged"):
+                print(f"l2o-tui: {event.status} at {count(event.iteration)}: {event.message}", file=sys.stderr)  # noqa: T201
+            case _:
+                pass
+
+    def close(self) -> None:
+        """Nothing is left to do."""
+
+
+class Table:
+    """The notebook's table on stdout, ours and the published rows side by side; the rest on stderr.
+
+    Where stderr is a terminal, a line below the table tells how far the run is.
+    """
+
+    def __init__(self, preset: Preset) -> None:
+        self._preset = preset
+        self._console = Console(stderr=True, highlight=False)
+        self._table: ProgressTable | None = None
+        self._bar: ProgressBar | None = None
+        self._run_dir = ""
+
+    def show(self, event: Event) -> None:
+        """Print an event."""
+        match event:
+            case Preparing():
+                self._say(f"{event.message} …")
+            case Started():
+                self._start(event)
+            case NewRows() if self._bar and len(event.rows):
+                self._bar.update(self._bar.task_ids[0], completed=int(event.rows.iteration[-1]))
+            case Progress() if self._table:
+                for line in self._table.lines(event):
+                    print(line, flush=True)  # noqa: T201 (data)
+            case Notice():
+                self._say(event.message)
+            case Extended():
+                self._say(f"continuing to {count(event.iterations)}")
+                if self._bar:
+                    self._bar.update(self._bar.task_ids[0], total=event.iterations)
+            case Found():
+                seed = f", seed {event.lane.seed}" if len(self._preset.seeds) > 1 else ""
+                self._say(f"at {count(event.iteration)}{seed}: {sentence(event.finding)}")
+            case Checkpointed(requested=True):
+                self._say(f"checkpoint at {count(event.iteration)}: {relative(event.path)}")
+            case Ended():
+                self._end(event)
+            case _:
+                pass
+
+    def close(self) -> None:
+        """Take the progress line away."""
+        if self._bar:
+            self._bar.stop()
+            self._bar = None
+
+    def _start(self, event: Started) -> None:
+        seeds = f"seed {event.seeds[0]}" if len(event.seeds) == 1 else f"seeds {event.seeds[0]}–{event.seeds[-1]}"
+        resumed = f", resumed at {count(event.iteration)}" if event.iteration >= 0 else ""
+        levels = ", ".join(f"{name} {fixed(level)}" for name, level in event.levels.items())
+        self._run_dir = relative(event.run_dir)
+        self._say(f"{event.preset} · {seeds} · {event.backend} ({event.reason}) · {count(event.iterations)} iterations")
+        self._say(f"in {self._run_dir}{resumed}")
+        if levels and self._preset.kind == "meta-training":
+            self._say(f"to beat (mean log10 of the last loss): {levels}")
+        self._table = ProgressTable(self._preset, event.lanes, after=event.iteration)
+        print(self._table.heading(), flush=True)  # noqa: T201 (data)
+        if self._console.is_terminal and sys.stdout.isatty():  # not where the rows come back through a pipe
+            self._bar = ProgressBar(
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                console=self._console,
+                transient=True,
+            )
+            self._bar.add_task("", total=event.iterations, completed=max(event.iteration, 0))
+            self._bar.start()
+
+    def _end(self, event: Ended) -> None:
+        self.close()
+        if event.status == "failed":
+            return  # the exception says it
+        took = f"at {count(event.iteration)} after {duration(event.elapsed_seconds)} of training"
+        self._say(f"{event.status} {took}" + (f": {event.message}" if event.message else ""))
+        for result in event.results:
+            name = result.lane.optimizer if self._preset.kind == "baselines" else f"seed {result.lane.seed}"
+            self._say(f"{name}: average_log_result {fixed(result.average_log_result)}")
+        if event.status == "interrupted":
+            self._say(f"go on with: l2o-tui resume {self._run_dir}")
+        elif event.status == "finished":
+            self._say(f"continue with: l2o-tui resume {self._run_dir} --iterations {2 * event.iteration}")
+
+    def _say(self, message: str) -> None:
+        self._console.print(message, markup=False, soft_wrap=True)
+
+
+def run_headless(session: Session, preset: Preset, *, as_json_lines: bool, quiet: bool) -> int:
+    """Drive a session to its end, printing what happens.
+
+    Returns
+    -------
+    int
+        The exit code: 0 finished, 3 diverged, 128 + n ended by signal n.
+
+    Raises
+    ------
+    Failure
+        If training failed, or stdout could not be written to.
+    """
+    printer: _Printer = JsonLines() if as_json_lines else Quiet() if quiet else Table(preset)
+    status, run_dir, unwritable = "failed", "", ""
+    with signals_to(session.mailbox) as received:
+        try:
+            for event in session.events():
+                match event:
+                    case Started():
+                        run_dir = event.run_dir
+                    case Ended():
+                        status = event.status
+                if unwritable:
+                    continue
+                try:
+                    printer.show(event)
+                except OSError as error:
+                    # Who read stdout has left, or its disk is full: save what was trained, print no more.
+                    unwritable = "stdout was closed" if isinstance(error, BrokenPipeError) else f"stdout: {error}"
+                    silence(sys.stdout)
+                    session.mailbox.put(Stop(unwritable))
+        finally:
+            printer.close()
+    if unwritable:
+        raise Failure(f"{unwritable}; what was trained is saved. Go on with: l2o-tui resume {run_dir}")
+    if status == "interrupted" and received:
+        return 128 + received[0]
+    return EXIT_CODES[status]
+
+
+@contextmanager
+def signals_to(mailbox: Mailbox) -> Iterator[list[int]]:
+    """Turn SIGHUP, SIGINT and SIGTERM into a stop after this chunk; yields the list of those received."""
+    received: list[int] = []
+
+    first = 0.0
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal first
+        if received and number == signal.SIGINT and monotonic() - first > PATIENCE:
+            signal.signal(number, signal.SIG_DFL)  # the chunk is too long for this user
+            os.kill(os.getpid(), number)
+        first = first or monotonic()
+        received.append(number)
+        mailbox.put(Stop(signal.Signals(number).name))
+
+    # One that is ignored was meant to be: by nohup, or by a shell that started us in the background.
+    heard = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, stop) for number in heard}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def silence(stream: IO[str]) -> None:
+    """Send what is still written to a closed pipe nowhere, so that closing it raises nothing more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

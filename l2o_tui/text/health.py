@@ -1,0 +1,62 @@
+"""A run's health in words: the same for the printed page, stderr and the health pane."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from math import isnan
+from statistics import median
+
+from l2o_engine.records.health import Diagnosis, Finding, percent
+from l2o_engine.training.trainer import Lane
+from l2o_tui.text.numbers import count, scientific
+
+
+def sentence(finding: Finding) -> str:
+    """Return a finding with its remedy."""
+    return f"{finding.message}. Remedy: {finding.remedy}"
+
+
+def vitals_of(diagnoses: Sequence[Diagnosis]) -> list[tuple[str, str]]:
+    """Return what was measured as (name, value), the median over the lanes; what none has is left out."""
+    vitals = [diagnosis.vitals for diagnosis in diagnoses]
+    numbers = {name: _median([getattr(v, name) for v in vitals]) for name in _SHOWN}
+    told = [(label, write(numbers[name])) for name, (label, write) in _SHOWN.items() if not isnan(numbers[name])]
+    non_finite, rows = sum(v.non_finite for v in vitals), sum(v.rows for v in vitals)
+    trends = Counter(diagnosis.trend for diagnosis in diagnoses)
+    trend = ", ".join(f"{n} {name}" if len(diagnoses) > 1 else name for name, n in trends.most_common())
+    return [("end loss", trend), *told, ("not finite", f"{count(non_finite)} of {count(rows)}")]
+
+
+def findings_of(diagnoses: Mapping[Lane, Diagnosis]) -> list[tuple[str, Finding]]:
+    """Return each finding once, with whose it is: "" for a run of one seed, else "seeds 1, 3: "."""
+    first: dict[str, Finding] = {}
+    seeds: dict[str, list[int]] = {}
+    for lane, diagnosis in diagnoses.items():
+        for finding in diagnosis.findings:
+            first.setdefault(finding.code, finding)
+            seeds.setdefault(finding.code, []).append(lane.seed)
+    several = len(diagnoses) > 1
+    return [(_owners(seeds[code]) if several else "", finding) for code, finding in first.items()]
+
+
+def _owners(seeds: Sequence[int]) -> str:
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}: "
+
+
+def _median(values: Sequence[float]) -> float:
+    there = [value for value in values if not isnan(value)]
+    return median(there) if there else float("nan")
+
+
+def _ratio(value: float) -> str:
+    return scientific(value) if value < 1e99 else "∞"
+
+
+_SHOWN = {
+    "gradient_norm": ("meta-gradient", scientific),
+    "clipped": ("clipped", percent),
+    "epsilon_share": ("lost to ε", percent),
+    "update_ratio": ("update / distance", _ratio),
+    "distance_ratio": ("distance left", _ratio),
+    "saturated": ("inputs beyond ±1", percent),
+    "flipped": ("sign turned", percent),
+}

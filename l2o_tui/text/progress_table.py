@@ -1,0 +1,112 @@
+"""The progress table: our rows, and the notebook's beside them. The same for the printed table and the screen's."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from l2o_engine.presets.schema import NotebookRow, Preset
+from l2o_engine.records.events import Progress
+from l2o_engine.training.trainer import Lane
+from l2o_tui.text.numbers import fixed, scientific
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its heading and its width; numbers are aligned to the right."""
+
+    heading: str
+    width: int
+
+
+class ProgressTable:
+    """Which columns a run's table has, and its rows' cells.
+
+    The average over all steps, ``av_sum``, is a column where the objective is made of all losses' logarithms, or where
+    the notebook printed it (``to_date``: its average goes back to the start, ours to the row before). The headings
+    beside it are short then, so that the table is no wider than 80 characters; only an adapting min_log beside the
+    notebook's, or the seeds of replicates, make it wider.
+
+    Parameters
+    ----------
+    preset
+        The run's preset, which carries the notebook's rows.
+    lanes
+        The run's series; more than one seed or optimizer gets a column that tells them apart.
+    after
+        Leave out the notebook's rows up to this iteration: a table that goes on where another one stopped.
+    """
+
+    def __init__(self, preset: Preset, lanes: Sequence[Lane], *, after: int = -1) -> None:
+        self._by_optimizer = preset.kind == "baselines"
+        self._by_seed = len({lane.seed for lane in lanes}) > 1
+        self._has_min_log = getattr(preset.transform, "adaptive", False)
+        published = preset.notebook.rows if preset.notebook else ()
+        self._published_sum = any(row.average_sum_log_result is not None for row in published)
+        self._published_min_log = self._has_min_log and any(row.min_log is not None for row in published)
+        self._has_sum = self._published_sum or preset.objective.kind == "sum_log"
+        self._pending = [row for row in published if row.it > after]
+        self.has_notebook = bool(published)
+        self.columns = [Column("it", max(6, len(str(preset.run.iterations))))]
+        if self._by_optimizer:
+            self.columns.append(Column("optimizer", max(9, *(len(lane.optimizer) for lane in lanes))))
+        if self._by_seed:
+            self.columns.append(Column("seed", 4))
+        self.columns.append(Column("sum_error", 9))
+        if self._has_sum:
+            self.columns += [Column("optim_res", 9), Column("av_log", 6), Column("av_sum", 6)]
+        else:
+            self.columns += [Column("optim_result", 12), Column("average_log_result", 18)]
+        if self._has_min_log:
+            self.columns.append(Column("min_log", 7))
+        self.columns.append(Column("non_finite", 10))
+        self.notebook_columns: list[Column] = []
+        if self.has_notebook:
+            average = Column("av_log", 6) if self._has_sum else Column("average", 7)
+            self.notebook_columns += [Column("notebook", 8), average]
+        if self._published_sum:
+            self.notebook_columns.append(Column("to_date", 7))  # av_sum, but since the start: no match for ours
+        if self._published_min_log:
+            self.notebook_columns.append(Column("min_log", 7))
+
+    def rows(self, progress: Progress) -> Iterator[tuple[list[str], list[str]]]:
+        """Yield our cells and the notebook's for a new row, after the notebook's rows that lie before it.
+
+        Rows must come in order; each of the notebook's is given once.
+        """
+        while self._pending and self._pending[0].it < progress.iteration:
+            row = self._pending.pop(0)
+            yield [str(row.it), *[""] * (len(self.columns) - 1)], self._published_cells(row)
+        matches = self._pending and self._pending[0].it == progress.iteration
+        published = self._published_cells(self._pending.pop(0)) if matches else [""] * len(self.notebook_columns)
+        cells = [str(progress.iteration)]
+        cells += [progress.lane.optimizer] if self._by_optimizer else []
+        cells += [str(progress.lane.seed)] if self._by_seed else []
+        cells += [
+            fixed(progress.sum_error) if abs(progress.sum_error) < 1e6 else scientific(progress.sum_error),
+            scientific(progress.optim_result),
+            fixed(progress.average_log_result),
+        ]
+        cells += [fixed(progress.average_sum_log_result)] if self._has_sum else []
+        cells += [fixed(progress.min_log)] if self._has_min_log else []
+        yield [*cells, str(progress.non_finite)], published
+
+    def _published_cells(self, row: NotebookRow) -> list[str]:
+        cells = [scientific(row.optim_result), fixed(row.average_log_result)]
+        cells += [fixed(row.average_sum_log_result)] if self._published_sum else []
+        cells += [fixed(row.min_log)] if self._published_min_log else []
+        return cells
+
+    def heading(self) -> str:
+        """Return the printed table's first line."""
+        line = " ".join(column.heading.rjust(column.width) for column in self.columns)
+        published = " ".join(column.heading.rjust(column.width) for column in self.notebook_columns)
+        return f"{line} │ {published}" if self.has_notebook else line
+
+    def lines(self, progress: Progress) -> Iterator[str]:
+        """Yield the printed table's next lines."""
+        for ours, published in self.rows(progress):
+            line = _align(ours, self.columns)
+            yield f"{line} │ {_align(published, self.notebook_columns)}".rstrip() if self.has_notebook else line
+
+
+def _align(cells: Sequence[str], columns: Sequence[Column]) -> str:
+    return " ".join(cell.rjust(column.width) for cell, column in zip(cells, columns, strict=True))

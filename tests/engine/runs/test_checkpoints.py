@@ -1,0 +1,213 @@
+"""Checkpoints: written, read back, and told from what is damaged."""
+
+from collections.abc import Callable
+from dataclasses import astuple, replace
+from math import nan
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from safetensors.numpy import save_file
+
+from l2o_engine.meta.adam import Powers
+from l2o_engine.meta.learner import Learner
+from l2o_engine.optimizers.learned.lstm import Network
+from l2o_engine.runs import checkpoints
+from l2o_engine.runs.checkpoints import Checkpoint, CheckpointError
+from l2o_engine.training.trainer import TrainerState
+
+NETWORK = Network(layers=2, hidden=3, forget_bias=1.0)
+
+
+def a_learner(seed: int, dtype: str = "float32", **changes: float) -> Learner:
+    generator = np.random.default_rng(seed)
+    weights, moment1, moment2 = generator.normal(size=(3, NETWORK.size)).astype(dtype)
+    moment1[0], moment2[0] = np.finfo(dtype).smallest_subnormal, np.finfo(dtype).max
+    learner = Learner(weights, moment1, moment2, Powers(0.9**seed, float(np.float32(0.999))), min_log=-1 / 3)
+    return replace(learner, **changes)  # type: ignore[arg-type]
+
+
+def a_state(seed: int, learner: Learner | None) -> TrainerState:
+    return TrainerState(done=41, draws=dict(np.random.PCG64(seed).state), learner=learner)
+
+
+def a_checkpoint(iteration: int = 40, dtype: str = "float32") -> Checkpoint:
+    trainers = {seed: a_state(seed, a_learner(seed, dtype)) for seed in (7, 8)}
+    return Checkpoint(iteration, elapsed_seconds=1.25, metrics_bytes=12_345, trainers=trainers)
+
+
+def assert_same_state(one: TrainerState, other: TrainerState) -> None:
+    assert one.done == other.done
+    assert one.draws == other.draws
+    assert (one.learner is None) == (other.learner is None)
+    if one.learner and other.learner:
+        for ours, theirs in zip(astuple(one.learner), astuple(other.learner), strict=True):
+            assert_array_equal(ours, theirs)
+            assert np.asarray(ours).dtype == np.asarray(theirs).dtype
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_state_is_read_back_bit_for_bit(dtype: str, tmp_path: Path) -> None:
+    written = a_checkpoint(dtype=dtype)
+    read = checkpoints.read(checkpoints.write(tmp_path, written, NETWORK, keep=False), NETWORK, dtype)
+    assert astuple(replace(read, trainers={})) == astuple(replace(written, trainers={}))
+    assert list(read.trainers) == list(written.trainers)
+    for seed, state in written.trainers.items():
+        assert_same_state(read.trainers[seed], state)
+
+
+@pytest.mark.parametrize(
+    "learner",
+    [
+        None,
+        a_learner(1, min_log=nan),
+        a_learner(1, non_finite_in_a_row=3),
+        a_learner(1, diverged=True),
+        replace(a_learner(1), weights=np.full(NETWORK.size, np.nan, np.float32)),
+    ],
+    ids=["no network", "no min_log", "spoilt ones in a row", "diverged", "NaN weights"],
+)
+def test_every_kind_of_state_is_read_back(learner: Learner | None, tmp_path: Path) -> None:
+    written = Checkpoint(5, 0.0, 0, {0: a_state(0, learner)})
+    read = checkpoints.read(checkpoints.write(tmp_path, written, NETWORK, keep=True), NETWORK, "float32")
+    assert_same_state(read.trainers[0], written.trainers[0])
+
+
+def test_a_generator_goes_on_where_it_was(tmp_path: Path) -> None:
+    generator = np.random.PCG64(3)
+    np.random.Generator(generator).random(5)
+    written = Checkpoint(5, 0.0, 0, {0: TrainerState(6, dict(generator.state), None)})
+    read = checkpoints.read(checkpoints.write(tmp_path, written, NETWORK, keep=False), NETWORK, "float32")
+    other = np.random.PCG64(0)
+    other.state = read.trainers[0].draws  # type: ignore[assignment]
+    assert_array_equal(np.random.Generator(other).random(9), np.random.Generator(generator).random(9))
+
+
+def test_nothing_temporary_is_left(tmp_path: Path) -> None:
+    path = checkpoints.write(tmp_path / "checkpoints", a_checkpoint(), NETWORK, keep=False)
+    assert list((tmp_path / "checkpoints").iterdir()) == [path]
+
+
+# What is damaged.
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def lose_the_last_byte(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def flip_a_bit_of_a_weight(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-5] ^= 1
+    path.write_bytes(data)
+
+
+def change_the_metadata(path: Path) -> None:
+    data = path.read_bytes()
+    assert data.count(b"12345") == 1
+    path.write_bytes(data.replace(b"12345", b"12346"))
+
+
+def replace_by_text(path: Path) -> None:
+    path.write_text("not a checkpoint")
+
+
+def replace_by_tensors_of_another_program(path: Path) -> None:
+    save_file({"weights": np.zeros(3)}, path)
+
+
+def replace_by_other_metadata(path: Path) -> None:
+    save_file({"weights": np.zeros(3)}, path, {"l2o": "[]", "sha256": "0"})
+
+
+def replace_by_a_pickle(path: Path) -> None:
+    path.write_bytes(b"\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00\x00}\x94.")
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def replace_by_a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+DAMAGES = [
+    truncate,
+    lose_the_last_byte,
+    empty,
+    flip_a_bit_of_a_weight,
+    change_the_metadata,
+    replace_by_text,
+    replace_by_tensors_of_another_program,
+    replace_by_other_metadata,
+    replace_by_a_pickle,
+    remove,
+    replace_by_a_folder,
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+def test_a_damaged_or_foreign_file_is_no_checkpoint(damage: Callable[[Path], None], tmp_path: Path) -> None:
+    path = checkpoints.write(tmp_path, a_checkpoint(), NETWORK, keep=False)
+    damage(path)
+    with pytest.raises(CheckpointError, match=path.name):
+        checkpoints.read(path, NETWORK, "float32")
+
+
+@pytest.mark.parametrize("network", [Network(2, 4, 1.0), Network(3, 3, 1.0)], ids=["wider", "deeper"])
+def test_a_checkpoint_of_another_network_is_refused(network: Network, tmp_path: Path) -> None:
+    path = checkpoints.write(tmp_path, a_checkpoint(), NETWORK, keep=False)
+    with pytest.raises(CheckpointError, match=path.name):
+        checkpoints.read(path, network, "float32")
+
+
+def test_a_checkpoint_of_another_dtype_is_refused(tmp_path: Path) -> None:
+    path = checkpoints.write(tmp_path, a_checkpoint(), NETWORK, keep=False)
+    with pytest.raises(CheckpointError, match="other numbers than float64"):
+        checkpoints.read(path, NETWORK, "float64")
+
+
+def test_a_later_format_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoints, "FORMAT", 2)
+    path = checkpoints.write(tmp_path, a_checkpoint(), NETWORK, keep=False)
+    monkeypatch.undo()
+    with pytest.raises(CheckpointError, match="format 2"):
+        checkpoints.read(path, NETWORK, "float32")
+
+
+# Which are kept.
+
+
+def written(folder: Path, iteration: int, *, keep: bool = False) -> Path:
+    checkpoint = Checkpoint(iteration, 0.0, 0, {0: TrainerState(iteration + 1, {}, None)})
+    return checkpoints.write(folder, checkpoint, NETWORK, keep=keep)
+
+
+def test_pruning_keeps_the_newest_few_and_those_asked_for(tmp_path: Path) -> None:
+    kept = [written(tmp_path, 20, keep=True), written(tmp_path, 30, keep=True)]
+    paths = [written(tmp_path, iteration) for iteration in (5, 999, 1_000, 20, 10**12)]
+    checkpoints.prune(tmp_path, 2)
+    assert set(tmp_path.iterdir()) == {*kept, paths[2], paths[4]}
+
+
+def test_the_newest_are_first(tmp_path: Path) -> None:
+    paths = [written(tmp_path, iteration, keep=iteration == 7) for iteration in (10**12, 999, 10**11, 7)]
+    assert checkpoints.newest_first(tmp_path) == [paths[0], paths[2], paths[1], paths[3]]
+    assert [checkpoints.iteration_of(path) for path in paths] == [10**12, 999, 10**11, 7]
+    assert [checkpoints.is_kept(path) for path in paths] == [False, False, False, True]
+
+
+def test_a_file_that_is_not_named_like_a_checkpoint_comes_last(tmp_path: Path) -> None:
+    (tmp_path / "mine.safetensors").write_bytes(b"")
+    path = written(tmp_path, 0)
+    assert checkpoints.newest_first(tmp_path) == [path, tmp_path / "mine.safetensors"]

@@ -1,0 +1,111 @@
+"""Numbers as people read them."""
+
+from datetime import UTC, datetime, timedelta
+from math import inf, nan
+from pathlib import Path
+
+import pytest
+
+from l2o_tui.text.numbers import age, compact, count, duration, fixed, rate, relative, scientific
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "text"),
+    [(-18.166, 2, "-18.17"), (0.0, 2, "0.00"), (1.25, 1, "1.2"), (6.0, 0, "6"), (nan, 2, "nan"), (None, 2, "")],
+)
+def test_fixed_has_so_many_decimals_and_nothing_for_none(value: float | None, decimals: int, text: str) -> None:
+    assert fixed(value, decimals) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.259, "2.59E-01"), (2.85e-06, "2.85E-06"), (0.0, "0.00E+00"), (1.2e38, "1.20E+38"), (-4.0, "-4.00E+00")],
+)
+def test_scientific_is_the_notebooks_notation(value: float, text: str) -> None:
+    assert scientific(value) == text
+
+
+def test_scientific_is_nothing_for_none() -> None:
+    assert scientific(None) == ""
+
+
+def test_a_count_has_its_thousands_set_apart() -> None:
+    assert [count(0), count(999), count(100_000), count(1_234_567)] == ["0", "999", "100,000", "1,234,567"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0.0s"),
+        (9.94, "9.9s"),
+        (12.4, "12s"),
+        (59.4, "59s"),
+        (59.6, "1m 00s"),
+        (61, "1m 01s"),
+        (3599.7, "1h 00m"),
+        (3720, "1h 02m"),
+        (86_400, "1d 00h"),
+        (90_000, "1d 01h"),
+        (nan, "–"),
+        (inf, "–"),
+        (-1, "–"),
+    ],
+)
+def test_a_duration_shows_its_two_greatest_units(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("ago", "text"), [(timedelta(minutes=5, seconds=0.2), "5m 00s ago"), (timedelta(days=2, hours=3), "2d 03h ago")]
+)
+def test_an_age_is_counted_from_now(ago: timedelta, text: str) -> None:
+    assert age((datetime.now(UTC) - ago).isoformat()) == text
+
+
+def test_a_moment_in_the_future_is_now() -> None:
+    assert age((datetime.now(UTC) + timedelta(hours=1)).isoformat()) == "now"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (0.5, "0.5"),
+        (999, "999"),
+        (1000, "1k"),
+        (100_000, "100k"),
+        (1_500_000, "1.5M"),
+        (-2500, "-2.5k"),
+        (3e9, "3G"),
+    ],
+)
+def test_a_compact_number_needs_few_characters(value: float, text: str) -> None:
+    assert compact(value) == text
+
+
+@pytest.mark.parametrize("value", [999_999, 999_999_999])
+def test_a_compact_number_moves_on_to_the_next_suffix_when_it_rounds_up(value: float) -> None:
+    assert "e+" not in compact(value)
+    assert "1000" not in compact(value)
+
+
+@pytest.mark.parametrize(
+    ("per_second", "text"),
+    [
+        (0, "0.0 it/s"),
+        (9.5, "9.5 it/s"),
+        (849.6, "850 it/s"),
+        (12_345, "12,345 it/s"),
+        (inf, "– it/s"),
+        (nan, "– it/s"),
+    ],
+)
+def test_a_rate_names_its_unit_and_is_a_dash_where_unknown(per_second: float, text: str) -> None:
+    assert rate(per_second) == text
+
+
+def test_a_path_is_shortened_only_where_it_lies_below(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert relative(str(tmp_path / "runs" / "a")) == str(Path("runs") / "a")
+    assert relative(str(tmp_path.parent / "a")) == str(tmp_path.parent / "a")
+    assert relative("runs/a") == "runs/a"
