@@ -1,6 +1,81 @@
-"""Meta-training of learned optimizers, as a library.
+"""Meta-training of learned optimizers, as a library: this is all of its public API.
 
-One way through: a :class:`~l2o_engine.presets.schema.Preset` describes an experiment, a
-:class:`~l2o_engine.live.session.Session` drives a trainer and writes a run's folder, and every front end reads the
-session's events. Nothing here prints, and nothing here knows a screen.
+    import l2o_engine as l2o
+
+    run = l2o.train("log30", seed=3, set={"meta.epsilon": 1e-12})   # a whole run, with its folder
+    experiment = l2o.Experiment(l2o.tasks.Quadratic(dims=2), l2o.LearnedOptimizer(l2o.LSTM(hidden=20)))
+    trainer = l2o.MetaTrainer(experiment, seed=0)                   # or the training alone, chunk by chunk
+
+docs/library.md has more. Importing this imports neither torch nor anything else heavy, sets nothing and prints
+nothing: what a name stands for is imported when it is first asked for.
+
+The rooms, lower ones first: ``support``; ``tasks``, what is optimized; ``optimizers``, what optimizes; ``meta``, what
+meta-training is; ``backends``, who computes; ``training``, who goes through the meta-iterations; ``records``, what is
+told; ``presets``, the file format; ``runs``, a run's folder; ``live``, a run in motion; ``studies``, many runs.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from l2o_engine import optimizers, tasks
+    from l2o_engine.live.train import train
+    from l2o_engine.meta import objectives
+    from l2o_engine.meta.experiment import Experiment
+    from l2o_engine.meta.meta_adam import MetaAdam
+    from l2o_engine.meta.truncation import Truncation
+    from l2o_engine.optimizers.learned import inputs
+    from l2o_engine.optimizers.learned.learned_optimizer import LearnedOptimizer
+    from l2o_engine.optimizers.learned.networks.lstm import LSTM
+    from l2o_engine.presets.open import open_preset
+    from l2o_engine.runs.catalogue import load_run
+    from l2o_engine.training.evaluation import evaluate
+    from l2o_engine.training.trainer import MetaTrainer
+
+__all__ = [
+    "LSTM",
+    "Experiment",
+    "LearnedOptimizer",
+    "MetaAdam",
+    "MetaTrainer",
+    "Truncation",
+    "evaluate",
+    "inputs",
+    "load_run",
+    "objectives",
+    "open_preset",
+    "optimizers",
+    "tasks",
+    "train",
+]
+
+_MODULES = {
+    "inputs": "l2o_engine.optimizers.learned.inputs",
+    "objectives": "l2o_engine.meta.objectives",
+    "optimizers": "l2o_engine.optimizers",
+    "tasks": "l2o_engine.tasks",
+}
+_HOMES = {
+    "LSTM": "l2o_engine.optimizers.learned.networks.lstm",
+    "Experiment": "l2o_engine.meta.experiment",
+    "LearnedOptimizer": "l2o_engine.optimizers.learned.learned_optimizer",
+    "MetaAdam": "l2o_engine.meta.meta_adam",
+    "MetaTrainer": "l2o_engine.training.trainer",
+    "Truncation": "l2o_engine.meta.truncation",
+    "evaluate": "l2o_engine.training.evaluation",
+    "load_run": "l2o_engine.runs.catalogue",
+    "open_preset": "l2o_engine.presets.open",
+    "train": "l2o_engine.live.train",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(_MODULES[name])
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"l2o_engine has no {name}")
+
+
+def __dir__() -> list[str]:
+    return __all__

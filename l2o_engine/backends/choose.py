@@ -1,4 +1,4 @@
-"""Which backend computes: ``torch``, the reference, takes every preset; ``fused`` is the compiled kernel.
+"""Which backend computes: ``torch``, the reference, takes every experiment; ``fused`` is the compiled kernel.
 
 Choosing imports no torch; loading may. What the kernel cannot do falls back to torch under "auto", with the
 reason; asked for by name it is an error.
@@ -9,7 +9,12 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
 from l2o_engine.meta.learner import Backend
-from l2o_engine.presets.schema import Preset, PresetError
+from l2o_engine.meta.experiment import Experiment
+from l2o_engine.support.errors import UserError
+
+
+class BackendError(UserError):
+    """A backend that was asked for by name and cannot take the experiment. The message is meant for the user."""
 
 
 @dataclass(frozen=True)
@@ -35,65 +40,65 @@ class Choice:
     load: Callable[[], tuple[Backend, str]]
 
 
-def choose(preset: Preset, asked: str) -> Choice:
+def choose(experiment: Experiment, asked: str) -> Choice:
     """Return the backend for a preset.
 
     Parameters
     ----------
-    preset
-        The experiment; ``kind`` is "meta-training".
+    experiment
+        One that trains something.
     asked
         "auto", "fused" or "torch".
 
     Raises
     ------
-    PresetError
+    BackendError
         If the backend asked for by name cannot take the preset.
     """
     if asked == "torch":
-        return _torch(preset, "asked for")
-    why_not = _why_not_fused(preset)
+        return _torch(experiment, "asked for")
+    why_not = _why_not_fused(experiment)
     if not why_not:
-        return _fused(preset) if asked == "fused" else _fused_or_torch(preset)
+        return _fused(experiment) if asked == "fused" else _fused_or_torch(experiment)
     if asked == "fused":
-        raise PresetError(f'backend "fused" cannot run this preset: {why_not}')
-    return _torch(preset, f"not fused: {why_not}")
+        raise BackendError(f'backend "fused" cannot run this preset: {why_not}')
+    return _torch(experiment, f"not fused: {why_not}")
 
 
-def _why_not_fused(preset: Preset) -> str:
+def _why_not_fused(experiment: Experiment) -> str:
     if find_spec("numba") is None:
         return "numba is not installed"
     try:
         from l2o_engine.backends.fused.backend import why_not
     except Exception as error:  # noqa: BLE001 (of a NumPy that it does not know, of a library of LLVM's, …)
         return f"numba cannot be loaded ({error})"
-    return why_not(preset)
+    return why_not(experiment)
 
 
-def _torch(preset: Preset, reason: str) -> Choice:
+def _torch(experiment: Experiment, reason: str) -> Choice:
     def load() -> tuple[Backend, str]:
         from l2o_engine.backends.reference import TorchBackend
 
-        return TorchBackend(preset), reason
+        return TorchBackend(experiment), reason
 
     return Choice("torch", reason, "loading PyTorch", "", load)
 
 
-def _fused(preset: Preset, reason: str = "asked for") -> Choice:
+def _fused(experiment: Experiment, reason: str = "asked for") -> Choice:
     from l2o_engine.backends.fused.backend import FusedBackend, to_compile
 
-    missing = to_compile(preset)
+    missing = to_compile(experiment)
     preparation = "compiling the kernel, once (some seconds)" if missing else "loading the kernel"
-    return Choice("fused", reason, preparation, missing, lambda: (FusedBackend(preset), reason))
+    return Choice("fused", reason, preparation, missing, lambda: (FusedBackend(experiment), reason))
 
 
-def _fused_or_torch(preset: Preset) -> Choice:
-    fused = _fused(preset, "the fastest")
+def _fused_or_torch(experiment: Experiment) -> Choice:
+    fused = _fused(experiment, "the fastest")
 
     def load() -> tuple[Backend, str]:
         try:
             return fused.load()
         except Exception as error:  # noqa: BLE001 (what a compiler may raise on some machine is open-ended)
-            return _torch(preset, f"not fused: the kernel could not be compiled ({error})").load()
+            return _torch(experiment, f"not fused: the kernel could not be compiled ({error})").load()
 
     return replace(fused, load=load)

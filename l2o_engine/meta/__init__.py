@@ -1,1 +1,1 @@
-"""What meta-training is: the experiment, its objective and meta-optimizer, and what is learned."""
+"""What meta-training is: the experiment, its objective, episode and meta-optimizer, and what is learned."""

@@ -4,12 +4,14 @@ Every backend sees the same draws and means the same by them; it holds no state 
 :class:`Learner`.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from l2o_engine.meta.adam import Powers
+from l2o_engine.meta.meta_adam import Powers
+from l2o_engine.optimizers.learned.inputs.base import Numbers
 from l2o_engine.support.arrays import Doubles, Flags, Floats
-from l2o_engine.tasks.base import Problems
+from l2o_engine.tasks.base import Task
 
 
 @dataclass(frozen=True)
@@ -19,13 +21,13 @@ class Learner:
     Attributes
     ----------
     weights
-        [size], of the run's dtype; :class:`~l2o_engine.optimizers.learned.lstm.Network` names its parts.
+        [size], of the run's dtype; the learned optimizer's layout names its parts.
     moment1, moment2
         [size], Adam's m and v.
     powers
         Adam's running powers of β1 and β2.
-    min_log
-        The transform's min_log; NaN where it has none.
+    numbers
+        The inputs' adaptive numbers by name, min_log for instance; empty where they have none.
     non_finite_in_a_row
         How many meta-iterations up to now, without a gap, met a NaN or an infinity.
     diverged
@@ -36,7 +38,7 @@ class Learner:
     moment1: Floats
     moment2: Floats
     powers: Powers
-    min_log: float
+    numbers: Numbers = field(default_factory=dict)
     non_finite_in_a_row: int = 0
     diverged: bool = False
 
@@ -59,18 +61,21 @@ class Trace:
     Attributes
     ----------
     distance
-        [k, batch, steps, dims]: x minus the problem's optimum, before each update and after the last.
-    gradient, inputs, updates
-        [k, batch, steps - 1, dims]: the optimizee's gradients, what the network saw of them, and how it moved x.
+        [k, batch, steps, size]: x minus the task's optimum, before each update and after the last; None where the
+        optimum is not known.
+    gradient, updates
+        [k, batch, steps - 1, size]: the optimizee's gradients, and how the network moved x.
+    inputs
+        [k, batch, steps - 1, size·width]: what the network saw of them.
     """
 
-    distance: Floats
+    distance: Floats | None
     gradient: Floats
     inputs: Floats
     updates: Floats
 
     def __len__(self) -> int:
-        return len(self.distance)
+        return len(self.gradient)
 
 
 @dataclass(frozen=True)
@@ -88,8 +93,8 @@ class Results:
         float32 gradient neither vanishes nor overflows by being squared.
     non_finite
         [n]: whether a loss or the meta-gradient held a NaN or an infinity.
-    min_log
-        [n], float64: the min_log that each meta-iteration used; NaN where there is none.
+    numbers
+        Name → [n], float64: the inputs' adaptive numbers that each meta-iteration used.
     trace
         Of the last meta-iterations; None where no network is trained.
     """
@@ -98,7 +103,7 @@ class Results:
     objective: Doubles
     gradient_norm: Doubles
     non_finite: Flags
-    min_log: Doubles
+    numbers: Mapping[str, Doubles] = field(default_factory=dict)
     trace: Trace | None = None
 
     def __len__(self) -> int:
@@ -116,7 +121,7 @@ class MetaGradient:
 
 
 class Backend(Protocol):
-    """Computes meta-iterations of one preset. Holds no state of the run: all of it is in the :class:`Learner`."""
+    """Computes meta-iterations of one experiment. Holds no state of the run: all of it is in the :class:`Learner`."""
 
     @property
     def name(self) -> str:
@@ -128,20 +133,20 @@ class Backend(Protocol):
         """Whether it computes without the interpreter, so that several threads get further than one."""
         ...
 
-    def train(self, learner: Learner, problems: Problems) -> tuple[Learner, Results]:
-        """Do one meta-iteration for each batch of problems.
+    def train(self, learner: Learner, task: Task) -> tuple[Learner, Results]:
+        """Do one meta-iteration for each batch of tasks.
 
         n meta-iterations in one call give the same numbers, to the last bit, as n calls of one.
         """
         ...
 
-    def meta_gradient(self, learner: Learner, problems: Problems) -> MetaGradient:
-        """Return the meta-gradient of a single batch of problems (``len(problems) == 1``); nothing is changed."""
+    def meta_gradient(self, learner: Learner, task: Task) -> MetaGradient:
+        """Return the meta-gradient of a single batch of tasks (``len(task) == 1``); nothing is changed."""
         ...
 
-    def evaluate(self, learner: Learner, problems: Problems) -> Floats:
+    def evaluate(self, learner: Learner, task: Task) -> Floats:
         """Return the losses [n, batch, steps] of the learned optimizer as it is now; nothing is changed.
 
-        The batches may be of any size, for a problem's losses do not depend on the others of its batch.
+        The batches may be of any size, for a task's losses do not depend on the others of its batch.
         """
         ...

@@ -1,41 +1,44 @@
 """What is wrong with a preset, in sentences: file, table, key, what it must be, what it is, the nearest valid name."""
 
-import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
-from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-
-def nearest(word: str, candidates: Iterable[str]) -> str:
-    """Return a hint at the candidate that is most like a word; nothing where none is."""
-    close = difflib.get_close_matches(word, list(candidates), n=1, cutoff=0.5)
-    return f'; did you mean "{close[0]}"?' if close else ""
-
-
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    args = get_args(annotation)
-    if args:
-        return [model for arg in args for model in _models_in(arg)]
-    return [annotation] if isinstance(annotation, type) and issubclass(annotation, BaseModel) else []
+from l2o_engine.presets.schema import PIECES, Preset
+from l2o_engine.support.errors import UserError
+from l2o_engine.support.registry import kind_of
+from l2o_engine.support.settings import fields_of
+from l2o_engine.support.wording import nearest, quote
 
 
-def _models_at(table: Sequence[str | int], root: type[BaseModel]) -> list[type[BaseModel]]:
-    """Return what the table at this place can be."""
-    models: list[type[BaseModel]] = [root]
+class PresetError(UserError):
+    """A preset, or a setting given on top of one, that cannot be used. The message is meant for the user."""
+
+
+def _tables_at(table: Sequence[str | int]) -> list[type[Any]]:
+    """Return what the table at this place can be: models, and classes of pieces."""
+    found: list[type[Any]] = [Preset]
     for step in table:
         if isinstance(step, str):
-            models = [found for model in models for found in _models_in(model.model_fields[step].annotation)]
-    return models
+            found = [inner for outer in found for inner in _tables_in(fields_of(outer)[step].annotation)]
+    return found
 
 
-def _valid_keys(table: Sequence[str | int], tag: str | None, root: type[BaseModel]) -> list[str]:
+def _tables_in(annotation: Any) -> list[type[Any]]:
+    args = get_args(annotation)
+    if args:
+        return [table for arg in args for table in _tables_in(arg)]
+    return [annotation] if isinstance(annotation, type) and fields_of(annotation) else []
+
+
+def _valid_keys(table: Sequence[str | int], tag: str | None) -> list[str]:
     """Return the keys that the table at this place takes; ``tag`` is its ``kind``, where it can be of several."""
-    models = _models_at(table, root)
-    tagged = [model for model in models if tag in get_args(model.model_fields["kind"].annotation)] if tag else models
-    return [key for model in tagged for key in model.model_fields]
+    found = _tables_at(table)
+    if tag:
+        found = [one for one in found if "kind" in fields_of(one) and kind_of(one) == tag]
+    return [key for one in found for key in fields_of(one)]
 
 
 def describe(
@@ -43,7 +46,7 @@ def describe(
     raw: Mapping[str, Any],
     source: str,
     overridden: Mapping[tuple[str | int, ...], str],
-    root: type[BaseModel],
+    former: Mapping[str, str],
 ) -> str:
     """Turn one of pydantic's errors into a sentence that names file, table, key and the nearest valid name.
 
@@ -57,25 +60,26 @@ def describe(
         What is named as the place: a file, usually.
     overridden
         The places that were set on the command line, and by which option: that is named instead.
-    root
-        The model of the whole.
+    former
+        Tables that are called by a former name there: present name → former name.
     """
     location, kind, value = list(details["loc"]), details["type"], details["input"]
     context: dict[str, Any] = details.get("ctx", {})
     tag = None
     # pydantic puts the kind of a table that can be of several kinds into the location, behind the table's name.
-    at = {"transform": 1, "baseline": 2}.get(str(location[0]) if location else "", len(location))
+    table = PIECES.get(str(location[0])) if location else None
+    at = (2 if location[0] == "baseline" else 1) if table and len(table.kinds) > 1 else len(location)
     if len(location) > at:
         tag = str(location.pop(at))
     if kind.startswith("union_tag"):
         location.append("kind")
         value = _get(raw, location)
-    where = _where(tuple(location), source, overridden)
-    if kind == "extra_forbidden":
-        if tag and any(location[-1] in model.model_fields for model in _models_at(location[:-1], root)):
+    where = _where(tuple(location), source, overridden, former)
+    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
+        if tag and any(location[-1] in fields_of(one) for one in _tables_at(location[:-1])):
             return f'{where}: means nothing with kind = "{tag}"'
         what = "table" if isinstance(value, dict | list) else "key"
-        return f"{where}: unknown {what}{nearest(str(location[-1]), _valid_keys(location[:-1], tag, root))}"
+        return f"{where}: unknown {what}{nearest(str(location[-1]), _valid_keys(location[:-1], tag))}"
     if kind in ("missing", "union_tag_not_found"):
         return f"{where}: is missing"
     if kind in ("literal_error", "union_tag_invalid"):
@@ -108,6 +112,7 @@ _RULES = {
     "string_pattern_mismatch": "holds a character that is not allowed here",
     "tuple_type": "must be a list",
     "model_type": "must be a table",
+    "dataclass_type": "must be a table",
     "model_attributes_type": "must be a table",
     "too_long": "must have exactly {max_length} entries",
     "value_error": "{error}",
@@ -116,13 +121,6 @@ _RULES = {
 
 def _got(value: object) -> str:
     return "" if isinstance(value, dict) else f" (got {quote(value)})"
-
-
-def quote(value: object) -> str:
-    """Return a value as TOML would write it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f'"{value}"' if isinstance(value, str) else str(value)
 
 
 def _get(raw: object, place: Sequence[str | int]) -> Any:
@@ -135,7 +133,12 @@ def _get(raw: object, place: Sequence[str | int]) -> Any:
     return node
 
 
-def _where(place: tuple[str | int, ...], source: str, overridden: Mapping[tuple[str | int, ...], str]) -> str:
+def _where(
+    place: tuple[str | int, ...],
+    source: str,
+    overridden: Mapping[tuple[str | int, ...], str],
+    former: Mapping[str, str],
+) -> str:
     for set_place, setting in overridden.items():
         if place and place == set_place[: len(place)]:
             return setting
@@ -144,7 +147,10 @@ def _where(place: tuple[str | int, ...], source: str, overridden: Mapping[tuple[
     if not place:
         return source
     *table, key = place
-    names = [f"[{table[0]}]" if not isinstance(step, int) else f"entry {step}" for step in table[:1]]
+    names = [
+        f"[{former.get(str(table[0]), table[0])}]" if not isinstance(step, int) else f"entry {step}"
+        for step in table[:1]
+    ]
     names += [f"entry {step}" if isinstance(step, int) else step for step in table[1:]]
     if isinstance(key, int):
         return f"{source}: {' '.join([*names, f'entry {key}'])}"

@@ -1,29 +1,33 @@
 """Checkpoints: a run's whole state in one safetensors file, and how the newest good one is found again.
 
-The tensors are named as the network names its parameters; everything else (generator states, Adam's powers, min_log,
-how long the metrics file was) is JSON in the file's metadata, with a digest of the whole. No pickle is ever loaded.
+The state is saved as a tree with names (:mod:`l2o_engine.support.tree`): its arrays are tensors, a network's by the
+names of its parameters; everything else (generator states, Adam's powers, adaptive numbers, how long the metrics file
+was) is JSON in the file's metadata, with a digest of the whole. No pickle is ever loaded.
 """
 
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from l2o_engine.meta.adam import Powers
 from l2o_engine.meta.learner import Learner
-from l2o_engine.optimizers.learned.lstm import Network
+from l2o_engine.meta.meta_adam import Powers
+from l2o_engine.meta.truncation import Episode
+from l2o_engine.optimizers.learned.layout import Layout
 from l2o_engine.support.arrays import Floats
 from l2o_engine.support.files import write_atomically
+from l2o_engine.support.tree import Tree, join, part, to_tree
 from l2o_engine.training.trainer import TrainerState
 
-FORMAT = 1
+FORMAT = 2
+"""What is written. Format 1, in which min_log stood by itself, is read."""
+
+_VECTORS = ("weights", "moment1", "moment2")
 _KEPT = "-kept"
 
 
@@ -53,33 +57,31 @@ class Checkpoint:
     trainers: Mapping[int, TrainerState]
 
 
-def write(folder: Path, checkpoint: Checkpoint, network: Network, *, keep: bool) -> Path:
+def write(folder: Path, checkpoint: Checkpoint, layout: Layout | None, *, keep: bool) -> Path:
     """Write a checkpoint and return its path.
 
     One that was asked for (``keep``) has a name of its own, so that :func:`prune` leaves it.
+
+    Parameters
+    ----------
+    folder
+        The run's checkpoints folder.
+    checkpoint
+        The state.
+    layout
+        Names the parts of the learners' vectors; None where nothing is learned.
+    keep
+        Whether it was asked for.
     """
-    tensors: dict[str, Floats] = {}
-    states: dict[str, Any] = {}
-    for seed, state in checkpoint.trainers.items():
-        states[str(seed)] = {"done": state.done, "draws": state.draws, "learner": None}
-        if state.learner is not None:
-            learner = state.learner
-            states[str(seed)]["learner"] = {
-                "powers": list(learner.powers),
-                "min_log": None if isnan(learner.min_log) else learner.min_log,
-                "non_finite_in_a_row": learner.non_finite_in_a_row,
-                "diverged": learner.diverged,
-            }
-            for kind in ("weights", "moment1", "moment2"):
-                for name, values in network.split(getattr(learner, kind)).items():
-                    tensors[f"seed{seed}.{kind}.{name}"] = np.ascontiguousarray(values)
+    trees = {f"seed{seed}": _tree_of(state, layout) for seed, state in checkpoint.trainers.items()}
+    tensors, trainers = part(trees)
     document = json.dumps(
         {
             "format": FORMAT,
             "iteration": checkpoint.iteration,
             "elapsed_seconds": checkpoint.elapsed_seconds,
             "metrics_bytes": checkpoint.metrics_bytes,
-            "trainers": states,
+            "trainers": trainers,
         }
     )
     metadata = {"l2o": document, "sha256": _digest(document, tensors)}
@@ -89,7 +91,7 @@ def write(folder: Path, checkpoint: Checkpoint, network: Network, *, keep: bool)
     return path
 
 
-def read(path: Path, network: Network, dtype: str) -> Checkpoint:
+def read(path: Path, layout: Layout | None, dtype: str) -> Checkpoint:
     """Read a checkpoint back.
 
     Raises
@@ -106,15 +108,51 @@ def read(path: Path, network: Network, dtype: str) -> Checkpoint:
         if any(values.dtype != dtype for values in tensors.values()):
             raise CheckpointError(f"{path.name} holds other numbers than {dtype}")
         document = json.loads(metadata["l2o"])
-        if document["format"] != FORMAT:
-            raise CheckpointError(f"{path.name} is of format {document['format']}, this version reads {FORMAT}")
-        trainers = {
-            int(seed): TrainerState(state["done"], state["draws"], _learner(state["learner"], seed, tensors, network))
-            for seed, state in document["trainers"].items()
-        }
+        if document["format"] not in (1, FORMAT):
+            raise CheckpointError(f"{path.name} is of format {document['format']}, this version reads 1 and {FORMAT}")
+        trees = (
+            _trees_of_format_1(document["trainers"], tensors, layout)
+            if document["format"] == 1
+            else join(tensors, document["trainers"])
+        )
+        trainers = {int(name.removeprefix("seed")): _state_of(tree, layout) for name, tree in trees.items()}
         return Checkpoint(document["iteration"], document["elapsed_seconds"], document["metrics_bytes"], trainers)
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path.name} cannot be read: {error}") from error
+
+
+def _tree_of(state: TrainerState, layout: Layout | None) -> Tree:
+    tree: Tree = to_tree(state)
+    if state.learner is not None and layout is not None:
+        tree["learner"] |= {name: layout.split(getattr(state.learner, name)) for name in _VECTORS}
+    return tree
+
+
+def _state_of(tree: Tree, layout: Layout | None) -> TrainerState:
+    learner = None
+    if tree["learner"] is not None:
+        if layout is None:
+            raise ValueError("it holds a network, and the run has none")
+        vectors = {name: layout.join(tree["learner"][name]) for name in _VECTORS}
+        powers = Powers(**tree["learner"]["powers"])
+        learner = Learner(**tree["learner"] | vectors | {"powers": powers})
+    return TrainerState(**tree | {"learner": learner, "episode": Episode(**tree["episode"])})
+
+
+def _trees_of_format_1(
+    trainers: Mapping[str, Any], tensors: Mapping[str, Floats], layout: Layout | None
+) -> dict[str, Tree]:
+    trees = {}
+    for seed, trainer in trainers.items():
+        learner = trainer["learner"]
+        if learner is not None:
+            names = layout.shapes if layout else ()
+            learner |= {kind: {name: tensors[f"seed{seed}.{kind}.{name}"] for name in names} for kind in _VECTORS}
+            learner["powers"] = dict(zip(Powers._fields, learner["powers"], strict=True))
+            min_log = learner.pop("min_log")
+            learner["numbers"] = {} if min_log is None else {"min_log": min_log}
+        trees[f"seed{seed}"] = trainer | {"learner": learner, "episode": to_tree(Episode())}
+    return trees
 
 
 def newest_first(folder: Path) -> list[Path]:
@@ -140,24 +178,6 @@ def prune(folder: Path, keep: int) -> None:
     """Remove all but the newest few checkpoints and those that were asked for."""
     for path in [path for path in newest_first(folder) if not is_kept(path)][keep:]:
         path.unlink(missing_ok=True)
-
-
-def _learner(
-    document: dict[str, Any] | None, seed: str, tensors: Mapping[str, Floats], network: Network
-) -> Learner | None:
-    if document is None:
-        return None
-    vectors = {
-        kind: network.join({name: tensors[f"seed{seed}.{kind}.{name}"] for name in network.shapes})
-        for kind in ("weights", "moment1", "moment2")
-    }
-    return Learner(
-        **vectors,
-        powers=Powers(*document["powers"]),
-        min_log=nan if document["min_log"] is None else document["min_log"],
-        non_finite_in_a_row=document["non_finite_in_a_row"],
-        diverged=document["diverged"],
-    )
 
 
 def _digest(document: str, tensors: Mapping[str, Floats]) -> str:

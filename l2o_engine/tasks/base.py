@@ -1,115 +1,159 @@
-"""Families of functions to minimise: the optimizees.
+"""What is optimized: a family draws tasks, and a task says where to start and what a point costs.
 
-A family draws problems from a generator and says what one costs. Draws are made here, outside of every backend, so
-that all backends see the same ones. ``loss`` and ``gradient`` use only operators and methods that NumPy arrays and
-torch tensors share, so one definition serves the vectorised baselines and the differentiated unroll alike.
+Draws are made here, outside of every backend, so that all backends see the same ones. A family's ``loss`` and
+``gradient`` use only operators and methods that NumPy arrays and torch tensors share, so one definition serves the
+vectorised hand-designed optimizers and the differentiated unroll alike.
 """
 
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from math import prod
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from l2o_engine.presets.schema import ProblemSettings
 from l2o_engine.support.arrays import Floats
+from l2o_engine.support.registry import Registry
 
 Array: TypeAlias = Any
 """A NumPy array or a torch tensor."""
 
+Arrays: TypeAlias = Mapping[str, Array]
 
-@dataclass(frozen=True)
-class Problems:
-    """Drawn problems, one batch a meta-iteration.
+
+class TaskFamily(ABC):
+    """Draws tasks that differ in their start and their parameters. Its fields are its settings."""
+
+    kind: str
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """The shape of a point x."""
+
+    @property
+    def size(self) -> int:
+        """Number of coordinates of a point."""
+        return prod(self.shape)
+
+    @abstractmethod
+    def draw(self, generator: np.random.Generator, n: int, batch: int, *, steps: int, dtype: str) -> "Task":
+        """Draw tasks.
+
+        Numbers are drawn in float64 and rounded, so that both dtypes see the same tasks. Drawing n at once gives the
+        same tasks as drawing one n times.
+
+        Parameters
+        ----------
+        generator
+            What is drawn from.
+        n, batch
+            How many batches of how many tasks: the leading axes of the task's arrays.
+        steps
+            For how many base steps minibatches are drawn; a family without minibatches needs none.
+        dtype
+            Of the arrays.
+        """
+
+    @abstractmethod
+    def loss(self, x: Array, parameters: Arrays, minibatch: Arrays | None = None) -> Array:
+        """Return the loss [...] at the points x [..., *shape]."""
+
+    def gradient(self, x: Array, parameters: Arrays, minibatch: Arrays | None = None) -> Array:
+        """Return the gradient [..., *shape] of the loss at the points x: by autograd, where no formula is known."""
+        from l2o_engine.tasks.autograd import gradient
+
+        return gradient(self.loss, x, parameters, minibatch)
+
+    def optimum(self, task: "Task") -> Floats | None:
+        """Return where each task's loss is least, [..., *shape]; None where that is not known."""
+        return None
+
+
+TASKS: Registry[TaskFamily] = Registry("task", __package__)
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Drawn tasks of one family, any number at once: all arrays have the same leading axes, [n, batch] as drawn.
 
     Attributes
     ----------
+    family
+        What they were drawn from.
     start
-        [n, batch, dims]: where the optimizers start.
+        [..., *shape]: where an optimizer starts.
     parameters
-        Name → [n, batch, dims]: what makes each problem itself.
+        Name → [..., anything]: what makes each task itself.
+    minibatches
+        Name → [..., steps, anything]: the data that each base step's loss is of; empty where the loss needs none.
     """
 
-    start: Floats
-    parameters: dict[str, Floats]
+    family: TaskFamily
+    start: Array
+    parameters: Arrays
+    minibatches: Arrays = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.start)
 
-    def __getitem__(self, index: slice) -> "Problems":
-        return Problems(self.start[index], {name: values[index] for name, values in self.parameters.items()})
+    def __getitem__(self, index: int | slice) -> "Task":
+        return self.with_arrays(lambda values: values[index])
 
-    def in_batches_of(self, size: int) -> "Problems":
-        """Return the same problems, in order, in batches of another size; the last, repeated, fills the last batch."""
-        missing = -self.start[..., 0].size % size
+    def with_arrays(self, change: Callable[[Array], Array]) -> "Task":
+        """Return the tasks with every array changed, into a tensor for instance."""
+        return replace(
+            self,
+            start=change(self.start),
+            parameters={name: change(values) for name, values in self.parameters.items()},
+            minibatches={name: change(values) for name, values in self.minibatches.items()},
+        )
+
+    def init(self) -> Array:
+        """Return the starting points [..., *shape]."""
+        return self.start
+
+    def loss(self, x: Array, minibatch: Arrays | None = None) -> Array:
+        """Return the loss [...] at the points x [..., *shape]."""
+        return self.family.loss(x, self.parameters, minibatch)
+
+    def gradient(self, x: Array, minibatch: Arrays | None = None) -> Array:
+        """Return the gradient [..., *shape] of the loss at the points x."""
+        return self.family.gradient(x, self.parameters, minibatch)
+
+    def optimum(self) -> Floats | None:
+        """Return where the loss is least, [..., *shape]; None where that is not known."""
+        return self.family.optimum(self)
+
+    def minibatch(self, step: int) -> Arrays | None:
+        """Return the data of a base step, name → [..., anything]; None where the loss needs none."""
+        if not self.minibatches:
+            return None
+        leading = (slice(None),) * (self.start.ndim - len(self.family.shape))
+        return {name: values[*leading, step] for name, values in self.minibatches.items()}
+
+    def in_batches_of(self, size: int) -> "Task":
+        """Return the same tasks, in order, in batches of another size; the last, repeated, fills the last batch."""
+        n, batch = self.start.shape[:2]
+        missing = -(n * batch) % size
 
         def regrouped(values: Floats) -> Floats:
-            singles = values.reshape(-1, values.shape[-1])
+            singles = values.reshape(n * batch, *values.shape[2:])
             filled = np.concatenate([singles, np.repeat(singles[-1:], missing, axis=0)])
-            return filled.reshape(-1, size, values.shape[-1])
+            return filled.reshape(-1, size, *values.shape[2:])
 
-        return Problems(regrouped(self.start), {name: regrouped(values) for name, values in self.parameters.items()})
+        return self.with_arrays(regrouped)
 
-
-class Family(Protocol):
-    """A family of problems."""
-
-    def draw(self, generator: np.random.Generator, n: int, batch: int) -> Problems:
-        """Draw n batches. Drawing n at once gives the same problems as drawing one n times."""
-        ...
-
-    def loss(self, x: Array, parameters: dict[str, Array]) -> Array:
-        """Return the loss [...] at the points x [..., dims]."""
-        ...
-
-    def gradient(self, x: Array, parameters: dict[str, Array]) -> Array:
-        """Return the gradient [..., dims] of the loss at the points x [..., dims]."""
-        ...
-
-    def optimum(self, problems: Problems) -> Floats:
-        """Return where each problem's loss is least: [n, batch, dims]."""
-        ...
-
-
-@dataclass(frozen=True)
-class Quadratic:
-    """f(x) = Σ (scale·x)², scale and start uniform: the notebook's problem.
-
-    Attributes
-    ----------
-    dims
-        Number of coordinates.
-    scale, start
-        The ranges that scale and starting point are drawn from.
-    dtype
-        Of the drawn arrays. Numbers are drawn in float64 and rounded, so both dtypes see the same problems.
-    """
-
-    dims: int
-    scale: tuple[float, float]
-    start: tuple[float, float]
-    dtype: np.dtype[Any]
-
-    def draw(self, generator: np.random.Generator, n: int, batch: int) -> Problems:
-        """Draw n batches of problems; each problem takes 2·dims numbers from the generator, scale first."""
-        uniform = generator.random((n, batch, 2, self.dims))
-        scale = self.scale[0] + (self.scale[1] - self.scale[0]) * uniform[:, :, 0]
-        start = self.start[0] + (self.start[1] - self.start[0]) * uniform[:, :, 1]
-        return Problems(start.astype(self.dtype), {"scale": scale.astype(self.dtype)})
-
-    def loss(self, x: Array, parameters: dict[str, Array]) -> Array:
-        """Return Σ (scale·x)² over the last axis."""
-        return ((parameters["scale"] * x) ** 2).sum(-1)
-
-    def gradient(self, x: Array, parameters: dict[str, Array]) -> Array:
-        """Return 2·scale²·x."""
-        scale = parameters["scale"]
-        return 2.0 * scale * (scale * x)
-
-    def optimum(self, problems: Problems) -> Floats:
-        """Return 0, wherever the start is."""
-        return np.zeros_like(problems.start)
-
-
-def make_family(settings: ProblemSettings, dtype: str) -> Family:
-    """Return the family that the preset's [problem] table describes."""
-    return Quadratic(settings.dims, settings.scale, settings.start, np.dtype(dtype))
+    @staticmethod
+    def joined(tasks: "list[Task]") -> "Task":
+        """Return tasks of one family one behind the other, along the first axis."""
+        first = tasks[0]
+        return replace(
+            first,
+            start=np.concatenate([task.start for task in tasks]),
+            parameters={name: np.concatenate([task.parameters[name] for task in tasks]) for name in first.parameters},
+            minibatches={
+                name: np.concatenate([task.minibatches[name] for task in tasks]) for name in first.minibatches
+            },
+        )

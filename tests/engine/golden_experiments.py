@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from l2o_engine.presets.schema import Preset, check
+from l2o_engine.presets.files import check
+from l2o_engine.presets.schema import Preset
 
 # Episode 1 adds nothing to a loss inside a logarithm, Episode 2 adds 1e-38; "log43" and what needs memory is Episode 2.
 _EPISODE_1 = 0.0
@@ -14,7 +15,7 @@ _LOG30 = {"kind": "log", "min_log": -30.0}
 _LOG43 = {"kind": "log", "min_log": -43.0, "residual": "exp(min_log)"}
 _RATIO = {"kind": "ratio"}
 
-# Experiment → transform, objective, the objective's residual. min_log of logv and logdiv is fixed in the golden files.
+# Experiment → inputs, objective, the objective's residual. min_log of logv and logdiv is fixed in the golden files.
 _EXPERIMENTS: dict[str, tuple[dict[str, Any], str, float]] = {
     "simple_sum": (_IDENTITY, "sum", _EPISODE_1),
     "simple_end": (_IDENTITY, "end", _EPISODE_1),
@@ -44,12 +45,12 @@ def golden_preset(experiment: str, dtype: str) -> Preset:
     name = experiment.removesuffix(_FIRST_ORDER)
     if name not in _EXPERIMENTS:
         raise LookupError(f'no preset is known for the golden experiment "{experiment}"')
-    transform, objective, residual = _EXPERIMENTS[name]
+    inputs, objective, residual = _EXPERIMENTS[name]
     return check(
         {
             "name": experiment,
             "unroll": {"second_derivatives": name == experiment},
-            "transform": transform,
+            "inputs": inputs,
             "objective": {"kind": objective, "residual": residual},
             "run": {"dtype": dtype},
         }

@@ -9,21 +9,22 @@ import numpy as np
 
 from l2o_engine.live.session import Session
 from l2o_engine.meta.learner import Backend, Learner, Results
-from l2o_engine.presets.schema import Preset, check, override
+from l2o_engine.presets.files import check, override
+from l2o_engine.presets.schema import Preset
 from l2o_engine.records.events import Event
 from l2o_engine.runs.folder import DrivenRun
-from l2o_engine.tasks.base import Problems, make_family
+from l2o_engine.tasks.base import Task
 from l2o_engine.training.trainer import MetaTrainer
 
 Kind = TypeVar("Kind")
 
-TRANSFORMS = {
-    "identity": 'transform = {kind = "identity"}',
-    "log": 'transform = {kind = "log", min_log = -5.0}',
-    "log with residual e^m": 'transform = {kind = "log", min_log = -5.0, residual = "exp(min_log)"}',
-    "adaptive log": 'transform = {kind = "log", min_log = -2.0, residual = 1e-38, adaptive = true}',
-    "ratio": 'transform = {kind = "ratio"}',
-    "ratio and adaptive log": 'transform = {kind = "ratio_log", min_log = -2.0, adaptive = true}',
+INPUTS = {
+    "identity": 'inputs = {kind = "identity"}',
+    "log": 'inputs = {kind = "log", min_log = -5.0}',
+    "log with residual e^m": 'inputs = {kind = "log", min_log = -5.0, residual = "exp(min_log)"}',
+    "adaptive log": 'inputs = {kind = "log", min_log = -2.0, residual = 1e-38, adaptive = true}',
+    "ratio": 'inputs = {kind = "ratio"}',
+    "ratio and adaptive log": 'inputs = {kind = "ratio_log", min_log = -2.0, adaptive = true}',
 }
 OBJECTIVES = {
     "sum": 'objective = {kind = "sum"}',
@@ -52,15 +53,15 @@ def tiny_baselines(*settings: str) -> Preset:
     return override(check(tables | {"kind": "baselines"}), settings)
 
 
-def draw(preset: Preset, n: int, seed: int = 0) -> Problems:
-    """Draw n batches of the preset's problems."""
-    family = make_family(preset.problem, preset.run.dtype)
-    return family.draw(np.random.default_rng(seed), n, preset.meta.batch)
+def draw(preset: Preset, n: int, seed: int = 0) -> Task:
+    """Draw n batches of the preset's tasks."""
+    experiment, generator = preset.experiment, np.random.default_rng(seed)
+    return experiment.task.draw(generator, n, experiment.meta.batch, steps=experiment.steps, dtype=experiment.dtype)
 
 
 def new_learner(preset: Preset, backend: Backend, seed: int = 0) -> Learner:
     """Return the learner that a run of the preset starts with."""
-    learner = MetaTrainer(preset, backend, seed).state().learner
+    learner = MetaTrainer(preset.experiment, seed, backend).state().learner
     assert learner is not None
     return learner
 
@@ -69,7 +70,7 @@ def arrays_of(results: Results) -> dict[str, Any]:
     """Return the arrays of the results by name, and those of the trace if there is one."""
     arrays = vars(results).copy()
     trace = arrays.pop("trace")
-    return arrays | (vars(trace) if trace else {})
+    return arrays | dict(arrays.pop("numbers")) | (vars(trace) if trace else {})
 
 
 def start(folder: Path, preset: Preset, **options: Any) -> Session:

@@ -14,12 +14,10 @@ from numpy.typing import NDArray
 
 from l2o_engine.backends.fused.backend import FusedBackend
 from l2o_engine.backends.reference import TorchBackend
-from l2o_engine.meta.adam import Powers
+from l2o_engine.meta.experiment import Experiment
 from l2o_engine.meta.learner import Backend, Learner
-from l2o_engine.optimizers.learned.inputs import make_transform
-from l2o_engine.optimizers.learned.lstm import make_network
-from l2o_engine.presets.schema import Preset
-from l2o_engine.tasks.base import Problems
+from l2o_engine.meta.meta_adam import Powers
+from l2o_engine.tasks.base import Task
 from tests.engine.golden_experiments import golden_preset
 from tests.engine.kernels import compile_kernels
 
@@ -28,7 +26,7 @@ pytestmark = pytest.mark.timeout(600)  # the first time, kernels are compiled
 FOLDER = Path(os.environ.get("L2O_GOLDEN_DIR") or Path(__file__).parents[2] / "data" / "golden")
 FILES = sorted(FOLDER.glob("*.npz"))
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
-BACKENDS: list[Callable[[Preset], Backend]] = [TorchBackend, FusedBackend]
+BACKENDS: list[Callable[[Experiment], Backend]] = [TorchBackend, FusedBackend]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -49,33 +47,34 @@ def test_an_unknown_experiment_is_an_error() -> None:
 
 @pytest.mark.parametrize("make_backend", BACKENDS, ids=["torch", "fused"])
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_backend_meets_the_golden_values(path: Path, make_backend: Callable[[Preset], Backend]) -> None:
+def test_backend_meets_the_golden_values(path: Path, make_backend: Callable[[Experiment], Backend]) -> None:
     experiment, _seed, dtype = path.stem.split(".")
-    preset = golden_preset(experiment, dtype)
-    network = make_network(preset.network)
+    of_file = golden_preset(experiment, dtype).experiment
+    learned = of_file.trained
+    layout = learned.layout
     with np.load(path) as file:
         golden = dict(file)
-    weights = network.join({name: golden.pop(f"weights.{name}") for name in network.shapes})
+    weights = layout.join({name: golden.pop(f"weights.{name}") for name in layout.shapes})
     assert weights.dtype == dtype
     learner = Learner(
         weights=weights,
         moment1=np.zeros_like(weights),
         moment2=np.zeros_like(weights),
         powers=Powers(),
-        min_log=make_transform(preset.transform).initial_min_log,
+        numbers=learned.inputs.numbers,
     )
-    problems = Problems(golden.pop("x0")[:, None], {"scale": golden.pop("scale")[:, None]})
+    task = Task(of_file.task, golden.pop("x0")[:, None], {"scale": golden.pop("scale")[:, None]})
 
-    backend = make_backend(preset)
-    first = backend.meta_gradient(learner, problems[:1])
-    after, results = backend.train(learner, problems)
+    backend = make_backend(of_file)
+    first = backend.meta_gradient(learner, task[:1])
+    after, results = backend.train(learner, task)
     computed: dict[str, NDArray[np.floating]] = {
         "losses": results.losses[:, 0],
         "objective": results.objective,
         "grad_norm": results.gradient_norm,
     }
-    computed |= {f"grad0.{name}": values for name, values in network.split(first.gradient).items()}
-    computed |= {f"weights_after5.{name}": values for name, values in network.split(after.weights).items()}
+    computed |= {f"grad0.{name}": values for name, values in layout.split(first.gradient).items()}
+    computed |= {f"weights_after5.{name}": values for name, values in layout.split(after.weights).items()}
 
     assert set(computed) == set(golden)
     deviations = {name: _deviation(values, golden[name]) for name, values in computed.items()}

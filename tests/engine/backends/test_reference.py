@@ -7,20 +7,21 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from l2o_engine.backends.choose import choose
+from l2o_engine.backends.choose import BackendError, choose
 from l2o_engine.backends.fused.backend import FusedBackend
 from l2o_engine.backends.reference import TorchBackend
+from l2o_engine.meta.experiment import Experiment
 from l2o_engine.meta.learner import Backend, Learner
-from l2o_engine.presets.schema import Preset, PresetError
+from l2o_engine.presets.schema import Preset
 from l2o_engine.support.arrays import Doubles
-from l2o_engine.tasks.base import Problems
-from tests.engine.tiny import OBJECTIVES, TRANSFORMS, arrays_of, draw, new_learner, tiny_preset
+from l2o_engine.tasks.base import Task
+from tests.engine.tiny import INPUTS, OBJECTIVES, arrays_of, draw, new_learner, tiny_preset
 
-MakeBackend = Callable[[Preset], Backend]
+MakeBackend = Callable[[Experiment], Backend]
 BACKENDS: list[MakeBackend] = [TorchBackend]
 
 every_backend = pytest.mark.parametrize("make", BACKENDS, ids=lambda make: make.name)
-every_transform = pytest.mark.parametrize("transform", TRANSFORMS)
+every_inputs = pytest.mark.parametrize("inputs", INPUTS)
 every_objective = pytest.mark.parametrize("objective", OBJECTIVES)
 
 
@@ -29,13 +30,13 @@ def assert_same_learner(one: Learner, other: Learner) -> None:
         assert_array_equal(ours, theirs)
 
 
-def good_and_bad(preset: Preset, pattern: str) -> Problems:
+def good_and_bad(preset: Preset, pattern: str) -> Task:
     """Return one batch a letter: "." for an ordinary problem, "x" for one whose gradient overflows."""
     problems = draw(preset, len(pattern))
     huge = {"float32": 1e30, "float64": 1e200}[preset.run.dtype]
     bad = np.array([letter == "x" for letter in pattern])[:, None, None]
     scale = np.where(bad, huge, problems.parameters["scale"]).astype(preset.run.dtype)
-    return Problems(problems.start, {"scale": scale})
+    return replace(problems, parameters={"scale": scale})
 
 
 # Chunks.
@@ -43,10 +44,10 @@ def good_and_bad(preset: Preset, pattern: str) -> Problems:
 
 @every_backend
 @every_objective
-@every_transform
-def test_n_at_once_equal_n_one_at_a_time_bit_for_bit(make: MakeBackend, transform: str, objective: str) -> None:
-    preset = tiny_preset(TRANSFORMS[transform], OBJECTIVES[objective])
-    backend, problems = make(preset), draw(preset, 5)
+@every_inputs
+def test_n_at_once_equal_n_one_at_a_time_bit_for_bit(make: MakeBackend, inputs: str, objective: str) -> None:
+    preset = tiny_preset(INPUTS[inputs], OBJECTIVES[objective])
+    backend, problems = make(preset.experiment), draw(preset, 5)
     start = new_learner(preset, backend)
     together, results = backend.train(start, problems)
     learner, singly = start, []
@@ -63,7 +64,7 @@ def test_n_at_once_equal_n_one_at_a_time_bit_for_bit(make: MakeBackend, transfor
 @pytest.mark.parametrize("policy", ["zero", "skip", "stop"])
 def test_n_at_once_equal_n_one_at_a_time_with_overflows_too(make: MakeBackend, policy: str) -> None:
     preset = tiny_preset(f"meta.non_finite={policy}", "meta.max_non_finite=2")
-    backend, problems = make(preset), good_and_bad(preset, ".x.xx.xxx..")
+    backend, problems = make(preset.experiment), good_and_bad(preset, ".x.xx.xxx..")
     together, results = backend.train(new_learner(preset, backend), problems)
     learner, rows = new_learner(preset, backend), 0
     for k in range(len(problems)):
@@ -76,9 +77,9 @@ def test_n_at_once_equal_n_one_at_a_time_with_overflows_too(make: MakeBackend, p
 @every_backend
 def test_training_leaves_the_learner_it_was_given_alone(make: MakeBackend) -> None:
     preset = tiny_preset()
-    backend = make(preset)
+    backend = make(preset.experiment)
     learner = new_learner(preset, backend)
-    before = Learner(learner.weights.copy(), learner.moment1.copy(), learner.moment2.copy(), learner.powers, np.nan)
+    before = Learner(learner.weights.copy(), learner.moment1.copy(), learner.moment2.copy(), learner.powers)
     backend.train(learner, draw(preset, 3))
     assert_same_learner(learner, before)
 
@@ -86,7 +87,7 @@ def test_training_leaves_the_learner_it_was_given_alone(make: MakeBackend) -> No
 @every_backend
 def test_no_problems_are_no_results(make: MakeBackend) -> None:
     preset = tiny_preset("meta.batch=2")
-    backend = make(preset)
+    backend = make(preset.experiment)
     learner = new_learner(preset, backend)
     after, results = backend.train(learner, draw(preset, 0))
     assert_same_learner(after, learner)
@@ -99,10 +100,10 @@ def test_no_problems_are_no_results(make: MakeBackend) -> None:
 
 @every_backend
 @every_objective
-@every_transform
-def test_the_meta_gradient_is_the_slope_of_the_objective(make: MakeBackend, transform: str, objective: str) -> None:
-    preset = tiny_preset(TRANSFORMS[transform], OBJECTIVES[objective], "run.dtype=float64", "meta.batch=2")
-    backend, problems = make(preset), draw(preset, 1)
+@every_inputs
+def test_the_meta_gradient_is_the_slope_of_the_objective(make: MakeBackend, inputs: str, objective: str) -> None:
+    preset = tiny_preset(INPUTS[inputs], OBJECTIVES[objective], "run.dtype=float64", "meta.batch=2")
+    backend, problems = make(preset.experiment), draw(preset, 1)
     learner = new_learner(preset, backend, seed=1)
     direction = np.random.default_rng(2).normal(size=learner.weights.size)
 
@@ -117,15 +118,14 @@ def test_the_meta_gradient_is_the_slope_of_the_objective(make: MakeBackend, tran
 
 
 @every_backend
-@every_transform
-def test_without_second_derivatives_only_the_meta_gradient_differs(make: MakeBackend, transform: str) -> None:
+@every_inputs
+def test_without_second_derivatives_only_the_meta_gradient_differs(make: MakeBackend, inputs: str) -> None:
     second, first = (
-        tiny_preset(TRANSFORMS[transform], f"unroll.second_derivatives={on}", "run.dtype=float64")
-        for on in ("true", "false")
+        tiny_preset(INPUTS[inputs], f"unroll.second_derivatives={on}", "run.dtype=float64") for on in ("true", "false")
     )
     problems = draw(second, 1)
-    learner = new_learner(second, make(second))
-    with_them, without = (make(preset).meta_gradient(learner, problems) for preset in (second, first))
+    learner = new_learner(second, make(second.experiment))
+    with_them, without = (make(preset.experiment).meta_gradient(learner, problems) for preset in (second, first))
     assert_array_equal(with_them.losses, without.losses)
     assert with_them.objective == without.objective
     assert np.linalg.norm(with_them.gradient - without.gradient) > 1e-4 * with_them.norm
@@ -134,29 +134,31 @@ def test_without_second_derivatives_only_the_meta_gradient_differs(make: MakeBac
 @every_backend
 def test_a_batch_s_meta_gradient_is_the_mean_of_its_problems_(make: MakeBackend) -> None:
     preset = tiny_preset("meta.batch=3", "run.dtype=float64")
-    backend, problems = make(preset), draw(preset, 1)
+    backend, problems = make(preset.experiment), draw(preset, 1)
     learner = new_learner(preset, backend)
     together = backend.meta_gradient(learner, problems)
     alone = [
-        backend.meta_gradient(learner, Problems(problems.start[:, k : k + 1], {"scale": scale[:, k : k + 1]}))
-        for k, scale in enumerate([problems.parameters["scale"]] * 3)
+        backend.meta_gradient(learner, problems.with_arrays(lambda values, k=k: values[:, k : k + 1]))  # type: ignore[misc]
+        for k in range(3)
     ]
     np.testing.assert_allclose(together.gradient, np.mean([one.gradient for one in alone], axis=0), atol=1e-14)
     np.testing.assert_allclose(together.losses, np.concatenate([one.losses for one in alone]), rtol=1e-14)
 
 
 @every_backend
-@every_transform
-def test_results_hold_what_the_meta_gradient_says(make: MakeBackend, transform: str) -> None:
-    preset = tiny_preset(TRANSFORMS[transform])
-    backend, problems = make(preset), draw(preset, 1)
+@every_inputs
+def test_results_hold_what_the_meta_gradient_says(make: MakeBackend, inputs: str) -> None:
+    preset = tiny_preset(INPUTS[inputs])
+    backend, problems = make(preset.experiment), draw(preset, 1)
     learner = new_learner(preset, backend)
     found = backend.meta_gradient(learner, problems)
     _, results = backend.train(learner, problems)
     assert_array_equal(results.losses[0], found.losses)
     assert_array_equal(results.objective, [found.objective])
     assert_array_equal(results.gradient_norm, [found.norm])
-    assert_array_equal(results.min_log, [learner.min_log])
+    assert {name: used.tolist() for name, used in results.numbers.items()} == {
+        name: [number] for name, number in learner.numbers.items()
+    }
     assert not results.non_finite.any()
 
 
@@ -164,13 +166,13 @@ def test_results_hold_what_the_meta_gradient_says(make: MakeBackend, transform: 
 
 
 @every_backend
-@every_transform
+@every_inputs
 @pytest.mark.parametrize("batch", [1, 3])
 def test_evaluation_gives_the_losses_that_training_records_and_changes_nothing(
-    make: MakeBackend, transform: str, batch: int
+    make: MakeBackend, inputs: str, batch: int
 ) -> None:
-    preset = tiny_preset(TRANSFORMS[transform], f"meta.batch={batch}")
-    backend, problems = make(preset), draw(preset, 3)
+    preset = tiny_preset(INPUTS[inputs], f"meta.batch={batch}")
+    backend, problems = make(preset.experiment), draw(preset, 3)
     learner, _ = backend.train(new_learner(preset, backend), draw(preset, 3, seed=1))
     before = learner.weights.copy(), learner.moment1.copy(), learner.moment2.copy()
     evaluated = backend.evaluate(learner, problems)
@@ -187,7 +189,7 @@ def test_evaluation_gives_the_losses_that_training_records_and_changes_nothing(
 def seen_by_adam(make: MakeBackend, *settings: str) -> tuple[Doubles, Doubles]:
     """Return the meta-gradient that Adam saw at the first step, and the raw one."""
     preset = tiny_preset(*settings)
-    backend = make(preset)
+    backend = make(preset.experiment)
     learner, problems = new_learner(preset, backend), draw(preset, 1)
     raw = backend.meta_gradient(learner, problems).gradient.astype(np.float64)
     after, _ = backend.train(learner, problems)
@@ -255,7 +257,7 @@ def test_unit_leaves_a_meta_gradient_of_zero_at_zero(make: MakeBackend) -> None:
 @every_backend
 def test_policy_zero_counts_a_spoilt_meta_gradient_as_zero(make: MakeBackend) -> None:
     preset = tiny_preset("meta.non_finite=zero")
-    backend, problems = make(preset), good_and_bad(preset, ".x")
+    backend, problems = make(preset.experiment), good_and_bad(preset, ".x")
     good, _ = backend.train(new_learner(preset, backend), problems[:1])
     after, results = backend.train(good, problems[1:])
     assert_array_equal(results.non_finite, [True])
@@ -274,7 +276,7 @@ def test_policy_zero_keeps_the_finite_entries_only_where_nothing_is_scaled(
     make: MakeBackend, gradient: str, kept: bool
 ) -> None:
     preset = tiny_preset(f"meta.gradient={gradient}", "run.dtype=float64", "problem.scale=[1e100, 1e100]")
-    backend, problems = make(preset), draw(preset, 1)
+    backend, problems = make(preset.experiment), draw(preset, 1)
     raw = backend.meta_gradient(new_learner(preset, backend), problems)
     assert np.isinf(raw.norm)
     assert np.isfinite(raw.gradient).all()
@@ -287,7 +289,7 @@ def test_policy_zero_keeps_the_finite_entries_only_where_nothing_is_scaled(
 @every_backend
 def test_policy_skip_takes_no_step(make: MakeBackend) -> None:
     preset = tiny_preset("meta.non_finite=skip")
-    backend, problems = make(preset), good_and_bad(preset, ".x")
+    backend, problems = make(preset.experiment), good_and_bad(preset, ".x")
     good, _ = backend.train(new_learner(preset, backend), problems[:1])
     after, results = backend.train(good, problems[1:])
     assert_array_equal(results.non_finite, [True])
@@ -297,7 +299,7 @@ def test_policy_skip_takes_no_step(make: MakeBackend) -> None:
 @every_backend
 def test_policy_stop_ends_at_the_first_spoilt_meta_gradient(make: MakeBackend) -> None:
     preset = tiny_preset("meta.non_finite=stop")
-    backend, problems = make(preset), good_and_bad(preset, "..x..")
+    backend, problems = make(preset.experiment), good_and_bad(preset, "..x..")
     good, _ = backend.train(new_learner(preset, backend), problems[:2])
     after, results = backend.train(new_learner(preset, backend), problems)
     assert_array_equal(results.non_finite, [False, False, True])
@@ -308,7 +310,7 @@ def test_policy_stop_ends_at_the_first_spoilt_meta_gradient(make: MakeBackend) -
 @pytest.mark.parametrize("policy", ["zero", "skip"])
 def test_more_spoilt_ones_in_a_row_than_allowed_end_the_run(make: MakeBackend, policy: str) -> None:
     preset = tiny_preset(f"meta.non_finite={policy}", "meta.max_non_finite=2")
-    backend = make(preset)
+    backend = make(preset.experiment)
     allowed, results = backend.train(new_learner(preset, backend), good_and_bad(preset, "xx.xx."))
     assert len(results) == 6
     assert not allowed.diverged
@@ -322,7 +324,7 @@ def test_more_spoilt_ones_in_a_row_than_allowed_end_the_run(make: MakeBackend, p
 @pytest.mark.parametrize("policy", ["zero", "skip"])
 def test_any_number_of_spoilt_ones_is_allowed_by_default(make: MakeBackend, policy: str) -> None:
     preset = tiny_preset(f"meta.non_finite={policy}")
-    backend = make(preset)
+    backend = make(preset.experiment)
     learner, results = backend.train(new_learner(preset, backend), good_and_bad(preset, "x" * 30))
     assert len(results) == learner.non_finite_in_a_row == 30
     assert not learner.diverged
@@ -331,7 +333,7 @@ def test_any_number_of_spoilt_ones_is_allowed_by_default(make: MakeBackend, poli
 @every_backend
 def test_a_diverged_learner_does_not_go_on(make: MakeBackend) -> None:
     preset = tiny_preset()
-    backend = make(preset)
+    backend = make(preset.experiment)
     diverged = replace(new_learner(preset, backend), diverged=True)
     after, results = backend.train(diverged, draw(preset, 3))
     assert len(results) == 0
@@ -341,7 +343,7 @@ def test_a_diverged_learner_does_not_go_on(make: MakeBackend) -> None:
 @every_backend
 def test_weights_that_overflow_end_the_run(make: MakeBackend) -> None:
     preset = tiny_preset("meta.learning_rate=3e38")
-    backend = make(preset)
+    backend = make(preset.experiment)
     learner, results = backend.train(new_learner(preset, backend), draw(preset, 20))
     assert learner.diverged
     assert not np.isfinite(learner.weights).all()
@@ -350,22 +352,22 @@ def test_weights_that_overflow_end_the_run(make: MakeBackend) -> None:
 
 @every_backend
 def test_an_infinite_loss_counts_even_where_the_meta_gradient_is_finite(make: MakeBackend) -> None:
-    preset = tiny_preset("problem.start=[1e30, 1e30]", "problem.scale=[1.0, 1.0]", TRANSFORMS["log"])
-    backend = make(preset)
+    preset = tiny_preset("problem.start=[1e30, 1e30]", "problem.scale=[1.0, 1.0]", INPUTS["log"])
+    backend = make(preset.experiment)
     _, results = backend.train(new_learner(preset, backend), draw(preset, 1))
     assert np.isinf(results.losses).any()
     assert_array_equal(results.non_finite, [True])
 
 
 @every_backend
-@pytest.mark.parametrize("transform", ["adaptive log", "ratio and adaptive log"])
-def test_an_adaptive_min_log_moves_down_only_and_no_overflow_spoils_it(make: MakeBackend, transform: str) -> None:
-    preset = tiny_preset(TRANSFORMS[transform], "unroll.steps=12")
-    backend = make(preset)
+@pytest.mark.parametrize("inputs", ["adaptive log", "ratio and adaptive log"])
+def test_an_adaptive_min_log_moves_down_only_and_no_overflow_spoils_it(make: MakeBackend, inputs: str) -> None:
+    preset = tiny_preset(INPUTS[inputs], "unroll.steps=12")
+    backend = make(preset.experiment)
     learner, results = backend.train(new_learner(preset, backend), good_and_bad(preset, "....xx...." * 4))
     assert_array_equal(results.non_finite.nonzero()[0], [4, 5, 14, 15, 24, 25, 34, 35])
-    assert results.min_log[0] == -2.0
-    moves = np.diff([*results.min_log, learner.min_log])
+    assert results.numbers["min_log"][0] == -2.0
+    moves = np.diff([*results.numbers["min_log"], learner.numbers["min_log"]])
     assert (moves <= 0).all()
     assert (moves < 0).any()
 
@@ -374,8 +376,8 @@ def test_an_adaptive_min_log_moves_down_only_and_no_overflow_spoils_it(make: Mak
 
 
 def test_auto_takes_the_kernel_and_torch_is_there_for_the_asking() -> None:
-    assert choose(tiny_preset(), "auto").name == "fused"
-    choice = choose(tiny_preset(), "torch")
+    assert choose(tiny_preset().experiment, "auto").name == "fused"
+    choice = choose(tiny_preset().experiment, "torch")
     assert choice.name == "torch"
     assert choice.reason == "asked for"
     assert choice.load()[0].name == "torch"
@@ -386,22 +388,22 @@ def test_a_kernel_that_cannot_be_compiled_gives_way_to_torch_with_the_reason(mon
         raise RuntimeError("no such CPU")
 
     monkeypatch.setattr(FusedBackend, "__init__", refuse)
-    backend, reason = choose(tiny_preset("run.backend=auto"), "auto").load()
+    backend, reason = choose(tiny_preset("run.backend=auto").experiment, "auto").load()
     assert backend.name == "torch"
     assert "no such CPU" in reason
     with pytest.raises(RuntimeError, match="no such CPU"):
-        choose(tiny_preset(), "fused").load()
+        choose(tiny_preset().experiment, "fused").load()
 
 
 TOO_LARGE = ("problem.dims=10000", "meta.batch=10000")
 
 
 def test_what_the_kernel_cannot_do_falls_back_with_the_reason() -> None:
-    choice = choose(tiny_preset(*TOO_LARGE), "auto")
+    choice = choose(tiny_preset(*TOO_LARGE).experiment, "auto")
     assert choice.name == "torch"
     assert "GiB of memory" in choice.reason
 
 
 def test_a_backend_that_cannot_be_had_is_the_user_s_error() -> None:
-    with pytest.raises(PresetError, match="GiB of memory"):
-        choose(tiny_preset(*TOO_LARGE), "fused")
+    with pytest.raises(BackendError, match="GiB of memory"):
+        choose(tiny_preset(*TOO_LARGE).experiment, "fused")

@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from l2o_engine.optimizers.learned.lstm import make_network
 from numpy.testing import assert_array_equal
 
 from l2o_engine.live import session as sessions
 from l2o_engine.live.session import Session, SessionError
-from l2o_engine.optimizers.learned.lstm import make_network
 from l2o_engine.presets.schema import Preset, override, to_toml
 from l2o_engine.records.events import (
     Checkpointed,

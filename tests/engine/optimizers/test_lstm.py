@@ -7,15 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from l2o_engine.optimizers.learned.lstm import Network
+from l2o_engine.optimizers.learned.networks.lstm import LSTM
 
-NETWORKS = st.builds(Network, layers=st.integers(1, 3), hidden=st.integers(1, 8), forget_bias=st.just(1.0))
+NETWORKS = st.builds(LSTM, layers=st.integers(1, 3), hidden=st.integers(1, 8))
+WIDTHS = st.integers(1, 3)
 
 
 def test_the_notebook_s_network_has_6621_weights() -> None:
-    network = Network(layers=2, hidden=20, forget_bias=1.0)
-    assert network.size == 6621
-    assert network.shapes == {
+    network = LSTM(layers=2, hidden=20, forget_bias=1.0)
+    assert network.layout(1).size == 6621
+    assert network.layout(1).shapes == {
         "input_projection.kernel": (1, 20),
         "input_projection.bias": (20,),
         "lstm0.kernel": (40, 80),
@@ -28,9 +29,9 @@ def test_the_notebook_s_network_has_6621_weights() -> None:
 
 
 def test_kernels_fill_the_glorot_range_and_biases_are_zero() -> None:
-    network = Network(layers=2, hidden=20, forget_bias=1.0)
-    draws = [network.initialise(np.random.default_rng(seed), "float64") for seed in range(20)]
-    for name, where, shape in network.slices():
+    network = LSTM(layers=2, hidden=20, forget_bias=1.0)
+    draws = [network.initialise(1, np.random.default_rng(seed), "float64") for seed in range(20)]
+    for name, where, shape in network.layout(1).slices():
         values = np.stack([flat[where] for flat in draws])
         if name.endswith("bias"):
             assert not values.any(), name
@@ -42,50 +43,52 @@ def test_kernels_fill_the_glorot_range_and_biases_are_zero() -> None:
 
 
 def test_float32_weights_are_the_float64_ones_rounded() -> None:
-    network = Network(layers=1, hidden=4, forget_bias=1.0)
-    single, double = (network.initialise(np.random.default_rng(1), dtype) for dtype in ("float32", "float64"))
+    network = LSTM(layers=1, hidden=4, forget_bias=1.0)
+    single, double = (network.initialise(1, np.random.default_rng(1), dtype) for dtype in ("float32", "float64"))
     assert single.dtype == np.float32
     assert np.array_equal(single, double.astype(np.float32))
 
 
-@given(NETWORKS)
-def test_join_undoes_split(network: Network) -> None:
-    flat = np.arange(network.size, dtype=np.float64)
-    named = network.split(flat)
-    assert {name: values.shape for name, values in named.items()} == network.shapes
-    assert np.array_equal(network.join(named), flat)
+@given(NETWORKS, WIDTHS)
+def test_join_undoes_split(network: LSTM, width: int) -> None:
+    layout = network.layout(width)
+    flat = np.arange(layout.size, dtype=np.float64)
+    named = layout.split(flat)
+    assert {name: values.shape for name, values in named.items()} == layout.shapes
+    assert np.array_equal(layout.join(named), flat)
 
 
-@given(NETWORKS)
-def test_slices_cover_every_weight_once(network: Network) -> None:
-    covered = [index for _, where, _ in network.slices() for index in range(where.start, where.stop)]
-    assert covered == list(range(network.size))
+@given(NETWORKS, WIDTHS)
+def test_slices_cover_every_weight_once(network: LSTM, width: int) -> None:
+    layout = network.layout(width)
+    covered = [index for _, where, _ in layout.slices() for index in range(where.start, where.stop)]
+    assert covered == list(range(layout.size))
 
 
 def test_join_refuses_a_missing_array_and_another_shape() -> None:
-    network = Network(layers=1, hidden=2, forget_bias=1.0)
-    named = network.split(np.zeros(network.size))
+    layout = LSTM(layers=1, hidden=2).layout(1)
+    named = layout.split(np.zeros(layout.size))
     with pytest.raises(ValueError, match=r"lstm0\.bias"):
-        network.join(named | {"lstm0.bias": np.zeros(7)})
+        layout.join(named | {"lstm0.bias": np.zeros(7)})
     with pytest.raises(KeyError):
-        network.join({name: values for name, values in named.items() if name != "lstm0.bias"})
+        layout.join({name: values for name, values in named.items() if name != "lstm0.bias"})
 
 
 @pytest.mark.parametrize("forget_bias", [0.0, 1.0, 2.5])
 @pytest.mark.parametrize("layers", [1, 2])
 def test_steps_equal_torch_s_lstm_cell_with_the_gates_in_its_order(layers: int, forget_bias: float) -> None:
     hidden, rows = 5, 3
-    network = Network(layers=layers, hidden=hidden, forget_bias=forget_bias)
+    network = LSTM(layers=layers, hidden=hidden, forget_bias=forget_bias)
     generator = torch.Generator().manual_seed(0)
-    flat = torch.randn(network.size, generator=generator, dtype=torch.float64)
-    weights = {name: flat[where].view(shape) for name, where, shape in network.slices()}
+    flat = torch.randn(network.layout(1).size, generator=generator, dtype=torch.float64)
+    weights = {name: flat[where].view(shape) for name, where, shape in network.layout(1).slices()}
     cells = [_torch_cell(weights, layer, hidden, forget_bias) for layer in range(layers)]
 
     state = network.start(rows, like=flat)
     expected_state = [(torch.zeros(rows, hidden, dtype=torch.float64),) * 2 for _ in range(layers)]
     for _ in range(3):
         inputs = torch.randn(rows, generator=generator, dtype=torch.float64)
-        outputs, state = network.step(weights, inputs, state)
+        outputs, state = network.step(weights, inputs[:, None], state)
         signal = inputs[:, None] * weights["input_projection.kernel"] + weights["input_projection.bias"]
         for layer, cell in enumerate(cells):
             expected_state[layer] = cell(signal, expected_state[layer])
@@ -110,14 +113,14 @@ def _torch_cell(weights: dict[str, Tensor], layer: int, hidden: int, forget_bias
 
 
 def test_every_coordinate_has_a_state_of_its_own() -> None:
-    network = Network(layers=2, hidden=4, forget_bias=1.0)
-    flat = torch.from_numpy(network.initialise(np.random.default_rng(0), "float64"))
-    weights = {name: flat[where].view(shape) for name, where, shape in network.slices()}
+    network = LSTM(layers=2, hidden=4, forget_bias=1.0)
+    flat = torch.from_numpy(network.initialise(1, np.random.default_rng(0), "float64"))
+    weights = {name: flat[where].view(shape) for name, where, shape in network.layout(1).slices()}
     inputs = torch.tensor([0.5, -2.0, 0.1], dtype=torch.float64)
 
     def two_steps(rows: Tensor) -> Tensor:
-        outputs, state = network.step(weights, rows, network.start(len(rows), like=flat))
-        return network.step(weights, rows + outputs, state)[0]
+        outputs, state = network.step(weights, rows[:, None], network.start(len(rows), like=flat))
+        return network.step(weights, (rows + outputs)[:, None], state)[0]
 
     together = two_steps(inputs)
     alone = torch.cat([two_steps(row[None]) for row in inputs])

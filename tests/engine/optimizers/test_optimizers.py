@@ -1,72 +1,85 @@
-"""The hand-designed optimizers."""
-
-from typing import get_args
+"""What every hand-designed optimizer promises, by being registered; and each one's formula."""
 
 import numpy as np
 import pytest
 
-from l2o_engine.optimizers.base import Optimizer, make_optimizer, run_optimizer
-from l2o_engine.presets import schema as presets
-from l2o_engine.presets.schema import BaselineSettings, ProblemSettings, RmsPropBaseline, SgdBaseline
+from l2o_engine.optimizers.base import OPTIMIZERS, HandDesigned, Optimizer, run
+from l2o_engine.optimizers.rmsprop import RmsProp
+from l2o_engine.optimizers.sgd import Sgd
+from l2o_engine.presets.files import load
+from l2o_engine.presets.shipped import find
 from l2o_engine.support.arrays import Floats
-from l2o_engine.tasks.base import Problems, make_family
-from l2o_engine.training.trainer import Baselines
+from l2o_engine.tasks.base import Task
+from l2o_engine.tasks.quadratic import Quadratic
+from l2o_engine.training.evaluation import Baselines
 
-SETTINGS: list[BaselineSettings] = [
-    SgdBaseline(kind="sgd", name="SGD"),
-    RmsPropBaseline(kind="rmsprop", name="RMSProp"),
-]
+every_optimizer = pytest.mark.parametrize("optimizer", [cls() for cls in OPTIMIZERS], ids=lambda one: one.kind)
 
 
-def well_conditioned(n: int = 20, dtype: str = "float64") -> tuple[presets.ProblemSettings, Problems]:
-    settings = ProblemSettings(dims=3, scale=(0.8, 1.2))
-    return settings, make_family(settings, dtype).draw(np.random.default_rng(0), n, 1)
+def well_conditioned(n: int = 20, dtype: str = "float64") -> Task:
+    family = Quadratic(dims=3, scale=(0.8, 1.2))
+    return family.draw(np.random.default_rng(0), n, 1, steps=0, dtype=dtype)
 
 
-def losses_of(optimizer: Optimizer, steps: int, n: int = 20, dtype: str = "float64") -> Floats:
-    settings, problems = well_conditioned(n, dtype)
-    return run_optimizer(optimizer, make_family(settings, dtype), problems, steps)
+def losses_of(optimizer: Optimizer, steps: int, dtype: str = "float64") -> Floats:
+    return run(optimizer, well_conditioned(dtype=dtype), steps)
 
 
-def test_the_convergence_test_covers_every_optimizer() -> None:
-    assert {type(settings) for settings in SETTINGS} == set(get_args(get_args(BaselineSettings)[0]))
+# The suite.
 
 
+@every_optimizer
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: settings.name)
-def test_it_converges_on_a_well_conditioned_quadratic(settings: BaselineSettings, dtype: str) -> None:
-    losses = losses_of(make_optimizer(settings), steps=50, dtype=dtype)
+def test_it_converges_on_a_well_conditioned_quadratic(optimizer: HandDesigned, dtype: str) -> None:
+    losses = losses_of(optimizer, steps=50, dtype=dtype)
     assert losses.dtype == dtype
     assert (losses[..., -1] < 1e-6 * losses[..., 0]).all()
 
 
-@pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: settings.name)
-def test_losses_are_recorded_before_their_updates(settings: BaselineSettings) -> None:
-    table, problems = well_conditioned()
-    family = make_family(table, "float64")
-    losses = losses_of(make_optimizer(settings), steps=4)
+@every_optimizer
+def test_losses_are_recorded_before_their_updates(optimizer: HandDesigned) -> None:
+    task = well_conditioned()
+    losses = losses_of(optimizer, steps=4)
     assert losses.shape == (20, 1, 4)
-    assert np.array_equal(losses[..., 0], family.loss(problems.start, problems.parameters))
-    assert np.array_equal(losses[..., :3], losses_of(make_optimizer(settings), steps=3))
+    assert np.array_equal(losses[..., 0], task.loss(task.start))
+    assert np.array_equal(losses[..., :3], losses_of(optimizer, steps=3))
 
 
-@pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: settings.name)
-def test_many_problems_at_once_equal_each_alone(settings: BaselineSettings) -> None:
-    table, problems = well_conditioned()
-    family, optimizer = make_family(table, "float64"), make_optimizer(settings)
-    together = run_optimizer(optimizer, family, problems, 6)
-    alone = [run_optimizer(optimizer, family, problems[k : k + 1], 6) for k in range(len(problems))]
+@every_optimizer
+def test_many_tasks_at_once_equal_each_alone(optimizer: HandDesigned) -> None:
+    task = well_conditioned()
+    together = run(optimizer, task, 6)
+    alone = [run(optimizer, task[k : k + 1], 6) for k in range(len(task))]
     assert np.array_equal(together, np.concatenate(alone))
 
 
+@every_optimizer
+def test_no_update_changes_what_it_was_given(optimizer: HandDesigned) -> None:
+    gradient = np.array([1.0, -2.0])
+    state = optimizer.init(gradient)
+    first, _ = optimizer.update(gradient, state)
+    again, _ = optimizer.update(gradient, state)
+    assert np.array_equal(first, again)
+    assert gradient.tolist() == [1.0, -2.0]
+
+
+@every_optimizer
+def test_it_has_a_name_of_its_own_and_its_numbers_are_its_settings(optimizer: HandDesigned) -> None:
+    assert [cls().name for cls in OPTIMIZERS].count(optimizer.name) == 1
+    assert all(getattr(optimizer, name) == value for name, value in optimizer.small_numbers.items())
+
+
+# Each one's formula.
+
+
 def test_sgd_steps_by_the_learning_rate_times_the_gradient() -> None:
-    optimizer = make_optimizer(SgdBaseline(kind="sgd", name="SGD", learning_rate=0.5))
-    update, _ = optimizer.update(np.array([2.0, -3.0]), optimizer.init(np.zeros(2)))
+    optimizer = Sgd(learning_rate=0.5)
+    update, _ = optimizer.update(np.array([2.0, -3.0]), None)
     assert np.array_equal(update, [-1.0, 1.5])
 
 
 def test_rmsprop_is_the_notebook_s_formula() -> None:
-    optimizer = make_optimizer(RmsPropBaseline(kind="rmsprop", name="R", learning_rate=0.1, decay=0.99, epsilon=1e-5))
+    optimizer = RmsProp(learning_rate=0.1, decay=0.99, epsilon=1e-5)
     state = optimizer.init(np.zeros(1))
     expected_s = 0.0
     for g in (2.0, -0.5, 1e-4):
@@ -76,12 +89,12 @@ def test_rmsprop_is_the_notebook_s_formula() -> None:
 
 
 def test_a_diverging_baseline_shows_as_infinite_losses() -> None:
-    losses = losses_of(make_optimizer(SgdBaseline(kind="sgd", name="SGD", learning_rate=1e10)), 20, dtype="float32")
+    losses = losses_of(Sgd(learning_rate=1e10), 20, dtype="float32")
     assert np.isfinite(losses[..., 0]).all()
     assert not np.isfinite(losses[..., -1]).any()
 
 
 def test_the_baselines_reach_the_levels_of_the_notebook() -> None:
-    levels = Baselines(presets.load(presets.find("baselines")), seed=0).levels
+    levels = Baselines(load(find("baselines")).experiment, seed=0).levels
     assert levels["SGD"] == pytest.approx(-3.70, abs=0.2)
     assert levels["RMSProp"] == pytest.approx(-18.17, abs=0.5)

@@ -3,6 +3,7 @@
 import json
 import re
 import tomllib
+from dataclasses import FrozenInstanceError
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from l2o_engine.presets.schema import (
-    LogTransform,
-    Preset,
-    PresetError,
-    RatioLogTransform,
-    check,
-    find,
-    load,
-    override,
-    shipped_names,
-    to_dict,
-    to_toml,
-)
+from l2o_engine.presets.files import check, load, override
+from l2o_engine.presets.messages import PresetError
+from l2o_engine.presets.schema import Preset
+from l2o_engine.presets.shipped import find, shipped_names
+from l2o_engine.presets.tables import to_dict, to_toml
 from tests.engine.golden_experiments import golden_preset
 
 QUEST = json.loads((Path(__file__).parents[2] / "data" / "quest.json").read_text())
@@ -31,15 +24,15 @@ NOTEBOOKS = {"log30" if experiment == "log30_end_log" else experiment: experimen
 OURS = {  # shipped preset → what it sets otherwise than the shipped preset it is made of
     "log43_eps16": ("log43_end_log", ["meta.epsilon=1e-16", "run.iterations=100_000"]),
     "log30_unit": ("log30", ["meta.gradient=unit"]),
-    "log43_unit": ("log30", ["meta.gradient=unit", "transform.min_log=-43"]),
-    "log60_unit": ("log30", ["meta.gradient=unit", "transform.min_log=-60"]),
+    "log43_unit": ("log30", ["meta.gradient=unit", "inputs.min_log=-43"]),
+    "log60_unit": ("log30", ["meta.gradient=unit", "inputs.min_log=-60"]),
     "logdiv_res30": (
         "logdiv_sum_log",
         ["meta.gradient=unit", "objective.residual=1e-30", "report.every=5000", "run.checkpoint_every=5000"],
     ),
     "logdiv_one_layer": ("logdiv_res30", ["network.layers=1", "network.hidden=40"]),
 }
-DESCRIPTION = ("problem", "unroll", "network", "transform", "objective", "meta", "baseline")
+DESCRIPTION = ("problem", "unroll", "network", "inputs", "objective", "meta", "baseline")
 
 every_shipped = pytest.mark.parametrize("name", shipped_names())
 
@@ -84,7 +77,7 @@ def _keys(table: Any) -> Any:
     return {key: _keys(value) for key, value in table.items()} if isinstance(table, dict) else None
 
 
-TRANSFORMS = {  # quest.json's words → our kind, and whether min_log adapts
+INPUTS = {  # quest.json's words → our kind, and whether min_log adapts
     "identity": ("identity", False),
     "log": ("log", False),
     "log, adaptive min_log": ("log", True),
@@ -136,18 +129,18 @@ def test_a_shipped_preset_runs_and_reports_as_the_notebook(name: str) -> None:
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_a_shipped_preset_is_the_experiment_that_the_reference_describes(name: str) -> None:
     experiment, shipped = QUEST[NOTEBOOKS[name]], load(find(name))
-    adaptive = getattr(shipped.transform, "adaptive", False)
-    assert (shipped.transform.kind, adaptive) == TRANSFORMS[experiment["transform"]]
-    assert getattr(shipped.transform, "min_log", None) == experiment["min_log"]
+    adaptive = getattr(shipped.inputs, "adaptive", False)
+    assert (shipped.inputs.kind, adaptive) == INPUTS[experiment["transform"]]
+    assert getattr(shipped.inputs, "min_log", None) == experiment["min_log"]
     assert shipped.objective.kind == experiment["objective"]
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_a_shipped_preset_is_the_experiment_of_the_golden_files(name: str) -> None:
     golden, shipped = golden_preset(NOTEBOOKS[name], "float32"), load(find(name))
-    if isinstance(shipped.transform, LogTransform | RatioLogTransform) and shipped.transform.adaptive:
+    if shipped.experiment.trained.inputs.adapts:
         # The golden files hold min_log fixed.
-        golden = override(golden, ["transform.adaptive=true", f"transform.min_log={shipped.transform.min_log}"])
+        golden = override(golden, ["inputs.adaptive=true", f"inputs.min_log={shipped.inputs.min_log}"])
     for table in DESCRIPTION:
         assert getattr(shipped, table) == getattr(golden, table), table
 
@@ -177,7 +170,7 @@ def test_the_defaults_are_the_notebook_s() -> None:
         "problem": {"kind": "quadratic", "dims": 2, "scale": [0.5, 1.5], "start": [-1.0, 1.0]},
         "unroll": {"steps": 20, "second_derivatives": True},
         "network": {"kind": "lstm", "layers": 2, "hidden": 20, "forget_bias": 1.0},
-        "transform": {"kind": "identity"},
+        "inputs": {"kind": "identity"},
         "objective": {"kind": "sum", "residual": 0.0},
         "meta": {
             "learning_rate": 3e-4,
@@ -244,22 +237,25 @@ BROKEN: list[tuple[str, list[str]]] = [
     ('[unroll]\nsteps = "20"', ["[unroll] steps", "whole number", '(got "20")']),
     ("[unroll]\nsteps = true", ["[unroll] steps", "whole number", "(got true)"]),
     ("[unroll]\nsecond_derivatives = 1", ["[unroll] second_derivatives", "true or false"]),
-    ("[transform]\nmin_log = -5.0", ["[transform] kind", "missing"]),
-    ('[transform]\nkind = "lgo"\nmin_log = -5.0', ["[transform] kind", '"lgo"', 'did you mean "log"']),
+    ("[inputs]\nmin_log = -5.0", ["[inputs] kind", "missing"]),
+    ('[inputs]\nkind = "lgo"\nmin_log = -5.0', ["[inputs] kind", '"lgo"', 'did you mean "log"']),
+    ('[inputs]\nkind = "log"', ["[inputs] min_log", "missing"]),
     ('[transform]\nkind = "log"', ["[transform] min_log", "missing"]),
-    ('[transform]\nkind = "log"\nmin_log = 0', ["[transform] min_log", "below 0"]),
+    ('[transform]\nkind = "log"\nmin_lgo = -3.0', ["[transform] min_lgo", "unknown key", 'did you mean "min_log"']),
+    ('[transform]\nkind = "ratio"\n[inputs]\nkind = "ratio"', ["[transform]", "former name of [inputs]", "keep one"]),
+    ('[inputs]\nkind = "log"\nmin_log = 0', ["[inputs] min_log", "below 0"]),
     ("[meta]\nbeta1 = 0.99999999", ["[meta] beta1", "below 1 in float32"]),
     ("[meta]\nepsilon = 1e-50", ["[meta] epsilon", "float32 can hold"]),
     ("[meta]\nlearning_rate = 1e300", ["[meta] learning_rate", "float32 can hold"]),
     ("[objective]\nresidual = 1e-50", ["objective.residual", "0 in float32"]),
-    ('[transform]\nkind = "ratio"\nratio_residual = 1e-50', ["transform.ratio_residual", "0 in float32"]),
-    ('[transform]\nkind = "log"\nmin_log = -110.0', ["transform.residual", "0 in float32", "float64"]),
-    ('[transform]\nkind = "log"\nmin_log = -inf', ["[transform] min_log", "finite"]),
-    ('[transform]\nkind = "log"\nmin_lgo = -3.0', ["[transform] min_lgo", "unknown key", 'did you mean "min_log"']),
-    ('[transform]\nkind = "identity"\nmin_log = -3.0', ["[transform] min_log", "means nothing", '"identity"']),
-    ('[transform]\nkind = "log"\nmin_log = -3.0\nresidual = "e^m"', ["[transform] residual", '"exp(min_log - 5)"']),
-    ('[transform]\nkind = "log"\nmin_log = -3.0\nresidual = 0', ["[transform] residual", "above 0", "(got 0)"]),
-    ('[transform]\nkind = "ratio"\nratio_residual = -1.0', ["[transform] ratio_residual", "above 0"]),
+    ('[inputs]\nkind = "ratio"\nratio_residual = 1e-50', ["inputs.ratio_residual", "0 in float32"]),
+    ('[inputs]\nkind = "log"\nmin_log = -110.0', ["inputs.residual", "0 in float32", "float64"]),
+    ('[inputs]\nkind = "log"\nmin_log = -inf', ["[inputs] min_log", "finite"]),
+    ('[inputs]\nkind = "log"\nmin_lgo = -3.0', ["[inputs] min_lgo", "unknown key", 'did you mean "min_log"']),
+    ('[inputs]\nkind = "identity"\nmin_log = -3.0', ["[inputs] min_log", "means nothing", '"identity"']),
+    ('[inputs]\nkind = "log"\nmin_log = -3.0\nresidual = "e^m"', ["[inputs] residual", '"exp(min_log - 5)"']),
+    ('[inputs]\nkind = "log"\nmin_log = -3.0\nresidual = 0', ["[inputs] residual", "above 0", "(got 0)"]),
+    ('[inputs]\nkind = "ratio"\nratio_residual = -1.0', ["[inputs] ratio_residual", "above 0"]),
     ('[objective]\nkind = "endlog"', ["[objective] kind", '"sum"', 'did you mean "end_log"']),
     ("[objective]\nresidual = -1e-38", ["[objective] residual", "at least 0"]),
     ("[meta]\nlearning_rate = 0", ["[meta] learning_rate", "above 0"]),
@@ -282,11 +278,11 @@ BROKEN: list[tuple[str, list[str]]] = [
     ("[run]\niterations = 0", ["[run] iterations", "at least 1"]),
     ("[report]\nevery = 0", ["[report] every", "at least 1"]),
     ("network = 3", ["network", "must be a table"]),
-    ("transform = 3", ["transform", "table"]),
+    ("inputs = 3", ["inputs", "table"]),
     ("baseline = 3", ["baseline", "must be a list"]),
     ("baseline = [3]", ["[baseline] entry 0", "table"]),
     ('[[baseline]]\nname = "A"', ["[baseline] entry 0 kind", "missing"]),
-    ('[[baseline]]\nkind = "sgd"', ["[baseline] entry 0 name", "missing"]),
+    ('[[baseline]]\nkind = "sgd"\n[[baseline]]\nkind = "sgd"\nlearning_rate = 0.2', ["name of its own"]),
     ('[[baseline]]\nkind = "sgd"\nname = ""', ["[baseline] entry 0 name", "empty"]),
     ('[[baseline]]\nkind = "sgd"\nname = "a,b"', ["[baseline] entry 0 name", "character"]),
     ('[[baseline]]\nkind = "adma"\nname = "A"', ["[baseline] entry 0 kind", '"sgd"']),
@@ -411,9 +407,9 @@ SETTINGS = st.fixed_dictionaries(
         "unroll.second_derivatives": st.booleans(),
         "network.layers": st.integers(1, 16),
         "network.forget_bias": st.floats(-1e6, 1e6),
-        "transform.min_log": st.floats(-90.0, -1e-6),
-        "transform.residual": st.sampled_from(["exp(min_log - 5)", "exp(min_log)"]) | st.floats(1e-44, 1e300),
-        "transform.adaptive": st.booleans(),
+        "inputs.min_log": st.floats(-90.0, -1e-6),
+        "inputs.residual": st.sampled_from(["exp(min_log - 5)", "exp(min_log)"]) | st.floats(1e-44, 1e300),
+        "inputs.adaptive": st.booleans(),
         "objective.kind": st.sampled_from(["sum", "end", "end_log", "sum_log"]),
         "objective.residual": st.just(0.0) | st.floats(1e-44, 1),
         "meta.learning_rate": st.floats(1e-44, 1e30),
@@ -473,8 +469,8 @@ def test_the_default_baselines_can_be_overridden_where_the_file_has_none(tmp_pat
         ("name.first=1", ["name is a value, not a table"]),
         ("baseline.2.name=X", ["entries 0 to 1"]),
         ("baseline.first.name=X", ["entries 0 to 1"]),
-        ("transform.kind=lgo", ['did you mean "log"']),
-        ("transform.min_log=-3", ["means nothing", '"identity"']),
+        ("inputs.kind=lgo", ['did you mean "log"']),
+        ("inputs.min_log=-3", ["means nothing", '"identity"']),
     ],
 )
 def test_a_wrong_override_is_explained_by_the_option(setting: str, parts: list[str]) -> None:
@@ -488,6 +484,8 @@ def test_a_wrong_override_is_explained_by_the_option(setting: str, parts: list[s
 def test_a_preset_cannot_be_changed() -> None:
     preset = check({"name": "x"})
     with pytest.raises(ValueError, match="frozen"):
+        preset.run.seed = 1  # type: ignore[misc]
+    with pytest.raises(FrozenInstanceError):
         preset.meta.epsilon = 1.0  # type: ignore[misc]
     assert isinstance(preset, Preset)
 
@@ -507,8 +505,8 @@ def test_no_replicate_s_seed_is_beyond_64_bits() -> None:
     [
         (["run.seed=3", "run.iterations=9", "report.every=10", "name=copy", "run.backend=torch"], True),
         (["baseline.0.learning_rate=0.3"], True),
-        (["transform.min_log=-30"], True),  # what it is
-        (["transform.min_log=-10"], False),
+        (["inputs.min_log=-30"], True),  # what it is
+        (["inputs.min_log=-10"], False),
         (["run.dtype=float64"], False),
         (["meta.epsilon=1e-12", "notebook.name=mine"], True),  # whoever sets it means it
     ],
@@ -517,3 +515,50 @@ def test_what_the_notebook_printed_stays_with_its_experiment_only(settings: list
     assert (load(find("log30"), settings).notebook is not None) == kept
     assert (override(load(find("log30")), settings).notebook is not None) == kept
     assert load(find("log30"), [], {"iterations": 10}).notebook is not None
+
+
+# What presets were once written like.
+
+
+def test_the_former_name_of_a_table_means_the_same(tmp_path: Path) -> None:
+    text = to_toml(load(find("logdiv_sum_log")))
+    former, present = tmp_path / "former.toml", tmp_path / "present.toml"
+    former.write_text(text.replace("[inputs]", "[transform]"))
+    present.write_text(text)
+    assert load(former) == load(present)
+    for name in ("transform.min_log=-7", "inputs.min_log=-7"):
+        assert load(former, [name]) == load(present, [name])
+        assert load(former, [name]).inputs.min_log == -7
+
+
+def test_tables_that_had_one_kind_need_not_say_it() -> None:
+    tables = {"problem": {"dims": 3}, "network": {"hidden": 5}, "objective": {"residual": 0.5}}
+    preset = check({"name": "x", **tables})
+    assert (preset.problem.kind, preset.network.kind, preset.objective.kind) == ("quadratic", "lstm", "sum")
+    assert (preset.problem.dims, preset.network.hidden, preset.objective.residual) == (3, 5, 0.5)
+
+
+def test_a_baseline_has_its_kind_s_name_if_none_is_given() -> None:
+    assert check({"name": "x", "baseline": [{"kind": "rmsprop"}]}).baseline[0].name == "RMSProp"
+
+
+# The experiment that a preset describes.
+
+
+def test_the_experiment_is_what_the_tables_say() -> None:
+    preset = load(find("logdiv_sum_log"), ["problem.dims=3", "unroll.steps=7", "run.dtype=float64", "meta.batch=2"])
+    experiment = preset.experiment
+    assert experiment.task is preset.problem
+    assert experiment.trained.network is preset.network
+    assert experiment.trained.inputs is preset.inputs
+    assert experiment.objective is preset.objective
+    assert experiment.meta is preset.meta
+    assert experiment.baselines == preset.baseline
+    assert (experiment.steps, experiment.dtype, experiment.second_derivatives) == (7, "float64", True)
+
+
+def test_where_nothing_is_trained_there_is_no_learned_optimizer() -> None:
+    experiment = load(find("baselines")).experiment
+    assert experiment.learned is None
+    with pytest.raises(ValueError, match="trains nothing"):
+        _ = experiment.trained

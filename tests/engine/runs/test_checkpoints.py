@@ -2,30 +2,33 @@
 
 from collections.abc import Callable
 from dataclasses import astuple, replace
-from math import nan
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from safetensors.numpy import save_file
 
-from l2o_engine.meta.adam import Powers
 from l2o_engine.meta.learner import Learner
-from l2o_engine.optimizers.learned.lstm import Network
+from l2o_engine.meta.meta_adam import Powers
+from l2o_engine.optimizers.learned.learned_optimizer import LearnedOptimizer
+from l2o_engine.optimizers.learned.networks.lstm import LSTM
 from l2o_engine.runs import checkpoints
 from l2o_engine.runs.checkpoints import Checkpoint, CheckpointError
 from l2o_engine.training.trainer import TrainerState
 
-NETWORK = Network(layers=2, hidden=3, forget_bias=1.0)
+LAYOUT = LearnedOptimizer(LSTM(layers=2, hidden=3)).layout
 
 
-def a_learner(seed: int, dtype: str = "float32", **changes: float) -> Learner:
+def a_learner(seed: int, dtype: str = "float32", **changes: Any) -> Learner:
     generator = np.random.default_rng(seed)
-    weights, moment1, moment2 = generator.normal(size=(3, NETWORK.size)).astype(dtype)
+    weights, moment1, moment2 = generator.normal(size=(3, LAYOUT.size)).astype(dtype)
     moment1[0], moment2[0] = np.finfo(dtype).smallest_subnormal, np.finfo(dtype).max
-    learner = Learner(weights, moment1, moment2, Powers(0.9**seed, float(np.float32(0.999))), min_log=-1 / 3)
-    return replace(learner, **changes)  # type: ignore[arg-type]
+    learner = Learner(
+        weights, moment1, moment2, Powers(0.9**seed, float(np.float32(0.999))), numbers={"min_log": -1 / 3}
+    )
+    return replace(learner, **changes)
 
 
 def a_state(seed: int, learner: Learner | None) -> TrainerState:
@@ -45,12 +48,14 @@ def assert_same_state(one: TrainerState, other: TrainerState) -> None:
         for ours, theirs in zip(astuple(one.learner), astuple(other.learner), strict=True):
             assert_array_equal(ours, theirs)
             assert np.asarray(ours).dtype == np.asarray(theirs).dtype
+    assert one.episode.step == other.episode.step
+    assert dict(one.episode.carried) == dict(other.episode.carried) == {}
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_state_is_read_back_bit_for_bit(dtype: str, tmp_path: Path) -> None:
     written = a_checkpoint(dtype=dtype)
-    read = checkpoints.read(checkpoints.write(tmp_path, written, NETWORK, keep=False), NETWORK, dtype)
+    read = checkpoints.read(checkpoints.write(tmp_path, written, LAYOUT, keep=False), LAYOUT, dtype)
     assert astuple(replace(read, trainers={})) == astuple(replace(written, trainers={}))
     assert list(read.trainers) == list(written.trainers)
     for seed, state in written.trainers.items():
@@ -61,16 +66,16 @@ def test_a_state_is_read_back_bit_for_bit(dtype: str, tmp_path: Path) -> None:
     "learner",
     [
         None,
-        a_learner(1, min_log=nan),
+        a_learner(1, numbers={}),
         a_learner(1, non_finite_in_a_row=3),
         a_learner(1, diverged=True),
-        replace(a_learner(1), weights=np.full(NETWORK.size, np.nan, np.float32)),
+        replace(a_learner(1), weights=np.full(LAYOUT.size, np.nan, np.float32)),
     ],
-    ids=["no network", "no min_log", "spoilt ones in a row", "diverged", "NaN weights"],
+    ids=["no network", "no numbers", "spoilt ones in a row", "diverged", "NaN weights"],
 )
 def test_every_kind_of_state_is_read_back(learner: Learner | None, tmp_path: Path) -> None:
     written = Checkpoint(5, 0.0, 0, {0: a_state(0, learner)})
-    read = checkpoints.read(checkpoints.write(tmp_path, written, NETWORK, keep=True), NETWORK, "float32")
+    read = checkpoints.read(checkpoints.write(tmp_path, written, LAYOUT, keep=True), LAYOUT, "float32")
     assert_same_state(read.trainers[0], written.trainers[0])
 
 
@@ -78,14 +83,14 @@ def test_a_generator_goes_on_where_it_was(tmp_path: Path) -> None:
     generator = np.random.PCG64(3)
     np.random.Generator(generator).random(5)
     written = Checkpoint(5, 0.0, 0, {0: TrainerState(6, dict(generator.state), None)})
-    read = checkpoints.read(checkpoints.write(tmp_path, written, NETWORK, keep=False), NETWORK, "float32")
+    read = checkpoints.read(checkpoints.write(tmp_path, written, LAYOUT, keep=False), LAYOUT, "float32")
     other = np.random.PCG64(0)
     other.state = read.trainers[0].draws  # type: ignore[assignment]
     assert_array_equal(np.random.Generator(other).random(9), np.random.Generator(generator).random(9))
 
 
 def test_nothing_temporary_is_left(tmp_path: Path) -> None:
-    path = checkpoints.write(tmp_path / "checkpoints", a_checkpoint(), NETWORK, keep=False)
+    path = checkpoints.write(tmp_path / "checkpoints", a_checkpoint(), LAYOUT, keep=False)
     assert list((tmp_path / "checkpoints").iterdir()) == [path]
 
 
@@ -158,31 +163,31 @@ DAMAGES = [
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
 def test_a_damaged_or_foreign_file_is_no_checkpoint(damage: Callable[[Path], None], tmp_path: Path) -> None:
-    path = checkpoints.write(tmp_path, a_checkpoint(), NETWORK, keep=False)
+    path = checkpoints.write(tmp_path, a_checkpoint(), LAYOUT, keep=False)
     damage(path)
     with pytest.raises(CheckpointError, match=path.name):
-        checkpoints.read(path, NETWORK, "float32")
+        checkpoints.read(path, LAYOUT, "float32")
 
 
-@pytest.mark.parametrize("network", [Network(2, 4, 1.0), Network(3, 3, 1.0)], ids=["wider", "deeper"])
-def test_a_checkpoint_of_another_network_is_refused(network: Network, tmp_path: Path) -> None:
-    path = checkpoints.write(tmp_path, a_checkpoint(), NETWORK, keep=False)
+@pytest.mark.parametrize("network", [LSTM(2, 4), LSTM(3, 3)], ids=["wider", "deeper"])
+def test_a_checkpoint_of_another_network_is_refused(network: LSTM, tmp_path: Path) -> None:
+    path = checkpoints.write(tmp_path, a_checkpoint(), LAYOUT, keep=False)
     with pytest.raises(CheckpointError, match=path.name):
-        checkpoints.read(path, network, "float32")
+        checkpoints.read(path, LearnedOptimizer(network).layout, "float32")
 
 
 def test_a_checkpoint_of_another_dtype_is_refused(tmp_path: Path) -> None:
-    path = checkpoints.write(tmp_path, a_checkpoint(), NETWORK, keep=False)
+    path = checkpoints.write(tmp_path, a_checkpoint(), LAYOUT, keep=False)
     with pytest.raises(CheckpointError, match="other numbers than float64"):
-        checkpoints.read(path, NETWORK, "float64")
+        checkpoints.read(path, LAYOUT, "float64")
 
 
 def test_a_later_format_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoints, "FORMAT", 2)
-    path = checkpoints.write(tmp_path, a_checkpoint(), NETWORK, keep=False)
+    monkeypatch.setattr(checkpoints, "FORMAT", 3)
+    path = checkpoints.write(tmp_path, a_checkpoint(), LAYOUT, keep=False)
     monkeypatch.undo()
-    with pytest.raises(CheckpointError, match="format 2"):
-        checkpoints.read(path, NETWORK, "float32")
+    with pytest.raises(CheckpointError, match="format 3"):
+        checkpoints.read(path, LAYOUT, "float32")
 
 
 # Which are kept.
@@ -190,7 +195,7 @@ def test_a_later_format_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def written(folder: Path, iteration: int, *, keep: bool = False) -> Path:
     checkpoint = Checkpoint(iteration, 0.0, 0, {0: TrainerState(iteration + 1, {}, None)})
-    return checkpoints.write(folder, checkpoint, NETWORK, keep=keep)
+    return checkpoints.write(folder, checkpoint, LAYOUT, keep=keep)
 
 
 def test_pruning_keeps_the_newest_few_and_those_asked_for(tmp_path: Path) -> None:

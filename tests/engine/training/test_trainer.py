@@ -8,11 +8,12 @@ from numpy.testing import assert_array_equal
 
 from l2o_engine.backends.reference import TorchBackend
 from l2o_engine.presets.schema import Preset
-from l2o_engine.training.trainer import Baselines, Chunk, Lane, Trainer, TrainerState, make_trainer
-from tests.engine.tiny import TRANSFORMS, arrays_of, tiny_baselines, tiny_preset
+from l2o_engine.training.evaluation import Baselines
+from l2o_engine.training.trainer import Chunk, Lane, Trainer, TrainerState, make_trainer
+from tests.engine.tiny import INPUTS, arrays_of, tiny_baselines, tiny_preset
 
 PRESETS = {
-    **{f"RNN, {name}": tiny_preset(setting) for name, setting in TRANSFORMS.items()},
+    **{f"RNN, {name}": tiny_preset(setting) for name, setting in INPUTS.items()},
     "RNN, batch": tiny_preset("meta.batch=3"),
     "baselines": tiny_baselines(),
 }
@@ -20,11 +21,12 @@ every_preset = pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
 
 
 def a_trainer(preset: Preset, seed: int = 0) -> Trainer:
-    return make_trainer(preset, TorchBackend(preset) if preset.kind == "meta-training" else None, seed)
+    experiment = preset.experiment
+    return make_trainer(experiment, TorchBackend(experiment) if experiment.learned else None, seed)
 
 
 def assert_same_state(one: TrainerState, other: TrainerState) -> None:
-    assert (one.done, one.draws) == (other.done, other.draws)
+    assert (one.done, one.draws, one.episode.step) == (other.done, other.draws, other.episode.step)
     assert (one.learner is None) == (other.learner is None)
     if one.learner and other.learner:
         for ours, theirs in zip(astuple(one.learner), astuple(other.learner), strict=True):
@@ -129,21 +131,21 @@ def test_an_experiment_s_draws_do_not_depend_on_its_network() -> None:
 
 @pytest.mark.parametrize("seed", [0, 7])
 def test_levels_are_the_mean_logarithms_over_draws_of_the_seed(seed: int) -> None:
-    one, same, other = (Baselines(tiny_baselines(), of).levels for of in (seed, seed, seed + 1))
+    one, same, other = (Baselines(tiny_baselines().experiment, of, 5).levels for of in (seed, seed, seed + 1))
     assert one == same != other
     assert list(one) == ["SGD", "RMSProp"]
 
 
 def test_levels_leave_out_what_is_not_finite() -> None:
     preset = tiny_baselines("baseline.0.learning_rate=1e30", "unroll.steps=20")
-    levels = Baselines(preset, 0).levels
+    levels = Baselines(preset.experiment, 0).levels
     assert np.isnan(levels["SGD"])
     assert np.isfinite(levels["RMSProp"])
 
 
 def test_a_level_is_that_of_the_losses_by_hand() -> None:
     always = ("problem.scale=[1.0, 1.0]", "problem.start=[1.0, 1.0]", "unroll.steps=3", "run.dtype=float64")
-    level = Baselines(tiny_baselines(*always), 0).measured["SGD"]
+    level = Baselines(tiny_baselines(*always).experiment, 0).measured["SGD"]
     losses = [2.0, 2 * 0.8**2, 2 * 0.8**4]  # x ← x - 0.1·2x
     assert level.end_log10 == pytest.approx(np.log10(losses[-1]))
     assert level.sum_loss == pytest.approx(sum(losses))
@@ -152,6 +154,6 @@ def test_a_level_is_that_of_the_losses_by_hand() -> None:
 
 def test_meta_training_needs_a_backend_and_a_network_s_state() -> None:
     with pytest.raises(ValueError, match="backend"):
-        make_trainer(tiny_preset(), None, 0)
+        make_trainer(tiny_preset().experiment, None, 0)
     with pytest.raises(ValueError, match="no network"):
         a_trainer(tiny_preset()).load_state(a_trainer(tiny_baselines()).state())

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from l2o_engine.backends.reference import TorchBackend
-from l2o_engine.meta.adam import Powers, make_adam
-from l2o_engine.presets.schema import MetaSettings
+from l2o_engine.meta.meta_adam import MetaAdam, Powers
 from l2o_engine.support.arrays import Doubles
 from tests.engine.tiny import draw, new_learner, tiny_preset
 
@@ -16,7 +15,7 @@ STEPS = 6
 
 
 def test_the_constants_are_float32_as_tensorflow_1_keeps_them() -> None:
-    adam = make_adam(MetaSettings())
+    adam = MetaAdam().constants
     assert adam.learning_rate == float(np.float32(3e-4))
     assert adam.beta1 == float(np.float32(0.9))
     assert adam.beta2 == float(np.float32(0.999))
@@ -24,17 +23,17 @@ def test_the_constants_are_float32_as_tensorflow_1_keeps_them() -> None:
 
 
 def test_the_powers_are_multiplied_step_by_step_in_float32() -> None:
-    adam, powers = make_adam(MetaSettings()), Powers()
+    adam, powers = MetaAdam(), Powers()
     beta1, beta2 = np.float32(1), np.float32(1)
     for _ in range(100):
         powers = adam.advance(powers)
         beta1, beta2 = beta1 * np.float32(0.9), beta2 * np.float32(0.999)
         assert powers == (float(beta1), float(beta2))
-    assert adam.rate(powers) == adam.learning_rate * sqrt(1 - powers.beta2) / (1 - powers.beta1)
+    assert adam.rate(powers) == adam.constants.learning_rate * sqrt(1 - powers.beta2) / (1 - powers.beta1)
 
 
 def test_the_first_step_s_rate_corrects_the_bias() -> None:
-    adam = make_adam(MetaSettings(learning_rate=0.5, beta1=0.5, beta2=0.75))
+    adam = MetaAdam(learning_rate=0.5, beta1=0.5, beta2=0.75)
     assert adam.rate(adam.advance(Powers())) == 0.5 * 0.5 / 0.5
 
 
@@ -86,7 +85,7 @@ def _torch_adam(start: Doubles, gradients: Doubles, epsilon: float) -> Doubles:
 def _train(*settings: str) -> tuple[Doubles, Doubles]:
     """Return the meta-gradient of every step, and the weights before the first and after every step."""
     preset = tiny_preset(*settings)
-    backend = TorchBackend(preset)
+    backend = TorchBackend(preset.experiment)
     problems = draw(preset, STEPS)
     learner = new_learner(preset, backend)
     gradients, weights = [], [learner.weights]
@@ -100,7 +99,7 @@ def _train(*settings: str) -> tuple[Doubles, Doubles]:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_moments_are_kept_in_the_run_s_dtype(dtype: str) -> None:
     preset = tiny_preset(f"run.dtype={dtype}")
-    backend = TorchBackend(preset)
+    backend = TorchBackend(preset.experiment)
     learner, results = backend.train(new_learner(preset, backend), draw(preset, 2))
     assert {learner.weights.dtype, learner.moment1.dtype, learner.moment2.dtype} == {np.dtype(dtype)}
     assert results.losses.dtype == dtype

@@ -1,0 +1,56 @@
+"""Episodes and truncations: how long the learned optimizer runs on one task, and how far one meta-iteration reaches.
+
+An episode is one run of the learned optimizer on drawn tasks. A meta-iteration unrolls and differentiates a truncation
+of it; what is carried from one to the next is a value, an :class:`Episode`. So far every truncation is the whole
+episode, as in the notebook, and each meta-iteration begins a new one.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from l2o_engine.support.arrays import Floats
+
+
+@dataclass(frozen=True)
+class Truncation:
+    """``Truncation(20)``: an episode of 20 base steps, reached whole by one meta-iteration.
+
+    Attributes
+    ----------
+    steps
+        Base steps that one meta-iteration unrolls and differentiates.
+    of
+        Base steps of an episode; as many, if not given.
+
+    Raises
+    ------
+    ValueError
+        If a truncation would not be the whole episode.
+    """
+
+    steps: int = 20
+    of: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.of:
+            object.__setattr__(self, "of", self.steps)
+        if self.steps < 2:
+            raise ValueError(f"an episode has at least 2 steps, not {self.steps}")
+        if self.of != self.steps:
+            raise ValueError(f"a truncation is the whole episode so far: {self.steps} of {self.of} steps is not")
+
+
+@dataclass(frozen=True, eq=False)
+class Episode:
+    """Where episodes stand between two meta-iterations.
+
+    Attributes
+    ----------
+    step
+        Base steps done; 0 where the next meta-iteration begins new ones.
+    carried
+        Name → array: x, the optimizer's state, what its inputs remember; nothing where new ones begin.
+    """
+
+    step: int = 0
+    carried: Mapping[str, Floats] = field(default_factory=dict)

@@ -1,0 +1,144 @@
+"""A learned optimizer is an optimizer: with its weights it has the same ``(init, update)`` as gradient descent.
+
+It computes with torch, through which the reference differentiates it. Given NumPy arrays it answers with NumPy arrays,
+without a graph, so that whatever runs a hand-designed optimizer runs it too.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from l2o_engine.optimizers.learned.inputs.base import Encoded, Inputs, Memory, Numbers
+from l2o_engine.optimizers.learned.inputs.identity import Identity
+from l2o_engine.optimizers.learned.layout import Layout
+from l2o_engine.optimizers.learned.networks.base import Network
+from l2o_engine.optimizers.learned.networks.lstm import LSTM
+from l2o_engine.support.arrays import Floats
+from l2o_engine.tasks.base import Array
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LEARNED = "RNN"
+"""The published name of the learned optimizer, beside the names of the hand-designed ones."""
+
+
+@dataclass(frozen=True)
+class LearnedOptimizer:
+    """A network between an optimizee's gradients and its updates; still without weights.
+
+    Attributes
+    ----------
+    network
+        What computes.
+    inputs
+        What it sees of the gradient, and what its output means.
+    """
+
+    network: Network = field(default_factory=LSTM)
+    inputs: Inputs = field(default_factory=Identity)
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Its parameters' names and shapes."""
+        return self.network.layout(self.inputs.width)
+
+    def initialise(self, generator: np.random.Generator, dtype: str) -> Floats:
+        """Draw weights [size]."""
+        return self.network.initialise(self.inputs.width, generator, dtype)
+
+    def with_weights(
+        self, weights: "Floats | Tensor", numbers: Numbers | None = None, *, name: str = LEARNED
+    ) -> "TrainedOptimizer":
+        """Return the optimizer that it is with these weights.
+
+        Parameters
+        ----------
+        weights
+            [size], the flat vector of :attr:`layout`; a tensor may require a gradient.
+        numbers
+            The inputs' adaptive numbers as training has left them; as they began, if not given.
+        name
+            What it is called in charts and tables.
+
+        Raises
+        ------
+        ValueError
+            If there are not as many weights as the network has.
+        """
+        if tuple(weights.shape) != (self.layout.size,):
+            raise ValueError(f"the network has {self.layout.size:,} weights, these are {tuple(weights.shape)}")
+        return TrainedOptimizer(self, weights, self.inputs.numbers if numbers is None else numbers, name)
+
+
+class LearnedState(NamedTuple):
+    """What a learned optimizer carries from step to step of an episode.
+
+    Attributes
+    ----------
+    network
+        The network's state: tensors [coordinates, …].
+    memory
+        What the inputs remember.
+    seen
+        What the network saw at the last update, [..., width] or, for a width of 1, of the gradient's shape; [0]
+        before the first.
+    """
+
+    network: Any
+    memory: Memory
+    seen: "Tensor"
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedOptimizer:
+    """A learned optimizer with its weights; see :meth:`LearnedOptimizer.with_weights`."""
+
+    learned: LearnedOptimizer
+    weights: "Floats | Tensor"
+    numbers: Numbers
+    name: str = LEARNED
+
+    @cached_property
+    def _named(self) -> Mapping[str, "Tensor"]:
+        """Views of the weights, name → tensor."""
+        weights = _tensor(self.weights)
+        return {name: weights[where].view(shape) for name, where, shape in self.learned.layout.slices()}
+
+    def init(self, x: Array) -> LearnedState:
+        """Return the state before the first step, for points x of any shape."""
+        like = _tensor(x)
+        return LearnedState(self.learned.network.start(like.numel(), like=like), {}, like.new_zeros(0))
+
+    def update(self, gradient: Array, state: LearnedState) -> tuple[Array, LearnedState]:
+        """Return what to add to x, of the gradient's shape and kind, and the next state."""
+        if not isinstance(gradient, np.ndarray):
+            return self._update(gradient, state)
+        import torch
+
+        with torch.no_grad():
+            update, state = self._update(torch.from_numpy(np.ascontiguousarray(gradient)), state)
+        return update.numpy(), state
+
+    def _update(self, gradient: "Tensor", state: LearnedState) -> tuple["Tensor", LearnedState]:
+        inputs = self.learned.inputs
+        encoded = self.encoded(gradient, state)
+        seen = encoded.inputs.reshape(-1, inputs.width)
+        outputs, network = self.learned.network.step(self._named, seen, state.network)
+        update = inputs.decode(outputs.view_as(gradient), encoded, self.numbers)
+        return update, LearnedState(network, encoded.memory, encoded.inputs)
+
+    def encoded(self, gradient: "Tensor", state: LearnedState) -> Encoded:
+        """Return what the network would see of a gradient."""
+        return self.learned.inputs.encode(gradient, state.memory, self.numbers)
+
+
+def _tensor(values: "Array") -> "Tensor":
+    if not isinstance(values, np.ndarray):
+        return values  # type: ignore[no-any-return]
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(values))

@@ -1,0 +1,57 @@
+"""A learned optimizer's network: coordinate-wise, every coordinate of every task a row of its batch.
+
+All rows share one set of weights, and each has a state of its own.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from l2o_engine.optimizers.learned.layout import Layout
+from l2o_engine.support.arrays import Floats
+from l2o_engine.support.registry import Registry
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Network(ABC):
+    """width numbers in, one number out, for every row; its fields are its settings."""
+
+    kind: str
+
+    @abstractmethod
+    def layout(self, width: int) -> Layout:
+        """Return its parameters' names and shapes, for inputs of this width."""
+
+    @abstractmethod
+    def initialise(self, width: int, generator: np.random.Generator, dtype: str) -> Floats:
+        """Draw weights, the flat vector of :meth:`layout`."""
+
+    @abstractmethod
+    def start(self, rows: int, like: "Tensor") -> Any:
+        """Return the state before the first step: tensors [rows, …] of the dtype and device of another."""
+
+    @abstractmethod
+    def step(self, weights: Mapping[str, Any], inputs: "Tensor", state: Any) -> tuple["Tensor", Any]:
+        """Take one step.
+
+        Parameters
+        ----------
+        weights
+            Name → tensor, of :meth:`layout`.
+        inputs
+            [rows, width].
+        state
+            As from :meth:`start`.
+
+        Returns
+        -------
+        tuple
+            The outputs [rows] and the next state.
+        """
+
+
+NETWORKS: Registry[Network] = Registry("network", __package__)

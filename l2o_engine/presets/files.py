@@ -1,0 +1,167 @@
+"""Reading, overriding, checking and writing presets.
+
+Whatever is wrong with one (an unknown key, a wrong type, an impossible value) raises
+:class:`~l2o_engine.presets.messages.PresetError`, whose message names the file, the table and the key, and the nearest
+valid name.
+"""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from l2o_engine.presets.identity import trained_settings
+from l2o_engine.presets.messages import PresetError, describe
+from l2o_engine.presets.schema import DEFAULT_BASELINES, DEFAULT_KINDS, FORMER_NAMES, Preset
+from l2o_engine.presets.tables import to_dict
+
+
+def load(path: Path, settings: Sequence[str] = (), options: Mapping[str, Any] | None = None) -> Preset:
+    """Read, override and check a preset.
+
+    Settings that make another experiment of it take away [notebook], unless they set that too: what the notebook
+    printed is not of this one.
+
+    Parameters
+    ----------
+    path
+        The TOML file.
+    settings
+        Overrides as a user writes them, ``"table.key=value"``; the value is TOML, or else a plain string.
+    options
+        Values of the [run] table that come from options of their own: ``{"seed": 3}`` from ``--seed 3``. They win.
+
+    Raises
+    ------
+    PresetError
+        If the file cannot be read, is not TOML, or describes no possible experiment.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise PresetError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise PresetError(f"{path}: is not UTF-8 text") from error
+    except tomllib.TOMLDecodeError as error:
+        raise PresetError(f"{path}: is not valid TOML: {error}") from error
+    raw, former = _normalised(raw, str(path))
+    original = deepcopy(raw)
+    overridden = {_apply(raw, setting): f"--set {setting}" for setting in settings}
+    for key, value in (options or {}).items():
+        place = _apply(raw, f"run.{key}={value}")
+        overridden = {other: name for other, name in overridden.items() if other != place}
+        overridden[place] = f"--{key} {value}"
+    checked = _checked(raw, str(path), overridden, former)
+    return _without_foreign_rows(checked, original, overridden)
+
+
+def check(
+    raw: Mapping[str, Any], *, source: str = "preset", overridden: Mapping[tuple[str | int, ...], str] | None = None
+) -> Preset:
+    """Check a preset given as plain tables.
+
+    Parameters
+    ----------
+    raw
+        The tables as TOML gives them.
+    source
+        What error messages name as the place: a file, usually.
+    overridden
+        The places that were set on the command line, so that an error there names the option instead.
+
+    Raises
+    ------
+    PresetError
+        With one line for each thing wrong.
+    """
+    raw, former = _normalised(raw, source)
+    return _checked(raw, source, overridden or {}, former)
+
+
+def _checked(
+    raw: Mapping[str, Any],
+    source: str,
+    overridden: Mapping[tuple[str | int, ...], str],
+    former: Mapping[str, str],
+) -> Preset:
+    try:
+        return Preset.model_validate(raw)
+    except ValidationError as error:
+        lines = [describe(details, raw, source, overridden, former) for details in error.errors()]
+        raise PresetError("\n".join(dict.fromkeys(lines))) from error
+
+
+def _normalised(raw: Mapping[str, Any], source: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return tables as they are written now, and which of them are there by a former name, present → former.
+
+    A table that may leave out its kind has it then: presets that were written when there was one kind stay valid.
+    """
+    former = {present: name for name, present in FORMER_NAMES.items() if name in raw}
+    for present, name in former.items():
+        if present in raw:
+            raise PresetError(f"{source}: [{name}] is the former name of [{present}], which is there too; keep one")
+    tables = {FORMER_NAMES.get(name, name): table for name, table in raw.items()}
+    for name, kind in DEFAULT_KINDS.items():
+        if isinstance(tables.get(name), dict):
+            tables[name] = {"kind": kind} | tables[name]
+    return tables, former
+
+
+def override(preset: Preset, settings: Sequence[str]) -> Preset:
+    """Return the preset with ``"table.key=value"`` settings applied and checked; see :func:`load` on [notebook]."""
+    raw = to_dict(preset)
+    overridden = {_apply(raw, setting): f"--set {setting}" for setting in settings}
+    return _without_foreign_rows(check(raw, source=preset.name, overridden=overridden), to_dict(preset), overridden)
+
+
+def _without_foreign_rows(
+    preset: Preset, original: Mapping[str, Any], overridden: Mapping[tuple[str | int, ...], str]
+) -> Preset:
+    """Take away what the notebook printed, where the settings made of the original what the notebook did not run."""
+    if preset.notebook is None or not overridden or any(place[0] == "notebook" for place in overridden):
+        return preset
+    try:
+        before = Preset.model_validate(original)
+    except ValidationError:  # the settings complete it
+        return preset
+    is_the_same = trained_settings(preset) == trained_settings(before)
+    return preset if is_the_same else preset.model_copy(update={"notebook": None})
+
+
+def _apply(raw: dict[str, Any], setting: str) -> tuple[str | int, ...]:
+    name, equals, text = setting.partition("=")
+    keys = [key.strip() for key in name.split(".")]
+    keys[0] = FORMER_NAMES.get(keys[0], keys[0])
+    if not equals or not all(keys):
+        raise PresetError(f"--set {setting}: write it as table.key=value, for example --set meta.epsilon=1e-16")
+    place: list[str | int] = []
+    node: Any = raw
+    for depth, key in enumerate(keys):
+        step: str | int = key
+        if isinstance(node, list):
+            if not key.isdigit() or int(key) >= len(node):
+                raise PresetError(f"--set {setting}: {'.'.join(keys[:depth])} has the entries 0 to {len(node) - 1}")
+            step = int(key)
+        elif not isinstance(node, dict):
+            raise PresetError(f"--set {setting}: {'.'.join(keys[:depth])} is a value, not a table")
+        place.append(step)
+        if depth == len(keys) - 1:
+            node[step] = _toml_value(text.strip())
+        elif isinstance(node, dict):
+            # The default baselines are no part of the file; a setting that reaches into them needs them there.
+            default = [asdict(b) for b in DEFAULT_BASELINES] if place == ["baseline"] else {}
+            node = node.setdefault(step, default)
+        else:
+            node = node[step]
+    return tuple(place)
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (tomllib.TOMLDecodeError, KeyError):
+        return text

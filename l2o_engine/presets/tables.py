@@ -1,0 +1,28 @@
+"""A preset as plain tables and as TOML, every default written out."""
+
+from typing import Any
+
+import tomli_w
+
+from l2o_engine.presets.schema import LEARNED_TABLES, Preset
+
+
+def to_dict(preset: Preset) -> dict[str, Any]:
+    """Return the effective preset as plain tables, every default written out, that :func:`check` takes back."""
+    tables = {name: _kind_first(table) for name, table in preset.model_dump(mode="json", exclude_none=True).items()}
+    if preset.kind == "baselines":
+        for table in LEARNED_TABLES:
+            if table != "unroll":
+                del tables[table]
+    return tables
+
+
+def _kind_first(table: Any) -> Any:
+    if isinstance(table, list):
+        return [_kind_first(entry) for entry in table]
+    return {"kind": table["kind"]} | table if isinstance(table, dict) and "kind" in table else table
+
+
+def to_toml(preset: Preset) -> str:
+    """Return the effective preset as TOML; reading it gives an equal preset."""
+    return tomli_w.dumps(to_dict(preset))

@@ -1,0 +1,89 @@
+"""Registries: the kinds of a piece, each of which is one file.
+
+A room of pieces (tasks, optimizers, …) has a ``base`` module with what they have in common and a registry. Every other
+module of its package registers its class, which a preset names by its ``kind``; who asks for the kinds has all modules
+of the package imported first. So a new piece is a new file, and nothing else has to know it.
+"""
+
+import pkgutil
+from collections.abc import Iterator, Mapping
+from functools import reduce
+from importlib import import_module
+from operator import or_
+from typing import Annotated, Any, Generic, TypeVar, get_args
+
+from pydantic import Field
+
+Piece = TypeVar("Piece")
+Class = TypeVar("Class", bound=type[Any])
+
+
+class Registry(Generic[Piece]):
+    """The kinds of one piece.
+
+    Parameters
+    ----------
+    what
+        What the pieces are, in a word: "optimizer".
+    package
+        The package whose modules hold them.
+    """
+
+    def __init__(self, what: str, package: str) -> None:
+        self.what = what
+        self._package = package
+        self._kinds: dict[str, type[Piece]] = {}
+        self._is_complete = False
+
+    def register(self, cls: Class) -> Class:
+        """Take in a class, by the one value that its field ``kind`` can have.
+
+        Raises
+        ------
+        ValueError
+            If another class has that kind.
+        """
+        kind = kind_of(cls)
+        if self._kinds.setdefault(kind, cls) is not cls:
+            raise ValueError(f'there are two {self.what}s of kind "{kind}"')
+        return cls
+
+    @property
+    def kinds(self) -> Mapping[str, type[Piece]]:
+        """Kind → class, sorted by kind."""
+        if not self._is_complete:
+            package = import_module(self._package)
+            for module in pkgutil.iter_modules(package.__path__):
+                if not module.ispkg:
+                    import_module(f"{self._package}.{module.name}")
+            self._is_complete = True
+        return dict(sorted(self._kinds.items()))
+
+    def __iter__(self) -> Iterator[type[Piece]]:
+        return iter(self.kinds.values())
+
+    def named(self, name: str) -> type[Piece]:
+        """Return the class of a name.
+
+        Raises
+        ------
+        AttributeError
+            If none has it.
+        """
+        if not name[:1].isupper():  # asked for by the import of a module of the package, perhaps: nothing is imported
+            raise AttributeError(name)
+        for cls in self:
+            if cls.__name__ == name:
+                return cls
+        raise AttributeError(f"there is no {self.what} {name}; there are {', '.join(c.__name__ for c in self)}")
+
+    def union(self) -> Any:
+        """Return the type of a table that may be of any kind, for a pydantic model."""
+        classes = list(self)
+        return Annotated[reduce(or_, classes), Field(discriminator="kind")] if len(classes) > 1 else classes[0]
+
+
+def kind_of(cls: type[Any]) -> str:
+    """Return the kind of a piece's class."""
+    (kind,) = get_args(cls.__annotations__["kind"])
+    return str(kind)

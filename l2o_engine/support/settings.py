@@ -1,0 +1,102 @@
+"""Frozen settings: a piece's constants, checked the same way in Python and in a preset's table.
+
+A piece (a task, an optimizer, a network's inputs, …) is a frozen dataclass of its settings, and its methods are what
+it does. pydantic checks what it is made of: without conversions (no number from text, no whole number from a fraction)
+and without infinities or NaN.
+"""
+
+import ctypes
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf, isfinite
+from typing import Annotated, Any, TypeAlias, TypeVar, dataclass_transform
+
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Strict
+from pydantic.dataclasses import dataclass as pydantic_dataclass
+from pydantic.fields import FieldInfo
+
+Class = TypeVar("Class", bound=type)
+
+
+@dataclass_transform(frozen_default=True)
+def settings(cls: Class) -> Class:
+    """Make a class a frozen dataclass whose fields are checked; what is wrong raises pydantic's ValidationError.
+
+    Fields are declared with the types below, for a plain ``int`` would take "3".
+    """
+    decorate: Callable[[Class], Class] = pydantic_dataclass(
+        frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False)
+    )
+    return decorate(cls)
+
+
+def as_float32(value: float) -> float:
+    """Return the float32 nearest to a number."""
+    return ctypes.c_float(value).value
+
+
+def is_number(value: object) -> bool:
+    """Return whether a value is a finite number, and no truth value."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+
+
+def list_to_tuple(value: object) -> object:
+    """Return a list, which TOML has, as a tuple, which is frozen; anything else as it is."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _check_float32(value: float) -> float:
+    if not 0 < as_float32(value) < inf:
+        raise ValueError("must be a number that float32 can hold: Adam's constants are float32")
+    return value
+
+
+def _check_float32_fraction(value: float) -> float:
+    if as_float32(value) >= 1:
+        raise ValueError("must be below 1 in float32: Adam's constants are float32")
+    return value
+
+
+def _check_interval(value: object) -> object:
+    numbers = list_to_tuple(value)
+    if not isinstance(numbers, tuple) or len(numbers) != 2 or not all(map(is_number, numbers)):
+        raise ValueError("must be [low, high], two finite numbers")
+    if numbers[0] > numbers[1]:
+        raise ValueError("must be [low, high] with low <= high")
+    return numbers
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a setting may be, in words, for a type that does not say it by itself: a note in its annotation."""
+
+    text: str
+
+
+Whole: TypeAlias = Annotated[int, Strict()]
+Number: TypeAlias = Annotated[float, Strict()]
+Flag: TypeAlias = Annotated[bool, Strict()]
+Text: TypeAlias = Annotated[str, Strict()]
+Positive: TypeAlias = Annotated[Number, Field(gt=0)]
+Fraction: TypeAlias = Annotated[Number, Field(ge=0, lt=1)]
+
+AdamConstant: TypeAlias = Annotated[Positive, AfterValidator(_check_float32), Words("number > 0, in float32 too")]
+AdamDecay: TypeAlias = Annotated[
+    Fraction, AfterValidator(_check_float32_fraction), Words("number ≥ 0 and < 1, in float32 too")
+]
+
+Interval: TypeAlias = Annotated[tuple[float, float], BeforeValidator(_check_interval), Words("[low, high], low ≤ high")]
+"""A closed range [low, high] that numbers are drawn from, uniformly."""
+
+Label: TypeAlias = Annotated[
+    Text,
+    Field(min_length=1, max_length=24, pattern=r"^[^,\"\s]+$"),
+    Words("text of 1 to 24 characters without comma, quotation mark and space"),
+]
+"""A name in charts, tables and metrics.csv: no comma, quotation mark or space."""
+
+
+def fields_of(cls: type[Any]) -> dict[str, FieldInfo]:
+    """Return name → field of a class of settings, or of a pydantic model; nothing for any other class."""
+    found: dict[str, FieldInfo] = getattr(cls, "__pydantic_fields__", {})
+    return found

@@ -1,0 +1,31 @@
+"""Gradients of tasks that know no formula for theirs."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+
+def gradient(
+    loss: Callable[..., Any], x: Any, parameters: Mapping[str, Any], minibatch: Mapping[str, Any] | None
+) -> Any:
+    """Return the gradient of a loss at points x, as PyTorch's autograd finds it.
+
+    Parameters
+    ----------
+    loss
+        As :meth:`~l2o_engine.tasks.base.TaskFamily.loss`.
+    x
+        [..., *shape], an array or a tensor; the gradient is of the same kind.
+    parameters, minibatch
+        What the loss is given, of the same kind.
+    """
+    import torch
+
+    def tensors(values: Mapping[str, Any] | None) -> dict[str, Any] | None:
+        return None if values is None else {name: torch.as_tensor(value) for name, value in values.items()}
+
+    with torch.enable_grad():
+        point = torch.as_tensor(x).detach().requires_grad_()
+        (found,) = torch.autograd.grad(loss(point, tensors(parameters), tensors(minibatch)).sum(), point)
+    return found.numpy() if isinstance(x, np.ndarray) else found

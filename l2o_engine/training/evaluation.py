@@ -1,0 +1,215 @@
+"""What optimizers reach: the baselines' levels and base losses beside a run, and any optimizers on given tasks."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from l2o_engine.meta.experiment import Experiment
+from l2o_engine.optimizers.base import Optimizer, run
+from l2o_engine.support.arrays import LOG_FLOOR, Doubles, finite_mean
+from l2o_engine.tasks.base import Task, TaskFamily
+from l2o_engine.training.streams import Streams, generator_of
+
+_MOST_NUMBERS = 4_000_000  # that tasks drawn at once may take, so that a million draws need little memory
+
+
+@dataclass(frozen=True)
+class Level:
+    """What an optimizer reaches, averaged over draws; non-finite results are left out, NaN where none is left.
+
+    Attributes
+    ----------
+    end_log10
+        Mean of log10(last loss + 1e-38).
+    sum_loss
+        Mean of the losses' sum. The last loss alone is no fair ranking: one giant step may buy it.
+    first_loss
+        Mean of the first loss, before any update: no optimizer's sum is below it.
+    """
+
+    end_log10: float
+    sum_loss: float
+    first_loss: float
+
+
+class Baselines:
+    """The hand-designed optimizers of an experiment, on draws of their own: levels and curves to compare with.
+
+    Parameters
+    ----------
+    experiment
+        The experiment.
+    seed
+        Decides the draws.
+    draws
+        How many of them the levels are averaged over.
+    """
+
+    def __init__(self, experiment: Experiment, seed: int, draws: int = 1000) -> None:
+        self._experiment = experiment
+        self._streams = Streams(seed)
+        self._number = draws
+
+    def run(self, task: Task) -> dict[str, Any]:
+        """Return name → losses [n, batch, steps]."""
+        return {
+            optimizer.name: run(optimizer, task, self._experiment.steps) for optimizer in self._experiment.baselines
+        }
+
+    def curve_tasks(self, draws: Sequence[int]) -> Task:
+        """Return the tasks that these numbers of the base chart's series are, each a batch of one."""
+        return Task.joined([self._draw(generator_of(self._streams.curves, [draw]), 1) for draw in draws])
+
+    @property
+    def levels(self) -> dict[str, float]:
+        """Name → mean of log10(last loss + 1e-38) over the draws, non-finite ones left out."""
+        return {name: level.end_log10 for name, level in self.measured.items()}
+
+    @cached_property
+    def measured(self) -> dict[str, Level]:
+        """Name → what it reaches, over the draws."""
+        task = self._draw(generator_of(self._streams.levels), self._number)
+        return {name: _level(losses.astype(np.float64)) for name, losses in self.run(task).items()}
+
+    def _draw(self, generator: np.random.Generator, n: int) -> Task:
+        experiment = self._experiment
+        return experiment.task.draw(generator, n, 1, steps=experiment.steps, dtype=experiment.dtype)
+
+
+def _level(losses: Doubles) -> Level:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return Level(
+            end_log10=finite_mean(np.log10(losses[..., -1] + LOG_FLOOR)),
+            sum_loss=finite_mean(losses.sum(axis=-1)),
+            first_loss=finite_mean(losses[..., 0]),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluated:
+    """What an optimizer did on tasks that it is judged by.
+
+    Figures are of the tasks whose number is finite, NaN where none is; a last loss counts as its log10 with 1e-38
+    added.
+
+    Attributes
+    ----------
+    name
+        The optimizer's.
+    losses
+        [tasks, steps], float64.
+    """
+
+    name: str
+    losses: Doubles
+
+    @cached_property
+    def end_log10(self) -> Doubles:
+        """log10(last loss + 1e-38) of each task [tasks]."""
+        with np.errstate(invalid="ignore"):
+            logs: Doubles = np.log10(self.losses[:, -1] + LOG_FLOOR)
+        return logs
+
+    @cached_property
+    def sums(self) -> Doubles:
+        """The sum of each task's losses [tasks]."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            sums: Doubles = self.losses.sum(axis=1)
+        return sums
+
+    @property
+    def end_log10_mean(self) -> float:
+        """Mean of :attr:`end_log10`."""
+        return finite_mean(self.end_log10)
+
+    @property
+    def end_log10_median(self) -> float:
+        """Median of :attr:`end_log10`."""
+        return _median(self.end_log10)
+
+    @property
+    def sum_mean(self) -> float:
+        """Mean of :attr:`sums`."""
+        return finite_mean(self.sums)
+
+    @property
+    def sum_median(self) -> float:
+        """Median of :attr:`sums`."""
+        return _median(self.sums)
+
+    @property
+    def non_finite(self) -> int:
+        """How many tasks' last loss is no finite number."""
+        return int((~np.isfinite(self.losses[:, -1])).sum())
+
+    @property
+    def worse_than_start(self) -> int:
+        """How many tasks' last loss is above their first, or no finite number."""
+        return int((~(self.losses[:, -1] <= self.losses[:, 0])).sum())
+
+    @property
+    def figures(self) -> Mapping[str, float]:
+        """All of these by name, for a row of a table."""
+        names = ("end_log10_mean", "end_log10_median", "sum_mean", "sum_median", "worse_than_start", "non_finite")
+        return {name: getattr(self, name) for name in names}
+
+
+def evaluate(
+    optimizers: Sequence[Optimizer],
+    task: TaskFamily,
+    *,
+    problems: int = 1000,
+    steps: int = 20,
+    seed: int = 0,
+    dtype: str = "float32",
+) -> list[Evaluated]:
+    """Run optimizers on the same tasks, which no training with this seed has drawn.
+
+    Parameters
+    ----------
+    optimizers
+        Hand-designed ones, and learned ones with their weights.
+    task
+        The family that tasks are drawn from.
+    problems
+        How many.
+    steps
+        How many losses of each: the last one is after steps - 1 updates.
+    seed
+        Decides the draws; they are from a stream of their own.
+    dtype
+        "float32" or "float64"; that of a learned optimizer's weights.
+
+    Returns
+    -------
+    list
+        What each did, in the optimizers' order.
+
+    Raises
+    ------
+    ValueError
+        If there is no task, or fewer than one step.
+    """
+    if problems < 1 or steps < 1:
+        raise ValueError("evaluation needs at least one problem and one step")
+    losses: list[list[Doubles]] = [[] for _ in optimizers]
+    generator = generator_of(Streams(seed).held_out)
+    for n in _parts(problems, max(1, _MOST_NUMBERS // (task.size * steps))):
+        drawn = task.draw(generator, n, 1, steps=steps, dtype=dtype)
+        for optimizer, found in zip(optimizers, losses, strict=True):
+            found.append(run(optimizer, drawn, steps)[:, 0].astype(np.float64))
+    return [Evaluated(o.name, np.concatenate(found)) for o, found in zip(optimizers, losses, strict=True)]
+
+
+def _parts(whole: int, most: int) -> Iterator[int]:
+    while whole > 0:
+        yield min(whole, most)
+        whole -= most
+
+
+def _median(values: Doubles) -> float:
+    finite = values[np.isfinite(values)]
+    return float(np.median(finite)) if finite.size else float("nan")
