@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from l2o_engine.optimizers.learned import inputs
     from l2o_engine.optimizers.learned.learned_optimizer import LearnedOptimizer
     from l2o_engine.optimizers.learned.networks.lstm import LSTM
-    from l2o_engine.presets.open import open_preset
+    from l2o_engine.presets.files import load_preset
     from l2o_engine.runs.catalogue import load_run
     from l2o_engine.training.evaluation import evaluate
     from l2o_engine.training.trainer import MetaTrainer
@@ -41,9 +41,9 @@ __all__ = [
     "Truncation",
     "evaluate",
     "inputs",
+    "load_preset",
     "load_run",
     "objectives",
-    "open_preset",
     "optimizers",
     "tasks",
     "train",
@@ -63,8 +63,8 @@ _HOMES = {
     "MetaTrainer": "l2o_engine.training.trainer",
     "Truncation": "l2o_engine.meta.truncation",
     "evaluate": "l2o_engine.training.evaluation",
+    "load_preset": "l2o_engine.presets.files",
     "load_run": "l2o_engine.runs.catalogue",
-    "open_preset": "l2o_engine.presets.open",
     "train": "l2o_engine.live.train",
 }
 

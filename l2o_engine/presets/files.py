@@ -12,11 +12,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import tomli_w
 from pydantic import ValidationError
 
 from l2o_engine.presets.identity import trained_settings
 from l2o_engine.presets.messages import PresetError, describe
 from l2o_engine.presets.schema import DEFAULT_BASELINES, DEFAULT_KINDS, FORMER_NAMES, Preset
+from l2o_engine.presets.shipped import find
 from l2o_engine.presets.tables import to_dict
 
 
@@ -130,6 +132,40 @@ def _without_foreign_rows(
         return preset
     is_the_same = trained_settings(preset) == trained_settings(before)
     return preset if is_the_same else preset.model_copy(update={"notebook": None})
+
+
+def load_preset(reference: str | Path, *, set: Mapping[str, Any] | None = None) -> Preset:  # noqa: A002 (the option)
+    """Read a preset, as ``l2o-tui run`` does: for the library.
+
+    Parameters
+    ----------
+    reference
+        A TOML file, or the name of a shipped preset.
+    set
+        What to change, "table.key" → value.
+
+    Raises
+    ------
+    PresetError
+        If there is no such preset, or something is wrong with it or with what is to be changed.
+    """
+    preset = load(find(str(reference)))
+    return override(preset, [setting_of(name, value) for name, value in set.items()]) if set else preset
+
+
+def setting_of(name: str, value: Any) -> str:
+    """Return a setting as a user writes it after ``--set``.
+
+    Raises
+    ------
+    PresetError
+        If TOML has no such value.
+    """
+    try:
+        text = tomli_w.dumps({"value": [value]})
+    except TypeError as error:
+        raise PresetError(f"{name}: {value!r} is nothing that a preset can hold") from error
+    return f"{name}={text.partition('[')[2].rpartition(']')[0].strip().rstrip(',')}"
 
 
 def _apply(raw: dict[str, Any], setting: str) -> tuple[str | int, ...]:

@@ -1,0 +1,73 @@
+"""A whole run in one call: what ``l2o-tui run --no-ui`` does, for a script or a notebook."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from l2o_engine.live.session import Session
+from l2o_engine.presets.files import load_preset, override, setting_of
+from l2o_engine.presets.schema import BackendName, Preset
+from l2o_engine.records.events import Event
+from l2o_engine.runs.catalogue import new_folder
+from l2o_engine.runs.driven import DrivenRun
+from l2o_engine.runs.folder import Run
+
+
+def train(
+    preset: str | Path | Preset,
+    *,
+    seed: int | None = None,
+    seeds: int | None = None,
+    iterations: int | None = None,
+    backend: BackendName | None = None,
+    set: Mapping[str, Any] | None = None,  # noqa: A002 (the option's name)
+    runs_dir: str | Path = "runs",
+    run_dir: str | Path | None = None,
+    on_event: Callable[[Event], None] | None = None,
+) -> Run:
+    """Train a preset to its end, and return the run.
+
+    Parameters
+    ----------
+    preset
+        The name of a shipped preset, a TOML file, or a preset that was loaded.
+    seed, seeds
+        Of the first replicate, and how many there are; the preset's, if not given.
+    iterations
+        Meta-iterations in all; the preset's, if not given.
+    backend
+        "auto", "fused" or "torch"; the preset's, if not given.
+    set
+        What else to change of the preset, "table.key" → value.
+    runs_dir
+        Where the run gets a folder of its own.
+    run_dir
+        Its exact folder instead; never one that is in use.
+    on_event
+        Is given what happens (see :mod:`l2o_engine.records.events`), between two chunks of the training.
+
+    Returns
+    -------
+    Run
+        Its ``status()`` is "finished", or "diverged" if every replicate went beyond its policy.
+
+    Raises
+    ------
+    UserError
+        If the preset, a setting or the folder cannot be used; nothing was started then.
+    SessionError
+        If something failed on the way; the message says where the last checkpoint is.
+    """
+    given = {"run.seed": seed, "run.seeds": seeds, "run.iterations": iterations, "run.backend": backend}
+    changes = {**(set or {}), **{name: value for name, value in given.items() if value is not None}}
+    asked = (
+        override(preset, [setting_of(name, value) for name, value in changes.items()])
+        if isinstance(preset, Preset)
+        else load_preset(preset, set=changes)
+    )
+    folder = Path(run_dir) if run_dir is not None else new_folder(Path(runs_dir), asked)
+    session = Session(DrivenRun.create(asked, folder))
+    for event in session.events():
+        if on_event is not None:
+            on_event(event)
+    return Run(folder)

@@ -1,0 +1,54 @@
+"""The library: what its page shows is true, and importing it does nothing."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import l2o_engine
+
+PAGE = Path(__file__).parents[2] / "docs" / "library.md"
+_PROBE = """
+import os, sys
+before = set(os.environ), len(sys.modules)
+import l2o_engine
+heavy = {"torch", "numpy", "numba", "pydantic", "safetensors", "textual", "rich", "typer", "matplotlib"}
+assert not heavy & set(sys.modules), heavy & set(sys.modules)
+assert not any(name.startswith("l2o_engine.") for name in sys.modules)
+assert set(os.environ) == before[0]
+for name in l2o_engine.__all__:
+    getattr(l2o_engine, name)
+assert "torch" not in sys.modules
+assert not {"textual", "rich", "typer", "matplotlib", "l2o_tui"} & set(sys.modules)
+"""
+
+
+def test_the_examples_of_the_page_run_in_order_as_one_program(tmp_path: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert len(blocks) >= 6
+    program = tmp_path / "example.py"
+    program.write_text("\n".join(blocks), encoding="utf-8")
+    done = subprocess.run([sys.executable, str(program)], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) > 6
+    assert (tmp_path / "runs").is_dir()
+
+
+def test_importing_it_imports_sets_prints_and_writes_nothing(tmp_path: Path) -> None:
+    probe = [sys.executable, "-c", _PROBE]
+    done = subprocess.run(probe, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", l2o_engine.__all__)
+def test_every_public_name_is_there_and_says_what_it_is(name: str) -> None:
+    assert getattr(l2o_engine, name).__doc__
+
+
+def test_what_is_not_there_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="l2o_engine has no Adam"):
+        _ = l2o_engine.Adam
+    assert set(l2o_engine.__all__) == set(dir(l2o_engine))
