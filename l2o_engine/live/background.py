@@ -6,7 +6,8 @@ from subprocess import DEVNULL, STDOUT, Popen, TimeoutExpired
 from threading import Thread
 from time import monotonic, sleep
 
-from l2o_engine.runs.folder import ACTIVE, Run, RunError
+from l2o_engine.runs.folder import Run
+from l2o_engine.runs.record import ACTIVE, RunError
 from l2o_engine.support.errors import Failure
 
 LOG = "background.log"

@@ -45,7 +45,8 @@ from l2o_engine.records.events import (
 from l2o_engine.records.health import Diagnostician, next_look
 from l2o_engine.records.rows import ReportWindow, Rows, rows_of
 from l2o_engine.runs.checkpoints import Checkpoint
-from l2o_engine.runs.folder import DrivenRun, lanes_of
+from l2o_engine.runs.driven import DrivenRun
+from l2o_engine.runs.folder import lanes_of
 from l2o_engine.support.arrays import Doubles
 from l2o_engine.support.errors import Failure, UserError
 from l2o_engine.training.trainer import Baselines, Chunk, Lane, Trainer, TrainerState, make_trainer

@@ -46,7 +46,9 @@ from l2o_engine.records.rows import HEADER, parse_rows
 from l2o_engine.runs import checkpoints
 from l2o_engine.runs.checkpoints import Checkpoint, CheckpointError
 from l2o_engine.runs.commands import send
-from l2o_engine.runs.folder import ACTIVE, SILENT_SECONDS, Record, Run, RunError, lanes_of
+from l2o_engine.runs.folder import Run, lanes_of
+from l2o_engine.runs.lock import SILENT_SECONDS
+from l2o_engine.runs.record import ACTIVE, Record, RunError
 from l2o_engine.training.trainer import Baselines, Trainer, make_trainer
 
 POLL_SECONDS = 0.25

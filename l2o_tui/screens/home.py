@@ -16,7 +16,9 @@ from textual.widgets import DataTable, Footer, Input, Static
 from l2o_engine.presets import schema as presets
 from l2o_engine.presets.schema import Preset, PresetError
 from l2o_engine.records.events import Status
-from l2o_engine.runs.folder import Record, Run, RunError, delete, list_runs
+from l2o_engine.runs.catalogue import delete, list_runs
+from l2o_engine.runs.folder import Run
+from l2o_engine.runs.record import Record, RunError
 from l2o_engine.support.errors import UserError
 from l2o_tui.screens.compare import CompareScreen
 from l2o_tui.screens.dialogs import ConfirmDialog, ExtendDialog

@@ -9,7 +9,8 @@ from l2o_engine.live.session import Session
 from l2o_engine.live.watcher import Watcher
 from l2o_engine.presets.schema import Preset
 from l2o_engine.records.events import Command, Ended, Event, Leave, StatusChanged, Stop
-from l2o_engine.runs.folder import DrivenRun, Run
+from l2o_engine.runs.driven import DrivenRun
+from l2o_engine.runs.folder import Run
 from l2o_engine.support.errors import Failure, UserError
 from l2o_tui.state import keys
 from l2o_tui.state.feed import Feed

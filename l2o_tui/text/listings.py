@@ -11,7 +11,9 @@ from rich.table import Table
 from l2o_engine.presets import schema as presets
 from l2o_engine.records.events import Diagnosed, as_json
 from l2o_engine.records.health import Diagnosis, Diagnostician
-from l2o_engine.runs.folder import Run, RunError, lanes_of, list_runs
+from l2o_engine.runs.catalogue import list_runs
+from l2o_engine.runs.folder import Run, lanes_of
+from l2o_engine.runs.record import RunError
 from l2o_engine.training.trainer import Lane
 from l2o_tui.text.health import findings_of, sentence, vitals_of
 from l2o_tui.text.numbers import age, count, duration, fixed

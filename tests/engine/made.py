@@ -8,7 +8,8 @@ import numpy as np
 
 from l2o_engine.presets.schema import Preset
 from l2o_engine.records.rows import Rows
-from l2o_engine.runs.folder import DrivenRun, Run, lanes_of
+from l2o_engine.runs.driven import DrivenRun
+from l2o_engine.runs.folder import Run, lanes_of
 
 
 def made_run(

@@ -11,7 +11,8 @@ from typing import Any
 from l2o_engine.backends.choose import choose
 from l2o_engine.presets import schema as presets
 from l2o_engine.presets.schema import Preset
-from l2o_engine.runs.folder import Run, RunError
+from l2o_engine.runs.folder import Run
+from l2o_engine.runs.record import RunError
 from l2o_engine.studies.reproduction.experiments import ReproductionError
 from l2o_engine.studies.reproduction.jobs import Job, Outcome, difference, is_begun, is_done, prepare, run_job
 from l2o_engine.studies.reproduction.results import Result

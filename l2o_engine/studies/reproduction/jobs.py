@@ -18,7 +18,9 @@ from l2o_engine.live.session import Session
 from l2o_engine.presets.messages import quote
 from l2o_engine.presets.schema import Preset, experiment_settings
 from l2o_engine.records.events import Stop
-from l2o_engine.runs.folder import DrivenRun, Run, RunError
+from l2o_engine.runs.driven import DrivenRun
+from l2o_engine.runs.folder import Run
+from l2o_engine.runs.record import RunError
 from l2o_engine.studies.comparison import Replicate, summarise
 from l2o_engine.studies.reproduction.workers import worker
 from l2o_engine.support.errors import Failure, UserError

@@ -11,7 +11,8 @@ from l2o_engine.live.background import HandOverError, hand_over
 from l2o_engine.presets.schema import Preset
 from l2o_engine.records.events import Event, GoOn, NewRows, Stop
 from l2o_engine.runs.commands import send
-from l2o_engine.runs.folder import DrivenRun, Run
+from l2o_engine.runs.driven import DrivenRun
+from l2o_engine.runs.folder import Run
 from tests.engine.tiny import TRANSFORMS, run, start, tiny_preset
 
 PRESET = tiny_preset("run.iterations=60", TRANSFORMS["adaptive log"])

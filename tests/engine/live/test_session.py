@@ -44,7 +44,8 @@ from l2o_engine.records.events import (
 from l2o_engine.records.rows import Rows
 from l2o_engine.runs import checkpoints
 from l2o_engine.runs.checkpoints import Checkpoint
-from l2o_engine.runs.folder import DrivenRun, Run
+from l2o_engine.runs.driven import DrivenRun
+from l2o_engine.runs.folder import Run
 from l2o_engine.training.trainer import Baselines, Trainer
 from tests.engine.kernels import compile_kernels
 from tests.engine.tiny import OBJECTIVES, TRANSFORMS, of_kind, resume, run, start, tiny_baselines, tiny_preset

@@ -48,7 +48,9 @@ from l2o_engine.records.rows import Rows
 from l2o_engine.runs import checkpoints
 from l2o_engine.runs import folder as runs
 from l2o_engine.runs.commands import send
-from l2o_engine.runs.folder import DrivenRun, Run, RunError
+from l2o_engine.runs.driven import DrivenRun
+from l2o_engine.runs.folder import Run
+from l2o_engine.runs.record import RunError
 from l2o_engine.training.trainer import Baselines
 from tests.engine.runs.test_folder import change_record
 from tests.engine.tiny import TRANSFORMS, of_kind, resume, run, start, tiny_baselines, tiny_preset

@@ -29,7 +29,8 @@ from l2o_engine.records.events import (
 )
 from l2o_engine.runs.checkpoints import is_kept
 from l2o_engine.runs.commands import Inbox, send
-from l2o_engine.runs.folder import DrivenRun, Run
+from l2o_engine.runs.driven import DrivenRun
+from l2o_engine.runs.folder import Run
 from tests.engine.tiny import of_kind, run, start, tiny_preset
 from tests.tui.conftest import ENDLESS, TINY, Running, call
 

@@ -13,7 +13,10 @@ import pytest
 
 from l2o_engine.presets.schema import load
 from l2o_engine.records.rows import HEADER
-from l2o_engine.runs.folder import DrivenRun, Run, RunError, find_run, lanes_of, list_runs, new_folder
+from l2o_engine.runs.catalogue import find_run, list_runs, new_folder
+from l2o_engine.runs.driven import DrivenRun
+from l2o_engine.runs.folder import Run, lanes_of
+from l2o_engine.runs.record import RunError
 from l2o_engine.training.trainer import Lane
 from tests.engine.tiny import TRANSFORMS, resume, run, tiny_baselines, tiny_preset
 

@@ -24,7 +24,8 @@ from l2o_engine.records.events import (
     StatusChanged,
     Stop,
 )
-from l2o_engine.runs.folder import DrivenRun, Run
+from l2o_engine.runs.driven import DrivenRun
+from l2o_engine.runs.folder import Run
 from l2o_engine.support.errors import UserError
 from tests.engine.kernels import compile_kernels
 from tests.engine.tiny import of_kind, run, start, tiny_preset

@@ -36,7 +36,7 @@ from l2o_engine.records.events import (
 )
 from l2o_engine.records.health import Diagnostician
 from l2o_engine.records.rows import rows_of
-from l2o_engine.runs.folder import DrivenRun
+from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.training.trainer import Chunk, Lane
 from l2o_tui.app import L2oApp
 from l2o_tui.screens import home, training
