@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from l2o_engine.live import pipeline, reporter
 from l2o_engine.live import session as sessions
 from l2o_engine.live.session import Session, SessionError
 from l2o_engine.optimizers.learned.lstm import make_network
@@ -656,18 +657,19 @@ def test_a_slow_reader_does_not_shrink_the_chunks(tmp_path: Path, monkeypatch: p
     compile_kernels([preset])
     now, seconds_each = 0.0, 1 / 8192
 
-    def advance(trainer: Trainer, n: int) -> sessions.Advance:
+    def advance(trainer: Trainer, n: int) -> pipeline.Advance:
         chunks = trainer.advance(n)
         return trainer.state(), chunks, n * seconds_each
 
-    monkeypatch.setattr(sessions, "monotonic", lambda: now)
-    monkeypatch.setattr(sessions, "advance", advance)
+    for module in (sessions, pipeline, reporter):
+        monkeypatch.setattr(module, "monotonic", lambda: now)
+    monkeypatch.setattr(pipeline, "advance", advance)
     lengths = []
     for event in start(tmp_path / "run", preset).events():
         if isinstance(event, NewRows):
             lengths.append(len(event.rows))
             now += 10.0
-    assert max(lengths) == int(sessions.CHUNK_SECONDS / seconds_each)
+    assert max(lengths) == int(pipeline.CHUNK_SECONDS / seconds_each)
     assert len(lengths) < 25
 
 
