@@ -24,7 +24,8 @@ from textual.containers import Horizontal
 from l2o_engine.records.curve import History
 from l2o_engine.records.events import Curves
 from l2o_engine.records.rows import Rows
-from l2o_engine.training.trainer import LEARNED, Lane
+from l2o_engine.optimizers.learned.learned_optimizer import LEARNED
+from l2o_engine.training.trainer import Lane
 from l2o_tui.charts.widget import BaseChart, ConvergenceChart
 from l2o_tui.screens.thin_line import thinned
 

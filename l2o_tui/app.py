@@ -14,7 +14,10 @@ from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.screen import Screen
 
 from l2o_engine.presets.schema import Preset
-from l2o_engine.runs.folder import DrivenRun, Run, RunError, new_folder
+from l2o_engine.runs.catalogue import new_folder
+from l2o_engine.runs.driven import DrivenRun
+from l2o_engine.runs.folder import Run
+from l2o_engine.runs.record import RunError
 from l2o_engine.support.errors import UserError
 from l2o_tui.screens.dialogs import LeaveDialog
 from l2o_tui.screens.home import HomeScreen

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 import typer
 
 if TYPE_CHECKING:
-    from l2o_engine.runs.folder import DrivenRun
+    from l2o_engine.runs.driven import DrivenRun
 
 app = typer.Typer(
     name="l2o-tui",
@@ -124,13 +124,15 @@ def run(
 ) -> None:
     """Meta-train PRESET, with the live screen."""
     from l2o_engine.backends.choose import choose
-    from l2o_engine.presets import schema as presets
-    from l2o_engine.runs.folder import DrivenRun, new_folder
+    from l2o_engine.presets.shipped import find
+    from l2o_engine.presets.files import load
+    from l2o_engine.runs.catalogue import new_folder
+    from l2o_engine.runs.driven import DrivenRun
 
     _refuse_both(json, quiet)
     options = {"seed": seed, "seeds": seeds, "iterations": iterations, "backend": backend}
     given = {name: value for name, value in options.items() if value is not None}
-    experiment = presets.load(presets.find(preset), settings or (), given)
+    experiment = load(find(preset), settings or (), given)
     if experiment.kind == "meta-training":
         choose(experiment, experiment.run.backend)  # one that cannot be had is an error before anything is made
     driven = DrivenRun.create(experiment, run_dir or new_folder(runs_dir, experiment))
@@ -153,7 +155,9 @@ def resume(
 ) -> None:
     """Go on with RUN from its newest good checkpoint; --iterations continues a finished one."""
     from l2o_engine.backends.choose import choose
-    from l2o_engine.runs.folder import DrivenRun, RunError, find_run
+    from l2o_engine.runs.catalogue import find_run
+    from l2o_engine.runs.driven import DrivenRun
+    from l2o_engine.runs.record import RunError
 
     _refuse_both(json, quiet)
     found = find_run(run, runs_dir)
@@ -186,7 +190,8 @@ def resume(
 @app.command()
 def attach(run: RunName, runs_dir: RunsDir = _RUNS, fps: Fps = _FPS) -> None:
     """Watch and steer RUN, which another process drives; leaving does not end it."""
-    from l2o_engine.runs.folder import RunError, find_run
+    from l2o_engine.runs.catalogue import find_run
+    from l2o_engine.runs.record import RunError
 
     found = find_run(run, runs_dir)
     if not _is_terminal():
@@ -208,7 +213,7 @@ def runs(runs_dir: RunsDir = _RUNS, json: JsonDocument = False) -> None:
 @app.command()
 def show(run: RunName, runs_dir: RunsDir = _RUNS, json: JsonDocument = False) -> None:
     """Show RUN: its settings, state and progress table."""
-    from l2o_engine.runs.folder import find_run
+    from l2o_engine.runs.catalogue import find_run
     from l2o_tui.text.listings import print_run
 
     print_run(find_run(run, runs_dir), as_json_document=json)
@@ -235,8 +240,8 @@ def export(
     runs_dir: RunsDir = _RUNS,
 ) -> None:
     """Write RUN's metrics in another tool's format."""
+    from l2o_engine.runs.catalogue import find_run
     from l2o_engine.runs.export import ExportError, export_file, export_tensorboard, write_metrics
-    from l2o_engine.runs.folder import find_run
     from l2o_engine.support.errors import Failure
 
     found = find_run(run, runs_dir)
@@ -268,7 +273,7 @@ def compare(
     runs_dir: RunsDir = _RUNS,
 ) -> None:
     """Compare runs: convergence in one chart, medians over seeds in a table, beside the baselines."""
-    from l2o_engine.runs.folder import find_run
+    from l2o_engine.runs.catalogue import find_run
     from l2o_tui.commands.compare import compare_runs
 
     compare_runs([find_run(run, runs_dir) for run in runs], output=output, as_json=json)
@@ -325,7 +330,9 @@ def check(
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="A TOML file, or the name of a shipped preset.")],
 ) -> None:
     """Check FILE without running it."""
-    from l2o_engine.presets.schema import PresetError, find, load
+    from l2o_engine.presets.messages import PresetError
+    from l2o_engine.presets.shipped import find
+    from l2o_engine.presets.files import load
 
     wrong = []
     for file in files:
@@ -352,7 +359,9 @@ def bench(
     json: Json = False,
 ) -> None:
     """Measure meta-iterations per second of every backend, side by side."""
-    from l2o_engine.presets.schema import PresetError, find, load
+    from l2o_engine.presets.messages import PresetError
+    from l2o_engine.presets.shipped import find
+    from l2o_engine.presets.files import load
     from l2o_tui.commands.bench import run_bench
 
     experiment = load(find(preset), settings or ())

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
-from l2o_engine.meta.learner import Backend
 from l2o_engine.meta.experiment import Experiment
+from l2o_engine.meta.learner import Backend
 from l2o_engine.support.errors import UserError
 
 

@@ -99,7 +99,7 @@ class TorchBackend:
         shape = (0, self._experiment.meta.batch, self._experiment.steps)
         none = np.zeros(0)
         losses = np.zeros(shape, self._experiment.dtype)
-        return Results(losses, none, none, np.zeros(0, bool), {name: none for name in numbers})
+        return Results(losses, none, none, np.zeros(0, bool), dict.fromkeys(numbers, none))
 
     def _differentiate(self, weights: Tensor, numbers: Numbers, task: Task) -> "_Step":
         weights = weights.detach().requires_grad_()

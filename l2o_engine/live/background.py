@@ -1,12 +1,13 @@
 """Handing a run over to a process of its own, which goes on with it when we, or our terminal, are gone."""
 
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 from subprocess import DEVNULL, STDOUT, Popen, TimeoutExpired
 from threading import Thread
 from time import monotonic, sleep
 
-from l2o_engine.runs.folder import ACTIVE, Run, RunError
+from l2o_engine.runs.folder import Run
+from l2o_engine.runs.record import ACTIVE, RunError
 from l2o_engine.support.errors import Failure
 
 LOG = "background.log"
@@ -20,7 +21,7 @@ class HandOverError(Failure):
     """No background process goes on with the run. The message says what it said."""
 
 
-def hand_over(folder: Path, *, paused: bool, backend: str | None, patience: float = _PATIENCE) -> int:
+def hand_over(folder: Path, command: Sequence[str], *, patience: float = _PATIENCE) -> int:
     """Start a process in the background that goes on with a run, and return its id once it does.
 
     The process has a session of its own, no terminal, and ignores SIGHUP; it has our environment and working folder.
@@ -31,10 +32,9 @@ def hand_over(folder: Path, *, paused: bool, backend: str | None, patience: floa
     ----------
     folder
         The run's folder.
-    paused
-        Whether the run waits for a GoOn before it trains.
-    backend
-        What computes. For the same results bit for bit, what computed before; None for what the preset says.
+    command
+        The program that goes on with it, and its arguments. For the same results bit for bit, it computes with the
+        backend that has computed before.
     patience
         Seconds after which a process that has not taken the run is ended.
 
@@ -44,15 +44,12 @@ def hand_over(folder: Path, *, paused: bool, backend: str | None, patience: floa
         If the process could not be started, ended at once, or did not take the run in time.
     """
     folder = folder.resolve()
-    # nohup ignores SIGHUP and becomes the program: the process id stays the same.
-    command = ["nohup", sys.executable, "-m", "l2o_tui", "resume", str(folder), "--no-ui", "--quiet"]
-    command += ["--start-paused"] if paused else []
-    command += ["--backend", backend] if backend else []
     log = folder / LOG
     try:
         with log.open("ab") as output:
             began = output.tell()
-            process = Popen(command, stdin=DEVNULL, stdout=output, stderr=STDOUT, start_new_session=True)
+            # nohup ignores SIGHUP and becomes the program: the process id stays the same.
+            process = Popen(["nohup", *command], stdin=DEVNULL, stdout=output, stderr=STDOUT, start_new_session=True)
     except OSError as error:
         raise HandOverError(f"no background process could be started for {folder.name}: {error}") from error
     deadline = monotonic() + patience

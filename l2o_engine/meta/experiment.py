@@ -8,6 +8,7 @@ from l2o_engine.meta.objectives.base import Objective
 from l2o_engine.meta.objectives.sum import Sum
 from l2o_engine.meta.truncation import Truncation
 from l2o_engine.optimizers.base import HandDesigned
+from l2o_engine.optimizers.learned.layout import Layout
 from l2o_engine.optimizers.learned.learned_optimizer import LearnedOptimizer
 from l2o_engine.optimizers.rmsprop import RmsProp
 from l2o_engine.optimizers.sgd import Sgd
@@ -53,6 +54,11 @@ class Experiment:
     def steps(self) -> int:
         """Base steps of an episode."""
         return self.truncation.of
+
+    @property
+    def layout(self) -> Layout | None:
+        """The names and shapes of what is learned; None where nothing is."""
+        return self.learned.layout if self.learned else None
 
     @property
     def trained(self) -> LearnedOptimizer:

@@ -20,10 +20,12 @@ from urllib.parse import quote
 
 import numpy as np
 
-from l2o_engine.presets.schema import Preset, to_dict, to_toml
+from l2o_engine.presets.schema import Preset
+from l2o_engine.presets.tables import to_dict, to_toml
 from l2o_engine.records.events import Progress, as_json, finite
 from l2o_engine.records.rows import HEADER
-from l2o_engine.runs.folder import Run, RunError, lanes_of
+from l2o_engine.runs.folder import Run, lanes_of
+from l2o_engine.runs.record import RunError
 from l2o_engine.support.errors import Failure, UserError
 from l2o_engine.support.files import atomic_file, sync_folder
 from l2o_engine.training.trainer import Lane

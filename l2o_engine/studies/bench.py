@@ -16,7 +16,9 @@ from typing import Any
 
 from l2o_engine.backends.choose import choose
 from l2o_engine.meta.learner import Backend
-from l2o_engine.presets.schema import Preset, PresetError, override
+from l2o_engine.presets.files import override
+from l2o_engine.presets.messages import PresetError
+from l2o_engine.presets.schema import Preset
 from l2o_engine.records.health import Diagnostician
 from l2o_engine.records.rows import rows_of
 from l2o_engine.training.trainer import MetaTrainer
@@ -87,11 +89,11 @@ def backend_contestant(preset: Preset, name: str) -> Contestant:
     PresetError
         If the backend cannot take the preset.
     """
-    return _side_by_side(name, preset, choose(preset, name).load()[0])
+    return _side_by_side(name, preset, choose(preset.experiment, name).load()[0])
 
 
 def _side_by_side(name: str, preset: Preset, backend: Backend) -> Contestant:
-    trainers = [MetaTrainer(preset, backend, seed) for seed in preset.seeds]
+    trainers = [MetaTrainer(preset.experiment, seed, backend) for seed in preset.seeds]
     pool = ThreadPoolExecutor(min(len(trainers), os.cpu_count() or 1))
 
     def advance(n: int) -> int:
@@ -106,8 +108,8 @@ def health_cost(preset: Preset, seconds: float) -> float:
 
     Of CPU time, and the median over pairs of turns, with looks and without: so that other processes do not count.
     """
-    backend = choose(preset, "fused").load()[0]
-    trainer, diagnostician = MetaTrainer(preset, backend, preset.run.seed), Diagnostician(preset)
+    backend = choose(preset.experiment, "fused").load()[0]
+    trainer, diagnostician = MetaTrainer(preset.experiment, preset.run.seed, backend), Diagnostician(preset)
 
     def turn(*, looks: bool) -> float:
         began = process_time()

@@ -13,12 +13,18 @@ from math import isfinite, nan
 
 import numpy as np
 
-from l2o_engine.presets.schema import NotebookRow, Preset, experiment_settings
+from l2o_engine.optimizers.learned.learned_optimizer import LEARNED
+from l2o_engine.presets.identity import experiment_settings
+from l2o_engine.presets.published import NotebookRow
+from l2o_engine.presets.schema import Preset
 from l2o_engine.records.curve import Curve, History
 from l2o_engine.records.rows import ReportWindow, Rows
-from l2o_engine.runs.folder import Run, RunError, lanes_of
+from l2o_engine.runs import levels
+from l2o_engine.runs.folder import Run, lanes_of
+from l2o_engine.runs.record import RunError
 from l2o_engine.support.arrays import Doubles, Integers, finite_mean
-from l2o_engine.training.trainer import LEARNED, Baselines, Lane, Level
+from l2o_engine.training.evaluation import Level
+from l2o_engine.training.trainer import Lane
 
 CURVE_POINTS = 512
 """Greatest number of buckets of a replicate's curve, and so of a group's."""
@@ -287,10 +293,11 @@ def baseline_levels(groups: Sequence[Group], seed: int | None = None) -> list[Na
         preset = group.preset
         if not group.learns:
             continue
-        measured = Baselines(preset, seed).measured
-        for baseline in preset.baseline:
-            surroundings = (preset.problem, preset.unroll.steps, preset.run.dtype, preset.report.baseline_draws)
-            found.setdefault(repr((baseline, surroundings)), (baseline.name, group.label, measured[baseline.name]))
+        surroundings = (preset.problem, preset.unroll.steps, preset.run.dtype, preset.report.baseline_draws)
+        new = {repr((baseline, surroundings)): baseline.name for baseline in preset.baseline}
+        new = {key: name for key, name in new.items() if key not in found}
+        reached = levels.of_runs((replicate.run for replicate in group.replicates), preset, seed) if new else {}
+        found |= {key: (name, group.label, reached[name]) for key, name in new.items()}
     names = [name for name, _, _ in found.values()]
     return [
         NamedLevel(name if names.count(name) == 1 else f"{name} ({label})", level, label)

@@ -7,9 +7,9 @@ from math import isfinite, nan
 
 import numpy as np
 
-from l2o_engine.presets.schema import NotebookRow
+from l2o_engine.presets.published import NotebookRow
 from l2o_engine.support.arrays import LOG_FLOOR, Doubles, Integers
-from l2o_engine.training.trainer import LEARNED
+from l2o_engine.optimizers.learned.learned_optimizer import LEARNED
 from l2o_tui.charts.canvas import POINT, REPLICATE, Canvas, Label, marker_of
 from l2o_tui.charts.cells import LOOKS, SERIES_COLOURS, TEXT, faint_look, series_look
 from l2o_tui.charts.layout import Span, extremes, point_at, quartiles, value_at

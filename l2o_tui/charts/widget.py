@@ -16,7 +16,7 @@ from textual.strip import Strip
 from textual.theme import Theme
 from textual.widget import Widget
 
-from l2o_engine.presets.schema import NotebookRow
+from l2o_engine.presets.published import NotebookRow
 from l2o_engine.records.curve import Curve
 from l2o_engine.records.events import Curves
 from l2o_engine.training.trainer import Lane

@@ -13,10 +13,14 @@ from textual.containers import Container
 from textual.coordinate import Coordinate
 from textual.widgets import DataTable, Footer, Input, Static
 
-from l2o_engine.presets import schema as presets
-from l2o_engine.presets.schema import Preset, PresetError
+from l2o_engine.presets.shipped import find, shipped_names
+from l2o_engine.presets.files import load
+from l2o_engine.presets.schema import Preset
+from l2o_engine.presets.messages import PresetError
 from l2o_engine.records.events import Status
-from l2o_engine.runs.folder import Record, Run, RunError, delete, list_runs
+from l2o_engine.runs.catalogue import delete, list_runs
+from l2o_engine.runs.folder import Run
+from l2o_engine.runs.record import Record, RunError
 from l2o_engine.support.errors import UserError
 from l2o_tui.screens.compare import CompareScreen
 from l2o_tui.screens.dialogs import ConfirmDialog, ExtendDialog
@@ -88,7 +92,7 @@ Entry = PresetEntry | RunEntry
 
 def read_presets() -> list[PresetEntry]:
     """Return the shipped presets, then those of the working folder and its folder ``presets``."""
-    shipped = sorted((_read_preset(presets.find(name)) for name in presets.shipped_names()), key=_by_title)
+    shipped = sorted((_read_preset(find(name)) for name in shipped_names()), key=_by_title)
     here = sorted({path.resolve() for folder in (Path(), Path("presets")) for path in folder.glob("*.toml")})
     known = {entry.path.resolve() for entry in shipped}
     local = [path for path in here if path not in known and path.name not in _OTHER_TOOLS]
@@ -101,7 +105,7 @@ def _by_title(entry: PresetEntry) -> str:
 
 def _read_preset(path: Path) -> PresetEntry:
     try:
-        preset = presets.load(path)
+        preset = load(path)
     except PresetError as error:
         problem = str(error).splitlines()[0].removeprefix(f"{path}: ")
         return PresetEntry(path, relative(str(path)), 0, "", problem)

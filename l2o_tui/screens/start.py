@@ -11,7 +11,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, Static
 
 from l2o_engine.backends.choose import choose
-from l2o_engine.presets import schema as presets
+from l2o_engine.presets.files import load
 from l2o_engine.presets.schema import Preset
 from l2o_engine.support.errors import UserError
 
@@ -36,7 +36,7 @@ class StartDialog(ModalScreen[Preset | None]):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._path = path
-        self._preset = presets.load(path)
+        self._preset = load(path)
 
     def compose(self) -> ComposeResult:
         """Lay out the fields, as the preset has them."""
@@ -71,7 +71,7 @@ class StartDialog(ModalScreen[Preset | None]):
         values = {name: self.query_one(f"#{name}", Input).value.strip() for name in _FIELDS}
         try:
             settings = shlex.split(self.query_one("#settings", Input).value)
-            preset = presets.load(self._path, settings, {name: value for name, value in values.items() if value})
+            preset = load(self._path, settings, {name: value for name, value in values.items() if value})
             if preset.kind == "meta-training":
                 choose(preset, preset.run.backend)
         except (UserError, ValueError) as error:

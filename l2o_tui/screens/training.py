@@ -17,7 +17,8 @@ from textual.worker import Worker, get_current_worker
 
 from l2o_engine.records.curve import Curve
 from l2o_engine.records.events import Command, Extend, GoOn, Pause, SaveCheckpoint, ShowDraws, Stop
-from l2o_engine.runs.folder import Run, list_runs
+from l2o_engine.runs.catalogue import list_runs
+from l2o_engine.runs.folder import Run
 from l2o_engine.studies.comparison import Replicate, summarise
 from l2o_engine.support.errors import UserError
 from l2o_tui.charts.widget import BaseChart, Chart, ConvergenceChart

@@ -1,5 +1,6 @@
 """A run on the screen: what tells its events, and the feed that keeps them for the screen."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -9,7 +10,8 @@ from l2o_engine.live.session import Session
 from l2o_engine.live.watcher import Watcher
 from l2o_engine.presets.schema import Preset
 from l2o_engine.records.events import Command, Ended, Event, Leave, StatusChanged, Stop
-from l2o_engine.runs.folder import DrivenRun, Run
+from l2o_engine.runs.driven import DrivenRun
+from l2o_engine.runs.folder import Run
 from l2o_engine.support.errors import Failure, UserError
 from l2o_tui.state import keys
 from l2o_tui.state.feed import Feed
@@ -115,7 +117,7 @@ class OpenRun:
                 self._was_paused = self.phase == keys.PAUSED  # before the last event, which ends it
                 self.feed.publish(self._with_reason(event))
             if self.detaching and self.driver == keys.OWN and self.phase == keys.INTERRUPTED:
-                self.background_pid = hand_over(self.folder, paused=self._was_paused, backend=self._computes())
+                self.background_pid = hand_over(self.folder, self._resuming())
         except (Failure, UserError) as error:
             self.feed.fail(str(error))
         except Exception as error:  # noqa: BLE001 (nothing may leave this thread unseen)
@@ -133,6 +135,13 @@ class OpenRun:
     def in_background(self) -> str:
         """What becomes of a run that was handed over, in words."""
         return "waits, paused, in the background" if self._was_paused else "training goes on in the background"
+
+    def _resuming(self) -> list[str]:
+        """Return the command that goes on with the run, without a screen."""
+        command = [sys.executable, "-m", "l2o_tui", "resume", str(self.folder.resolve()), "--no-ui", "--quiet"]
+        command += ["--start-paused"] if self._was_paused else []
+        backend = self._computes()
+        return command + (["--backend", backend] if backend else [])
 
     def _computes(self) -> str | None:
         """Return the backend that has computed so far; a run without a network has none to choose."""

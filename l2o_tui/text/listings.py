@@ -8,10 +8,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from l2o_engine.presets import schema as presets
+from l2o_engine.presets.shipped import find, shipped_names
+from l2o_engine.presets.files import load
+from l2o_engine.presets.tables import to_dict
 from l2o_engine.records.events import Diagnosed, as_json
 from l2o_engine.records.health import Diagnosis, Diagnostician
-from l2o_engine.runs.folder import Run, RunError, lanes_of, list_runs
+from l2o_engine.runs.catalogue import list_runs
+from l2o_engine.runs.folder import Run, lanes_of
+from l2o_engine.runs.record import RunError
 from l2o_engine.training.trainer import Lane
 from l2o_tui.text.health import findings_of, sentence, vitals_of
 from l2o_tui.text.numbers import age, count, duration, fixed
@@ -30,10 +34,10 @@ def _table(*headings: str) -> Table:
 
 def print_presets(*, as_json_document: bool) -> None:
     """Print the shipped presets, a line each."""
-    shipped = [(name, presets.load(presets.find(name))) for name in presets.shipped_names()]
+    shipped = [(name, load(find(name))) for name in shipped_names()]
     if as_json_document:
         found = [
-            {"name": name, "title": preset.title, "iterations": preset.run.iterations, "path": str(presets.find(name))}
+            {"name": name, "title": preset.title, "iterations": preset.run.iterations, "path": str(find(name))}
             for name, preset in shipped
         ]
         return _print_json(found)
@@ -75,7 +79,7 @@ def print_run(run: Run, *, as_json_document: bool) -> None:
     if as_json_document:
         rows = [document for event in progress for document in as_json(event)]
         looks = [document for event in diagnoses_of(run).items() for document in as_json(Diagnosed(*event))]
-        parts = {"settings": presets.to_dict(preset), "progress": rows, "health": looks}
+        parts = {"settings": to_dict(preset), "progress": rows, "health": looks}
         return _print_json(_summary(run) | parts)
     page = Page()
     console = page.console
@@ -94,7 +98,7 @@ def print_run(run: Run, *, as_json_document: bool) -> None:
     console.print(state)
     console.print("\nsettings", style="bold")
     settings = _table("", "")
-    for name, values in presets.to_dict(preset).items():
+    for name, values in to_dict(preset).items():
         if name in ("format", "name", "title", "kind", "notebook"):
             continue
         for entry in values if isinstance(values, list) else [values]:

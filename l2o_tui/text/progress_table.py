@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from l2o_engine.presets.schema import NotebookRow, Preset
+from l2o_engine.presets.published import NotebookRow
+from l2o_engine.presets.schema import Preset
 from l2o_engine.records.events import Progress
 from l2o_engine.training.trainer import Lane
 from l2o_tui.text.numbers import fixed, scientific

@@ -1,6 +1,8 @@
 """Runs whose results a test chooses, written as a session would have written them."""
 
+import json
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,8 @@ import numpy as np
 
 from l2o_engine.presets.schema import Preset
 from l2o_engine.records.rows import Rows
-from l2o_engine.runs.folder import DrivenRun, Run, lanes_of
+from l2o_engine.runs.driven import DrivenRun
+from l2o_engine.runs.folder import Run, lanes_of
 
 
 def made_run(
@@ -43,3 +46,14 @@ def made_run(
     driven.update(status="finished", iteration=max(len(values) for values in results) - 1)
     driven.close()
     return Run(folder)
+
+
+def change_record(folder: Path, **changes: Any) -> None:
+    """Change what a run's run.json says."""
+    path = folder / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def ago(seconds: float) -> str:
+    """Return the time so many seconds ago, as run.json gives it."""
+    return (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat(timespec="milliseconds")

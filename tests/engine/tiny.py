@@ -12,7 +12,7 @@ from l2o_engine.meta.learner import Backend, Learner, Results
 from l2o_engine.presets.files import check, override
 from l2o_engine.presets.schema import Preset
 from l2o_engine.records.events import Event
-from l2o_engine.runs.folder import DrivenRun
+from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.tasks.base import Task
 from l2o_engine.training.trainer import MetaTrainer
 

@@ -8,7 +8,9 @@ import numpy as np
 
 from l2o_engine.live.mailbox import Mailbox
 from l2o_engine.meta.learner import Results
-from l2o_engine.presets.schema import Preset, find, load
+from l2o_engine.presets.files import load
+from l2o_engine.presets.schema import Preset
+from l2o_engine.presets.shipped import find
 from l2o_engine.records.events import (
     Checkpointed,
     Command,

@@ -7,8 +7,8 @@ import numpy as np
 from l2o_engine.backends.fused import kernel
 from l2o_engine.backends.fused.compile import cache_folder, get_kernel, is_compiled
 from l2o_engine.backends.fused.kernel import GRADIENT_MODES, POLICIES, spec_of
-from l2o_engine.meta.adam import Powers, make_adam
 from l2o_engine.meta.learner import Learner, MetaGradient, Results, Trace, traced
+from l2o_engine.meta.meta_adam import Powers, make_adam
 from l2o_engine.presets.schema import Preset
 from l2o_engine.support.arrays import Floats
 from l2o_engine.tasks.base import Problems, make_family

@@ -25,12 +25,7 @@ from numba.core.registry import cpu_target
 
 from l2o_engine.backends.fused import pieces, simd
 from l2o_engine.backends.fused.simd import view
-from l2o_engine.presets.schema import (
-    LogTransform,
-    Preset,
-    RatioLogTransform,
-    RatioTransform,
-)
+from l2o_engine.presets.schema import LogTransform, Preset, RatioLogTransform, RatioTransform
 
 # Codes for settings that the kernel takes at run time.
 GRADIENT_MODES = {"none": 0, "clip": 1, "unit": 2}

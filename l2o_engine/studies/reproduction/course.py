@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from l2o_engine.backends.choose import choose
-from l2o_engine.presets import schema as presets
+from l2o_engine.presets.files import override
 from l2o_engine.presets.schema import Preset
-from l2o_engine.runs.folder import Run, RunError
+from l2o_engine.runs.folder import Run
+from l2o_engine.runs.record import RunError
 from l2o_engine.studies.reproduction.experiments import ReproductionError
 from l2o_engine.studies.reproduction.jobs import Job, Outcome, difference, is_begun, is_done, prepare, run_job
 from l2o_engine.studies.reproduction.results import Result
@@ -76,7 +77,7 @@ class Reproduction:
 
     def _job(self, preset: Preset, seed: int, backend: str | None) -> Job:
         settings = [f"run.seed={seed}", "run.seeds=1"] + ([f"run.backend={backend}"] if backend else [])
-        return Job(presets.override(preset, settings), self._folder / f"{preset.name}-s{seed}")
+        return Job(override(preset, settings), self._folder / f"{preset.name}-s{seed}")
 
     def _check(self) -> None:
         """Check all that can be checked before anything is started, and note what is done and what to compile."""
@@ -92,7 +93,7 @@ class Reproduction:
                     f"{job.folder} holds a run with other settings ({other}). Delete it, or choose another --runs-dir"
                 )
             if job.folder not in self._done and job.preset.name not in self._kernels:
-                self._kernels[job.preset.name] = choose(job.preset, job.preset.run.backend).to_compile
+                self._kernels[job.preset.name] = choose(job.preset.experiment, job.preset.run.backend).to_compile
 
     def start(self, executor: Executor) -> None:
         """Give all jobs to an executor; those whose kernel is still to be compiled wait for that.

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from l2o_engine.presets import schema as presets
+from l2o_engine.presets.files import load
 from l2o_engine.presets.messages import nearest
 from l2o_engine.presets.schema import Preset
+from l2o_engine.presets.shipped import find, shipped_names
 from l2o_engine.support.errors import UserError
 
 GROUPS = ("episode1", "episode2", "beyond", "all")
@@ -33,7 +34,7 @@ def experiments_of(group: str, only: Sequence[str] = ()) -> list[Preset]:
     if group not in GROUPS:
         hint = nearest(group, GROUPS) or "."
         raise ReproductionError(f'cannot reproduce "{group}"{hint} Choose one of {", ".join(GROUPS)}')
-    shipped = [presets.load(presets.find(name)) for name in presets.shipped_names()]
+    shipped = [load(find(name)) for name in shipped_names()]
     found = {preset.name: preset for preset in shipped if preset.kind == "meta-training"}
     names = [name for name, preset in found.items() if group in ("all", _group_of(preset))]
     for name in only:

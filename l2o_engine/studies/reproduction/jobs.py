@@ -11,14 +11,18 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, Literal
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from l2o_engine.backends.choose import choose
 from l2o_engine.live.session import Session
+from l2o_engine.presets.identity import experiment_settings
 from l2o_engine.presets.messages import quote
-from l2o_engine.presets.schema import Preset, experiment_settings
+from l2o_engine.presets.schema import Preset
 from l2o_engine.records.events import Stop
-from l2o_engine.runs.folder import DrivenRun, Run, RunError
+from l2o_engine.runs.driven import DrivenRun
+from l2o_engine.runs.folder import Run
+from l2o_engine.runs.lock import lock_of
+from l2o_engine.runs.record import RunError
 from l2o_engine.studies.comparison import Replicate, summarise
 from l2o_engine.studies.reproduction.workers import worker
 from l2o_engine.support.errors import Failure, UserError
@@ -180,7 +184,7 @@ def _is_being_made(folder: Path) -> bool:
     if not all(name in _UNBORN or name.endswith(".tmp") for name in names):
         return False
     try:
-        with FileLock(folder / ".lock").acquire(timeout=0):
+        with lock_of(folder).acquire(timeout=0):
             shutil.rmtree(folder)
     except Timeout:
         pass  # whoever makes it is alive
@@ -204,7 +208,7 @@ def prepare(preset: Preset) -> None:
     worker.is_preparing = True
     try:
         if not worker.is_stopping:
-            choose(preset, preset.run.backend).load()
+            choose(preset.experiment, preset.run.backend).load()
     except KeyboardInterrupt:  # told to stop
         pass
     finally:
@@ -218,7 +222,7 @@ def difference(wanted: Job) -> str:
     ours, theirs = _settings(wanted.preset), _settings(preset)
     asked, asked_there = wanted.preset.run.backend, preset.run.backend
     # Asked for by another name, a backend may still be the one that was used.
-    if asked != asked_there and choose(wanted.preset, asked).name != (used or asked_there):
+    if asked != asked_there and choose(wanted.preset.experiment, asked).name != (used or asked_there):
         ours["run.backend"], theirs["run.backend"] = asked, used or asked_there
     for name in sorted({*ours, *theirs}):
         if ours.get(name) != theirs.get(name):

@@ -17,7 +17,8 @@ from l2o_engine.backends.fused.backend import FusedBackend
 from l2o_engine.backends.fused.kernel import spec_of
 from l2o_engine.backends.reference import TorchBackend
 from l2o_engine.meta.learner import Backend, Learner, Results
-from l2o_engine.presets.schema import Preset, override
+from l2o_engine.presets.files import override
+from l2o_engine.presets.schema import Preset
 from l2o_engine.support.arrays import Doubles, Flags
 from l2o_engine.tasks.base import Problems
 from tests.engine.kernels import compile_kernels

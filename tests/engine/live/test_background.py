@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from pathlib import Path
 from time import sleep
 
@@ -11,7 +12,8 @@ from l2o_engine.live.background import HandOverError, hand_over
 from l2o_engine.presets.schema import Preset
 from l2o_engine.records.events import Event, GoOn, NewRows, Stop
 from l2o_engine.runs.commands import send
-from l2o_engine.runs.folder import DrivenRun, Run
+from l2o_engine.runs.driven import DrivenRun
+from l2o_engine.runs.folder import Run
 from tests.engine.tiny import TRANSFORMS, run, start, tiny_preset
 
 PRESET = tiny_preset("run.iterations=60", TRANSFORMS["adaptive log"])
@@ -26,6 +28,11 @@ def stopped_at(folder: Path, preset: Preset, iteration: int) -> Path:
         if isinstance(event, NewRows) and event.rows.iteration[-1] == iteration:
             session.mailbox.put(Stop())
     return folder
+
+
+def resuming(folder: Path, *options: str) -> list[str]:
+    """Return the command of a process that goes on with a run."""
+    return [sys.executable, "-m", "l2o_tui", "resume", str(folder), "--no-ui", "--quiet", *options]
 
 
 def wait_for(folder: Path, status: str) -> None:
@@ -48,7 +55,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 def test_a_run_is_handed_over_and_its_numbers_stay_the_same(undisturbed: bytes, tmp_path: Path) -> None:
     folder = stopped_at(tmp_path / "run", PRESET, 23)
-    pid = hand_over(folder, paused=False, backend="torch")
+    pid = hand_over(folder, resuming(folder, "--backend=torch"))
     assert pid != os.getpid()
     wait_for(folder, "finished")
     assert Run(folder).record().pid == pid
@@ -59,7 +66,7 @@ def test_a_run_is_handed_over_and_its_numbers_stay_the_same(undisturbed: bytes, 
 def test_a_paused_run_is_handed_over_paused_and_outlives_a_hangup(undisturbed: bytes, tmp_path: Path) -> None:
     folder = stopped_at(tmp_path / "run", PRESET, 23)
     before = (folder / "metrics.csv").read_bytes()
-    pid = hand_over(folder, paused=True, backend="torch")
+    pid = hand_over(folder, resuming(folder, "--backend=torch", "--start-paused"))
     try:
         assert os.getsid(pid) == pid
         assert is_ignored(pid, signal.SIGHUP)
@@ -82,7 +89,7 @@ def test_a_broken_folder_cannot_be_handed_over_and_the_message_says_why(tmp_path
     for path in (folder / "checkpoints").iterdir():
         path.write_bytes(b"damaged")
     with pytest.raises(HandOverError, match="none of the checkpoints of run is good") as failed:
-        hand_over(folder, paused=False, backend="torch")
+        hand_over(folder, resuming(folder, "--backend=torch"))
     assert "another process" not in str(failed.value)
     assert not Run(folder).is_driven()
 
@@ -91,7 +98,7 @@ def test_a_run_that_is_still_driven_is_not_handed_over(tmp_path: Path) -> None:
     driven = DrivenRun.create(PRESET, tmp_path / "run")
     try:
         with pytest.raises(HandOverError, match=f"is being driven by process {os.getpid()}"):
-            hand_over(tmp_path / "run", paused=False, backend=None)
+            hand_over(tmp_path / "run", resuming(tmp_path / "run"))
     finally:
         driven.close()
 
@@ -99,11 +106,11 @@ def test_a_run_that_is_still_driven_is_not_handed_over(tmp_path: Path) -> None:
 def test_a_process_that_takes_nothing_over_in_time_is_ended(tmp_path: Path) -> None:
     folder = stopped_at(tmp_path / "run", PRESET, 23)
     with pytest.raises(HandOverError, match="took nothing over within 0 s"):
-        hand_over(folder, paused=True, backend="torch", patience=0)
+        hand_over(folder, resuming(folder, "--backend=torch", "--start-paused"), patience=0)
     DrivenRun.take(folder).close()
 
 
 def test_where_there_is_no_folder_no_process_is_started(tmp_path: Path) -> None:
     with pytest.raises(HandOverError, match="no background process could be started"):
-        hand_over(tmp_path / "nowhere", paused=False, backend=None)
+        hand_over(tmp_path / "nowhere", resuming(tmp_path / "nowhere"))
     assert not list(tmp_path.iterdir())

@@ -19,9 +19,12 @@ import pytest
 from l2o_engine.optimizers.learned.lstm import make_network
 from numpy.testing import assert_array_equal
 
+from l2o_engine.live import pipeline, reporter
 from l2o_engine.live import session as sessions
 from l2o_engine.live.session import Session, SessionError
-from l2o_engine.presets.schema import Preset, override, to_toml
+from l2o_engine.presets.files import override
+from l2o_engine.presets.schema import Preset
+from l2o_engine.presets.tables import to_toml
 from l2o_engine.records.events import (
     Checkpointed,
     Command,
@@ -44,8 +47,10 @@ from l2o_engine.records.events import (
 from l2o_engine.records.rows import Rows
 from l2o_engine.runs import checkpoints
 from l2o_engine.runs.checkpoints import Checkpoint
-from l2o_engine.runs.folder import DrivenRun, Run
-from l2o_engine.training.trainer import Baselines, Trainer
+from l2o_engine.runs.driven import DrivenRun
+from l2o_engine.runs.folder import Run
+from l2o_engine.training.evaluation import Baselines
+from l2o_engine.training.trainer import Trainer
 from tests.engine.kernels import compile_kernels
 from tests.engine.tiny import OBJECTIVES, TRANSFORMS, of_kind, resume, run, start, tiny_baselines, tiny_preset
 
@@ -655,18 +660,19 @@ def test_a_slow_reader_does_not_shrink_the_chunks(tmp_path: Path, monkeypatch: p
     compile_kernels([preset])
     now, seconds_each = 0.0, 1 / 8192
 
-    def advance(trainer: Trainer, n: int) -> sessions.Advance:
+    def advance(trainer: Trainer, n: int) -> pipeline.Advance:
         chunks = trainer.advance(n)
         return trainer.state(), chunks, n * seconds_each
 
-    monkeypatch.setattr(sessions, "monotonic", lambda: now)
-    monkeypatch.setattr(sessions, "advance", advance)
+    for module in (sessions, pipeline, reporter):
+        monkeypatch.setattr(module, "monotonic", lambda: now)
+    monkeypatch.setattr(pipeline, "advance", advance)
     lengths = []
     for event in start(tmp_path / "run", preset).events():
         if isinstance(event, NewRows):
             lengths.append(len(event.rows))
             now += 10.0
-    assert max(lengths) == int(sessions.CHUNK_SECONDS / seconds_each)
+    assert max(lengths) == int(pipeline.CHUNK_SECONDS / seconds_each)
     assert len(lengths) < 25
 
 

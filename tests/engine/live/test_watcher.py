@@ -4,7 +4,6 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event as Flag
 from threading import Thread
@@ -15,6 +14,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from l2o_engine.backends.choose import Choice, choose
+from l2o_engine.live import base_losses, tail
 from l2o_engine.live import watcher as watching
 from l2o_engine.live.session import Session, SessionError
 from l2o_engine.live.watcher import Watcher
@@ -46,11 +46,11 @@ from l2o_engine.records.events import (
 )
 from l2o_engine.records.rows import Rows
 from l2o_engine.runs import checkpoints
-from l2o_engine.runs import folder as runs
 from l2o_engine.runs.commands import send
-from l2o_engine.runs.folder import DrivenRun, Run, RunError
-from l2o_engine.training.trainer import Baselines
-from tests.engine.runs.test_folder import change_record
+from l2o_engine.runs.driven import DrivenRun
+from l2o_engine.runs.folder import Run
+from l2o_engine.training.evaluation import Baselines
+from tests.engine.made import ago, change_record
 from tests.engine.tiny import TRANSFORMS, of_kind, resume, run, start, tiny_baselines, tiny_preset
 from tests.tui.conftest import ENDLESS, TINY, Running
 
@@ -133,9 +133,8 @@ def running_elsewhere(folder: Path) -> Iterator[Running]:
 def test_of_a_finished_run_everything_is_told(preset: Preset, tmp_path: Path) -> None:
     session = run(tmp_path / "run", preset)
     told = watch(Watcher(Run(tmp_path / "run")), is_kind(Ended))
-    started, theirs = told[0], session[0] if isinstance(session[0], Started) else session[1]
+    started, theirs = told[0], of_kind(session, Started)[0]
     assert isinstance(started, Started)
-    assert isinstance(theirs, Started)
     assert started == Started(**vars(theirs) | {"iteration": preset.run.iterations})
     assert started.levels == Baselines(preset, preset.run.seed).levels
     assert told[1] == StatusChanged("finished", preset.run.iterations)
@@ -359,7 +358,7 @@ def test_a_file_that_shrinks_is_told_anew(copy: Path) -> None:
 
 @pytest.mark.parametrize("block", [200, 1000])
 def test_a_long_file_is_told_in_blocks(block: int, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "_BLOCK", block)
+    monkeypatch.setattr(tail, "_BLOCK", block)
     told = watch(Watcher(Run(copy)), is_kind(Ended))
     assert len(of_kind(told, NewRows)) > 1
     assert_same_rows(told, copy)
@@ -484,7 +483,7 @@ def test_what_the_run_does_is_told_while_the_base_losses_are_being_made(
         assert is_loaded.wait(60)
         return choose(*args)
 
-    monkeypatch.setattr("l2o_engine.live.watcher.choose", loads_for_long)
+    monkeypatch.setattr(base_losses, "choose", loads_for_long)
     folder = tmp_path / "run"
     run(folder, tiny_preset("run.iterations=10"))
     told = Watcher(Run(folder), curves=True).events()
@@ -506,7 +505,7 @@ def test_a_backend_that_cannot_be_had_does_not_end_the_watching(copy: Path, monk
     def nothing(*_: object) -> None:
         raise ImportError("there is no torch")
 
-    monkeypatch.setattr(watching, "choose", nothing)
+    monkeypatch.setattr(base_losses, "choose", nothing)
     watcher = Watcher(Run(copy))
     told = watcher.events()
     until(told, is_kind(Ended))
@@ -516,39 +515,6 @@ def test_a_backend_that_cannot_be_had_does_not_end_the_watching(copy: Path, monk
 
 
 # Other hosts.
-
-
-def ago(seconds: float) -> str:
-    return (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
-
-
-def test_a_driver_on_another_host_that_falls_silent_counts_as_gone(tmp_path: Path) -> None:
-    DrivenRun.create(tiny_preset(), tmp_path / "run").close()
-    watched = Run(tmp_path / "run")
-    for status in ("running", "paused"):
-        for seconds, seen in (
-            (runs.SILENT_SECONDS / 2, status),
-            (-30, status),
-            (2 * runs.SILENT_SECONDS, "interrupted"),
-        ):
-            change_record(tmp_path / "run", status=status, host="node17", updated=ago(seconds))
-            assert watched.status() == seen
-            assert watched.is_driven() == (seen == status)
-
-
-@pytest.mark.parametrize("is_alive", [True, False])
-def test_a_silent_run_on_another_host_is_taken_only_if_its_record_stands_still(
-    is_alive: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = tmp_path / "run"
-    DrivenRun.create(tiny_preset(), folder).close()
-    change_record(folder, host="node17", pid=99, updated=ago(3600))  # or its clock is an hour behind
-    monkeypatch.setattr(runs, "sleep", lambda _: change_record(folder, updated=ago(3599)) if is_alive else None)
-    if is_alive:
-        with pytest.raises(RunError, match="process 99 on node17"):
-            DrivenRun.take(folder)
-    else:
-        DrivenRun.take(folder).close()
 
 
 def test_a_driver_on_another_host_is_heard_whatever_its_clock_says(copy: Path) -> None:

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from l2o_engine.meta.adam import Powers
 from l2o_engine.meta.learner import Learner, Results, Trace
-from l2o_engine.presets.schema import Preset, find, load, shipped_names
+from l2o_engine.meta.meta_adam import Powers
+from l2o_engine.presets.files import load
+from l2o_engine.presets.schema import Preset
+from l2o_engine.presets.shipped import find, shipped_names
 from l2o_engine.records.events import Diagnosed, Ended, Found, as_json, vitals_from_json
 from l2o_engine.records.health import (
     EARLY_LOOKS,

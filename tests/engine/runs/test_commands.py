@@ -29,7 +29,8 @@ from l2o_engine.records.events import (
 )
 from l2o_engine.runs.checkpoints import is_kept
 from l2o_engine.runs.commands import Inbox, send
-from l2o_engine.runs.folder import DrivenRun, Run
+from l2o_engine.runs.driven import DrivenRun
+from l2o_engine.runs.folder import Run
 from tests.engine.tiny import of_kind, run, start, tiny_preset
 from tests.tui.conftest import ENDLESS, TINY, Running, call
 
@@ -229,7 +230,7 @@ def test_a_session_may_start_paused(tmp_path: Path) -> None:
 
 
 def test_a_paused_run_shows_that_it_is_alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "_RECORD_SECONDS", 0.0)
+    monkeypatch.setattr(sessions, "SIGN_SECONDS", 0.0)
     session = start(tmp_path / "run", tiny_preset(), start_paused=True)
     written: list[dict[str, object]] = []
     update = DrivenRun.update
@@ -237,7 +238,7 @@ def test_a_paused_run_shows_that_it_is_alive(tmp_path: Path, monkeypatch: pytest
     def count(self: DrivenRun, **changes: object) -> None:
         update(self, **changes)
         written.append(changes)
-        if [change["status"] for change in written].count("paused") == 5:
+        if [change.get("status") for change in written].count("paused") == 5:
             session.mailbox.put(Stop())
 
     monkeypatch.setattr(DrivenRun, "update", count)

@@ -20,12 +20,14 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from l2o_engine.presets.schema import to_dict, to_toml
+from l2o_engine.presets.tables import to_dict, to_toml
 from l2o_engine.records.events import as_json
 from l2o_engine.records.rows import HEADER
 from l2o_engine.runs import export
+from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.export import ExportError, FileFormat, export_file, export_tensorboard, write_metrics
-from l2o_engine.runs.folder import DrivenRun, Run, RunError
+from l2o_engine.runs.folder import Run
+from l2o_engine.runs.record import RunError
 from l2o_engine.support.errors import Failure
 from tests.engine.tiny import TRANSFORMS, run, tiny_baselines, tiny_preset
 

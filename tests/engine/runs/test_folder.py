@@ -1,21 +1,21 @@
-"""A run's folder: what is in it, who drives it, and how it is found."""
+"""A run's folder: what is in it, and how it is read."""
 
 import csv
 import json
 import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from l2o_engine.presets.schema import load
+from l2o_engine.presets.files import load
 from l2o_engine.records.rows import HEADER
-from l2o_engine.runs.folder import DrivenRun, Run, RunError, find_run, lanes_of, list_runs, new_folder
+from l2o_engine.runs.driven import DrivenRun
+from l2o_engine.runs.folder import Run, lanes_of
+from l2o_engine.runs.record import RunError
 from l2o_engine.training.trainer import Lane
-from tests.engine.tiny import TRANSFORMS, resume, run, tiny_baselines, tiny_preset
+from tests.engine.made import change_record
+from tests.engine.tiny import TRANSFORMS, run, tiny_baselines, tiny_preset
 
 
 @pytest.fixture(scope="module")
@@ -24,11 +24,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("runs") / "finished"
     run(folder, tiny_preset("run.seed=4", TRANSFORMS["log"]))
     return Run(folder)
-
-
-def change_record(folder: Path, **changes: Any) -> None:
-    path = folder / "run.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 # What a folder holds.
@@ -135,70 +130,7 @@ def test_lanes_are_ordered_by_seed_then_as_the_baselines_are() -> None:
     )
 
 
-# Making and driving.
-
-
-def test_a_run_is_never_overwritten(finished: Run) -> None:
-    before = {path: path.read_bytes() for path in finished.folder.rglob("*") if path.is_file()}
-    with pytest.raises(RunError, match="already holds a run"):
-        DrivenRun.create(tiny_preset(), finished.folder)
-    assert {path: path.read_bytes() for path in finished.folder.rglob("*") if path.is_file()} == before
-
-
-def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "thesis.tex").write_text("chapter 1")
-    with pytest.raises(RunError, match="is not empty"):
-        DrivenRun.create(tiny_preset(), tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
-
-
-def test_a_folder_that_cannot_be_made_is_the_user_s_error(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match="cannot make the run's folder"):
-        DrivenRun.create(tiny_preset(), tmp_path / "file" / "run")
-
-
-def test_a_run_has_one_driver(tmp_path: Path) -> None:
-    driven = DrivenRun.create(tiny_preset(), tmp_path / "run")
-    try:
-        assert driven.status() == "running"
-        assert driven.is_driven()
-        with pytest.raises(RunError, match=f"is being driven by process {os.getpid()}"):
-            DrivenRun.take(tmp_path / "run")
-    finally:
-        driven.close()
-    assert not driven.is_driven()
-    DrivenRun.take(tmp_path / "run").close()
-
-
-def test_another_process_cannot_drive_a_driven_run(tmp_path: Path) -> None:
-    driven = DrivenRun.create(tiny_preset(), tmp_path / "run")
-    try:
-        command = [sys.executable, "-m", "l2o_tui", "resume", str(tmp_path / "run"), "--no-ui"]
-        second = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    finally:
-        driven.close()
-    assert second.returncode == 2
-    assert f"is being driven by process {os.getpid()}" in second.stderr
-    assert "Traceback" not in second.stderr
-
-
-def test_a_run_on_another_host_is_not_taken_while_it_is_active(tmp_path: Path) -> None:
-    DrivenRun.create(tiny_preset(), tmp_path / "run").close()
-    change_record(tmp_path / "run", host="node17", pid=99)
-    assert Run(tmp_path / "run").status() == "running"
-    with pytest.raises(RunError, match="process 99 on node17"):
-        DrivenRun.take(tmp_path / "run")
-    change_record(tmp_path / "run", status="interrupted")
-    DrivenRun.take(tmp_path / "run").close()
-    assert Run(tmp_path / "run").record().host == socket.gethostname()
-
-
-def test_a_run_whose_process_is_gone_reads_as_interrupted(tmp_path: Path) -> None:
-    driven = DrivenRun.create(tiny_preset(), tmp_path / "run")
-    driven.close()
-    assert driven.record().status == "running"
-    assert driven.status() == "interrupted"
+# What it cannot be.
 
 
 def test_what_is_no_run_is_the_user_s_error(tmp_path: Path) -> None:
@@ -220,66 +152,3 @@ def test_a_later_format_is_named(tmp_path: Path) -> None:
     change_record(tmp_path / "run", format=2)
     with pytest.raises(RunError, match="format 2"):
         Run(tmp_path / "run")
-
-
-# Mending.
-
-
-def test_a_torn_last_line_of_events_does_not_spoil_the_next(tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    run(folder, tiny_preset())
-    events = Run(folder).events_path
-    events.write_bytes(events.read_bytes()[:-20])
-    known = len(list(Run(folder).events()))
-    resume(folder, iterations=40)
-    lines = events.read_text().splitlines()
-    broken = [line for line in lines if not line.endswith("}")]
-    assert len(broken) == 1
-    assert [event["event"] for event in Run(folder).events()][known] == "start"
-    assert [row.iteration for row in Run(folder).progress()] == [0, 10, 20, 30, 40]
-
-
-@pytest.mark.parametrize("extra", ["31,1.0,1.0,0.0,0.0,1.0,,0,RNN,0\n", "31,1.0,1.", "\x00\x00\x00"])
-def test_rows_beyond_the_checkpoint_are_cut_off(extra: str, tmp_path: Path) -> None:
-    uninterrupted, mended = tmp_path / "uninterrupted", tmp_path / "mended"
-    run(uninterrupted, tiny_preset("run.iterations=40"))
-    run(mended, tiny_preset())
-    with (mended / "metrics.csv").open("a") as file:
-        file.write(extra)
-    resume(mended, iterations=40)
-    assert (mended / "metrics.csv").read_bytes() == (uninterrupted / "metrics.csv").read_bytes()
-
-
-# Finding.
-
-
-def test_a_new_run_s_folder_is_never_taken(tmp_path: Path) -> None:
-    first = new_folder(tmp_path, tiny_preset("run.seed=3"))
-    second = new_folder(tmp_path, tiny_preset("run.seed=3"))
-    assert first.name.startswith("tiny-s3-")
-    assert first != second
-    assert not any(first.iterdir())
-    assert not any(second.iterdir())
-
-
-def test_runs_are_found_by_path_name_beginning_and_as_the_last(tmp_path: Path) -> None:
-    for name in ("alpha-1", "alpha-2", "beta-1"):
-        DrivenRun.create(tiny_preset(), tmp_path / name).close()
-        change_record(tmp_path / name, created=f"2020-01-01T00:00:0{len(list_runs(tmp_path))}")
-    (tmp_path / "no run").mkdir()
-    (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / "run.json").write_text("{")
-    assert [found.name for found in list_runs(tmp_path)] == ["alpha-1", "alpha-2", "beta-1"]
-    assert find_run(str(tmp_path / "alpha-2"), Path("elsewhere")).name == "alpha-2"
-    assert find_run("alpha-2", tmp_path).name == "alpha-2"
-    assert find_run("be", tmp_path).name == "beta-1"
-    assert find_run("last", tmp_path).name == "beta-1"
-    with pytest.raises(RunError, match="may be any of alpha-1, alpha-2"):
-        find_run("alpha", tmp_path)
-    with pytest.raises(RunError, match='did you mean "beta-1"'):
-        find_run("bete-1", tmp_path)
-
-
-def test_there_is_no_last_run_in_an_empty_folder(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match='there is no run "last"'):
-        find_run("last", tmp_path)

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from l2o_engine.backends import choose as backends
-from l2o_engine.live import session
+from l2o_engine.live import preparing, session
 from l2o_engine.live import watcher as watching
+from l2o_engine.live.tail import Tail
 from l2o_engine.live.watcher import Watcher
 from l2o_engine.records.events import (
     Checkpointed,
@@ -24,7 +25,8 @@ from l2o_engine.records.events import (
     StatusChanged,
     Stop,
 )
-from l2o_engine.runs.folder import DrivenRun, Run
+from l2o_engine.runs.driven import DrivenRun
+from l2o_engine.runs.folder import Run
 from l2o_engine.support.errors import UserError
 from tests.engine.kernels import compile_kernels
 from tests.engine.tiny import of_kind, run, start, tiny_preset
@@ -47,8 +49,8 @@ def test_a_run_gives_signs_of_life_while_its_backend_is_loaded(tmp_path: Path, m
 
     is_alive = Flag()
     chosen = backends.choose(tiny_preset(), "torch")
-    monkeypatch.setattr(session, "choose", lambda *_: replace(chosen, load=load))
-    monkeypatch.setattr(session, "_RECORD_SECONDS", 0.01)
+    monkeypatch.setattr(preparing, "choose", lambda *_: replace(chosen, load=load))
+    monkeypatch.setattr(preparing, "SIGN_SECONDS", 0.01)
     monkeypatch.setattr(DrivenRun, "update", noted)
     assert of_kind(run(tmp_path / "run", tiny_preset()), Ended)[-1].status == "finished"
     assert written[:3] == [{}, {}, {}]
@@ -73,16 +75,16 @@ def test_what_happened_during_a_moment_without_the_folder_is_told_after_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watching, "POLL_SECONDS", 0.01)
-    lines = watching._Tail.lines
+    lines = Tail.lines
     failures: list[str] = []
 
-    def fails_once(tail: watching._Tail, size: int | None = None) -> Iterator[list[str]]:
+    def fails_once(tail: Tail, size: int | None = None) -> Iterator[list[str]]:
         if tail._path.name == "metrics.csv" and is_paused and not failures:
             failures.append("network file system")
             raise OSError(5, "Input/output error")
         return lines(tail, size)
 
-    monkeypatch.setattr(watching._Tail, "lines", fails_once)
+    monkeypatch.setattr(Tail, "lines", fails_once)
     is_paused: list[bool] = []
     driven = start(tmp_path / "run", tiny_preset("run.iterations=1000"), chunk=1)
     told = driven.events()

@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from l2o_engine.runs.folder import DrivenRun, Run, RunError
+from l2o_engine.runs.driven import DrivenRun
+from l2o_engine.runs.folder import Run
+from l2o_engine.runs.record import RunError
 from l2o_engine.studies.comparison import CURVE_POINTS, Group, baseline_levels, compare, spread_of, summarise, took_off
-from l2o_engine.training.trainer import Baselines
+from l2o_engine.training.evaluation import Baselines
 from tests.engine import tiny
 from tests.engine.made import made_run
 from tests.engine.tiny import tiny_baselines, tiny_preset

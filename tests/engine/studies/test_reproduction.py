@@ -13,9 +13,12 @@ import pytest
 
 from l2o_engine.backends.choose import Choice, choose
 from l2o_engine.live.session import Session
-from l2o_engine.presets.schema import Preset, override, shipped_names
+from l2o_engine.presets.files import override
+from l2o_engine.presets.schema import Preset
+from l2o_engine.presets.shipped import shipped_names
 from l2o_engine.records.events import Stop
-from l2o_engine.runs.folder import DrivenRun, Run
+from l2o_engine.runs.driven import DrivenRun
+from l2o_engine.runs.folder import Run
 from l2o_engine.studies.reproduction import (
     GROUPS,
     Job,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from l2o_engine.presets.schema import NotebookRow
+from l2o_engine.presets.published import NotebookRow
 from l2o_engine.support.arrays import Doubles
 from l2o_tui.charts.canvas import MARKERS, POINT, SMALLEST, Canvas, marker_of
 from l2o_tui.charts.cells import LOOKS, Cells, faint_look, series_look

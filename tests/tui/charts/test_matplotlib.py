@@ -9,9 +9,10 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
-from l2o_engine.presets.schema import find, load
+from l2o_engine.presets.files import load
+from l2o_engine.presets.shipped import find
 from l2o_engine.studies.comparison import Group, NamedLevel, baseline_levels, compare
-from l2o_engine.training.trainer import Level
+from l2o_engine.training.evaluation import Level
 from l2o_tui.charts.matplotlib import PictureError, base_picture, check_picture, convergence_picture
 from tests.engine.made import made_run
 

@@ -13,10 +13,11 @@ from textual.events import MouseScrollDown, MouseScrollUp
 from textual.pilot import Pilot
 from textual.theme import Theme
 
-from l2o_engine.presets.schema import NotebookRow
+from l2o_engine.optimizers.learned.learned_optimizer import LEARNED
+from l2o_engine.presets.published import NotebookRow
 from l2o_engine.records.events import Curves
 from l2o_engine.support.arrays import Doubles
-from l2o_engine.training.trainer import LEARNED, Lane
+from l2o_engine.training.trainer import Lane
 from l2o_tui.charts.canvas import marker_of
 from l2o_tui.charts.widget import BaseChart, Chart, ConvergenceChart
 from tests.tui.curves import curve_of, falling

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import pytest
 
-from l2o_engine.presets.schema import shipped_names
+from l2o_engine.presets.shipped import shipped_names
 from tests.tui.conftest import TINY, Result, Running, call, files_below, spawn
 
 COMMANDS = ("run", "resume", "attach", "runs", "show", "export", "compare", "reproduce", "presets", "check", "bench")

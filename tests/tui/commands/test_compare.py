@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from l2o_engine.presets.schema import find, load
+from l2o_engine.presets.files import load
+from l2o_engine.presets.shipped import find
 from l2o_engine.studies.comparison import baseline_levels, compare
 from l2o_tui.commands.compare import figures_table
 from tests.engine.made import made_run

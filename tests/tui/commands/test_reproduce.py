@@ -17,8 +17,11 @@ import pytest
 from rich.console import Console
 
 from l2o_engine.presets import schema as presets
-from l2o_engine.presets.schema import Preset, override, to_toml
-from l2o_engine.runs.folder import DrivenRun, Run
+from l2o_engine.presets.files import override
+from l2o_engine.presets.schema import Preset
+from l2o_engine.presets.tables import to_toml
+from l2o_engine.runs.driven import DrivenRun
+from l2o_engine.runs.folder import Run
 from l2o_engine.studies.reproduction import Reproduction
 from l2o_tui.text.verdict_table import table_of
 from tests.engine.made import made_run

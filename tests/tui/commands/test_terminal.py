@@ -14,7 +14,8 @@ import pytest
 
 from l2o_engine.records.events import Stop
 from l2o_engine.runs.commands import send
-from l2o_engine.runs.folder import DrivenRun, Run
+from l2o_engine.runs.driven import DrivenRun
+from l2o_engine.runs.folder import Run
 from tests.tui.conftest import Running, call
 
 if TYPE_CHECKING:

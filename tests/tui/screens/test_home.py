@@ -11,9 +11,11 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
-from l2o_engine.presets.schema import to_toml
+from l2o_engine.presets.tables import to_toml
+from l2o_engine.runs.catalogue import list_runs
+from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.export import export_file
-from l2o_engine.runs.folder import DrivenRun, Run, list_runs
+from l2o_engine.runs.folder import Run
 from l2o_tui.app import L2oApp
 from l2o_tui.screens.compare import CompareScreen
 from l2o_tui.screens.dialogs import ConfirmDialog, ExtendDialog, FailureScreen, HelpScreen

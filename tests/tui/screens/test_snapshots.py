@@ -19,7 +19,10 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 
 from l2o_engine.meta.learner import Results
-from l2o_engine.presets.schema import Preset, find, load, to_toml
+from l2o_engine.presets.files import load
+from l2o_engine.presets.schema import Preset
+from l2o_engine.presets.shipped import find
+from l2o_engine.presets.tables import to_toml
 from l2o_engine.records.events import (
     Checkpointed,
     Curves,
@@ -36,7 +39,7 @@ from l2o_engine.records.events import (
 )
 from l2o_engine.records.health import Diagnostician
 from l2o_engine.records.rows import rows_of
-from l2o_engine.runs.folder import DrivenRun
+from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.training.trainer import Chunk, Lane
 from l2o_tui.app import L2oApp
 from l2o_tui.screens import home, training

@@ -25,7 +25,7 @@ from l2o_engine.records.events import (
     StatusChanged,
     Stop,
 )
-from l2o_engine.runs.folder import DrivenRun
+from l2o_engine.runs.driven import DrivenRun
 from l2o_tui.app import L2oApp
 from l2o_tui.charts.widget import BaseChart, ConvergenceChart
 from l2o_tui.panes.progress_pane import ProgressPane

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from l2o_engine.presets.schema import find, load
+from l2o_engine.presets.files import load
+from l2o_engine.presets.shipped import find
 from tests.tui.conftest import COMMAND, TINY, Result, Running, call, files_below, spawn
 
 START = {"event", "run_dir", "preset", "seed", "backend", "iterations"}

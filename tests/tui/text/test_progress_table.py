@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 
-from l2o_engine.presets.schema import Preset, check, find, load, shipped_names
+from l2o_engine.optimizers.learned.learned_optimizer import LEARNED
+from l2o_engine.presets.files import check, load
+from l2o_engine.presets.schema import Preset
+from l2o_engine.presets.shipped import find, shipped_names
 from l2o_engine.records.events import Progress
 from l2o_engine.runs.folder import lanes_of
-from l2o_engine.training.trainer import LEARNED, Lane
+from l2o_engine.training.trainer import Lane
 from l2o_tui.text.progress_table import ProgressTable
 
 ADAPTIVE = {"kind": "log", "min_log": -5.0, "adaptive": True}

@@ -1,0 +1,164 @@
+"""The pipeline: the trainers of a run, one a seed, which compute a chunk ahead of what has been told.
+
+How long a chunk is never changes a result; it is adapted to about 50 ms, so that a command never waits long.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from time import monotonic
+from typing import TypeAlias
+
+from l2o_engine.live.preparing import awaited
+from l2o_engine.meta.learner import Backend
+from l2o_engine.presets.schema import Preset
+from l2o_engine.records.events import ShowDraws
+from l2o_engine.support.arrays import Doubles
+from l2o_engine.training.trainer import Chunk, Trainer, TrainerState, make_trainer
+
+CHUNK_SECONDS = 0.05
+_GREATEST_CHUNK = 65_536
+
+Advance: TypeAlias = tuple[TrainerState, list[Chunk], float]
+"""What one trainer did of a chunk: its state after, the chunk, seconds."""
+
+
+def advance(trainer: Trainer, n: int) -> Advance:
+    """Let a trainer do n meta-iterations and return its state, what it did, and how long that took.
+
+    A plain function of plain values, so that an executor may call it in another thread, process or machine.
+    """
+    began = monotonic()
+    chunks = trainer.advance(n)
+    return trainer.state(), chunks, monotonic() - began
+
+
+def curves_of(trainer: Trainer, shown: ShowDraws, state: TrainerState) -> dict[str, Doubles]:
+    """Return the base chart's losses by optimizer: [steps] of one problem, [draws, steps] of several."""
+    if shown.count == 1:
+        return trainer.curves(shown.first, state)
+    return trainer.curves_of(range(shown.first, shown.first + shown.count), state)
+
+
+@dataclass(frozen=True)
+class _InFlight:
+    """A chunk that is being computed: how long it is, and who computes for which seed."""
+
+    n: int
+    futures: dict[int, Future[Advance]]
+
+
+class Pipeline:
+    """Trains the replicates of a run side by side, a chunk at a time: launch one, collect it, launch the next.
+
+    Open it before anything else, and close it when done.
+
+    Parameters
+    ----------
+    executor
+        Advances the replicates; None for threads of this process, as many as the backend can use.
+    chunk
+        Meta-iterations of a chunk; None to adapt to about 50 ms.
+    sign_of_life
+        Called every second while a chunk is waited for.
+
+    Attributes
+    ----------
+    states
+        Seed → state after the chunk that was collected last: what has been told, and is saved. The trainers themselves
+        may be a chunk ahead. Empty until the pipeline is open.
+    """
+
+    def __init__(self, executor: Executor | None, chunk: int | None, sign_of_life: Callable[[], None]) -> None:
+        self.states: dict[int, TrainerState] = {}
+        self._trainers: dict[int, Trainer] = {}
+        self._executor = executor
+        self._own_executor: Executor | None = None
+        self._workers = 1
+        self._in_flight: _InFlight | None = None
+        self._fixed_chunk = chunk
+        self._chunk = chunk or 1
+        self._sign_of_life = sign_of_life
+
+    def open(self, preset: Preset, backend: Backend | None) -> None:
+        """Make the trainers, as they are before the first meta-iteration; the backend is None where none is trained."""
+        self._trainers = {seed: make_trainer(preset.experiment, backend, seed) for seed in preset.seeds}
+        self._take_states()
+        self._workers = len(self._trainers)  # of an executor that was given; its own business, a guess
+        if self._executor is None:
+            self._workers = min(self._workers, os.cpu_count() or 1) if backend and backend.is_parallel else 1
+            self._executor = self._own_executor = ThreadPoolExecutor(self._workers, "l2o-training")
+
+    def load(self, states: Mapping[int, TrainerState]) -> None:
+        """Go on from saved states, one a seed."""
+        for seed, trainer in self._trainers.items():
+            trainer.load_state(states[seed])
+        self._take_states()
+
+    def _take_states(self) -> None:
+        self.states = {seed: trainer.state() for seed, trainer in self._trainers.items()}
+
+    def close(self) -> None:
+        """Let nothing go on behind the end: what is being computed is waited for and dropped."""
+        if self._in_flight:
+            for future in self._in_flight.futures.values():
+                future.cancel()
+            wait(self._in_flight.futures.values())
+        if self._own_executor:
+            self._own_executor.shutdown(wait=True)
+
+    @property
+    def iteration(self) -> int:
+        """The last meta-iteration that every replicate which still goes on has done; -1 before the first."""
+        states = self.states.values()
+        going_on = [state.done for state in states if not state.diverged]
+        return (min(going_on) if going_on else max((state.done for state in states), default=0)) - 1
+
+    @property
+    def diverged(self) -> list[int]:
+        """The seeds that have diverged and do not go on."""
+        return [seed for seed, state in self.states.items() if state.diverged]
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether no replicate goes on."""
+        return len(self.diverged) == len(self.states)
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether a chunk has been launched and not collected."""
+        return self._in_flight is not None
+
+    def launch(self, until: int) -> None:
+        """Have the next chunk computed, which ends at this meta-iteration at the latest."""
+        if self._executor is None:
+            raise RuntimeError("the pipeline has not been opened")
+        n = min(self._chunk, until - self.iteration)
+        going_on = [seed for seed, state in self.states.items() if not state.diverged]
+        futures = {seed: self._executor.submit(advance, self._trainers[seed], n) for seed in going_on}
+        self._in_flight = _InFlight(n, futures)
+
+    def collect(self) -> list[Chunk]:
+        """Wait for the chunk that was launched and take over what came of it."""
+        if self._in_flight is None:
+            raise RuntimeError("no chunk has been launched")
+        n, all_chunks, all_seconds = self._in_flight.n, [], 0.0
+        for seed, future in self._in_flight.futures.items():
+            state, chunks, seconds = awaited(future, self._sign_of_life)
+            self._trainers[seed].load_state(state)  # it has been elsewhere, if the executor is of another process
+            self.states[seed] = state
+            all_chunks += chunks
+            all_seconds += seconds
+        self._adapt_chunk(n, all_seconds / min(self._workers, len(self._in_flight.futures)))
+        self._in_flight = None
+        return all_chunks
+
+    def _adapt_chunk(self, n: int, seconds: float) -> None:
+        if self._fixed_chunk is None and n == self._chunk:
+            wanted = int(n * CHUNK_SECONDS / max(seconds, 1e-6))
+            self._chunk = min(max(wanted, 1), 2 * self._chunk, _GREATEST_CHUNK)
+
+    def base_losses(self, seed: int, shown: ShowDraws) -> dict[str, Doubles]:
+        """Return the base chart's losses by optimizer, those of a replicate's network as it was told last."""
+        return curves_of(self._trainers[seed], shown, self.states[seed])

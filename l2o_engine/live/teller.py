@@ -1,0 +1,251 @@
+"""The teller: what a run's files say, told as the events that they were made of.
+
+A run that was killed and resumed has done some meta-iterations twice. Its metrics are cut back to the checkpoint that
+it went on from, its events are not: of these, what lay beyond the checkpoint is left out.
+"""
+
+import json
+import os
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path
+from typing import Any
+
+from l2o_engine.live.tail import Tail
+from l2o_engine.records.events import (
+    Diagnosed,
+    Ended,
+    Event,
+    Extended,
+    NewRows,
+    Notice,
+    Started,
+    Status,
+    StatusChanged,
+    event_from_json,
+    vitals_from_json,
+)
+from l2o_engine.records.health import Diagnostician
+from l2o_engine.records.rows import HEADER, parse_rows
+from l2o_engine.runs.folder import Run, lanes_of
+from l2o_engine.runs.levels import Levels
+from l2o_engine.runs.record import ACTIVE, Record
+
+
+@dataclass(frozen=True)
+class Past:
+    """What ``events.jsonl`` held at one moment.
+
+    Attributes
+    ----------
+    size
+        How long it was, in bytes.
+    starts
+        Of every session that it tells of, at which place it begins, and the meta-iteration where it resumed.
+    """
+
+    size: int
+    starts: tuple[tuple[int, int], ...]
+
+    @property
+    def limits(self) -> dict[int, float]:
+        """By the place where each session begins, the last of its meta-iterations that was not done again later."""
+        limits, limit = {}, inf
+        for place, resumed_from in reversed(self.starts):
+            limits[place] = limit
+            limit = min(limit, resumed_from)
+        return limits
+
+
+class Teller:
+    """Tells a run from its first row on, then what is added, until it is resumed: then another begins anew.
+
+    Parameters
+    ----------
+    run
+        The run's folder.
+
+    Attributes
+    ----------
+    preset
+        The run's preset.
+    has_begun
+        Whether the run has been told up to the present.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.preset = run.preset()
+        self.has_begun = False
+        self._run = run
+        self._lanes = lanes_of(self.preset)
+        self._metrics = Tail(run.metrics_path)
+        self._events = Tail(run.events_path)
+        self._diagnosticians = {lane: Diagnostician(self.preset) for lane in self._lanes}
+        self._untold: deque[dict[str, Any]] = deque()
+        self._parts: list[dict[str, Any]] = []
+        self._status: Status = "running"
+        self._iteration = -1
+
+    # From the first row on.
+
+    def past(self) -> Past:
+        """Return what the events tell so far."""
+        size = self._events.size
+        starts: list[tuple[int, int]] = []
+        names = ""
+        for place, document in enumerate(_documents(Tail(self._run.events_path), size)):
+            name = document.get("event", "")
+            if name == "start" != names:  # a session's start is told once a seed
+                starts.append((place, document.get("resumed_from", -1)))
+            names = name
+        return Past(size, tuple(starts))
+
+    def begin(self, past: Past, levels: Levels, *, is_driven: bool) -> Iterator[Event]:
+        """Tell of the run from its first row on, leaving out what was done again after a resume.
+
+        Parameters
+        ----------
+        past
+            What :meth:`past` returned.
+        levels
+            The levels to beat.
+        is_driven
+            Whether a process drives the run.
+        """
+        record = self._run.record()  # after `past`: it is written before the event that says the same
+        self._iteration = _last_iteration(self._run.metrics_path)
+        yield Started(
+            run_dir=str(self._run.folder.resolve()),
+            preset=self.preset.name,
+            seeds=self.preset.seeds,
+            lanes=self._lanes,
+            backend=record.backend,
+            reason=record.backend_reason,
+            iteration=self._iteration,
+            iterations=record.iterations,
+            levels={name: level.end_log10 for name, level in levels.items()},
+        )
+        yield from self.settle(record, is_driven=is_driven)
+        yield from self._tell_rows()
+        yield from self._tell_the_past(past)
+        self.has_begun = True
+
+    def settle(self, record: Record, *, is_driven: bool) -> Iterator[Event]:
+        """Tell the status that run.json gives where no event has: of a driver that was killed, say."""
+        status = record.status
+        if not is_driven and status in ACTIVE:
+            status = "interrupted"
+        if status != self._status:
+            self._status = status
+            yield StatusChanged(status, self._iteration)
+
+    def _tell_the_past(self, past: Past) -> Iterator[Event]:
+        """Tell of past events what still holds: how the run's status changed on the way is history."""
+        limits = past.limits
+        status, limit, ended = self._status, inf, None
+        for place, document in enumerate(_documents(self._events, past.size)):
+            limit = limits.get(place, limit)
+            if document.get("iteration", -1) > limit:
+                continue
+            for event in self._tell(document):
+                match event:
+                    case Ended():
+                        ended = event
+                    case StatusChanged():
+                        ended = None
+                    case Extended() if limit < inf:  # Started has told the total that came after it
+                        pass
+                    case _:
+                        yield event
+            if document.get("event") == "start":
+                ended = None
+        self._status = status
+        if ended is not None:
+            self._status = ended.status
+            yield ended
+
+    # What is added.
+
+    def holds(self) -> bool:
+        """Read the events that were added, and return whether what was told still holds; else it is to be told anew."""
+        if not self.has_begun:
+            return False
+        for document in _documents(self._events):
+            self._untold.append(document)  # one by one: what has been read is not read again, whatever fails
+        has_started = any(document.get("event") == "start" for document in self._untold)
+        return not (has_started or self._metrics.is_cut or self._events.is_cut)
+
+    def news(self) -> Iterator[Event]:
+        """Tell the rows that were added, and the events that :meth:`holds` has read."""
+        yield from self._tell_rows()  # which are written before the events that are about them
+        while self._untold:
+            yield from self._tell(self._untold.popleft())
+
+    def _tell_rows(self) -> Iterator[Event]:
+        for lines in self._metrics.lines():
+            if lines[0] == HEADER:
+                del lines[0]
+            if not lines:
+                continue
+            try:
+                rows = parse_rows(lines, self._lanes)
+            except (ValueError, KeyError) as error:
+                yield Notice(f"some rows of {self._run.metrics_path} are left out, they cannot be read: {error}")
+                continue
+            self._iteration = int(rows.iteration[-1])
+            yield NewRows(rows)
+
+    def _tell(self, document: dict[str, Any]) -> Iterator[Event]:
+        """Tell the event that this object completes."""
+        event: Event | None
+        try:
+            if document["event"] == "diagnosis":
+                lane, vitals = vitals_from_json(document)
+                event = Diagnosed(lane, self._diagnosticians[lane].judge(vitals))
+            else:
+                event = self._completed(document)
+        except (KeyError, TypeError, ValueError):  # of another version
+            return
+        if isinstance(event, StatusChanged | Ended):
+            self._status = event.status
+        if event is not None:
+            yield event
+
+    def _completed(self, document: dict[str, Any]) -> Event | None:
+        """Return the event that this object is the last one of: some have one a seed or lane."""
+        name = document["event"]
+        if name == "start":
+            return None
+        if self._parts and self._parts[0]["event"] != name:
+            self._parts = []
+        self._parts.append(document)
+        if len(self._parts) < {"checkpoint": len(self.preset.seeds), "end": len(self._lanes)}.get(name, 1):
+            return None
+        parts, self._parts = self._parts, []
+        return event_from_json(parts)
+
+
+def _documents(tail: Tail, size: int | None = None) -> Iterator[dict[str, Any]]:
+    """Yield the JSON objects of a file's new lines; none beyond ``size`` bytes."""
+    for lines in tail.lines(size):
+        for line in lines:
+            try:
+                document = json.loads(line)
+            except ValueError:  # a killed process left half a line
+                continue
+            if isinstance(document, dict):
+                yield document
+
+
+def _last_iteration(path: Path) -> int:
+    """Return the meta-iteration of a metrics file's last whole line; -1 where there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(file.seek(0, os.SEEK_END) - 4096, 0))
+            lines = file.read().split(b"\n")
+    except FileNotFoundError:
+        return -1
+    last = lines[-2].split(b",")[0] if len(lines) > 1 else b""
+    return int(last) if last.isdigit() else -1

@@ -1,0 +1,86 @@
+"""The levels to beat, what the baselines of a run reach: measured once in a run's life, then kept in ``run.json``.
+
+Over up to 1,000,000 draws that takes a while, so who needs them looks here first.
+"""
+
+from collections.abc import Iterable
+from contextlib import suppress
+from math import isfinite, nan
+
+from l2o_engine.presets.schema import Preset
+from l2o_engine.runs.folder import Run
+from l2o_engine.runs.record import Record, RunError, StoredLevel, StoredLevels
+from l2o_engine.training.evaluation import Baselines, Level
+
+Levels = dict[str, Level]
+"""Baseline → what it reaches."""
+
+
+def measure(preset: Preset, seed: int) -> Levels:
+    """Let a preset's baselines run over its number of draws, which a seed decides."""
+    return Baselines(preset.experiment, seed, preset.report.baseline_draws).measured if preset.baseline else {}
+
+
+def measuring(preset: Preset) -> str:
+    """Return what :func:`measure` does, in words, for who waits for it."""
+    return f"measuring what the baselines reach over {preset.report.baseline_draws:,} draws"
+
+
+def stored(record: Record, preset: Preset, seed: int) -> Levels | None:
+    """Return the levels that a run keeps; None where it keeps none of this seed, or those of other baselines.
+
+    Parameters
+    ----------
+    record
+        What its run.json says.
+    preset
+        Its preset.
+    seed
+        Decides the draws.
+    """
+    if not preset.baseline:
+        return {}
+    kept, names = record.levels, [baseline.name for baseline in preset.baseline]
+    if kept is None or kept.seed != seed or set(kept.baselines) != set(names):
+        return None
+    return {name: _level(kept.baselines[name]) for name in names}
+
+
+def to_store(levels: Levels, seed: int) -> StoredLevels:
+    """Return what run.json keeps of the levels that were measured on the draws of a seed."""
+    return StoredLevels(seed, {name: StoredLevel(**_finite(level)) for name, level in levels.items()})
+
+
+def of_runs(runs: Iterable[Run], preset: Preset, seed: int) -> Levels:
+    """Return a preset's levels on the draws of a seed: those that one of its runs keeps, else measured now.
+
+    Parameters
+    ----------
+    runs
+        Runs of this preset's experiment, of whatever seeds.
+    preset
+        The experiment.
+    seed
+        Decides the draws.
+    """
+    wanted = _measured_settings(preset)
+    for run in runs:
+        with suppress(RunError):  # it has been read before, and may be gone now
+            its_preset = run.preset()
+            kept = stored(run.record(), its_preset, seed)
+            if kept is not None and _measured_settings(its_preset) == wanted:
+                return kept
+    return measure(preset, seed)
+
+
+def _measured_settings(preset: Preset) -> tuple[object, ...]:
+    """Return all settings that levels depend on."""
+    return preset.baseline, preset.problem, preset.unroll.steps, preset.run.dtype, preset.report.baseline_draws
+
+
+def _level(kept: StoredLevel) -> Level:
+    return Level(**{name: nan if value is None else value for name, value in vars(kept).items()})
+
+
+def _finite(level: Level) -> dict[str, float | None]:
+    return {name: value if isfinite(value) else None for name, value in vars(level).items()}

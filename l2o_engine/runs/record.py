@@ -1,0 +1,153 @@
+"""What ``run.json`` says: a run's status, where it is, who drives it, and what its results may depend on."""
+
+import json
+import os
+import platform
+import socket
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from l2o_engine.presets.schema import Preset
+from l2o_engine.records.events import Status
+from l2o_engine.support.errors import UserError
+from l2o_engine.support.files import write_atomically
+
+FORMAT = 1
+ACTIVE = ("running", "paused")
+"""The statuses of a run that a process drives."""
+
+
+class RunError(UserError):
+    """A run that cannot be created, found, read or driven. The message is meant for the user."""
+
+
+@dataclass(frozen=True)
+class StoredLevel:
+    """What a baseline reaches, as :class:`~l2o_engine.training.trainer.Level` has it; None where that is not finite."""
+
+    end_log10: float | None
+    sum_loss: float | None
+    first_loss: float | None
+
+
+@dataclass(frozen=True)
+class StoredLevels:
+    """The levels to beat: by baseline, on the draws of a seed."""
+
+    seed: int
+    baselines: dict[str, StoredLevel]
+
+
+@dataclass(frozen=True)
+class Record:
+    """What ``run.json`` says.
+
+    ``status`` is what the driving process last wrote; :meth:`~l2o_engine.runs.folder.Run.status` also notices that the
+    process is gone. ``levels`` is None until a session has measured them.
+    """
+
+    status: Status
+    pid: int
+    host: str
+    preset: str
+    seed: int
+    seeds: int
+    backend: str
+    backend_reason: str
+    iteration: int
+    iterations: int
+    created: str
+    updated: str
+    elapsed_seconds: float
+    average_log_result: float | None
+    message: str
+    versions: dict[str, str]
+    levels: StoredLevels | None = None
+    format: int = FORMAT
+
+
+_RECORDS = TypeAdapter(Record)
+
+
+def new_record(preset: Preset) -> Record:
+    """Return the record of a run that this process is about to begin."""
+    moment = now()
+    return Record(
+        status="running",
+        pid=os.getpid(),
+        host=socket.gethostname(),
+        preset=preset.name,
+        seed=preset.run.seed,
+        seeds=preset.run.seeds,
+        backend="",
+        backend_reason="",
+        iteration=0,
+        iterations=preset.run.iterations,
+        created=moment,
+        updated=moment,
+        elapsed_seconds=0.0,
+        average_log_result=None,
+        message="",
+        versions=versions(),
+    )
+
+
+def read_record(path: Path) -> Record:
+    """Read a ``run.json``.
+
+    Raises
+    ------
+    RunError
+        If it cannot be read, or is of another format.
+    """
+    try:
+        text = path.read_bytes()
+        document = json.loads(text)
+        if document["format"] != FORMAT:
+            raise RunError(f"{path.parent} is of format {document['format']}, this version reads {FORMAT}")
+        record = _RECORDS.validate_json(text, strict=True)
+        for moment in (record.created, record.updated):
+            datetime.fromisoformat(moment)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise RunError(f"{path} cannot be read: {place}: {first['msg']}") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path} cannot be read: {error}") from error
+    return record
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Write a ``run.json``, whole.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    write_atomically(path, (json.dumps(asdict(record), indent=2) + "\n").encode())
+
+
+def age(record: Record) -> float:
+    """Return how many seconds ago the record was written, by our clock."""
+    return (datetime.now(UTC) - datetime.fromisoformat(record.updated).astimezone(UTC)).total_seconds()
+
+
+def now() -> str:
+    """Return the time, as a run's files give it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a result may depend on, without importing anything heavy."""
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in ("l2o-tui", "numpy", "torch"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "unknown"
+    return found

@@ -1,0 +1,56 @@
+"""The reporter: nothing that is due lies inside of a chunk, and the base chart takes only its share of the time."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from l2o_engine.live import reporter as reporters
+from l2o_engine.live.pipeline import Pipeline
+from l2o_engine.live.reporter import BaseChart, Reporter
+from l2o_engine.records.events import ShowDraws
+from l2o_engine.records.health import next_look
+from tests.engine.tiny import tiny_baselines, tiny_preset
+
+
+@given(st.integers(0, 5000), st.integers(1, 3000))
+def test_the_next_report_or_look_is_the_first_from_here_on(iteration: int, every: int) -> None:
+    due = Reporter(tiny_preset(f"report.every={every}")).next_due(iteration)
+    wanted = next(
+        place
+        for place in range(iteration, iteration + every + 1)
+        if place % every == 0 or next_look(place, every) == place
+    )
+    assert due == wanted
+
+
+def test_before_anything_is_trained_every_lane_is_before_its_first_meta_iteration() -> None:
+    reporter = Reporter(tiny_baselines("run.seeds=2"))
+    results = reporter.results({})
+    assert [(result.lane, result.iteration) for result in results] == [(lane, -1) for lane in reporter.lanes]
+    assert reporter.average_log_result is None
+
+
+@pytest.mark.parametrize(("seconds", "due"), [(0.001, 0.5), (0.2, 2.0)])
+def test_the_base_chart_takes_a_tenth_of_the_time_at_most(
+    seconds: float, due: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(reporters, "monotonic", lambda: now)
+    pipeline = Pipeline(None, None, lambda: None)
+    pipeline.open(tiny_baselines("run.seed=4"), None)
+    make = pipeline.base_losses
+
+    def slowly(seed: int, shown: ShowDraws) -> object:
+        nonlocal now
+        now += seconds
+        return make(seed, shown)
+
+    monkeypatch.setattr(pipeline, "base_losses", slowly)
+    chart = BaseChart(pipeline)
+    seen = [chart.is_due]
+    assert chart.curves().seed == 4
+    pipeline.close()
+    for passed in (0.99 * due, 0.02 * due):
+        now += passed
+        seen.append(chart.is_due)
+    assert seen == [True, False, True]

@@ -1,0 +1,53 @@
+"""A run on the screen that is left to a background process: the command that goes on with it."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from l2o_engine.live.mailbox import Mailbox
+from l2o_engine.presets.schema import Preset
+from l2o_engine.records.events import Ended, Event, StatusChanged
+from l2o_tui.state.open_run import OpenRun
+from tests.engine.tiny import tiny_baselines, tiny_preset
+from tests.tui.scripted import started
+
+
+class Told:
+    """A session that is over once it has told these events."""
+
+    def __init__(self, events: Sequence[Event]) -> None:
+        self.mailbox = Mailbox()
+        self._events = events
+
+    def events(self) -> Iterator[Event]:
+        return iter(self._events)
+
+
+@pytest.mark.parametrize(
+    ("preset", "is_paused", "options"),
+    [
+        (tiny_preset(), False, ["--backend", "torch"]),  # the one that has computed
+        (tiny_preset(), True, ["--start-paused", "--backend", "torch"]),
+        (tiny_baselines(), False, []),  # it has none to choose
+    ],
+    ids=["running", "paused", "baselines"],
+)
+def test_a_detached_run_is_resumed_without_a_screen_as_it_was(
+    preset: Preset, is_paused: bool, options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handed: list[tuple[Path, list[str]]] = []
+
+    def hand_over(folder: Path, command: list[str]) -> int:
+        handed.append((folder, command))
+        return 77
+
+    monkeypatch.setattr("l2o_tui.state.open_run.hand_over", hand_over)
+    events: list[Event] = [started(preset), *([StatusChanged("paused", 5)] if is_paused else [])]
+    opened = OpenRun(Told([*events, Ended("interrupted", 5, 1.0, ())]), preset, folder=tmp_path)
+    opened.detaching = True
+    opened.listen()
+    command = [sys.executable, "-m", "l2o_tui", "resume", str(tmp_path), "--no-ui", "--quiet", *options]
+    assert handed == [(tmp_path, command)]
+    assert (opened.background_pid, opened.failure) == (77, "")
