@@ -7,13 +7,17 @@ BIN := $(VENV)/bin
 ARGS ?= log30
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: run test check clean
+.PHONY: run test fuzz check clean
 
 run: $(VENV)/installed
 	@$(BIN)/l2o-tui run $(ARGS)
 
 test: $(VENV)/installed-dev
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# The tests that hypothesis finds examples for, with more of them, and others every time.
+fuzz: $(VENV)/installed-dev
+	@L2O_HYPOTHESIS=fuzz $(BIN)/python -m pytest -m hypothesis --timeout=3600 $(PYTEST_ARGS)
 
 check: $(VENV)/installed-dev
 	@$(BIN)/ruff format --check .

@@ -9,8 +9,13 @@ from hypothesis import settings
 os.environ.setdefault("L2O_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "l2o"))
 
 # The same examples every time, so that a change is what makes a test fail; no deadlines, for machines differ.
-settings.register_profile("l2o", deadline=None, derandomize=True, max_examples=50)
-settings.load_profile("l2o")
+settings.register_profile("fixed", deadline=None, derandomize=True, max_examples=50)
+# `make fuzz`: others every time. What fails is printed with how to see it again.
+settings.register_profile("fuzz", deadline=None, max_examples=500, print_blob=True)
+settings.load_profile(os.environ.get("L2O_HYPOTHESIS", "fixed"))
+
+# As the program does for its own process: several tests side by side must not each take all cores for tiny tensors.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -6,7 +6,6 @@ and without infinities or NaN.
 """
 
 import ctypes
-from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf, isfinite
 from typing import Annotated, Any, TypeAlias, TypeVar, dataclass_transform
@@ -24,10 +23,7 @@ def settings(cls: Class) -> Class:
 
     Fields are declared with the types below, for a plain ``int`` would take "3".
     """
-    decorate: Callable[[Class], Class] = pydantic_dataclass(
-        frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False)
-    )
-    return decorate(cls)
+    return pydantic_dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))(cls)
 
 
 def as_float32(value: float) -> float:

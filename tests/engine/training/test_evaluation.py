@@ -1,0 +1,79 @@
+"""Optimizers judged on tasks that nothing was trained on."""
+
+import numpy as np
+import pytest
+
+from l2o_engine.backends.reference import TorchBackend
+from l2o_engine.optimizers.rmsprop import RmsProp
+from l2o_engine.optimizers.sgd import Sgd
+from l2o_engine.tasks.quadratic import Quadratic
+from l2o_engine.training import evaluation
+from l2o_engine.training.evaluation import Baselines, Evaluated, evaluate
+from l2o_engine.training.streams import Streams, generator_of
+from l2o_engine.training.trainer import MetaTrainer
+from tests.engine.tiny import tiny_preset
+
+
+def test_figures_are_those_of_the_losses_by_hand() -> None:
+    losses = np.array([[1.0, 0.1], [2.0, 0.001], [1.0, np.inf], [1.0, 3.0], [1.0, np.nan]])
+    found = Evaluated("x", losses)
+    logs = np.log10([0.1, 0.001, 3.0])
+    assert found.end_log10_mean == pytest.approx(logs.mean())
+    assert found.end_log10_median == pytest.approx(-1.0)
+    assert found.sum_mean == pytest.approx(np.mean([1.1, 2.001, 4.0]))
+    assert found.sum_median == pytest.approx(2.001)
+    assert found.non_finite == 2
+    assert found.worse_than_start == 3
+    assert set(found.figures) == {
+        "end_log10_mean",
+        "end_log10_median",
+        "sum_mean",
+        "sum_median",
+        "worse_than_start",
+        "non_finite",
+    }
+
+
+def test_where_nothing_is_finite_there_is_no_figure() -> None:
+    found = Evaluated("x", np.full((3, 2), np.nan))
+    assert np.isnan([found.end_log10_mean, found.end_log10_median, found.sum_mean, found.sum_median]).all()
+
+
+def test_all_optimizers_see_the_same_tasks_and_a_learned_one_is_one_of_them() -> None:
+    experiment = tiny_preset().experiment
+    trainer = MetaTrainer(experiment, 0, TorchBackend(experiment))
+    results = evaluate([trainer.optimizer(), Sgd(), RmsProp()], experiment.task, problems=20, steps=6)
+    assert [result.name for result in results] == ["RNN", "SGD", "RMSProp"]
+    for result in results:
+        assert result.losses.shape == (20, 6)
+        np.testing.assert_array_equal(result.losses[:, 0], results[0].losses[:, 0])
+        assert (result.losses[:, 1:] != result.losses[:, :1]).all()
+
+
+def test_the_tasks_are_none_that_the_seed_trains_on_or_measures_levels_with() -> None:
+    experiment, task = tiny_preset().experiment, Quadratic()
+    (judged,) = evaluate([Sgd()], task, problems=50, steps=2, seed=3)
+    trained = MetaTrainer(experiment, 3, TorchBackend(experiment)).advance(50)[0].results.losses[..., 0]
+    levels = task.draw(generator_of(Streams(3).levels), 50, 1, steps=2, dtype="float32")
+    for others in (trained, levels.loss(levels.start)):
+        assert not set(judged.losses[:, 0]) & set(others.astype(np.float64).ravel())
+
+
+def test_drawing_in_parts_gives_the_same_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = evaluate([Sgd()], Quadratic(), problems=11, steps=4)[0]
+    monkeypatch.setattr(evaluation, "_MOST_NUMBERS", 3 * 2 * 4)
+    parts = evaluate([Sgd()], Quadratic(), problems=11, steps=4)[0]
+    np.testing.assert_array_equal(whole.losses, parts.losses)
+
+
+@pytest.mark.parametrize("wrong", [{"problems": 0}, {"steps": 0}])
+def test_without_a_problem_or_a_step_there_is_nothing_to_evaluate(wrong: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        evaluate([Sgd()], Quadratic(), **wrong)
+
+
+def test_levels_are_over_as_many_draws_as_are_asked_for() -> None:
+    experiment = tiny_preset().experiment
+    few, many = (Baselines(experiment, 0, draws).levels["SGD"] for draws in (5, 4000))
+    again = Baselines(experiment, 0, 5).levels["SGD"]
+    assert few == again != many
