@@ -1,18 +1,13 @@
 """What is wrong with a preset, in sentences: file, table, key, what it must be, what it is, the nearest valid name."""
 
-import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-
-def nearest(word: str, candidates: Iterable[str]) -> str:
-    """Return a hint at the candidate that is most like a word; nothing where none is."""
-    close = difflib.get_close_matches(word, list(candidates), n=1, cutoff=0.5)
-    return f'; did you mean "{close[0]}"?' if close else ""
+from l2o_engine.support.wording import nearest, quote
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
@@ -116,13 +111,6 @@ _RULES = {
 
 def _got(value: object) -> str:
     return "" if isinstance(value, dict) else f" (got {quote(value)})"
-
-
-def quote(value: object) -> str:
-    """Return a value as TOML would write it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f'"{value}"' if isinstance(value, str) else str(value)
 
 
 def _get(raw: object, place: Sequence[str | int]) -> Any:

@@ -18,8 +18,9 @@ from typing import Annotated, Any, Literal, Self
 import tomli_w
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from l2o_engine.presets.messages import describe, nearest, quote
+from l2o_engine.presets.messages import describe
 from l2o_engine.support.errors import UserError
+from l2o_engine.support.wording import nearest, quote
 
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from l2o_engine.presets.messages import quote
 from l2o_engine.support.arrays import LOG_FLOOR, Doubles, Flags, Integers, finite_mean
+from l2o_engine.support.wording import quote
 from l2o_engine.training.trainer import Chunk, Lane
 
 HEADER = "iteration,end_loss,sum_loss,end_log10,mean_log10,gradient_norm,min_log,non_finite,optimizer,seed\n"
