@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from math import isnan
-from statistics import median
 
 from l2o_engine.records.health import Diagnosis, Finding, percent
+from l2o_engine.records.statistics import spread_of
 from l2o_engine.training.trainer import Lane
 from l2o_tui.text.numbers import count, scientific
 
@@ -18,7 +18,7 @@ def sentence(finding: Finding) -> str:
 def vitals_of(diagnoses: Sequence[Diagnosis]) -> list[tuple[str, str]]:
     """Return what was measured as (name, value), the median over the lanes; what none has is left out."""
     vitals = [diagnosis.vitals for diagnosis in diagnoses]
-    numbers = {name: _median([getattr(v, name) for v in vitals]) for name in _SHOWN}
+    numbers = {name: spread_of([getattr(v, name) for v in vitals]).median for name in _SHOWN}
     told = [(label, write(numbers[name])) for name, (label, write) in _SHOWN.items() if not isnan(numbers[name])]
     non_finite, rows = sum(v.non_finite for v in vitals), sum(v.rows for v in vitals)
     trends = Counter(diagnosis.trend for diagnosis in diagnoses)
@@ -40,11 +40,6 @@ def findings_of(diagnoses: Mapping[Lane, Diagnosis]) -> list[tuple[str, Finding]
 
 def _owners(seeds: Sequence[int]) -> str:
     return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}: "
-
-
-def _median(values: Sequence[float]) -> float:
-    there = [value for value in values if not isnan(value)]
-    return median(there) if there else float("nan")
 
 
 def _ratio(value: float) -> str:

@@ -1,17 +1,15 @@
 """Comparing runs: figures checked by hand, grouping, labels, and what must not matter."""
 
 from itertools import permutations
-from math import isnan, nan
+from math import nan
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from l2o_engine.runs.folder import DrivenRun, Run, RunError
-from l2o_engine.studies.comparison import CURVE_POINTS, Group, baseline_levels, compare, spread_of, summarise, took_off
+from l2o_engine.studies.comparison import CURVE_POINTS, Group, baseline_levels, compare, summarise, took_off
 from l2o_engine.training.trainer import Baselines
 from tests.engine import tiny
 from tests.engine.made import made_run
@@ -71,18 +69,6 @@ def test_a_group_whose_replicates_are_all_lost_has_no_figure_and_no_warning(tmp_
     assert np.isnan(group.final.median)
     assert (group.final.count, group.final.lost, group.took_off, group.non_finite) == (0, 1, 0, 6)
     assert np.isnan(group.curve.median).all()
-
-
-@given(st.lists(st.floats(-40, 5) | st.just(nan), max_size=9))
-def test_a_spread_is_of_what_is_not_nan(values: list[float]) -> None:
-    spread = spread_of(values)
-    there = [value for value in values if not isnan(value)]
-    assert (spread.count, spread.lost) == (len(there), len(values) - len(there))
-    if there:
-        assert min(there) == spread.least <= spread.lower <= spread.median <= spread.upper <= spread.greatest
-        assert spread.median == pytest.approx(np.median(there))
-    else:
-        assert np.isnan(spread.median)
 
 
 @pytest.mark.parametrize(
