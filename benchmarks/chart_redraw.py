@@ -57,7 +57,7 @@ class Run:
         logs: Doubles = fall + self._generator.normal(0, 1.2, n)
         nothing = np.zeros(n)
         self.history.add(
-            Rows(iteration, iteration * 0, 10**logs, nothing, logs, nothing, nothing, nothing, np.zeros(n, bool))
+            Rows(iteration, iteration * 0, 10**logs, nothing, logs, nothing, nothing, {}, np.zeros(n, bool))
         )
 
 

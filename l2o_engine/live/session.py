@@ -306,12 +306,12 @@ class Session:
                     yield Diagnosed(lane, diagnosis)
 
     def _take_in(self, rows: Rows, chunks: Sequence[Chunk] = ()) -> None:
-        traces = {chunk.lane: chunk.results.trace for chunk in chunks}
+        results = {chunk.lane: chunk.results for chunk in chunks}
         for index, (lane, window) in enumerate(zip(self._lanes, self._windows, strict=True)):
             of_lane = rows.of_lane(index)
             window.add(of_lane)
             if lane in self._diagnosticians:
-                self._diagnosticians[lane].add(of_lane, traces.get(lane))
+                self._diagnosticians[lane].add(of_lane, results.get(lane))
 
     def _advance(self, *, launch: bool = True) -> Iterator[Event]:
         """Take in one chunk, and do what is due after it, while the next one is computed already."""
@@ -404,7 +404,7 @@ class Session:
                 optim_result=float(of_lane.end_loss[-1]),
                 average_log_result=window.average_log_result,
                 average_sum_log_result=window.average_sum_log_result,
-                min_log=float(of_lane.min_log[-1]),
+                numbers={name: float(values[-1]) for name, values in of_lane.numbers.items()},
                 iterations_per_second=round(rate, 2),
                 elapsed_seconds=round(seconds, 3),
                 non_finite=window.non_finite,

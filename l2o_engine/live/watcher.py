@@ -6,7 +6,6 @@ A :class:`Watcher` is read like a session: it has a mailbox and yields events. I
 """
 
 import json
-import os
 import socket
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -22,6 +21,7 @@ from l2o_engine.live.session import SessionError, curves_of
 from l2o_engine.meta.learner import Backend
 from l2o_engine.optimizers.learned.lstm import make_network
 from l2o_engine.presets.schema import Preset
+from l2o_engine.records.codec import event_from_json, vitals_from_json
 from l2o_engine.records.events import (
     Checkpointed,
     Command,
@@ -38,15 +38,13 @@ from l2o_engine.records.events import (
     Started,
     Status,
     StatusChanged,
-    event_from_json,
-    vitals_from_json,
 )
 from l2o_engine.records.health import Diagnostician
-from l2o_engine.records.rows import HEADER, parse_rows
 from l2o_engine.runs import checkpoints
 from l2o_engine.runs.checkpoints import Checkpoint, CheckpointError
 from l2o_engine.runs.commands import send
 from l2o_engine.runs.folder import ACTIVE, SILENT_SECONDS, Record, Run, RunError, lanes_of
+from l2o_engine.runs.metrics_file import RowReader, last_iteration
 from l2o_engine.training.trainer import Baselines, Trainer, make_trainer
 
 POLL_SECONDS = 0.25
@@ -166,6 +164,7 @@ class Watcher:
         self._preset = preset
         self._lanes = lanes_of(preset)
         self._metrics = _Tail(self._run.metrics_path)
+        self._reader = RowReader(self._lanes)
         self._events = _Tail(self._run.events_path)
         self._diagnosticians = {lane: Diagnostician(preset) for lane in self._lanes}
         self._untold: deque[dict[str, Any]] = deque()
@@ -231,7 +230,7 @@ class Watcher:
         if self._levels is None:
             self._levels = Baselines(self._preset, self._preset.run.seed).levels
         record = self._run.record()  # after `size`: it is written before the event that says the same
-        self._iteration = _last_iteration(self._run.metrics_path)
+        self._iteration = last_iteration(self._run.metrics_path)
         yield Started(
             run_dir=str(self._run.folder.resolve()),
             preset=self._preset.name,
@@ -286,17 +285,14 @@ class Watcher:
 
     def _tell_rows(self) -> Iterator[Event]:
         for lines in self._metrics.lines():
-            if lines[0] == HEADER:
-                del lines[0]
-            if not lines:
-                continue
             try:
-                rows = parse_rows(lines, self._lanes)
-            except (ValueError, KeyError) as error:
+                rows = self._reader.read(lines)
+            except ValueError as error:
                 yield Notice(f"some rows of {self._run.metrics_path} are left out, they cannot be read: {error}")
                 continue
-            self._iteration = int(rows.iteration[-1])
-            yield NewRows(rows)
+            if rows is not None:
+                self._iteration = int(rows.iteration[-1])
+                yield NewRows(rows)
 
     def _documents(self, tail: _Tail, size: int | None = None) -> Iterator[dict[str, Any]]:
         for lines in tail.lines(size):
@@ -449,15 +445,3 @@ def _limits(starts: list[tuple[int, int]]) -> dict[int, float]:
         limits[place] = limit
         limit = min(limit, resumed_from)
     return limits
-
-
-def _last_iteration(path: Path) -> int:
-    """Return the meta-iteration of a metrics file's last whole line; -1 where there is none."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(file.seek(0, os.SEEK_END) - 4096, 0))
-            lines = file.read().split(b"\n")
-    except FileNotFoundError:
-        return -1
-    last = lines[-2].split(b",")[0] if len(lines) > 1 else b""
-    return int(last) if last.isdigit() else -1

@@ -59,18 +59,19 @@ class Trace:
     Attributes
     ----------
     distance
-        [k, batch, steps, dims]: x minus the problem's optimum, before each update and after the last.
+        [k, batch, steps, dims]: x minus the problem's optimum, before each update and after the last; None where no
+        optimum is known.
     gradient, inputs, updates
         [k, batch, steps - 1, dims]: the optimizee's gradients, what the network saw of them, and how it moved x.
     """
 
-    distance: Floats
+    distance: Floats | None
     gradient: Floats
     inputs: Floats
     updates: Floats
 
     def __len__(self) -> int:
-        return len(self.distance)
+        return len(self.gradient)
 
 
 @dataclass(frozen=True)

@@ -27,12 +27,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from l2o_engine.optimizers.learned.lstm import Network, make_network
 from l2o_engine.presets.schema import Preset, PresetError, load, to_toml
-from l2o_engine.records.events import Event, Progress, Status, as_json, progress_from_json, vitals_from_json
+from l2o_engine.records.codec import as_json, progress_from_json, vitals_from_json
+from l2o_engine.records.events import Event, Progress, Status
 from l2o_engine.records.health import Vitals
-from l2o_engine.records.rows import HEADER, RowFormat, Rows, read_rows
+from l2o_engine.records.rows import Rows
 from l2o_engine.runs import checkpoints
 from l2o_engine.runs.checkpoints import Checkpoint, CheckpointError
 from l2o_engine.runs.commands import Inbox
+from l2o_engine.runs.metrics_file import RowFormat, read_rows
 from l2o_engine.support.errors import UserError
 from l2o_engine.support.files import write_atomically
 from l2o_engine.training.trainer import LEARNED, Lane
@@ -83,6 +85,12 @@ def lanes_of(preset: Preset) -> tuple[Lane, ...]:
     """Return the series that a run of this preset produces: by seed, then by optimizer."""
     optimizers = [baseline.name for baseline in preset.baseline] if preset.kind == "baselines" else [LEARNED]
     return tuple(Lane(seed, optimizer) for seed in preset.seeds for optimizer in optimizers)
+
+
+def _format_of(preset: Preset) -> RowFormat:
+    learned = preset.kind == "meta-training"
+    numbers = ("min_log",) if learned and hasattr(preset.transform, "min_log") else ()
+    return RowFormat(lanes_of(preset), preset.run.dtype, learned=learned, numbers=numbers)
 
 
 def versions() -> dict[str, str]:
@@ -223,7 +231,7 @@ class Run:
                 try:
                     event = parse(document)
                     found[document["iteration"], places[Lane(document["seed"], document["optimizer"])]] = event
-                except (KeyError, TypeError):
+                except (KeyError, TypeError, ValueError):
                     continue
         return [found[key] for key in sorted(found)]
 
@@ -262,12 +270,7 @@ class DrivenRun(Run):
     def _use(self, preset: Preset) -> None:
         self.current = preset
         self._network: Network = make_network(preset.network)
-        self._format = RowFormat(
-            lanes_of(preset),
-            preset.run.dtype,
-            learned=preset.kind == "meta-training",
-            has_min_log=preset.kind == "meta-training" and hasattr(preset.transform, "min_log"),
-        )
+        self._format = _format_of(preset)
 
     @classmethod
     def create(cls, preset: Preset, folder: Path) -> "DrivenRun":
@@ -305,7 +308,7 @@ class DrivenRun(Run):
             )
             (folder / "checkpoints").mkdir()
             write_atomically(folder / "preset.toml", to_toml(preset).encode())
-            write_atomically(folder / "metrics.csv", HEADER.encode())
+            write_atomically(folder / "metrics.csv", _format_of(preset).header.encode())
             write_atomically(folder / "run.json", _document(record))
             return cls(folder, lock)
         except OSError as error:
@@ -370,8 +373,9 @@ class DrivenRun(Run):
             raise RunError(f"none of the checkpoints of {self.name} is good:\n" + "\n".join(notices))
         if any(event.get("event") == "checkpoint" for event in self.events()):
             raise RunError(f"the checkpoints of {self.name} are gone; there is nothing to go on from")
-        self._metrics.truncate(len(HEADER))
-        return None, ["there is no checkpoint yet: the run starts over"] if length > len(HEADER) else []
+        empty = len(self._format.header)
+        self._metrics.truncate(empty)
+        return None, ["there is no checkpoint yet: the run starts over"] if length > empty else []
 
     def append_rows(self, rows: Rows) -> None:
         """Write rows of metrics; they are in the file, if not yet on the disk, when this returns."""

@@ -268,7 +268,7 @@ class _LaneReader:
         initial, final = finite_mean(self._first), self._last.average_log_result
         learns = self._preset.kind == "meta-training"
         looks = [vitals for of_lane, vitals in run.vitals() if of_lane == lane] if learns else []
-        is_carried_away = bool(looks) and looks[-1].distance_ratio > 1  # it may have begun even further away
+        is_carried_away = bool(looks) and looks[-1].remaining > 1  # it may have begun even further away
         has_taken_off = learns and not is_carried_away and took_off(final, initial, self._preset.published_final)
         rows = self._preset.notebook.rows if self._preset.notebook else ()
         whole = max([self._preset.run.iterations, *(row.it for row in rows)])

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from math import isnan
+from math import isnan, nan
 
 from l2o_engine.records.health import Diagnosis, Finding, percent
 from l2o_engine.records.statistics import spread_of
@@ -19,6 +19,8 @@ def vitals_of(diagnoses: Sequence[Diagnosis]) -> list[tuple[str, str]]:
     """Return what was measured as (name, value), the median over the lanes; what none has is left out."""
     vitals = [diagnosis.vitals for diagnosis in diagnoses]
     numbers = {name: spread_of([getattr(v, name) for v in vitals]).median for name in _SHOWN}
+    if not isnan(numbers["distance_ratio"]):
+        numbers["loss_ratio"] = nan
     told = [(label, write(numbers[name])) for name, (label, write) in _SHOWN.items() if not isnan(numbers[name])]
     non_finite, rows = sum(v.non_finite for v in vitals), sum(v.rows for v in vitals)
     trends = Counter(diagnosis.trend for diagnosis in diagnoses)
@@ -52,6 +54,7 @@ _SHOWN = {
     "epsilon_share": ("lost to ε", percent),
     "update_ratio": ("update / distance", _ratio),
     "distance_ratio": ("distance left", _ratio),
+    "loss_ratio": ("loss left", _ratio),  # where no distance is known
     "saturated": ("inputs beyond ±1", percent),
     "flipped": ("sign turned", percent),
 }

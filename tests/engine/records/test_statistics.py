@@ -19,7 +19,7 @@ FIGURES = st.floats(-40, 5) | st.sampled_from([nan, np.inf])
 def curve_of(values: Doubles, capacity: int) -> Curve:
     iteration, nothing = np.arange(len(values)), np.zeros(len(values))
     history = History(1, capacity)
-    history.add(Rows(iteration, iteration, nothing + 1, nothing, values, values, nothing, nothing, nothing > 0))
+    history.add(Rows(iteration, iteration, nothing + 1, nothing, values, values, nothing, {}, nothing > 0))
     return history.curve()
 
 

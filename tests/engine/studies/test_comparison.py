@@ -12,7 +12,7 @@ from l2o_engine.runs.folder import DrivenRun, Run, RunError
 from l2o_engine.studies.comparison import CURVE_POINTS, Group, baseline_levels, compare, summarise, took_off
 from l2o_engine.training.trainer import Baselines
 from tests.engine import tiny
-from tests.engine.made import made_run
+from tests.engine.made import add_look, made_run
 from tests.engine.tiny import tiny_baselines, tiny_preset
 
 WINDOWS = ("report.every=4", "report.rolling_window=2")
@@ -299,8 +299,22 @@ def test_where_nothing_is_trained_the_baselines_are_the_results(tmp_path: Path) 
     assert baseline_levels(compare([made_run(tmp_path / "a", tiny_baselines(), [[-1.0], [-1.0]])])) == []
 
 
-def test_a_network_that_carries_x_away_has_not_taken_off_wherever_it_began(tmp_path: Path) -> None:
-    tiny.run(tmp_path / "run", tiny_preset("meta.learning_rate=1", "run.iterations=600", "unroll.steps=8"))
-    (replicate,) = summarise(Run(tmp_path / "run"))
+@pytest.mark.parametrize(
+    ("measured", "taken_off"),
+    [
+        ({"distance_ratio": 0.9}, True),
+        ({"distance_ratio": 1.1}, False),
+        ({"distance_ratio": nan, "loss_ratio": 0.9}, True),  # of a task without a known optimum
+        ({"distance_ratio": nan, "loss_ratio": 1.1}, False),
+        ({"distance_ratio": 0.9, "loss_ratio": 1.1}, True),
+    ],
+)
+def test_a_network_that_carries_x_away_has_not_taken_off_wherever_it_began(
+    measured: dict[str, float], *, taken_off: bool, tmp_path: Path
+) -> None:
+    run = made_run(tmp_path / "run", tiny_preset(*WINDOWS), [[2.0, 2, 0, 0, 0, 0]])
+    add_look(run, iteration=3, distance_ratio=9.0 if taken_off else 0.0)
+    add_look(run, iteration=5, **measured)  # the last look counts
+    (replicate,) = summarise(run)
     assert took_off(replicate.final, replicate.initial)  # by these figures alone
-    assert not replicate.took_off
+    assert replicate.took_off is taken_off
