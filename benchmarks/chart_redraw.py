@@ -21,10 +21,10 @@ import numpy as np
 from textual.app import App, ComposeResult
 from textual.containers import Horizontal
 
+from l2o_engine.optimizers.learned.learned_optimizer import LEARNED
 from l2o_engine.records.curve import History
 from l2o_engine.records.events import Curves
 from l2o_engine.records.rows import Rows
-from l2o_engine.optimizers.learned.learned_optimizer import LEARNED
 from l2o_engine.training.trainer import Lane
 from l2o_tui.charts.widget import BaseChart, ConvergenceChart
 from l2o_tui.screens.thin_line import thinned
@@ -58,7 +58,7 @@ class Run:
         logs: Doubles = fall + self._generator.normal(0, 1.2, n)
         nothing = np.zeros(n)
         self.history.add(
-            Rows(iteration, iteration * 0, 10**logs, nothing, logs, nothing, nothing, nothing, np.zeros(n, bool))
+            Rows(iteration, iteration * 0, 10**logs, nothing, logs, nothing, nothing, {}, np.zeros(n, bool))
         )
 
 

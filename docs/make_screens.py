@@ -21,8 +21,8 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from l2o_engine.live.session import Session
-from l2o_engine.presets.shipped import find
 from l2o_engine.presets.files import load
+from l2o_engine.presets.shipped import find
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run
 from l2o_tui.app import L2oApp

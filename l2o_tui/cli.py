@@ -124,8 +124,8 @@ def run(
 ) -> None:
     """Meta-train PRESET, with the live screen."""
     from l2o_engine.backends.choose import choose
-    from l2o_engine.presets.shipped import find
     from l2o_engine.presets.files import load
+    from l2o_engine.presets.shipped import find
     from l2o_engine.runs.catalogue import new_folder
     from l2o_engine.runs.driven import DrivenRun
 
@@ -330,9 +330,9 @@ def check(
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="A TOML file, or the name of a shipped preset.")],
 ) -> None:
     """Check FILE without running it."""
+    from l2o_engine.presets.files import load
     from l2o_engine.presets.messages import PresetError
     from l2o_engine.presets.shipped import find
-    from l2o_engine.presets.files import load
 
     wrong = []
     for file in files:
@@ -359,9 +359,9 @@ def bench(
     json: Json = False,
 ) -> None:
     """Measure meta-iterations per second of every backend, side by side."""
+    from l2o_engine.presets.files import load
     from l2o_engine.presets.messages import PresetError
     from l2o_engine.presets.shipped import find
-    from l2o_engine.presets.files import load
     from l2o_tui.commands.bench import run_bench
 
     experiment = load(find(preset), settings or ())

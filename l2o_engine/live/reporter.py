@@ -38,9 +38,11 @@ class Reporter:
     def __init__(self, preset: Preset) -> None:
         self.lanes = lanes_of(preset)
         self._every = preset.report.every
-        self._learns = preset.kind == "meta-training"
+        self._learns = preset.learns
         self._windows = [ReportWindow(self._every) for _ in self.lanes]
-        self._diagnosticians = {lane: Diagnostician(preset) for lane in self.lanes if self._learns}
+        self._diagnosticians = {
+            lane: Diagnostician(preset.experiment, self._every) for lane in self.lanes if self._learns
+        }
         self._last_report = (0.0, 0)
 
     def recall(self, run: Run, until: int, *, is_watched: bool) -> Iterator[Event]:
@@ -60,12 +62,12 @@ class Reporter:
 
     def take_in(self, rows: Rows, chunks: Sequence[Chunk] = ()) -> None:
         """Take in the next rows, and the chunks that they are of where these are known."""
-        traces = {chunk.lane: chunk.results.trace for chunk in chunks}
+        results = {chunk.lane: chunk.results for chunk in chunks}
         for index, (lane, window) in enumerate(zip(self.lanes, self._windows, strict=True)):
             of_lane = rows.of_lane(index)
             window.add(of_lane)
             if lane in self._diagnosticians:
-                self._diagnosticians[lane].add(of_lane, traces.get(lane))
+                self._diagnosticians[lane].add(of_lane, results.get(lane))
 
     def start_clock(self, seconds: float, iteration: int) -> None:
         """Count the next report's meta-iterations per second from here on."""
@@ -124,7 +126,7 @@ class Reporter:
                 optim_result=float(of_lane.end_loss[-1]),
                 average_log_result=window.average_log_result,
                 average_sum_log_result=window.average_sum_log_result,
-                min_log=float(of_lane.min_log[-1]),
+                numbers={name: float(values[-1]) for name, values in of_lane.numbers.items()},
                 iterations_per_second=round(rate, 2),
                 elapsed_seconds=round(seconds, 3),
                 non_finite=window.non_finite,

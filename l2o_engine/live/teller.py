@@ -5,32 +5,19 @@ it went on from, its events are not: of these, what lay beyond the checkpoint is
 """
 
 import json
-import os
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
-from pathlib import Path
 from typing import Any
 
 from l2o_engine.live.tail import Tail
-from l2o_engine.records.events import (
-    Diagnosed,
-    Ended,
-    Event,
-    Extended,
-    NewRows,
-    Notice,
-    Started,
-    Status,
-    StatusChanged,
-    event_from_json,
-    vitals_from_json,
-)
+from l2o_engine.records.codec import event_from_json, vitals_from_json
+from l2o_engine.records.events import Diagnosed, Ended, Event, Extended, NewRows, Notice, Started, Status, StatusChanged
 from l2o_engine.records.health import Diagnostician
-from l2o_engine.records.rows import HEADER, parse_rows
 from l2o_engine.runs.folder import Run, lanes_of
 from l2o_engine.runs.levels import Levels
+from l2o_engine.runs.metrics_file import RowReader, last_iteration
 from l2o_engine.runs.record import ACTIVE, Record
 
 
@@ -81,8 +68,10 @@ class Teller:
         self._run = run
         self._lanes = lanes_of(self.preset)
         self._metrics = Tail(run.metrics_path)
+        self._reader = RowReader(self._lanes)
         self._events = Tail(run.events_path)
-        self._diagnosticians = {lane: Diagnostician(self.preset) for lane in self._lanes}
+        experiment, every = self.preset.experiment, self.preset.report.every
+        self._diagnosticians = {lane: Diagnostician(experiment, every) for lane in self._lanes}
         self._untold: deque[dict[str, Any]] = deque()
         self._parts: list[dict[str, Any]] = []
         self._status: Status = "running"
@@ -115,7 +104,7 @@ class Teller:
             Whether a process drives the run.
         """
         record = self._run.record()  # after `past`: it is written before the event that says the same
-        self._iteration = _last_iteration(self._run.metrics_path)
+        self._iteration = last_iteration(self._run.metrics_path)
         yield Started(
             run_dir=str(self._run.folder.resolve()),
             preset=self.preset.name,
@@ -185,17 +174,14 @@ class Teller:
 
     def _tell_rows(self) -> Iterator[Event]:
         for lines in self._metrics.lines():
-            if lines[0] == HEADER:
-                del lines[0]
-            if not lines:
-                continue
             try:
-                rows = parse_rows(lines, self._lanes)
-            except (ValueError, KeyError) as error:
+                rows = self._reader.read(lines)
+            except ValueError as error:
                 yield Notice(f"some rows of {self._run.metrics_path} are left out, they cannot be read: {error}")
                 continue
-            self._iteration = int(rows.iteration[-1])
-            yield NewRows(rows)
+            if rows is not None:
+                self._iteration = int(rows.iteration[-1])
+                yield NewRows(rows)
 
     def _tell(self, document: dict[str, Any]) -> Iterator[Event]:
         """Tell the event that this object completes."""
@@ -237,15 +223,3 @@ def _documents(tail: Tail, size: int | None = None) -> Iterator[dict[str, Any]]:
                 continue
             if isinstance(document, dict):
                 yield document
-
-
-def _last_iteration(path: Path) -> int:
-    """Return the meta-iteration of a metrics file's last whole line; -1 where there is none."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(file.seek(0, os.SEEK_END) - 4096, 0))
-            lines = file.read().split(b"\n")
-    except FileNotFoundError:
-        return -1
-    last = lines[-2].split(b",")[0] if len(lines) > 1 else b""
-    return int(last) if last.isdigit() else -1

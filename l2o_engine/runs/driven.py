@@ -13,13 +13,15 @@ from filelock import FileLock, Timeout
 
 from l2o_engine.presets.schema import Preset
 from l2o_engine.presets.tables import to_toml
-from l2o_engine.records.events import Event, as_json
-from l2o_engine.records.rows import HEADER, RowFormat, Rows
+from l2o_engine.records.codec import as_json
+from l2o_engine.records.events import Event
+from l2o_engine.records.rows import Rows
 from l2o_engine.runs import checkpoints
 from l2o_engine.runs.checkpoints import Checkpoint, CheckpointError
 from l2o_engine.runs.commands import Inbox
 from l2o_engine.runs.folder import Run, lanes_of
 from l2o_engine.runs.lock import is_beating, take_lock
+from l2o_engine.runs.metrics_file import RowFormat
 from l2o_engine.runs.record import ACTIVE, RunError, new_record, now, versions, write_record
 from l2o_engine.support.files import write_atomically
 
@@ -45,12 +47,7 @@ class DrivenRun(Run):
     def _use(self, preset: Preset) -> None:
         self.current = preset
         self._layout = preset.experiment.layout
-        self._format = RowFormat(
-            lanes_of(preset),
-            preset.run.dtype,
-            learned=preset.kind == "meta-training",
-            has_min_log=preset.learns and "min_log" in preset.inputs.numbers,
-        )
+        self._format = _format_of(preset)
 
     @classmethod
     def create(cls, preset: Preset, folder: Path) -> "DrivenRun":
@@ -69,7 +66,7 @@ class DrivenRun(Run):
             lock = take_lock(folder)
             (folder / "checkpoints").mkdir()
             write_atomically(folder / "preset.toml", to_toml(preset).encode())
-            write_atomically(folder / "metrics.csv", HEADER.encode())
+            write_atomically(folder / "metrics.csv", _format_of(preset).header.encode())
             write_record(folder / "run.json", new_record(preset))
             return cls(folder, lock)
         except OSError as error:
@@ -135,8 +132,9 @@ class DrivenRun(Run):
             raise RunError(f"none of the checkpoints of {self.name} is good:\n" + "\n".join(notices))
         if any(event.get("event") == "checkpoint" for event in self.events()):
             raise RunError(f"the checkpoints of {self.name} are gone; there is nothing to go on from")
-        self._metrics.truncate(len(HEADER))
-        return None, ["there is no checkpoint yet: the run starts over"] if length > len(HEADER) else []
+        empty = len(self._format.header)
+        self._metrics.truncate(empty)
+        return None, ["there is no checkpoint yet: the run starts over"] if length > empty else []
 
     def append_rows(self, rows: Rows) -> None:
         """Write rows of metrics; they are in the file, if not yet on the disk, when this returns."""
@@ -180,6 +178,11 @@ class DrivenRun(Run):
                     file.close()
         finally:
             self._lock.release()
+
+
+def _format_of(preset: Preset) -> RowFormat:
+    numbers = tuple(preset.inputs.numbers) if preset.learns else ()
+    return RowFormat(lanes_of(preset), preset.run.dtype, learned=preset.learns, numbers=numbers)
 
 
 def _write(file: RawIOBase, data: bytes) -> None:

@@ -8,8 +8,8 @@ import errno
 import json
 import os
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from math import isfinite
@@ -22,9 +22,10 @@ import numpy as np
 
 from l2o_engine.presets.schema import Preset
 from l2o_engine.presets.tables import to_dict, to_toml
-from l2o_engine.records.events import Progress, as_json, finite
-from l2o_engine.records.rows import HEADER
+from l2o_engine.records.codec import as_json, finite
+from l2o_engine.records.events import Progress
 from l2o_engine.runs.folder import Run, lanes_of
+from l2o_engine.runs.metrics_file import CutBackError, ThinnedLines
 from l2o_engine.runs.record import RunError
 from l2o_engine.support.errors import Failure, UserError
 from l2o_engine.support.files import atomic_file, sync_folder
@@ -33,17 +34,14 @@ from l2o_engine.training.trainer import Lane
 FORMAT = 1
 FileFormat = Literal["csv", "json"]
 
-_BLOCK = 1 << 20  # bytes of metrics.csv at a time
 _INTEGERS = ("iteration", "seed", "non_finite")
+_KEYS = ("iteration", "optimizer", "seed")
 _TAGS = {
     "end_loss": "loss/end",
     "sum_loss": "loss/sum",
     "end_log10": "log10/end",
     "mean_log10": "log10/mean",
-    "gradient_norm": "meta/gradient_norm",
-    "min_log": "meta/min_log",
-    "non_finite": "meta/non_finite",
-}
+}  # all other numbers are under meta/
 _MISSING_LIBRARY = "--format tensorboard needs a library that is not installed: pip install 'l2o-tui[tensorboard]'"
 _RUN_FILES = ("preset.toml", "run.json", "metrics.csv", "events.jsonl")
 # What goes wrong on the way; any other OSError says that the place was wrong from the start.
@@ -76,16 +74,14 @@ def write_metrics(run: Run, file_format: FileFormat, file: BinaryIO, *, every: i
     RunError
         If the run cannot be read.
     """
-    try:
-        table = _Table(run.metrics_path, every)
+    with _reading(run):
+        lines = ThinnedLines(run.metrics_path, every)
         if file_format == "csv":
-            file.write(table.header)
-            for block in table.blocks():
+            file.write(lines.header)
+            for block in lines.blocks():
                 file.write(block)
         else:
-            _write_json(run, table, file)
-    except ValueError as error:
-        raise RunError(f"{run.metrics_path} cannot be read: {error}") from error
+            _write_json(run, lines, file)
 
 
 def export_file(run: Run, file_format: FileFormat, output: Path, *, every: int = 1, force: bool = False) -> None:
@@ -152,85 +148,25 @@ def export_tensorboard(run: Run, folder: Path, *, every: int = 1, force: bool = 
             raise ExportError(f"{folder} is a file; --format tensorboard writes a folder")
         if folder.is_dir() and any(folder.iterdir()) and not force:
             raise ExportError(f"{folder} is not empty; --force replaces the event files in it")
-        _write_tensorboard(run, _Table(run.metrics_path, every), folder, events)
-    except ValueError as error:
-        raise RunError(f"{run.metrics_path} cannot be read: {error}") from error
+        with _reading(run):
+            _write_tensorboard(run, ThinnedLines(run.metrics_path, every), folder, events)
     except OSError as error:
         raise _unwritable(folder, error) from error
 
 
-class _Table:
-    """metrics.csv as it is now, thinned.
-
-    The iteration is the first cell. Rows that are added later, and a last line that is still being written, are left
-    out. Reading raises ValueError where the file is damaged, and RunError where it cannot be read.
-    """
-
-    def __init__(self, path: Path, every: int) -> None:
-        self._path, self._every = path, every
-        try:
-            with path.open("rb") as file:
-                self.header = file.readline()
-                self._size = file.seek(0, os.SEEK_END)
-        except OSError as error:
-            raise RunError(f"{path} cannot be read: {error.strerror}") from error
-        self.names = self.header.decode().strip().split(",")
-        if missing := set(HEADER.strip().split(",")).difference(self.names):
-            raise ValueError(f"its header lacks {', '.join(sorted(missing))}")
-        self._optimizer, self._seed = self.names.index("optimizer"), self.names.index("seed")
-        self._last_lines = frozenset(self._last_line_of_each_lane()) if every > 1 else frozenset()
-
-    def blocks(self) -> Iterator[bytes]:
-        """Yield the lines, some at a time, as they are in the file."""
-        for block in self._whole_lines():
-            for line in block.splitlines():
-                self._cells(line)  # raises where it is damaged
-            yield block if self._every == 1 else b"".join(line + b"\n" for line in self._kept(block))
-
-    def rows(self) -> Iterator[list[list[bytes]]]:
-        """Yield the cells of the lines, some lines at a time."""
-        for block in self._whole_lines():
-            yield [self._cells(line) for line in self._kept(block)]
-
-    def owner(self, row: Sequence[bytes]) -> tuple[bytes, bytes]:
-        """Return the optimizer and the seed that a row is of."""
-        return row[self._optimizer], row[self._seed]
-
-    def _kept(self, block: bytes) -> list[bytes]:
-        lines = block.splitlines()
-        return lines if self._every == 1 else [line for line in lines if self._keeps(line)]
-
-    def _keeps(self, line: bytes) -> bool:
-        return int(line.partition(b",")[0]) % self._every == 0 or line in self._last_lines
-
-    def _last_line_of_each_lane(self) -> Iterable[bytes]:
-        # A lane that has diverged ends before the others.
-        lines = (line for block in self._whole_lines() for line in block.splitlines())
-        return {self.owner(self._cells(line)): line for line in lines}.values()
-
-    def _cells(self, line: bytes) -> list[bytes]:
-        cells = line.split(b",")
-        if len(cells) != len(self.names):
-            raise ValueError(f"not a row of metrics: {line[:80]!r}")
-        return cells
-
-    def _whole_lines(self) -> Iterator[bytes]:
-        rest = b""
-        try:
-            with self._path.open("rb") as file:
-                left = self._size - file.seek(len(self.header))
-                while left > 0:
-                    data = file.read(min(_BLOCK, left))
-                    if not data:  # a run that was resumed meanwhile is cut back to its checkpoint
-                        raise RunError(f"{self._path} became shorter while it was read; export again")
-                    left -= len(data)
-                    lines, newline, rest = (rest + data).rpartition(b"\n")
-                    yield lines + newline
-        except OSError as error:
-            raise RunError(f"{self._path} cannot be read: {error.strerror}") from error
+@contextmanager
+def _reading(run: Run) -> Iterator[None]:
+    """Say of the run that it cannot be read, where it cannot."""
+    path = run.metrics_path
+    try:
+        yield
+    except CutBackError as error:
+        raise RunError(f"{path} became shorter while it was read; export again") from error
+    except ValueError as error:
+        raise RunError(f"{path} cannot be read: {error}") from error
 
 
-def _write_json(run: Run, table: _Table, file: BinaryIO) -> None:
+def _write_json(run: Run, lines: ThinnedLines, file: BinaryIO) -> None:
     record = asdict(run.record()) | {"status": run.status()}
     head = {
         "format": FORMAT,
@@ -239,12 +175,11 @@ def _write_json(run: Run, table: _Table, file: BinaryIO) -> None:
         "progress": [document for row in run.progress() for document in as_json(row)],
     }
     file.write(json.dumps(head, allow_nan=False).encode().removesuffix(b"}") + b', "metrics": {')
-    first = ["iteration", "optimizer", "seed"]
-    for name in first + [name for name in table.names if name not in first]:
-        comma = "" if name == first[0] else ","
+    for name in [*_KEYS, *(name for name in lines.names if name not in _KEYS)]:
+        comma = "" if name == _KEYS[0] else ","
         file.write(f"{comma}\n{json.dumps(name)}: [".encode())
-        separator, index = b"", table.names.index(name)
-        for rows in table.rows():  # a pass a column: in memory are some rows only
+        separator, index = b"", lines.names.index(name)
+        for rows in lines.rows():  # a pass a column: in memory are some rows only
             if rows:
                 values = [_json_value(name, row[index]) for row in rows]
                 file.write(separator + json.dumps(values, allow_nan=False).encode()[1:-1])
@@ -326,7 +261,7 @@ class _LaneFile:
         return seconds
 
 
-def _write_tensorboard(run: Run, table: _Table, folder: Path, events: _EventFormat) -> None:
+def _write_tensorboard(run: Run, lines: ThinnedLines, folder: Path, events: _EventFormat) -> None:
     preset, progress = run.preset(), run.progress()
     created = datetime.fromisoformat(run.record().created).timestamp()
     files = {}
@@ -341,7 +276,7 @@ def _write_tensorboard(run: Run, table: _Table, folder: Path, events: _EventForm
             with file.part.open("wb") as part:
                 events.append(part, events.version(created))
                 events.append(part, events.text(created, "preset", to_toml(preset)))
-        _append_rows(table, files, created, events)
+        _append_rows(lines, files, created, events)
         _publish(folder, list(files.values()))
     finally:
         for file in files.values():
@@ -352,15 +287,15 @@ def _write_tensorboard(run: Run, table: _Table, folder: Path, events: _EventForm
 
 
 def _append_rows(
-    table: _Table, files: Mapping[tuple[bytes, bytes], _LaneFile], created: float, events: _EventFormat
+    lines: ThinnedLines, files: Mapping[tuple[bytes, bytes], _LaneFile], created: float, events: _EventFormat
 ) -> None:
-    iteration = table.names.index("iteration")
-    tags = [(index, _TAGS[name]) for index, name in enumerate(table.names) if name in _TAGS]
+    iteration = lines.names.index("iteration")
+    tags = [(index, _TAGS.get(name, f"meta/{name}")) for index, name in enumerate(lines.names) if name not in _KEYS]
     reports = {owner: deque(_report(events, row, created) for row in file.progress) for owner, file in files.items()}
-    for rows in table.rows():
+    for rows in lines.rows():
         by_owner = defaultdict(list)
         for row in rows:
-            by_owner[table.owner(row)].append(row)
+            by_owner[lines.owner(row)].append(row)
         for owner, own in by_owner.items():
             if owner not in files:
                 raise ValueError(f"it has rows of {b','.join(owner).decode()}, which the preset does not")

@@ -14,10 +14,12 @@ from l2o_engine.optimizers.learned.learned_optimizer import LEARNED
 from l2o_engine.presets.files import load
 from l2o_engine.presets.messages import PresetError
 from l2o_engine.presets.schema import Preset
-from l2o_engine.records.events import Progress, Status, progress_from_json, vitals_from_json
+from l2o_engine.records.codec import progress_from_json, vitals_from_json
+from l2o_engine.records.events import Progress, Status
 from l2o_engine.records.health import Vitals
-from l2o_engine.records.rows import Rows, read_rows
+from l2o_engine.records.rows import Rows
 from l2o_engine.runs import checkpoints, lock
+from l2o_engine.runs.metrics_file import read_rows
 from l2o_engine.runs.record import ACTIVE, Record, RunError, read_record
 from l2o_engine.training.trainer import Lane
 
@@ -134,7 +136,7 @@ class Run:
                 try:
                     event = parse(document)
                     found[document["iteration"], places[Lane(document["seed"], document["optimizer"])]] = event
-                except (KeyError, TypeError):
+                except (KeyError, TypeError, ValueError):
                     continue
         return [found[key] for key in sorted(found)]
 

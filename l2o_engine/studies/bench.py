@@ -117,7 +117,7 @@ def health_cost(preset: Preset, seconds: float) -> float:
         rows = rows_of([chunk], trainer.lanes)
         learner = trainer.state().learner
         if looks and learner is not None and len(rows):
-            diagnostician.add(rows, chunk.results.trace)
+            diagnostician.add(rows, chunk.results)
             diagnostician.look(learner)
         return process_time() - began
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
-from math import isfinite, nan
+from math import isfinite
 
 import numpy as np
 
@@ -19,10 +19,11 @@ from l2o_engine.presets.published import NotebookRow
 from l2o_engine.presets.schema import Preset
 from l2o_engine.records.curve import Curve, History
 from l2o_engine.records.rows import ReportWindow, Rows
+from l2o_engine.records.statistics import GroupCurve, Spread, group_curve, spread_of
 from l2o_engine.runs import levels
 from l2o_engine.runs.folder import Run, lanes_of
 from l2o_engine.runs.record import RunError
-from l2o_engine.support.arrays import Doubles, Integers, finite_mean
+from l2o_engine.support.arrays import Doubles, finite_mean
 from l2o_engine.training.evaluation import Level
 from l2o_engine.training.trainer import Lane
 
@@ -70,56 +71,6 @@ class Replicate:
     non_finite: int
     took_off: bool
     is_early: bool
-
-
-@dataclass(frozen=True)
-class Spread:
-    """How a figure is spread over replicates: NaN ones are left out, all are NaN where none is left.
-
-    Attributes
-    ----------
-    median, lower, upper
-        The quartiles.
-    least, greatest
-        The extremes.
-    count
-        How many replicates the figures are of.
-    lost
-        How many more there are whose figure is NaN.
-    """
-
-    median: float
-    lower: float
-    upper: float
-    least: float
-    greatest: float
-    count: int
-    lost: int
-
-
-@dataclass(frozen=True, eq=False)
-class GroupCurve:
-    """A group's convergence; arrays are [points], all results as log10(last loss + 1e-38).
-
-    Attributes
-    ----------
-    iteration
-        The meta-iteration of each point.
-    median, lower, upper
-        Quartiles over the replicates of the rolling log-average; NaN where no replicate has one.
-    low, high
-        The extremes of all replicates' raw results since the point before; NaN where there are none.
-    replicates
-        How many replicates the quartiles are of: those that have come so far and are not lost to NaN there.
-    """
-
-    iteration: Integers
-    median: Doubles
-    lower: Doubles
-    upper: Doubles
-    low: Doubles
-    high: Doubles
-    replicates: Integers
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,7 +129,7 @@ class Group:
     @cached_property
     def curve(self) -> GroupCurve:
         """The median convergence."""
-        return _group_curve([replicate.curve for replicate in self.replicates])
+        return group_curve([replicate.curve for replicate in self.replicates])
 
 
 def took_off(final: float, initial: float, published: float | None = None) -> bool:
@@ -199,16 +150,6 @@ def took_off(final: float, initial: float, published: float | None = None) -> bo
     limits = [initial - 1] if isfinite(initial) else []
     limits += [published / 2] if published is not None else []
     return bool(limits) and final <= min(limits)
-
-
-def spread_of(values: Sequence[float]) -> Spread:
-    """Return how a figure is spread over replicates."""
-    there = np.array([value for value in values if isfinite(value)])
-    lost = len(values) - len(there)
-    if not there.size:
-        return Spread(nan, nan, nan, nan, nan, 0, lost)
-    lower, median, upper = np.quantile(there, [0.25, 0.5, 0.75]).tolist()
-    return Spread(median, lower, upper, float(there.min()), float(there.max()), len(there), lost)
 
 
 def summarise(run: Run) -> list[Replicate]:
@@ -334,7 +275,7 @@ class _LaneReader:
         initial, final = finite_mean(self._first), self._last.average_log_result
         learns = self._preset.kind == "meta-training"
         looks = [vitals for of_lane, vitals in run.vitals() if of_lane == lane] if learns else []
-        is_carried_away = bool(looks) and looks[-1].distance_ratio > 1  # it may have begun even further away
+        is_carried_away = bool(looks) and looks[-1].remaining > 1  # it may have begun even further away
         has_taken_off = learns and not is_carried_away and took_off(final, initial, self._preset.published_final)
         rows = self._preset.notebook.rows if self._preset.notebook else ()
         whole = max([self._preset.run.iterations, *(row.it for row in rows)])
@@ -350,35 +291,6 @@ class _LaneReader:
             took_off=has_taken_off,
             is_early=learns and not has_taken_off and isfinite(final) and self._iteration < whole,
         )
-
-
-def _group_curve(curves: Sequence[Curve]) -> GroupCurve:
-    longest = max(curves, key=lambda curve: curve.iteration[-1])
-    iteration = longest.iteration
-    rolling = np.full((len(curves), len(iteration)), nan)
-    low, high = rolling.copy(), rolling.copy()
-    for place, curve in enumerate(curves):
-        # A shorter run has narrower buckets, each of which lies in one of the longest run's.
-        bucket = np.searchsorted(iteration, curve.iteration)
-        there = iteration[bucket] == curve.iteration
-        rolling[place, bucket[there]] = curve.rolling[there]
-        starts = np.flatnonzero(np.diff(bucket, prepend=-1))
-        low[place, bucket[starts]] = np.fmin.reduceat(curve.low, starts)
-        high[place, bucket[starts]] = np.fmax.reduceat(curve.high, starts)
-    finite = np.isfinite(rolling)
-    quartiles = np.full((3, len(iteration)), nan)
-    some = finite.any(axis=0)
-    quartiles[:, some] = np.nanquantile(rolling[:, some], [0.25, 0.5, 0.75], axis=0)
-    lower, median, upper = quartiles
-    return GroupCurve(
-        iteration=iteration,
-        median=median,
-        lower=lower,
-        upper=upper,
-        low=np.fmin.reduce(low),
-        high=np.fmax.reduce(high),
-        replicates=finite.sum(axis=0),
-    )
 
 
 def _labels(presets: Sequence[Preset], replicates: Sequence[tuple[Replicate, ...]]) -> list[str]:

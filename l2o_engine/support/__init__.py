@@ -1,1 +1,1 @@
-"""What every room uses: names for arrays, errors, whole files."""
+"""What every room uses: names for arrays, errors, whole files, wording."""

@@ -7,12 +7,13 @@ from math import isfinite, nan
 
 import numpy as np
 
-from l2o_engine.presets.published import NotebookRow
-from l2o_engine.support.arrays import LOG_FLOOR, Doubles, Integers
 from l2o_engine.optimizers.learned.learned_optimizer import LEARNED
+from l2o_engine.presets.published import NotebookRow
+from l2o_engine.records.statistics import median_line, quartiles
+from l2o_engine.support.arrays import LOG_FLOOR, Doubles, Integers
 from l2o_tui.charts.canvas import POINT, REPLICATE, Canvas, Label, marker_of
 from l2o_tui.charts.cells import LOOKS, SERIES_COLOURS, TEXT, faint_look, series_look
-from l2o_tui.charts.layout import Span, extremes, point_at, quartiles, value_at
+from l2o_tui.charts.layout import Span, extremes, point_at, value_at
 
 MOST_BANDS = 2  # series whose bands can still be told apart
 _MOST_SPREADS = 4  # of the base chart: its bands lie apart
@@ -76,12 +77,10 @@ def median_series(label: str, lines: Sequence[Line], *, each: bool) -> Series:
     each
         Whether the replicates are drawn as well.
     """
-    longest = max((one.iteration for one in lines), key=lambda iteration: iteration[-1] if len(iteration) else -1)
-    heights = [
-        np.interp(longest, one.iteration, one.line, left=np.nan, right=np.nan) for one in lines if len(one.iteration)
-    ]
-    lower, median, upper = quartiles(np.stack(heights)) if heights else np.full((3, len(longest)), np.nan)
-    return Series(label, longest, lower, upper, median, "quartiles", lines if each else ())
+    middle = median_line([(one.iteration, one.line) for one in lines])
+    return Series(
+        label, middle.iteration, middle.lower, middle.upper, middle.median, "quartiles", lines if each else ()
+    )
 
 
 def paint_convergence(

@@ -115,23 +115,6 @@ def value_at(x: Integers, y: Doubles, edges: Doubles) -> float:
     return nan if index is None else float(y[index])
 
 
-def quartiles(values: Doubles) -> Doubles:
-    """Return lower quartile, median and upper quartile, as rows [3, points], of the finite values in [n, points].
-
-    As ``numpy.nanquantile``, which goes through the points one at a time and is too slow for a chart.
-    """
-    ordered = np.sort(np.where(np.isfinite(values), values, np.nan), axis=0)  # NaN comes last
-    count = np.isfinite(ordered).sum(axis=0)
-    found = []
-    for share in (0.25, 0.5, 0.75):
-        place = share * np.maximum(count - 1, 0)
-        below = np.floor(place).astype(int)
-        above = np.minimum(below + 1, np.maximum(count - 1, 0))
-        lower, upper = (np.take_along_axis(ordered, index[None], axis=0)[0] for index in (below, above))
-        found.append(lower + (place - below) * (upper - lower))
-    return np.stack(found)
-
-
 def decade_ticks(low: int, high: int, most: int) -> tuple[list[float], list[str]]:
     """Return ticks at powers of ten, as exponents, and their labels: at most so many, at even distances."""
     step = next(step for step in (1, 2, 5, 10, 20, 50, 100, 1000) if (high - low) / step < most)

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from l2o_engine.optimizers.learned.learned_optimizer import LEARNED
 from l2o_engine.presets.published import NotebookRow
 from l2o_engine.studies.comparison import Group, NamedLevel
 from l2o_engine.support.arrays import LOG_FLOOR, Doubles
 from l2o_engine.support.errors import UserError
 from l2o_engine.support.files import write_atomically
-from l2o_engine.optimizers.learned.learned_optimizer import LEARNED
 from l2o_tui.charts.layout import decade_ticks, spread
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ import json
 
 from rich.console import Console
 
-from l2o_engine.presets.schema import Preset
-from l2o_engine.presets.messages import PresetError
 from l2o_engine.presets.files import override
+from l2o_engine.presets.messages import PresetError
+from l2o_engine.presets.schema import Preset
 from l2o_engine.studies.bench import (
     Contestant,
     Rate,

@@ -11,10 +11,11 @@ from typing import Any
 
 from rich.console import Console
 
-from l2o_engine.records.events import finite
+from l2o_engine.records.codec import finite
+from l2o_engine.records.statistics import Spread
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.record import ACTIVE
-from l2o_engine.studies.comparison import Group, NamedLevel, Replicate, Spread, baseline_levels, compare
+from l2o_engine.studies.comparison import Group, NamedLevel, Replicate, baseline_levels, compare
 from l2o_tui.charts.drawing import MOST_BANDS, Palette, Series, printed_convergence
 from l2o_tui.charts.matplotlib import check_picture, convergence_picture
 from l2o_tui.text.numbers import compact, count, fixed, loss_sum

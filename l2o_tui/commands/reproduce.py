@@ -16,7 +16,7 @@ from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as ProgressBars
 
 from l2o_engine.live.mailbox import Mailbox
-from l2o_engine.records.events import finite
+from l2o_engine.records.codec import finite
 from l2o_engine.studies.comparison import NamedLevel, baseline_levels
 from l2o_engine.studies.reproduction import Reproduction, Result, cores, experiments_of, process_pool
 from l2o_tui.text.headless import signals_to

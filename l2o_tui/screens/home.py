@@ -13,10 +13,10 @@ from textual.containers import Container
 from textual.coordinate import Coordinate
 from textual.widgets import DataTable, Footer, Input, Static
 
-from l2o_engine.presets.shipped import find, shipped_names
 from l2o_engine.presets.files import load
-from l2o_engine.presets.schema import Preset
 from l2o_engine.presets.messages import PresetError
+from l2o_engine.presets.schema import Preset
+from l2o_engine.presets.shipped import find, shipped_names
 from l2o_engine.records.events import Status
 from l2o_engine.runs.catalogue import delete, list_runs
 from l2o_engine.runs.folder import Run

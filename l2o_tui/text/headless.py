@@ -20,6 +20,7 @@ from rich.progress import Progress as ProgressBar
 from l2o_engine.live.mailbox import Mailbox
 from l2o_engine.live.session import Session
 from l2o_engine.presets.schema import Preset
+from l2o_engine.records.codec import as_json
 from l2o_engine.records.events import (
     Checkpointed,
     Ended,
@@ -32,7 +33,6 @@ from l2o_engine.records.events import (
     Progress,
     Started,
     Stop,
-    as_json,
 )
 from l2o_engine.support.errors import Failure
 from l2o_tui.text.health import sentence

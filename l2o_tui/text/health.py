@@ -2,10 +2,10 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from math import isnan
-from statistics import median
+from math import isnan, nan
 
 from l2o_engine.records.health import Diagnosis, Finding, percent
+from l2o_engine.records.statistics import spread_of
 from l2o_engine.training.trainer import Lane
 from l2o_tui.text.numbers import count, scientific
 
@@ -18,7 +18,9 @@ def sentence(finding: Finding) -> str:
 def vitals_of(diagnoses: Sequence[Diagnosis]) -> list[tuple[str, str]]:
     """Return what was measured as (name, value), the median over the lanes; what none has is left out."""
     vitals = [diagnosis.vitals for diagnosis in diagnoses]
-    numbers = {name: _median([getattr(v, name) for v in vitals]) for name in _SHOWN}
+    numbers = {name: spread_of([getattr(v, name) for v in vitals]).median for name in _SHOWN}
+    if not isnan(numbers["distance_ratio"]):
+        numbers["loss_ratio"] = nan
     told = [(label, write(numbers[name])) for name, (label, write) in _SHOWN.items() if not isnan(numbers[name])]
     non_finite, rows = sum(v.non_finite for v in vitals), sum(v.rows for v in vitals)
     trends = Counter(diagnosis.trend for diagnosis in diagnoses)
@@ -42,11 +44,6 @@ def _owners(seeds: Sequence[int]) -> str:
     return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}: "
 
 
-def _median(values: Sequence[float]) -> float:
-    there = [value for value in values if not isnan(value)]
-    return median(there) if there else float("nan")
-
-
 def _ratio(value: float) -> str:
     return scientific(value) if value < 1e99 else "∞"
 
@@ -57,6 +54,7 @@ _SHOWN = {
     "epsilon_share": ("lost to ε", percent),
     "update_ratio": ("update / distance", _ratio),
     "distance_ratio": ("distance left", _ratio),
+    "loss_ratio": ("loss left", _ratio),  # where no distance is known
     "saturated": ("inputs beyond ±1", percent),
     "flipped": ("sign turned", percent),
 }

@@ -8,10 +8,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from l2o_engine.presets.shipped import find, shipped_names
 from l2o_engine.presets.files import load
+from l2o_engine.presets.shipped import find, shipped_names
 from l2o_engine.presets.tables import to_dict
-from l2o_engine.records.events import Diagnosed, as_json
+from l2o_engine.records.codec import as_json
+from l2o_engine.records.events import Diagnosed
 from l2o_engine.records.health import Diagnosis, Diagnostician
 from l2o_engine.runs.catalogue import list_runs
 from l2o_engine.runs.folder import Run, lanes_of

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import nan
 
 from l2o_engine.presets.published import NotebookRow
 from l2o_engine.presets.schema import Preset
@@ -87,7 +88,7 @@ class ProgressTable:
             fixed(progress.average_log_result),
         ]
         cells += [fixed(progress.average_sum_log_result)] if self._has_sum else []
-        cells += [fixed(progress.min_log)] if self._has_min_log else []
+        cells += [fixed(progress.numbers.get("min_log", nan))] if self._has_min_log else []
         yield [*cells, str(progress.non_finite)], published
 
     def _published_cells(self, row: NotebookRow) -> list[str]:

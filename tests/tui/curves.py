@@ -17,7 +17,7 @@ def curve_of(results: Sequence[float] | Doubles, *, window: int = 5, capacity: i
     nothing, iteration = np.zeros(len(logs)), np.arange(len(logs))
     losses = np.where(logs == -38, 0.0, 1.0)
     history = History(window, capacity)
-    history.add(Rows(iteration, iteration * 0, losses, nothing, logs, nothing, nothing, nothing, ~np.isfinite(logs)))
+    history.add(Rows(iteration, iteration * 0, losses, nothing, logs, nothing, nothing, {}, ~np.isfinite(logs)))
     return history.curve()
 
 

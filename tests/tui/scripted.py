@@ -60,7 +60,7 @@ def rows(first: int, end_losses: list[float]) -> NewRows:
 
 
 def progress(iteration: int, average: float) -> Progress:
-    return Progress(LANE, iteration, 1.5, 10.0**average, average, average, float("nan"), 100.0, 1.0, 0)
+    return Progress(LANE, iteration, 1.5, 10.0**average, average, average, {}, 100.0, 1.0, 0)
 
 
 def curves(draw: int = 0) -> Curves:

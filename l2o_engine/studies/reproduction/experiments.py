@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from l2o_engine.presets.files import load
-from l2o_engine.presets.messages import nearest
 from l2o_engine.presets.schema import Preset
 from l2o_engine.presets.shipped import find, shipped_names
 from l2o_engine.support.errors import UserError
+from l2o_engine.support.wording import nearest
 
 GROUPS = ("episode1", "episode2", "beyond", "all")
 """What can be reproduced: the notebook's two episodes, ours beyond them, everything."""

@@ -16,7 +16,6 @@ from filelock import Timeout
 from l2o_engine.backends.choose import choose
 from l2o_engine.live.session import Session
 from l2o_engine.presets.identity import experiment_settings
-from l2o_engine.presets.messages import quote
 from l2o_engine.presets.schema import Preset
 from l2o_engine.records.events import Stop
 from l2o_engine.runs.driven import DrivenRun
@@ -26,6 +25,7 @@ from l2o_engine.runs.record import RunError
 from l2o_engine.studies.comparison import Replicate, summarise
 from l2o_engine.studies.reproduction.workers import worker
 from l2o_engine.support.errors import Failure, UserError
+from l2o_engine.support.wording import quote
 
 _PATIENCE = 60.0  # seconds for which a run that another process drives may stand still
 _LOOK = 0.2  # seconds between two looks at it

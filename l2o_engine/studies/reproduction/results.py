@@ -7,7 +7,8 @@ from functools import cached_property
 from math import isnan, nan
 
 from l2o_engine.presets.schema import Preset
-from l2o_engine.studies.comparison import Group, Replicate, Spread, spread_of
+from l2o_engine.records.statistics import Spread, spread_of
+from l2o_engine.studies.comparison import Group, Replicate
 from l2o_engine.studies.reproduction.jobs import Outcome
 
 NOTEBOOK_LEVELS = {"SGD": -3.70, "RMSProp": -18.17}

@@ -25,6 +25,7 @@ from l2o_engine.live.session import Session, SessionError
 from l2o_engine.presets.files import override
 from l2o_engine.presets.schema import Preset
 from l2o_engine.presets.tables import to_toml
+from l2o_engine.records import rows as rows_module
 from l2o_engine.records.events import (
     Checkpointed,
     Command,
@@ -133,8 +134,7 @@ def reported(folder: Path) -> list[tuple[Any, ...]]:
 
 
 def joined(events: list[Event]) -> Rows:
-    parts = [event.rows for event in of_kind(events, NewRows)]
-    return Rows(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])})
+    return rows_module.joined([event.rows for event in of_kind(events, NewRows)])
 
 
 # To the end.
@@ -167,7 +167,7 @@ def test_reports_hold_the_last_row_and_the_averages_since_the_one_before(tmp_pat
         last = slice(max(row.iteration - 9, 0), row.iteration + 1)
         assert row.optim_result == rows.end_loss[row.iteration]
         assert row.sum_error == rows.sum_loss[row.iteration]
-        assert row.min_log == rows.min_log[row.iteration]
+        assert row.numbers == {"min_log": rows.numbers["min_log"][row.iteration]}
         assert row.average_log_result == pytest.approx(rows.end_log10[last].mean())
         assert row.average_sum_log_result == pytest.approx(rows.mean_log10[last].mean())
         assert row.non_finite == 0

@@ -21,7 +21,7 @@ def rows_of(results: list[float], first: int = 0) -> Rows:
     nothing = np.zeros(len(values))
     iteration = np.arange(first, first + len(values))
     losses = np.where(values == -38, 0.0, 1.0)
-    return Rows(iteration, iteration * 0, losses, nothing, values, nothing, nothing, nothing, np.isnan(values))
+    return Rows(iteration, iteration * 0, losses, nothing, values, nothing, nothing, {}, np.isnan(values))
 
 
 def curve_of(results: list[float], window: int, cuts: list[int] | None = None, capacity: int = CAPACITY) -> Curve:

@@ -21,12 +21,12 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from l2o_engine.presets.tables import to_dict, to_toml
-from l2o_engine.records.events import as_json
-from l2o_engine.records.rows import HEADER
-from l2o_engine.runs import export
+from l2o_engine.records.codec import as_json
+from l2o_engine.runs import metrics_file
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.export import ExportError, FileFormat, export_file, export_tensorboard, write_metrics
 from l2o_engine.runs.folder import Run
+from l2o_engine.runs.metrics_file import HEADER
 from l2o_engine.runs.record import RunError
 from l2o_engine.support.errors import Failure
 from tests.engine.tiny import TRANSFORMS, run, tiny_baselines, tiny_preset
@@ -161,7 +161,7 @@ def test_the_size_of_the_blocks_changes_nothing(
 ) -> None:
     whole = exported(replicates, file_format, every)
     for size in (1, 100, 1000):
-        monkeypatch.setattr(export, "_BLOCK", size)
+        monkeypatch.setattr(metrics_file, "_BLOCK", size)
         assert exported(replicates, file_format, every) == whole
 
 
@@ -212,7 +212,7 @@ def test_json_of_a_killed_run_says_that_it_is_interrupted(tmp_path: Path) -> Non
 def test_the_memory_that_json_needs_does_not_grow_with_the_rows(
     every: int, trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export, "_BLOCK", 8192)
+    monkeypatch.setattr(metrics_file, "_BLOCK", 8192)
     peaks = []
     for n in (1000, 10_000):
         long = changed(trained, tmp_path / str(n), lambda lines, n=n: [lines[0], *(lines[2] * n)])  # type: ignore[misc]
@@ -262,7 +262,7 @@ class Meddler(BytesIO):
 def test_rows_that_come_while_it_is_exported_are_left_out(
     file_format: FileFormat, trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export, "_BLOCK", 500)
+    monkeypatch.setattr(metrics_file, "_BLOCK", 500)
     growing = changed(trained, tmp_path / "run", lambda lines: lines)
     line = growing.metrics_path.read_text().splitlines(keepends=True)[-1]
 
@@ -280,7 +280,7 @@ def test_rows_that_come_while_it_is_exported_are_left_out(
 def test_a_run_that_is_cut_back_while_it_is_exported_is_an_error(
     trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export, "_BLOCK", 500)
+    monkeypatch.setattr(metrics_file, "_BLOCK", 500)
     shrinking = changed(trained, tmp_path / "run", lambda lines: lines)
     with pytest.raises(RunError, match="became shorter"):
         write_metrics(shrinking, "csv", Meddler(lambda: os.truncate(shrinking.metrics_path, 600)))
@@ -425,7 +425,7 @@ def test_events_are_dated_by_the_training_time(replicates: Run, tmp_path: Path) 
 
 def test_the_same_run_gives_the_same_bytes(any_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     export_tensorboard(any_run, tmp_path / "one")
-    monkeypatch.setattr(export, "_BLOCK", 700)
+    monkeypatch.setattr(metrics_file, "_BLOCK", 700)
     export_tensorboard(any_run, tmp_path / "two")
     assert files_below(tmp_path / "one") == files_below(tmp_path / "two")
 

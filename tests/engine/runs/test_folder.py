@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from l2o_engine.presets.files import load
-from l2o_engine.records.rows import HEADER
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run, lanes_of
+from l2o_engine.runs.metrics_file import HEADER
 from l2o_engine.runs.record import RunError
 from l2o_engine.training.trainer import Lane
 from tests.engine.made import change_record

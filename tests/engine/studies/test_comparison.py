@@ -1,22 +1,20 @@
 """Comparing runs: figures checked by hand, grouping, labels, and what must not matter."""
 
 from itertools import permutations
-from math import isnan, nan
+from math import nan
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.record import RunError
-from l2o_engine.studies.comparison import CURVE_POINTS, Group, baseline_levels, compare, spread_of, summarise, took_off
+from l2o_engine.studies.comparison import CURVE_POINTS, Group, baseline_levels, compare, summarise, took_off
 from l2o_engine.training.evaluation import Baselines
 from tests.engine import tiny
-from tests.engine.made import made_run
+from tests.engine.made import add_look, made_run
 from tests.engine.tiny import tiny_baselines, tiny_preset
 
 WINDOWS = ("report.every=4", "report.rolling_window=2")
@@ -73,18 +71,6 @@ def test_a_group_whose_replicates_are_all_lost_has_no_figure_and_no_warning(tmp_
     assert np.isnan(group.final.median)
     assert (group.final.count, group.final.lost, group.took_off, group.non_finite) == (0, 1, 0, 6)
     assert np.isnan(group.curve.median).all()
-
-
-@given(st.lists(st.floats(-40, 5) | st.just(nan), max_size=9))
-def test_a_spread_is_of_what_is_not_nan(values: list[float]) -> None:
-    spread = spread_of(values)
-    there = [value for value in values if not isnan(value)]
-    assert (spread.count, spread.lost) == (len(there), len(values) - len(there))
-    if there:
-        assert min(there) == spread.least <= spread.lower <= spread.median <= spread.upper <= spread.greatest
-        assert spread.median == pytest.approx(np.median(there))
-    else:
-        assert np.isnan(spread.median)
 
 
 @pytest.mark.parametrize(
@@ -315,8 +301,22 @@ def test_where_nothing_is_trained_the_baselines_are_the_results(tmp_path: Path) 
     assert baseline_levels(compare([made_run(tmp_path / "a", tiny_baselines(), [[-1.0], [-1.0]])])) == []
 
 
-def test_a_network_that_carries_x_away_has_not_taken_off_wherever_it_began(tmp_path: Path) -> None:
-    tiny.run(tmp_path / "run", tiny_preset("meta.learning_rate=1", "run.iterations=600", "unroll.steps=8"))
-    (replicate,) = summarise(Run(tmp_path / "run"))
+@pytest.mark.parametrize(
+    ("measured", "taken_off"),
+    [
+        ({"distance_ratio": 0.9}, True),
+        ({"distance_ratio": 1.1}, False),
+        ({"distance_ratio": nan, "loss_ratio": 0.9}, True),  # of a task without a known optimum
+        ({"distance_ratio": nan, "loss_ratio": 1.1}, False),
+        ({"distance_ratio": 0.9, "loss_ratio": 1.1}, True),
+    ],
+)
+def test_a_network_that_carries_x_away_has_not_taken_off_wherever_it_began(
+    measured: dict[str, float], *, taken_off: bool, tmp_path: Path
+) -> None:
+    run = made_run(tmp_path / "run", tiny_preset(*WINDOWS), [[2.0, 2, 0, 0, 0, 0]])
+    add_look(run, iteration=3, distance_ratio=9.0 if taken_off else 0.0)
+    add_look(run, iteration=5, **measured)  # the last look counts
+    (replicate,) = summarise(run)
     assert took_off(replicate.final, replicate.initial)  # by these figures alone
-    assert not replicate.took_off
+    assert replicate.took_off is taken_off

@@ -28,7 +28,6 @@ from l2o_tui.charts.layout import (
     even_ticks,
     extremes,
     line_at,
-    quartiles,
     round_up,
     spread,
     value_at,
@@ -127,15 +126,6 @@ def test_the_cursor_reads_the_last_point_in_its_column_or_the_one_that_spans_it(
     assert np.isnan(value_at(x, y, np.array([8.0, 12.0])))
     assert np.isnan(value_at(x, y, np.array([12.0, 16.0])))
     assert np.isnan(value_at(x[:0], y[:0], np.array([0.0, 4.0])))
-
-
-@given(st.lists(st.lists(st.floats(-40, 5) | st.just(nan) | st.just(np.inf), min_size=3, max_size=3), min_size=1))
-def test_quartiles_are_those_of_the_finite_values(values: list[list[float]]) -> None:
-    table = np.array(values)
-    for place, column in enumerate(table.T):
-        finite = column[np.isfinite(column)]
-        expected = np.quantile(finite, [0.25, 0.5, 0.75]) if finite.size else [nan] * 3
-        np.testing.assert_allclose(quartiles(table)[:, place], expected, atol=1e-12)
 
 
 @given(low=st.integers(-60, 10), span=st.integers(1, 70), most=st.integers(2, 20))

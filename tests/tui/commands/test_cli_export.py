@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from l2o_engine.records.rows import HEADER
+from l2o_engine.runs.metrics_file import HEADER
 from tests.tui.conftest import COMMAND, Result, Running, call, files_below, spawn
 
 

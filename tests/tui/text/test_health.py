@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from l2o_engine.records.events import Diagnosed, Event, vitals_from_json
+from l2o_engine.records.codec import vitals_from_json
+from l2o_engine.records.events import Diagnosed, Event
 from l2o_engine.records.health import Diagnosis, Diagnostician, Vitals
 from l2o_engine.training.trainer import Lane
 from l2o_tui.app import L2oApp

@@ -15,7 +15,8 @@ from l2o_engine.meta.meta_adam import Powers
 from l2o_engine.presets.files import load
 from l2o_engine.presets.schema import Preset
 from l2o_engine.presets.shipped import find, shipped_names
-from l2o_engine.records.events import Diagnosed, Ended, Found, as_json, vitals_from_json
+from l2o_engine.records.codec import as_json, vitals_from_json
+from l2o_engine.records.events import Diagnosed, Ended, Found
 from l2o_engine.records.health import (
     EARLY_LOOKS,
     Diagnosis,
@@ -28,6 +29,7 @@ from l2o_engine.records.health import (
     trend_of,
 )
 from l2o_engine.records.rows import rows_of
+from l2o_engine.runs.folder import Run
 from l2o_engine.support.arrays import Floats
 from l2o_engine.training.trainer import Chunk, Lane
 from tests.engine import tiny
@@ -45,11 +47,12 @@ HEALTHY = Vitals(
     root=0.01,
     non_finite=0,
     zeros=0,
-    min_log=-15.0,
+    numbers={"min_log": -15.0},
     saturated=0.1,
     flipped=0.05,
     update_ratio=0.7,
     distance_ratio=1e-5,
+    loss_ratio=1e-10,
 )
 
 
@@ -132,7 +135,7 @@ def test_a_recording_gives_what_was_found_when_it_was_made(recording: str) -> No
     assert [
         as_json(Diagnosed(LANE, d))[0] | {"seed": line["seed"]}
         for d, line in zip(replay(recording, preset), lines, strict=True)
-    ] == lines
+    ] == [{"loss_ratio": None} | line for line in lines]  # it is measured since
 
 
 # Findings, one by one.
@@ -223,7 +226,7 @@ def test_a_remedy_that_the_preset_has_taken_already_is_not_offered() -> None:
         ("log30_unit --set meta.learning_rate=0.03", {"update_ratio": 0.1}, "lower meta.learning_rate (it is 0.03)"),
         (
             "log30 --set transform.min_log=-2",
-            {"update_ratio": 0.9, "min_log": -2.0},
+            {"update_ratio": 0.9, "numbers": {"min_log": -2.0}},
             "lower transform.min_log (it is -2)",
         ),
     ],
@@ -296,6 +299,57 @@ def test_percentages_tell_almost_all_from_all(share: float, written: str) -> Non
     assert percent(share) == written
 
 
+# Without a known optimum.
+
+NOWHERE = replace(STUCK, distance_ratio=np.nan, update_ratio=np.nan, loss_ratio=0.64)
+
+
+def test_what_is_left_is_told_by_the_loss_where_no_distance_is_known() -> None:
+    assert STUCK.remaining == STUCK.distance_ratio
+    assert NOWHERE.remaining == pytest.approx(0.8)  # a loss goes with the square of the distance
+    assert np.isnan(replace(NOWHERE, loss_ratio=np.nan).remaining)
+
+
+def test_the_thresholds_hold_for_the_loss_s_root() -> None:
+    preset = shipped("log15_end_log")
+    assert codes_of(preset, NOWHERE) == codes_of(preset, NOWHERE, loss_ratio=1.5**2) == []
+    assert codes_of(preset, NOWHERE, loss_ratio=1.51**2) == ["exploding"]
+    assert codes_of(preset, NOWHERE, epsilon_share=0.99, loss_ratio=0.051**2) == ["epsilon"]
+    assert codes_of(preset, NOWHERE, epsilon_share=0.99, loss_ratio=0.049**2) == []
+    assert trend_of([replace(NOWHERE, loss_ratio=4.0)]) == "diverging"
+    before, after = looks(-5.0, -11.0, distance_ratio=np.nan)
+    assert trend_of([replace(before, loss_ratio=0.49), after]) == "taking off"
+
+
+@pytest.mark.parametrize(("ratio", "words"), [(40.0, "40 times"), (1e99, "infinitely many times")])
+def test_an_explosion_is_told_of_the_loss_where_no_distance_is_known(ratio: float, words: str) -> None:
+    (finding,) = examine(shipped("simple_sum"), [replace(NOWHERE, loss_ratio=ratio, average_log_result=2.0)])
+    assert finding.message == (
+        f"the updates carry x away: the last loss is {words} the first (mean log10 of the last loss 2.00)"
+    )
+
+
+def test_a_plateau_is_told_of_the_loss_where_no_distance_is_known() -> None:
+    still = looks(-0.34, -0.33, -0.35, -0.34, distance_ratio=np.nan, update_ratio=np.nan, loss_ratio=0.64)
+    (finding,) = examine(shipped("log30"), still)
+    assert finding.message == (
+        "the mean log10 of the last loss has stayed at -0.34 since meta-iteration 5,000: the last loss is 64 % of "
+        "the first"
+    )
+    assert "distance" not in finding.message + finding.remedy
+
+
+def test_with_an_optimum_the_loss_says_nothing() -> None:
+    preset = shipped("log15_end_log")
+    for ratio in (0.0, 1e9):
+        assert codes_of(preset, loss_ratio=ratio) == codes_of(preset, HEALTHY, loss_ratio=ratio) == []
+    without, large = (
+        examine(shipped("log30"), looks(-0.34, -0.33, -0.35, -0.34, distance_ratio=0.9, loss_ratio=ratio))
+        for ratio in (np.nan, 1e9)
+    )
+    assert without == large
+
+
 # Measurements.
 
 
@@ -326,13 +380,13 @@ def trace_of(distance: Any, gradient: Any, inputs: Any, updates: Any) -> Trace:
     return Trace(shaped(distance), shaped(gradient), shaped(inputs), shaped(updates))
 
 
-def look_at(trace: Trace, norms: list[float], losses: list[float], *settings: str) -> Vitals:
+def look_at(trace: Trace, norms: list[float], losses: list[Any], *settings: str) -> Vitals:
     preset = tiny.tiny_preset('transform = {kind = "log", min_log = -3.0}', "problem.dims=1", *settings)
     n = len(norms)
-    all_losses = np.repeat(np.array(losses).reshape(n, 1, 1), 4, axis=2)
+    all_losses = np.broadcast_to(np.array(losses, float).reshape(n, 1, -1), (n, 1, 4))
     results = Results(all_losses, np.zeros(n), np.array(norms), ~np.isfinite(norms), np.full(n, -3.0), trace)
     diagnostician = Diagnostician(preset)
-    diagnostician.add(rows_of([Chunk(LANE, 0, results)], [LANE]), trace)
+    diagnostician.add(rows_of([Chunk(LANE, 0, results)], [LANE]), results)
     return diagnostician.look(learner_of([1.0], [1.0])).vitals
 
 
@@ -343,11 +397,51 @@ def test_what_a_look_measures() -> None:
     assert vitals.average_log_result == pytest.approx((0 - 1 - 38) / 3)
     assert vitals.gradient_norm == 2.0
     assert vitals.clipped == pytest.approx(2 / 3)
-    assert vitals.min_log == -3.0
+    assert vitals.numbers == {"min_log": -3.0}
     assert vitals.saturated == pytest.approx(1 / 3)
     assert vitals.flipped == 1.0  # of the last one: 0.5 was cast to -0.2
     assert vitals.update_ratio == pytest.approx(3 / 4)  # of 1/2, 3/4, 1
     assert vitals.distance_ratio == pytest.approx(1 / 4)
+    assert np.isnan(vitals.loss_ratio)  # of the one that is traced, the last: 0 of 0
+
+
+@pytest.mark.parametrize(
+    ("losses", "ratio"),
+    [
+        ([8.0, 1, 1, 2.0], 0.25),
+        ([8.0, 1, 1, 0.0], 0.0),
+        ([8.0, 1, 1, -1.0], 0.0),  # nothing is left of a loss that goes below 0
+        ([1.0, 1, 1, np.inf], 1e99),
+        ([1.0, 1, 1, np.nan], np.nan),
+        ([0.0, 1, 1, 1.0], np.nan),
+        ([-2.0, 1, 1, -4.0], np.nan),
+    ],
+)
+def test_the_last_loss_over_the_first(losses: list[float], ratio: float) -> None:
+    trace = trace_of([8, 4, 1, 2], [1, -1, 0.5], [0.5, -1.5, -0.2], [-4, -3, 1])
+    before = [1.0, 1.0, 1.0, 7.0]  # a meta-iteration that is not traced
+    np.testing.assert_equal(look_at(trace, [1.0, 1.0], [before, losses]).loss_ratio, ratio)
+
+
+def test_without_an_optimum_all_else_is_measured() -> None:
+    trace = trace_of([8, 4, 1, 2], [1, -1, 0.5], [0.5, -1.5, -0.2], [-4, -3, 1])
+    known = look_at(trace, [1.0], [[8.0, 1, 1, 2.0]])
+    unknown = look_at(replace(trace, distance=None), [1.0], [[8.0, 1, 1, 2.0]])
+    assert len(replace(trace, distance=None)) == len(trace) == 1
+    assert np.isnan([unknown.distance_ratio, unknown.update_ratio]).all()
+    assert replace(unknown, distance_ratio=0.25, update_ratio=0.75) == known
+    assert (known.remaining, unknown.remaining) == (0.25, 0.5)
+
+
+def test_a_session_measures_how_much_of_the_loss_is_left(tmp_path: Path) -> None:
+    told = tiny.of_kind(tiny.run(tmp_path / "run", tiny.tiny_preset("run.seeds=2"), chunk=7), Diagnosed)
+    ratios = [event.diagnosis.vitals.loss_ratio for event in told]
+    assert len(ratios) == 2
+    assert np.isfinite(ratios).all()
+    recorded = [vitals.loss_ratio for _, vitals in Run(tmp_path / "run").vitals()]
+    assert recorded == ratios
+    whole = tiny.of_kind(tiny.run(tmp_path / "whole", tiny.tiny_preset("run.seeds=2")), Diagnosed)
+    assert [event.diagnosis.vitals.loss_ratio for event in whole] == ratios
 
 
 def test_what_does_not_apply_is_not_a_number() -> None:

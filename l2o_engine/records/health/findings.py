@@ -1,0 +1,172 @@
+"""What keeps a run from learning: one function a finding, each with its evidence and what to do."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, isnan, log10, nan, sqrt
+
+from l2o_engine.meta.experiment import Experiment
+from l2o_engine.records.health.thresholds import (
+    EPSILON_SHARE,
+    EXPLODING,
+    FLIPPED,
+    GREATEST,
+    LEARNED,
+    LOOKS,
+    NON_FINITE,
+    SATURATED,
+)
+from l2o_engine.records.health.trend import flat_since, trend_of
+from l2o_engine.records.health.vitals import Vitals
+
+_USUAL_RATE = 3e-4  # the notebook's
+_BIG_UPDATE = 0.3  # of the distance to the optimum
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that keeps a run from learning: a name for scripts, a sentence with its evidence, what to do."""
+
+    code: str
+    message: str
+    remedy: str
+
+
+def examine(experiment: Experiment, history: Sequence[Vitals]) -> list[Finding]:
+    """Return what is wrong at the last look, the likeliest cause first; an empty list for a healthy run.
+
+    Parameters
+    ----------
+    experiment
+        What is trained: what it sets decides which remedies are left.
+    history
+        The vitals of the looks up to now, in order.
+    """
+    vitals = history[-1]
+    # What has taught the network to optimize may go on so, whatever ε takes and however many numbers are spoilt.
+    checks = (_flipped,) if vitals.remaining < LEARNED else (_exploding, _non_finite, _epsilon, _flipped, _saturated)
+    causes = [finding for check in checks if (finding := check(experiment, vitals)) is not None]
+    plateau = None if causes else _plateau(experiment, history)
+    return causes + ([plateau] if plateau else [])
+
+
+def _exploding(experiment: Experiment, vitals: Vitals) -> Finding | None:
+    if not vitals.remaining > EXPLODING:
+        return None
+    if vitals.has_distance:
+        far = "infinitely" if vitals.distance_ratio >= GREATEST else f"{number(vitals.distance_ratio)} times as"
+        evidence = f"after the last one it is {far} far from the optimum as at the start"
+    else:
+        times = "infinitely many" if vitals.loss_ratio >= GREATEST else number(vitals.loss_ratio)
+        evidence = f"the last loss is {times} times the first"
+    average = vitals.average_log_result
+    clip = ', or set meta.gradient = "clip"' if experiment.meta.gradient == "none" else ""
+    return Finding(
+        "exploding",
+        f"the updates carry x away: {evidence}"
+        + ("" if isnan(average) else f" (mean log10 of the last loss {average:.2f})"),
+        f"lower meta.learning_rate (it is {experiment.meta.learning_rate:g}){clip}",
+    )
+
+
+def _non_finite(experiment: Experiment, vitals: Vitals) -> Finding | None:
+    near_zero = vitals.zeros > vitals.non_finite  # losses that reach 0 are what was wanted, and spoil some gradients
+    if vitals.non_finite <= NON_FINITE * vitals.rows or near_zero:
+        return None
+    policies = {"zero": "their meta-gradients count as 0", "skip": "they change nothing", "stop": "one ends the run"}
+    finer = ', or run.dtype = "float64"' if experiment.dtype == "float32" else ""
+    rate, nearer = (
+        experiment.meta.learning_rate,
+        "bring the problem's numbers nearer to 1 (problem.start, problem.scale)",
+    )
+    lower = f"lower meta.learning_rate (it is {rate:g})"
+    return Finding(
+        "non_finite",
+        f"{vitals.non_finite:,} of {vitals.rows:,} meta-iterations met a NaN or an infinity; "
+        f"{policies[experiment.meta.non_finite]}",
+        (f"{lower}, {nearer}" if rate > 3 * _USUAL_RATE else f"{nearer}, {lower}") + finer,
+    )
+
+
+def _epsilon(experiment: Experiment, vitals: Vitals) -> Finding | None:
+    if not vitals.epsilon_share > EPSILON_SHARE or isnan(vitals.gradient_norm):
+        return None
+    # A gradient of norm 1 is about 1/√size a weight: with an ε near that, to scale it helps nothing.
+    unit_root = 1 / sqrt(experiment.trained.layout.size)
+    helps = experiment.meta.gradient != "unit" and experiment.meta.epsilon < 0.1 * unit_root
+    unit = 'try meta.gradient = "unit", as in presets/log43_unit.toml, or ' if helps else ""
+    weight = "" if isnan(vitals.root) else f" ({number(vitals.root)} a weight, by √v)"
+    return Finding(
+        "epsilon",
+        f"the meta-gradient is {number(vitals.gradient_norm)}{weight}, Adam's ε is {number(experiment.meta.epsilon)}: "
+        f"{percent(vitals.epsilon_share)} of the step is lost",
+        f"{unit}lower meta.epsilon, as in presets/log43_eps16.toml",
+    )
+
+
+def _flipped(experiment: Experiment, vitals: Vitals) -> Finding | None:
+    if not vitals.flipped > FLIPPED:
+        return None
+    return Finding(
+        "flipped",
+        f"{percent(vitals.flipped)} of the last gradients lie below e^{_min_log(vitals):g}, where the log casting "
+        "turns their sign: the network cannot tell which way is down",
+        "lower inputs.min_log, or let it follow the gradients: inputs.adaptive, as in presets/logv_end_log.toml",
+    )
+
+
+def _saturated(experiment: Experiment, vitals: Vitals) -> Finding | None:
+    if not vitals.saturated > SATURATED:
+        return None
+    return Finding(
+        "saturated",
+        f"{percent(vitals.saturated)} of the network's inputs lie beyond [-1, 1], which the log casting is to cast to",
+        f"the gradients are not between e^{_min_log(vitals):g} and 1: change inputs.min_log, or bring the problem's "
+        "numbers nearer to 1 (problem.start, problem.scale)",
+    )
+
+
+def _plateau(experiment: Experiment, history: Sequence[Vitals]) -> Finding | None:
+    vitals = history[-1]
+    if len(history) <= LOOKS or trend_of(history) != "flat" or not vitals.remaining >= LEARNED:
+        return None
+    casts = experiment.trained.inputs.casts
+    moves = vitals.update_ratio > _BIG_UPDATE
+    if moves and not casts:
+        return None  # as near as so few steps, or this network, can get
+    rate = experiment.meta.learning_rate
+    remedies = []
+    if experiment.meta.gradient != "unit" and not moves:
+        remedies.append('try meta.gradient = "unit", as in presets/log30_unit.toml')
+    if not _USUAL_RATE / 3 < rate < _USUAL_RATE * 3:
+        remedies.append(f"{'raise' if rate < _USUAL_RATE else 'lower'} meta.learning_rate (it is {rate:g})")
+    if moves:
+        remedies.append(f"lower inputs.min_log (it is {_min_log(vitals):g}): smaller gradients are all the same to it")
+    remedies.append("some seeds take tens of thousands of meta-iterations to take off: wait, or try another run.seed")
+    if vitals.has_distance:
+        evidence = f"an update is {number(vitals.update_ratio)} of the distance to the optimum, and "
+        evidence += f"{percent(vitals.distance_ratio)} of it are left after the last"
+    else:
+        evidence = f"the last loss is {percent(vitals.loss_ratio)} of the first"
+    return Finding(
+        "plateau",
+        f"the mean log10 of the last loss has stayed at {vitals.average_log_result:.2f} since meta-iteration "
+        f"{flat_since(history):,}: {evidence}",
+        "; ".join(remedies),
+    )
+
+
+def _min_log(vitals: Vitals) -> float:
+    return vitals.numbers.get("min_log", nan)
+
+
+def percent(share: float) -> str:
+    """Return a share as a percentage with as many digits as tell it from all: 99.99 %."""
+    rest = round(abs(1 - share), 12)
+    decimals = min(max(ceil(-log10(rest)) - 2, 0), 6) if 0 < rest < 1 else 0
+    return f"{100 * share:.{decimals}f} %"
+
+
+def number(value: float) -> str:
+    """Return a number as a person would write it down: 35, 1.4e-14."""
+    written = f"{value:.2g}" if 0.001 <= abs(value) < 10_000 else f"{value:.0e}"
+    return written.replace("e-0", "e-").replace("e+0", "e+")

@@ -1,0 +1,25 @@
+"""Where the findings' and the trend's limits are.
+
+What the published presets measured over eight seeds stands behind each; docs/why-it-does-not-learn.md.
+"""
+
+LEARNED = 0.05
+"""Of the first distance to the optimum, left after the last update: with less, the network has learned to optimize."""
+EXPLODING = 1.5
+"""Of the first distance, left after the last update. Never more than 1.0, which is that of a network that is stuck."""
+EPSILON_SHARE = 0.9
+"""Of Adam's step lost to ε, before the network has learned: 0.9999 and more where it never does, or not yet."""
+NON_FINITE = 0.02
+"""Of the meta-iterations, before the network has learned: none at all."""
+FLIPPED = 0.5
+"""Of the last gradients that the network sees: 0.32 at most (log15_end_log, at its end)."""
+SATURATED = 0.75
+"""Of the network's inputs, before the network has learned: 0.54 at most (log30, at 1,000)."""
+FLAT = 0.3
+"""Decades in the last quarter of the run, or in three looks if that is longer: less is flat."""
+TAKE_OFF = 1.0
+"""Decades in the same time: more, from where the network had not learned yet, is a take-off."""
+GREATEST = 1e99
+"""A ratio that is infinite or greater: JSON, by which vitals are recorded, has no infinity."""
+LOOKS = 3
+"""How many looks tell a trend or a plateau, at least."""
