@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from l2o_engine.backends.fused.compile import cache_folder, compile_in_child, is_compiled
-from l2o_engine.backends.fused.kernel import spec_of
+from l2o_engine.backends.fused.spec import spec_of
 from l2o_engine.presets.schema import Preset
 
 

@@ -1,12 +1,13 @@
 """The fused backend: the compiled kernel behind the engine's :class:`~l2o_engine.meta.learner.Backend`."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from l2o_engine.backends.fused import kernel
 from l2o_engine.backends.fused.compile import cache_folder, get_kernel, is_compiled
-from l2o_engine.backends.fused.kernel import GRADIENT_MODES, POLICIES, spec_of
+from l2o_engine.backends.fused.pieces import missing_piece
+from l2o_engine.backends.fused.spec import GRADIENT_MODES, POLICIES, spec_of, workspace_bytes
 from l2o_engine.meta.adam import Powers, make_adam
 from l2o_engine.meta.learner import Learner, MetaGradient, Results, Trace, traced
 from l2o_engine.presets.schema import Preset
@@ -19,10 +20,12 @@ GREATEST_WORKSPACE = 4 * 2**30  # bytes
 def why_not(preset: Preset) -> str:
     """Return why the kernel cannot take a preset; an empty string if it can."""
     spec = spec_of(preset)
-    for what, kind, table in kernel.piece_tables(spec):
-        if kind not in table:
-            return f'the kernel has no {what} "{kind}"'
-    needed = kernel.workspace_bytes(spec, preset.unroll.steps)
+    width = getattr(preset.transform, "width", 1)
+    if width != 1:  # see `fold_input_projection`
+        return f"the kernel takes one number a coordinate, these inputs give {width}"
+    if missing := missing_piece(spec):
+        return f"the kernel has no {missing}"
+    needed = workspace_bytes(spec, preset.unroll.steps)
     if needed > GREATEST_WORKSPACE:
         return f"the kernel would need {needed / 2**30:.0f} GiB of memory"
     return ""
@@ -67,33 +70,30 @@ class FusedBackend:
     def evaluate(self, learner: Learner, problems: Problems) -> Floats:
         """Return the losses of the learned optimizer as it is now; see :class:`~l2o_engine.meta.learner.Backend`."""
         # The kernel is compiled for one size of batch; problems to look at come in batches of one.
-        batches = problems.in_batches_of(self._preset.meta.batch)
-        runs = [self.meta_gradient(learner, batches[k : k + 1]).losses for k in range(len(batches))]
+        steps, batches = self._preset.unroll.steps, problems.in_batches_of(self._preset.meta.batch)
+        losses = self._no_losses(batches, learner.weights.dtype)
+        # A copy, for weights may be read-only, and the kernel's signature says that what it takes is not.
+        weights = learner.weights.copy()
+        self._kernel.evaluate_losses(weights, learner.min_log, _parameters(batches), batches.start, steps, losses)
         n, batch, _ = problems.start.shape
-        losses: Floats = np.concatenate(runs)[: n * batch].reshape(n, batch, -1)
-        return losses
+        return losses.reshape(-1, steps)[: n * batch].reshape(n, batch, steps)
 
     def _run(
         self, learner: Learner, problems: Problems, gradient_mode: int, policy: int
     ) -> tuple[Learner, Results, Floats]:
         preset, adam, n = self._preset, self._adam, len(problems)
-        if problems.start.shape[1:] != (
-            preset.meta.batch,
-            preset.problem.dims,
-        ):  # the kernel does not look, and reads on
-            raise ValueError(f"these problems are of shape {problems.start.shape[1:]}, not [batch, dims]")
+        losses = self._no_losses(problems, learner.weights.dtype)
         weights, moment1, moment2 = learner.weights.copy(), learner.moment1.copy(), learner.moment2.copy()
         min_log, powers = np.array([learner.min_log]), np.array(learner.powers)
         in_a_row = np.array([learner.non_finite_in_a_row], np.int64)
         dtype = weights.dtype
         steps, rows = preset.unroll.steps, preset.meta.batch * preset.problem.dims
-        losses = np.empty((n, preset.meta.batch, steps), dtype)
         objective, norm, used = np.empty(n), np.empty(n), np.empty(n)
         non_finite, gradient = np.empty(n, np.uint8), np.empty_like(weights)
         trace = np.empty((min(n, traced(steps, rows)) or 1, 4, steps * rows), dtype)
         done, diverged = 0, learner.diverged
         if not diverged:
-            done, diverged = self._kernel(
+            done, diverged = self._kernel.meta_iterations(
                 weights, moment1, moment2, min_log, powers, in_a_row, _parameters(problems), problems.start,
                 steps, adam.learning_rate, adam.beta1, adam.beta2, adam.epsilon, gradient_mode,
                 preset.meta.clip_norm, policy, preset.meta.max_non_finite,
@@ -119,6 +119,16 @@ class FusedBackend:
             self._trace(trace, done, problems),
         )
         return learner, results, gradient
+
+    def _no_losses(self, problems: Problems, dtype: np.dtype[Any]) -> Floats:
+        """Return an array for the losses [n, batch, steps] of problems that the kernel was compiled for."""
+        preset = self._preset
+        if problems.start.shape[1:] != (
+            preset.meta.batch,
+            preset.problem.dims,
+        ):  # the kernel does not look, and reads on
+            raise ValueError(f"these problems are of shape {problems.start.shape[1:]}, not [batch, dims]")
+        return np.empty((len(problems), preset.meta.batch, preset.unroll.steps), dtype)
 
     def _trace(self, slots: Floats, done: int, problems: Problems) -> Trace:
         """Return the kernel's trace [slots, 4, steps * rows] in order, by batch and dimension."""

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from l2o_engine.backends.fused import compile as compiling
-from l2o_engine.backends.fused.backend import FusedBackend
-from l2o_engine.backends.fused.kernel import spec_of
+from l2o_engine.backends.fused.backend import FusedBackend, why_not
+from l2o_engine.backends.fused.spec import spec_of
 from l2o_engine.backends.reference import TorchBackend
 from l2o_engine.meta.learner import Backend, Learner, Results
-from l2o_engine.presets.schema import Preset, override
+from l2o_engine.presets.schema import IdentityTransform, Preset, override
 from l2o_engine.support.arrays import Doubles, Flags
 from l2o_engine.tasks.base import Problems
 from tests.engine.kernels import compile_kernels
@@ -222,6 +222,33 @@ def test_evaluating_changes_nothing_and_gives_the_losses_that_training_records()
     assert_array_equal(losses[0], fused.train(learner, problems)[1].losses[0])
 
 
+@pytest.mark.parametrize("shape", range(EXAMPLES))
+def test_going_forward_only_gives_the_losses_of_the_whole_way_to_the_last_bit(shapes: list[Preset], shape: int) -> None:
+    assert_forward_is_the_first_half(shapes[shape])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [(TRANSFORMS["ratio and adaptive log"], OBJECTIVES["sum_log"]), ("meta.batch=3", "problem.dims=2")],
+    ids=["ratio_log", "batches"],
+)
+def test_so_it_does_in_float32(settings: tuple[str, ...]) -> None:
+    assert_forward_is_the_first_half(tiny_preset(*settings))
+
+
+def assert_forward_is_the_first_half(preset: Preset) -> None:
+    """Compare ``evaluate`` with ``meta_gradient``: a learner as it starts, a wild one, and one that holds a NaN."""
+    _, fused = both(preset)
+    learner, problems = new_learner(preset, TorchBackend(preset)), spoilt(draw(preset, 30))
+    wild = replace(learner, weights=learner.weights * 30)
+    broken = replace(learner, weights=np.where(np.arange(len(learner.weights)) == 7, np.nan, learner.weights))
+    for one in (learner, wild, broken):
+        expected = np.stack([fused.meta_gradient(one, problems[k : k + 1]).losses for k in range(len(problems))])
+        assert not np.isfinite(expected).all()
+        assert_array_equal(fused.evaluate(one, problems), expected)
+    assert fused.evaluate(learner, problems[:0]).shape == (0, preset.meta.batch, preset.unroll.steps)
+
+
 @pytest.mark.parametrize("batch", [1, 2, 5])
 def test_problems_are_looked_at_in_batches_of_any_size(batch: int) -> None:
     preset = tiny_preset("meta.batch=3", "problem.dims=2")
@@ -232,6 +259,9 @@ def test_problems_are_looked_at_in_batches_of_any_size(batch: int) -> None:
     np.testing.assert_allclose(losses, torch.evaluate(learner, problems), rtol=1e-5)
     with pytest.raises(ValueError, match="not \\[batch, dims\\]"):  # rather than read beyond their end
         fused.train(learner, problems)
+    other = draw(override(preset, [f"meta.batch={batch}", "problem.dims=1"]), 4)
+    with pytest.raises(ValueError, match="not \\[batch, dims\\]"):
+        fused.evaluate(learner, other)
 
 
 def test_a_diverged_learner_may_still_be_looked_at() -> None:
@@ -239,6 +269,31 @@ def test_a_diverged_learner_may_still_be_looked_at() -> None:
     torch, fused = both(preset)
     learner, problems = replace(new_learner(preset, torch), diverged=True), draw(preset, 2)
     np.testing.assert_allclose(fused.evaluate(learner, problems), torch.evaluate(learner, problems), rtol=1e-5)
+
+
+def test_weights_that_may_not_be_written_are_looked_at() -> None:
+    preset = tiny_preset()
+    _, fused = both(preset)
+    learner, problems = new_learner(preset, TorchBackend(preset)), draw(preset, 2)
+    read_only = learner.weights.copy()
+    read_only.flags.writeable = False
+    assert_array_equal(fused.evaluate(replace(learner, weights=read_only), problems), fused.evaluate(learner, problems))
+
+
+# What the kernel refuses.
+
+
+class _TwoNumbers(IdentityTransform):
+    """Inputs that give two numbers a coordinate."""
+
+    width: int = 2
+
+
+def test_inputs_of_more_than_one_number_a_coordinate_are_refused_with_their_number() -> None:
+    preset = tiny_preset()
+    assert not why_not(preset)
+    wide = preset.model_copy(update={"transform": _TwoNumbers()})
+    assert why_not(wide) == "the kernel takes one number a coordinate, these inputs give 2"
 
 
 # The cache.
@@ -256,18 +311,35 @@ def test_a_kernel_is_compiled_once_and_then_loaded(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("entry", ["meta_iterations", "evaluate_losses"])
+def test_a_kernel_that_lacks_an_entry_is_not_compiled_yet(entry: str, tmp_path: Path) -> None:
+    spec = spec_of(tiny_preset("network.hidden=1"))
+    compiling.compile_in_child(spec, tmp_path)
+    (machine_code,) = tmp_path.rglob(f"*.{entry}-*.nbc")
+    machine_code.unlink()
+    assert not compiling.is_compiled(spec, tmp_path)
+    compiling.load(spec, tmp_path)
+    assert compiling.is_compiled(spec, tmp_path)
+
+
+def test_kernels_are_named_after_every_module_that_they_are_made_of() -> None:
+    package = Path(compiling.__file__).parent
+    beside_the_caller = {path.read_bytes() for path in package.rglob("*.py") if path.name != "backend.py"}
+    assert beside_the_caller == set(compiling._SOURCES)
+
+
 def test_a_damaged_entry_is_compiled_again(tmp_path: Path) -> None:
     spec = spec_of(tiny_preset("network.hidden=1"))
     compiling.compile_in_child(spec, tmp_path)
     for path in tmp_path.rglob("*.nb?"):
         path.write_bytes(path.read_bytes()[:10])
-    assert callable(compiling.load(spec, tmp_path))
+    assert callable(compiling.load(spec, tmp_path).evaluate_losses)
 
 
 def test_without_a_folder_that_can_be_made_the_kernel_is_compiled_in_memory(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     spec = spec_of(tiny_preset("network.hidden=1"))
-    assert callable(compiling.load(spec, tmp_path / "file" / "kernels"))
+    assert callable(compiling.load(spec, tmp_path / "file" / "kernels").evaluate_losses)
 
 
 def test_an_unusable_cache_folder_is_no_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
