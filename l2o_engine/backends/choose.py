@@ -28,7 +28,7 @@ class Choice:
     preparation
         What takes a moment when it is loaded.
     to_compile
-        Names the kernel that has to be compiled first, which presets of one shape share; "" if none has to be.
+        Names the kernel that has to be compiled first, which experiments of one shape share; "" if none has to be.
     load
         Loads it and returns it with the reason; another one, with another reason, if "auto" had to think again.
     """
@@ -41,7 +41,7 @@ class Choice:
 
 
 def choose(experiment: Experiment, asked: str) -> Choice:
-    """Return the backend for a preset.
+    """Return the backend for an experiment.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def choose(experiment: Experiment, asked: str) -> Choice:
     Raises
     ------
     BackendError
-        If the backend asked for by name cannot take the preset.
+        If the backend asked for by name cannot take the experiment.
     """
     if asked == "torch":
         return _torch(experiment, "asked for")

@@ -13,15 +13,7 @@ from l2o_engine.live.mailbox import Mailbox
 from l2o_engine.live.session import SessionError
 from l2o_engine.live.teller import Teller
 from l2o_engine.presets.schema import Preset
-from l2o_engine.records.events import (
-    Checkpointed,
-    Command,
-    Event,
-    Leave,
-    Notice,
-    Preparing,
-    ShowDraws,
-)
+from l2o_engine.records.events import Checkpointed, Command, Event, Leave, Notice, Preparing, ShowDraws
 from l2o_engine.runs import levels
 from l2o_engine.runs.commands import send
 from l2o_engine.runs.folder import Run

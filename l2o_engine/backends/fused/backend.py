@@ -1,103 +1,103 @@
 """The fused backend: the compiled kernel behind the engine's :class:`~l2o_engine.meta.learner.Backend`."""
 
 from dataclasses import replace
+from math import nan
+from typing import Any
 
 import numpy as np
 
-from l2o_engine.backends.fused import kernel
 from l2o_engine.backends.fused.compile import cache_folder, get_kernel, is_compiled
-from l2o_engine.backends.fused.kernel import GRADIENT_MODES, POLICIES, spec_of
+from l2o_engine.backends.fused.pieces import missing_piece
+from l2o_engine.backends.fused.spec import GRADIENT_MODES, POLICIES, spec_of, workspace_bytes
+from l2o_engine.meta.experiment import Experiment
 from l2o_engine.meta.learner import Learner, MetaGradient, Results, Trace, traced
-from l2o_engine.meta.meta_adam import Powers, make_adam
-from l2o_engine.presets.schema import Preset
+from l2o_engine.meta.meta_adam import Powers
+from l2o_engine.optimizers.learned.networks.lstm import LSTM
 from l2o_engine.support.arrays import Floats
-from l2o_engine.tasks.base import Problems, make_family
+from l2o_engine.tasks.base import Task
 
 GREATEST_WORKSPACE = 4 * 2**30  # bytes
 
 
-def why_not(preset: Preset) -> str:
-    """Return why the kernel cannot take a preset; an empty string if it can."""
-    spec = spec_of(preset)
-    for what, kind, table in kernel.piece_tables(spec):
-        if kind not in table:
-            return f'the kernel has no {what} "{kind}"'
-    needed = kernel.workspace_bytes(spec, preset.unroll.steps)
+def why_not(experiment: Experiment) -> str:
+    """Return why the kernel cannot take an experiment; an empty string if it can."""
+    learned = experiment.trained
+    if not isinstance(learned.network, LSTM):
+        return f'the kernel has no network "{learned.network.kind}"'
+    if learned.inputs.width != 1:  # see `fold_input_projection`
+        return f"the kernel takes one number a coordinate, these inputs give {learned.inputs.width}"
+    spec = spec_of(experiment)
+    if missing := missing_piece(spec):
+        return f"the kernel has no {missing}"
+    needed = workspace_bytes(spec, experiment.steps)
     if needed > GREATEST_WORKSPACE:
         return f"the kernel would need {needed / 2**30:.0f} GiB of memory"
     return ""
 
 
-def to_compile(preset: Preset) -> str:
-    """Return the shape of a preset's kernel if it is still to be compiled; an empty string if it is there."""
-    spec = spec_of(preset)
+def to_compile(experiment: Experiment) -> str:
+    """Return the shape of an experiment's kernel if it is still to be compiled; an empty string if it is there."""
+    spec = spec_of(experiment)
     return "" if is_compiled(spec, cache_folder()) else repr(spec)
 
 
 class FusedBackend:
-    """Any preset that the kernel has the pieces for; without the interpreter, so replicates run side by side."""
+    """Any experiment that the kernel has the pieces for; without the interpreter, so replicates run side by side."""
 
     name = "fused"
     is_parallel = True
 
-    def __init__(self, preset: Preset) -> None:
-        self._kernel = get_kernel(spec_of(preset))
-        self._preset = preset
-        self._adam = make_adam(preset.meta)
-        self._family = make_family(preset.problem, preset.run.dtype)
+    def __init__(self, experiment: Experiment) -> None:
+        self._kernel = get_kernel(spec_of(experiment))
+        self._experiment = experiment
 
-    def __reduce__(self) -> tuple[type["FusedBackend"], tuple[Preset]]:
-        """Travel to another process as the preset; the kernel is loaded there."""
-        return FusedBackend, (self._preset,)
+    def __reduce__(self) -> tuple[type["FusedBackend"], tuple[Experiment]]:
+        """Travel to another process as the experiment; the kernel is loaded there."""
+        return FusedBackend, (self._experiment,)
 
-    def train(self, learner: Learner, problems: Problems) -> tuple[Learner, Results]:
-        """Do one meta-iteration for each batch of problems; see :class:`~l2o_engine.meta.learner.Backend`."""
-        meta = self._preset.meta
-        learner, results, _ = self._run(learner, problems, GRADIENT_MODES[meta.gradient], POLICIES[meta.non_finite])
+    def train(self, learner: Learner, task: Task) -> tuple[Learner, Results]:
+        """Do one meta-iteration for each batch of tasks; see :class:`~l2o_engine.meta.learner.Backend`."""
+        meta = self._experiment.meta
+        learner, results, _ = self._run(learner, task, GRADIENT_MODES[meta.gradient], POLICIES[meta.non_finite])
         return learner, results
 
-    def meta_gradient(self, learner: Learner, problems: Problems) -> MetaGradient:
+    def meta_gradient(self, learner: Learner, task: Task) -> MetaGradient:
         """Return one meta-gradient before clipping; see :class:`~l2o_engine.meta.learner.Backend`."""
         # Left as it is, and a step that is not finite is not taken: so the kernel changes nothing in the gradient.
         # To look is allowed when training is over.
         learner = replace(learner, diverged=False)
-        _, results, gradient = self._run(learner, problems, GRADIENT_MODES["none"], POLICIES["skip"])
+        _, results, gradient = self._run(learner, task, GRADIENT_MODES["none"], POLICIES["skip"])
         return MetaGradient(results.losses[0], float(results.objective[0]), float(results.gradient_norm[0]), gradient)
 
-    def evaluate(self, learner: Learner, problems: Problems) -> Floats:
+    def evaluate(self, learner: Learner, task: Task) -> Floats:
         """Return the losses of the learned optimizer as it is now; see :class:`~l2o_engine.meta.learner.Backend`."""
-        # The kernel is compiled for one size of batch; problems to look at come in batches of one.
-        batches = problems.in_batches_of(self._preset.meta.batch)
-        runs = [self.meta_gradient(learner, batches[k : k + 1]).losses for k in range(len(batches))]
-        n, batch, _ = problems.start.shape
-        losses: Floats = np.concatenate(runs)[: n * batch].reshape(n, batch, -1)
-        return losses
+        # The kernel is compiled for one size of batch; tasks to look at come in batches of one.
+        steps, batches = self._experiment.steps, task.in_batches_of(self._experiment.meta.batch)
+        losses = self._no_losses(batches, learner.weights.dtype)
+        # A copy, for weights may be read-only, and the kernel's signature says that what it takes is not.
+        weights = learner.weights.copy()
+        self._kernel.evaluate_losses(weights, _min_log(learner), _parameters(batches), batches.start, steps, losses)
+        n, batch = task.start.shape[:2]
+        return losses.reshape(-1, steps)[: n * batch].reshape(n, batch, steps)
 
-    def _run(
-        self, learner: Learner, problems: Problems, gradient_mode: int, policy: int
-    ) -> tuple[Learner, Results, Floats]:
-        preset, adam, n = self._preset, self._adam, len(problems)
-        if problems.start.shape[1:] != (
-            preset.meta.batch,
-            preset.problem.dims,
-        ):  # the kernel does not look, and reads on
-            raise ValueError(f"these problems are of shape {problems.start.shape[1:]}, not [batch, dims]")
+    def _run(self, learner: Learner, task: Task, gradient_mode: int, policy: int) -> tuple[Learner, Results, Floats]:
+        experiment, n = self._experiment, len(task)
+        meta, adam, steps = experiment.meta, experiment.meta.constants, experiment.steps
+        losses = self._no_losses(task, learner.weights.dtype)
         weights, moment1, moment2 = learner.weights.copy(), learner.moment1.copy(), learner.moment2.copy()
-        min_log, powers = np.array([learner.min_log]), np.array(learner.powers)
+        min_log, powers = np.array([_min_log(learner)]), np.array(learner.powers)
         in_a_row = np.array([learner.non_finite_in_a_row], np.int64)
-        dtype = weights.dtype
-        steps, rows = preset.unroll.steps, preset.meta.batch * preset.problem.dims
-        losses = np.empty((n, preset.meta.batch, steps), dtype)
+        rows = meta.batch * experiment.task.size
         objective, norm, used = np.empty(n), np.empty(n), np.empty(n)
         non_finite, gradient = np.empty(n, np.uint8), np.empty_like(weights)
-        trace = np.empty((min(n, traced(steps, rows)) or 1, 4, steps * rows), dtype)
+        trace = np.empty((min(n, traced(steps, rows)) or 1, 4, steps * rows), weights.dtype)
         done, diverged = 0, learner.diverged
         if not diverged:
-            done, diverged = self._kernel(
-                weights, moment1, moment2, min_log, powers, in_a_row, _parameters(problems), problems.start,
+            done, diverged = self._kernel.meta_iterations(
+                weights, moment1, moment2, min_log, powers, in_a_row, _parameters(task), task.start,
                 steps, adam.learning_rate, adam.beta1, adam.beta2, adam.epsilon, gradient_mode,
-                preset.meta.clip_norm, policy, preset.meta.max_non_finite,
-                getattr(preset.transform, "adaptation_rate", 0.0),
+                meta.clip_norm, policy, meta.max_non_finite,
+                getattr(experiment.trained.inputs, "adaptation_rate", 0.0),
                 losses, objective, norm, non_finite, used, gradient, trace,
             )  # fmt: skip
         learner = replace(
@@ -106,7 +106,7 @@ class FusedBackend:
             moment1=moment1,
             moment2=moment2,
             powers=Powers(*powers.tolist()),
-            min_log=float(min_log[0]),
+            numbers=dict.fromkeys(learner.numbers, float(min_log[0])),
             non_finite_in_a_row=int(in_a_row[0]),
             diverged=bool(diverged),
         )
@@ -115,22 +115,36 @@ class FusedBackend:
             objective[:done],
             norm[:done],
             non_finite[:done] > 0,
-            used[:done],
-            self._trace(trace, done, problems),
+            dict.fromkeys(learner.numbers, used[:done]),
+            self._trace(trace, done, task),
         )
         return learner, results, gradient
 
-    def _trace(self, slots: Floats, done: int, problems: Problems) -> Trace:
-        """Return the kernel's trace [slots, 4, steps * rows] in order, by batch and dimension."""
-        _, batch, dims = problems.start.shape
-        steps = self._preset.unroll.steps
+    def _no_losses(self, task: Task, dtype: np.dtype[Any]) -> Floats:
+        """Return an array for the losses [n, batch, steps] of tasks that the kernel was compiled for."""
+        experiment = self._experiment
+        shape = (experiment.meta.batch, *experiment.task.shape)
+        if task.start.shape[1:] != shape:  # the kernel does not look, and reads on
+            raise ValueError(f"these tasks are of shape {task.start.shape[1:]}, not {shape}")
+        return np.empty((len(task), experiment.meta.batch, experiment.steps), dtype)
+
+    def _trace(self, slots: Floats, done: int, task: Task) -> Trace:
+        """Return the kernel's trace [slots, 4, steps * rows] in order, by batch and coordinate."""
+        batch, size, steps = task.start.shape[1], self._experiment.task.size, self._experiment.steps
         first = max(done - len(slots), 0)
-        in_order = slots[np.arange(first, done) % len(slots)].reshape(done - first, 4, steps, batch, dims)
-        x, gradient, inputs, updates = in_order.transpose(1, 0, 3, 2, 4)  # [k, batch, steps, dims] each
-        optimum = self._family.optimum(problems[first:done])[:, :, None, :]
-        return Trace(x - optimum, gradient[:, :, :-1], inputs[:, :, :-1], updates[:, :, :-1])
+        in_order = slots[np.arange(first, done) % len(slots)].reshape(done - first, 4, steps, batch, size)
+        x, gradient, inputs, updates = in_order.transpose(1, 0, 3, 2, 4)  # [k, batch, steps, size] each
+        optimum = task[first:done].optimum()
+        distance = None if optimum is None else x - optimum.reshape(done - first, batch, 1, size)
+        return Trace(distance, gradient[:, :, :-1], inputs[:, :, :-1], updates[:, :, :-1])
 
 
-def _parameters(problems: Problems) -> Floats:
-    """Return the problems' parameters side by side, [n, batch, numbers], as the kernel's pieces read them."""
-    return np.ascontiguousarray(np.concatenate(list(problems.parameters.values()), axis=-1))
+def _min_log(learner: Learner) -> float:
+    """Return the one adaptive number that the kernel's inputs can have; NaN where they have none."""
+    return learner.numbers.get("min_log", nan)
+
+
+def _parameters(task: Task) -> Floats:
+    """Return the tasks' parameters side by side, [n, batch, numbers], as the kernel's pieces read them."""
+    flat = [values.reshape(*values.shape[:2], -1) for values in task.parameters.values()]
+    return np.ascontiguousarray(np.concatenate(flat, axis=-1))

@@ -1,9 +1,10 @@
-"""One compiled function for a chunk of meta-iterations: forward, back-propagation, clip, Adam, without the interpreter.
+"""Two compiled functions, a chunk of meta-iterations and the losses of a learned optimizer, without the interpreter.
 
-:func:`meta_iterations` reads top to bottom like the algorithm. It is compiled once for each :class:`Spec`, with the
-Spec's sizes as constants: :func:`bind` makes the operations (simd.py) and pieces (pieces.py) that it calls by name.
+:func:`meta_iterations` reads top to bottom like the algorithm: forward (:func:`unroll`), back-propagation, clip, Adam;
+:func:`evaluate_losses` goes forward only. Both are compiled once for each Spec (spec.py), with its sizes as constants:
+:func:`bind` makes the operations (simd.py) and pieces (pieces/) that they call by name.
 
-Two savings, exact up to rounding, let it do less than a framework does:
+Two savings, exact up to rounding, let them do less than a framework does:
 
 1. The input projection 1 → hidden is linear, so layer 0 sees an affine function of one number a row. Its two weight
    matrices are multiplied once a meta-iteration (vectors p and q: gates = u·p + q), not once a step: layer 0 becomes an
@@ -15,75 +16,166 @@ import hashlib
 import math
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.core.dispatcher import Dispatcher
 from numba.core.registry import cpu_target
 
-from l2o_engine.backends.fused import pieces, simd
+from l2o_engine.backends.fused import simd
+from l2o_engine.backends.fused.jit import inner
+from l2o_engine.backends.fused.pieces import pieces_of
 from l2o_engine.backends.fused.simd import view
-from l2o_engine.presets.schema import LogTransform, Preset, RatioLogTransform, RatioTransform
-
-# Codes for settings that the kernel takes at run time.
-GRADIENT_MODES = {"none": 0, "clip": 1, "unit": 2}
-POLICIES = {"zero": 0, "skip": 1, "stop": 2}
+from l2o_engine.backends.fused.spec import Spec
 
 
-@dataclass(frozen=True)
-class Spec:
-    """What is compiled in. All else (steps, learning rate, min_log, policies, …) is an argument of the kernel."""
+class Regions(NamedTuple):
+    """Where the regions of the flat workspace begin, each on a 64-byte boundary, and its size, in elements.
 
-    dims: int
-    batch: int
-    hidden: int
-    layers: int
-    dtype: str
-    forget_bias: float
-    second_derivatives: bool
-    problem: str
-    transform: str
-    adaptive: bool
-    residual: str | float
-    ratio_residual: float
-    objective: str
-    objective_residual: float
+    Tapes are of [layer, base step, row, …]. The network's inputs u and outputs y, x, its gradients g and its updates
+    (step) are of [base step, row]; with a d before it, the objective's derivative by them.
+    """
 
-    @property
-    def rows(self) -> int:
-        """Coordinates of all problems of a batch: the network's batch."""
-        return self.dims * self.batch
-
-
-def spec_of(preset: Preset) -> Spec:
-    """Return what a kernel for this preset must be compiled for."""
-    transform = preset.transform
-    casting = transform if isinstance(transform, LogTransform | RatioLogTransform) else None
-    ratio = transform if isinstance(transform, RatioTransform | RatioLogTransform) else None
-    return Spec(
-        dims=preset.problem.dims,
-        batch=preset.meta.batch,
-        hidden=preset.network.hidden,
-        layers=preset.network.layers,
-        dtype=preset.run.dtype,
-        forget_bias=preset.network.forget_bias,
-        second_derivatives=preset.unroll.second_derivatives,
-        problem=preset.problem.kind,
-        transform=transform.kind,
-        adaptive=casting.adaptive if casting else False,
-        residual=casting.residual if casting else 0.0,
-        ratio_residual=ratio.ratio_residual if ratio else 0.0,
-        objective=preset.objective.kind,
-        objective_residual=preset.objective.residual,
-    )
+    hidden_tape: int
+    cell_tape: int
+    tanh_tape: int
+    gate_tape: int
+    own: int
+    dcell: int
+    above: int
+    packed: int
+    transposed: int
+    w_out: int
+    affine: int  # two rows of 4H: p and q
+    d_affine: int
+    bias: int
+    one: int
+    u: int
+    y: int
+    dy: int
+    x: int
+    g: int
+    dg: int
+    step: int
+    dx: int
+    d_input: int
+    size: int
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# The driver. Names in capitals are constants, and names such as `forward_top` functions, that `bind` makes. Its source
-# text is put into a generated module (see compile.py): it may use no name that `bind` lacks.
+# The driver. Names in capitals are constants, and names such as `forward_top` functions, that `bind` makes. The source
+# text of these functions is put into a generated module (see compile.py): they may use no name that `bind` lacks.
 # ----------------------------------------------------------------------------------------------------------------------
+
+
+def regions_of(steps):
+    """Lay out the workspace for an unroll of so many base steps."""
+    tape = -(-(steps * ROWS) // LANES) * LANES
+    row = -(-ROWS // LANES) * LANES
+    hidden_tape = 0
+    cell_tape = hidden_tape + LAYERS * (steps + 1) * ROWS * HP
+    tanh_tape = cell_tape + LAYERS * (steps + 1) * ROWS * HP
+    gate_tape = tanh_tape + LAYERS * steps * ROWS * HP
+    own = gate_tape + LAYERS * steps * ROWS * GP
+    dcell = own + LAYERS * ROWS * HP
+    above = dcell + LAYERS * ROWS * HP
+    packed = above + ROWS * HP
+    transposed = packed + LAYERS * PACKED_STRIDE
+    w_out = transposed + LAYERS * TRANSPOSED_STRIDE
+    affine = w_out + HP
+    d_affine = affine + 2 * AFFINE
+    bias = d_affine + 2 * AFFINE
+    one = bias + AFFINE
+    u = one + LANES
+    dx = u + 7 * tape
+    d_input = dx + row
+    return Regions(
+        hidden_tape=hidden_tape, cell_tape=cell_tape, tanh_tape=tanh_tape, gate_tape=gate_tape, own=own, dcell=dcell,
+        above=above, packed=packed, transposed=transposed, w_out=w_out, affine=affine, d_affine=d_affine, bias=bias,
+        one=one, u=u, y=u + tape, dy=u + 2 * tape, x=u + 3 * tape, g=u + 4 * tape, dg=u + 5 * tape, step=u + 6 * tape,
+        dx=dx, d_input=d_input, size=d_input + row,
+    )  # fmt: skip
+
+
+def new_workspace(size):
+    """Return a flat array of zeros that begins on a 64-byte boundary."""
+    raw = np.zeros(size + 64 // FLOAT_BYTES, THE_DTYPE)
+    return raw[(-raw.ctypes.data % 64) // FLOAT_BYTES :]
+
+
+def pack_weights(theta, ws, at):
+    """Put the weights into the order of the vector registers, for `unroll`."""
+    fold_input_projection(theta, ws, at.affine)
+    pack_first(ws, at.affine + AFFINE, ws, at.packed, 1)
+    pack_first(ws, at.affine, ws, at.packed + GP, 1)
+    pack_first(theta, K_FIRST + HIDDEN * 4 * HIDDEN, ws, at.packed + 2 * GP, HIDDEN)
+    for layer in range(1, LAYERS):
+        k = K_FIRST + layer * LAYER_STRIDE
+        to = at.packed + layer * PACKED_STRIDE
+        copy_bias(theta, k + 2 * HIDDEN * 4 * HIDDEN, ws, at.bias)
+        pack_rest(ws, at.bias, ws, to, 1)
+        pack_rest(theta, k, ws, to + GP, 2 * HIDDEN)
+    for k in range(HIDDEN):
+        ws[at.w_out + k] = theta[W_OUT + k]
+
+
+def unroll(theta, ws, at, all_data, numbers, x0, it, steps, m0, r0, losses):
+    """Go forward through the base steps on batch `it`, and leave on the tapes what the way back needs.
+
+    Parameters
+    ----------
+    theta, ws, at
+        The weights, also packed in the workspace, and its regions.
+    all_data, numbers, x0
+        The problems' parameters, flat, so many numbers each; [n, batch, dims].
+    steps, m0, r0
+        Base steps; min_log and residual in the kernel's float type.
+    losses
+        [n, batch, steps]: losses[it] is filled.
+    """
+    hidden_stride = (steps + 1) * ROWS * HP
+    tanh_stride = steps * ROWS * HP
+    gate_stride = steps * ROWS * GP
+    u, y, x, g, step, w_out = at.u, at.y, at.x, at.g, at.step, at.w_out
+    b_out = theta[W_OUT + HIDDEN]
+    for b in range(BATCH):
+        for d in range(DIMS):
+            ws[x + b * DIMS + d] = x0[it, b, d]
+    for t in range(steps):
+        row = t * ROWS
+        for b in range(BATCH):
+            first = row + b * DIMS
+            losses[it, b, t] = loss_and_gradient(
+                view(all_data, (it * BATCH + b) * numbers, numbers),
+                view(ws, x + first, DIMS),
+                view(ws, g + first, DIMS),
+            )
+        if t == steps - 1:
+            break
+        before = row - ROWS if t > 0 else row
+        for r in range(ROWS):
+            ws[u + row + r] = encode(ws[g + row + r], ws[g + before + r], m0, r0)
+            ws[y + row + r] = b_out
+        previous = HIDDEN if t > 0 else 0
+        for layer in range(LAYERS):
+            h = at.hidden_tape + layer * hidden_stride + row * HP
+            c = at.cell_tape + layer * hidden_stride + row * HP
+            z = at.gate_tape + layer * gate_stride + row * GP
+            tc = at.tanh_tape + layer * tanh_stride + row * HP
+            w = at.packed + layer * PACKED_STRIDE
+            if layer == 0:
+                forward_first(ws, z, c, c + ROWS * HP, tc, h, h + ROWS * HP, u + row, w, previous, y + row, w_out)
+            else:
+                below = h - hidden_stride + ROWS * HP
+                if layer == LAYERS - 1:
+                    forward_top(ws, z, c, c + ROWS * HP, tc, h, h + ROWS * HP, below, w, previous, y + row, w_out)
+                else:
+                    forward_middle(ws, z, c, c + ROWS * HP, tc, h, h + ROWS * HP, below, w, previous, y + row, w_out)
+        for r in range(ROWS):
+            delta = decode(ws[y + row + r], ws[g + before + r], m0)
+            ws[step + row + r] = delta
+            ws[x + row + ROWS + r] = ws[x + row + r] + delta
 
 
 def meta_iterations(
@@ -118,29 +210,12 @@ def meta_iterations(
     """
     count = x0.shape[0]
     zero = FLOAT(0)
-    # -- one flat workspace, every region starting on a 64-byte boundary --
-    hidden_tape = 0
-    cell_tape = hidden_tape + LAYERS * (steps + 1) * ROWS * HP
-    tanh_tape = cell_tape + LAYERS * (steps + 1) * ROWS * HP
-    gate_tape = tanh_tape + LAYERS * steps * ROWS * HP
-    own = gate_tape + LAYERS * steps * ROWS * GP
-    dcell = own + LAYERS * ROWS * HP
-    above = dcell + LAYERS * ROWS * HP
-    packed = above + ROWS * HP
-    transposed = packed + LAYERS * PACKED_STRIDE
-    w_out = transposed + LAYERS * TRANSPOSED_STRIDE
-    affine = w_out + HP  # two rows of 4H: p and q
-    d_affine = affine + 2 * AFFINE
-    bias = d_affine + 2 * AFFINE
-    one = bias + AFFINE
-    u = one + LANES
-    tape = -(-(steps * ROWS) // LANES) * LANES
-    y, dy, x, g, dg, step = u + tape, u + 2 * tape, u + 3 * tape, u + 4 * tape, u + 5 * tape, u + 6 * tape
-    dx = u + 7 * tape
-    d_input = dx + -(-ROWS // LANES) * LANES
-    raw = np.zeros(d_input + -(-ROWS // LANES) * LANES + 64 // FLOAT_BYTES, THE_DTYPE)
-    ws = raw[(-raw.ctypes.data % 64) // FLOAT_BYTES :]
-    ws[one] = FLOAT(1)
+    at = regions_of(steps)
+    ws = new_workspace(at.size)
+    ws[at.one] = FLOAT(1)
+    hidden_tape, gate_tape, own, dcell, above = at.hidden_tape, at.gate_tape, at.own, at.dcell, at.above
+    transposed, w_out, d_affine, d_input = at.transposed, at.w_out, at.d_affine, at.d_input
+    u, y, dy, x, g, dg, step, dx = at.u, at.y, at.dy, at.x, at.g, at.dg, at.step, at.dx
     weights = np.empty(BATCH * steps, THE_DTYPE)  # d objective / d loss
     all_data, all_losses = data.reshape(-1), losses.reshape(-1)
     share = FLOAT(1.0 / BATCH)
@@ -154,65 +229,9 @@ def meta_iterations(
         m0 = FLOAT(min_log[0])
         r0 = FLOAT(residual_of(min_log[0]))
 
-        # -- weights into the order of the vector registers --
-        fold_input_projection(theta, ws, affine)
-        pack_first(ws, affine + AFFINE, ws, packed, 1)
-        pack_first(ws, affine, ws, packed + GP, 1)
-        pack_first(theta, K_FIRST + HIDDEN * 4 * HIDDEN, ws, packed + 2 * GP, HIDDEN)
-        transpose_first_input(ws, affine, ws, transposed)
-        transpose_first_own(theta, K_FIRST + HIDDEN * 4 * HIDDEN, ws, transposed)
-        for layer in range(1, LAYERS):
-            k = K_FIRST + layer * LAYER_STRIDE
-            to = packed + layer * PACKED_STRIDE
-            copy_bias(theta, k + 2 * HIDDEN * 4 * HIDDEN, ws, bias)
-            pack_rest(ws, bias, ws, to, 1)
-            pack_rest(theta, k, ws, to + GP, 2 * HIDDEN)
-            transpose_rest_input(theta, k, ws, transposed + layer * TRANSPOSED_STRIDE)
-            transpose_rest_own(theta, k + HIDDEN * 4 * HIDDEN, ws, transposed + layer * TRANSPOSED_STRIDE)
-        for k in range(HIDDEN):
-            ws[w_out + k] = theta[W_OUT + k]
-        b_out = theta[W_OUT + HIDDEN]
-
         # -- forward through the base steps --
-        for b in range(BATCH):
-            for d in range(DIMS):
-                ws[x + b * DIMS + d] = x0[it, b, d]
-        for t in range(steps):
-            row = t * ROWS
-            for b in range(BATCH):
-                at = row + b * DIMS
-                losses[it, b, t] = loss_and_gradient(
-                    view(all_data, (it * BATCH + b) * data.shape[2], data.shape[2]),
-                    view(ws, x + at, DIMS),
-                    view(ws, g + at, DIMS),
-                )
-            if t == steps - 1:
-                break
-            before = row - ROWS if t > 0 else row
-            for r in range(ROWS):
-                ws[u + row + r] = encode(ws[g + row + r], ws[g + before + r], m0, r0)
-                ws[y + row + r] = b_out
-            previous = HIDDEN if t > 0 else 0
-            for layer in range(LAYERS):
-                h = hidden_tape + layer * hidden_stride + row * HP
-                c = cell_tape + layer * hidden_stride + row * HP
-                z = gate_tape + layer * gate_stride + row * GP
-                tc = tanh_tape + layer * tanh_stride + row * HP
-                w = packed + layer * PACKED_STRIDE
-                if layer == 0:
-                    forward_first(ws, z, c, c + ROWS * HP, tc, h, h + ROWS * HP, u + row, w, previous, y + row, w_out)
-                else:
-                    below = h - hidden_stride + ROWS * HP
-                    if layer == LAYERS - 1:
-                        forward_top(ws, z, c, c + ROWS * HP, tc, h, h + ROWS * HP, below, w, previous, y + row, w_out)
-                    else:
-                        forward_middle(
-                            ws, z, c, c + ROWS * HP, tc, h, h + ROWS * HP, below, w, previous, y + row, w_out
-                        )
-            for r in range(ROWS):
-                delta = decode(ws[y + row + r], ws[g + before + r], m0)
-                ws[step + row + r] = delta
-                ws[x + row + ROWS + r] = ws[x + row + r] + delta
+        pack_weights(theta, ws, at)
+        unroll(theta, ws, at, all_data, data.shape[2], x0, it, steps, m0, r0, losses)
 
         slot = it % trace.shape[0]
         for r in range(steps * ROWS):
@@ -234,6 +253,12 @@ def meta_iterations(
         objective[it] = total
 
         # -- back through the base steps --
+        transpose_first_input(ws, at.affine, ws, transposed)
+        transpose_first_own(theta, K_FIRST + HIDDEN * 4 * HIDDEN, ws, transposed)
+        for layer in range(1, LAYERS):
+            k = K_FIRST + layer * LAYER_STRIDE
+            transpose_rest_input(theta, k, ws, transposed + layer * TRANSPOSED_STRIDE)
+            transpose_rest_own(theta, k + HIDDEN * 4 * HIDDEN, ws, transposed + layer * TRANSPOSED_STRIDE)
         ws[own : own + LAYERS * ROWS * HP] = zero
         ws[dcell : dcell + LAYERS * ROWS * HP] = zero
         ws[dg : dg + steps * ROWS] = zero
@@ -249,9 +274,9 @@ def meta_iterations(
                 if SECOND_ORDER:
                     ws[dg + before + r] += dp
             for layer in range(LAYERS - 1, -1, -1):
-                c = cell_tape + layer * hidden_stride + row * HP
+                c = at.cell_tape + layer * hidden_stride + row * HP
                 z = gate_tape + layer * gate_stride + row * GP
-                tc = tanh_tape + layer * tanh_stride + row * HP
+                tc = at.tanh_tape + layer * tanh_stride + row * HP
                 kt = transposed + layer * TRANSPOSED_STRIDE
                 o = own + layer * ROWS * HP
                 dc = dcell + layer * ROWS * HP
@@ -267,11 +292,11 @@ def meta_iterations(
                     ws[dg + row + r] += dgr
                     ws[dg + before + r] += dp
                 for b in range(BATCH):
-                    at = row + b * DIMS
+                    first = row + b * DIMS
                     add_hessian_product(
                         view(all_data, (it * BATCH + b) * data.shape[2], data.shape[2]),
-                        view(ws, x + at, DIMS),
-                        view(ws, dg + at, DIMS),
+                        view(ws, x + first, DIMS),
+                        view(ws, dg + first, DIMS),
                         view(ws, dx + b * DIMS, DIMS),
                     )
             for r in range(ROWS):
@@ -279,7 +304,7 @@ def meta_iterations(
 
         # -- weight gradients: one product over all steps and rows each --
         later = moves - ROWS  # the first step's previous output is zero
-        bias_update_first(ws, d_affine + AFFINE, ws, one, gate_tape, moves)
+        bias_update_first(ws, d_affine + AFFINE, ws, at.one, gate_tape, moves)
         rank_update_input(ws, d_affine, ws, u, gate_tape, moves)
         rank_update_own(
             gradient, K_FIRST + HIDDEN * 4 * HIDDEN, ws, hidden_tape + ROWS * HP, gate_tape + ROWS * GP, later
@@ -291,7 +316,7 @@ def meta_iterations(
             h = hidden_tape + layer * hidden_stride + ROWS * HP
             rank_update_own_rest(gradient, k, ws, h - hidden_stride, z, moves)
             rank_update_own_rest(gradient, k + HIDDEN * 4 * HIDDEN, ws, h, z + ROWS * GP, later)
-            bias_update_rest(gradient, k + 2 * HIDDEN * 4 * HIDDEN, ws, one, z, moves)
+            bias_update_rest(gradient, k + 2 * HIDDEN * 4 * HIDDEN, ws, at.one, z, moves)
         rank_update_output(gradient, W_OUT, ws, dy, hidden_tape + (LAYERS - 1) * hidden_stride + ROWS * HP, moves)
         d_bias = zero
         for r in range(moves):
@@ -349,12 +374,32 @@ def meta_iterations(
     return count, False
 
 
+def evaluate_losses(theta, min_log, data, x0, steps, losses):
+    """Only look: the losses of the learned optimizer as it is, of len(x0) batches; nothing but `losses` is changed.
+
+    Parameters
+    ----------
+    theta, min_log
+        [size], and a number: of the learner.
+    data, x0, steps, losses
+        As in `meta_iterations`.
+    """
+    at = regions_of(steps)
+    ws = new_workspace(at.size)
+    all_data = data.reshape(-1)
+    m0 = FLOAT(min_log)
+    r0 = FLOAT(residual_of(min_log))
+    pack_weights(theta, ws, at)
+    for it in range(x0.shape[0]):
+        unroll(theta, ws, at, all_data, data.shape[2], x0, it, steps, m0, r0, losses)
+
+
 # ----------------------------------------------------------------------------------------------------------------------
 # Small operations around the driver: contiguous loops that LLVM vectorises as they stand.
 # ----------------------------------------------------------------------------------------------------------------------
 
 # Sums may be re-ordered and products fused; NaN and infinity keep their meaning ("nnan" and "ninf" are left out).
-_loop = njit(error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
+_loop = inner(fastmath={"contract", "reassoc", "nsz"})
 
 
 @_loop
@@ -376,7 +421,7 @@ def all_finite(a):
     return zero == 0
 
 
-@njit(error_model="numpy", fastmath={"contract"})
+@inner(fastmath={"contract"})
 def adam(theta, m, v, g, scale, rate, beta1, rest1, beta2, rest2, epsilon):
     """TensorFlow 1's Adam, "epsilon hat" form, with the clipped gradient g * scale."""
     for k in range(theta.size):
@@ -398,23 +443,6 @@ def _cpu_features() -> dict[str, bool]:
     return {flag[1:]: flag[0] == "+" for flag in target_cpu()[2].split(",") if flag}
 
 
-def piece_tables(spec: Spec) -> list[tuple[str, str, dict[str, pieces.Piece]]]:
-    """Return what a kernel needs of each kind of piece: the kind, the name, and where it is looked up."""
-    return [
-        ("problem", spec.problem, pieces.PROBLEMS),
-        ("transform", spec.transform, pieces.TRANSFORMS),
-        ("objective", spec.objective, pieces.OBJECTIVES),
-    ]
-
-
-def workspace_bytes(spec: Spec, steps: int) -> int:
-    """Return about how much memory one call of the kernel takes beside its arguments."""
-    itemsize = np.dtype(spec.dtype).itemsize
-    pitch = -(-spec.hidden // 16) * 16
-    tapes, weights = (steps + 1) * spec.rows * 7 * pitch, 3 * 8 * pitch**2
-    return itemsize * spec.layers * (tapes + weights)
-
-
 def bind(spec: Spec) -> dict[str, object]:
     """Every name the driver uses, for one Spec."""
     H, dtype = spec.hidden, spec.dtype
@@ -428,8 +456,8 @@ def bind(spec: Spec) -> dict[str, object]:
     affine = simd.round_up(4 * H, lanes)
     forget_bias = (np.float32 if dtype == "float32" else np.float64)(spec.forget_bias)
     four_h, k_first = 4 * H, 2 * H
-    inline = njit(error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
-    wrap = njit(error_model="numpy")
+    inline = inner(fastmath={"contract", "reassoc", "nsz"})
+    wrap = inner()
 
     @inline
     def fold_input_projection(theta, ws, affine_at):
@@ -557,10 +585,9 @@ def bind(spec: Spec) -> dict[str, object]:
         "all_finite": all_finite,
         "adam": adam,
         "view": simd.view,
+        "Regions": Regions,
     }
-    names |= pieces.PROBLEMS[spec.problem](spec, real) | pieces.TRANSFORMS[spec.transform](spec, real)
-    objective = pieces.OBJECTIVES[spec.objective](spec, real)
-    names |= {"objective_value": objective["value"], "objective_gradient": objective["gradient"]}
+    names |= pieces_of(spec, real)
     _make_symbols_unique(names.values(), spec)
     return names
 
@@ -584,17 +611,24 @@ def _make_symbols_unique(functions: Iterable[object], spec: Spec) -> None:
             waiting += [cell.cell_contents for cell in python.__closure__ or ()]
 
 
-def signature(spec: Spec) -> Any:
-    """Return the kernel's one type signature, given up front: it is compiled, or loaded, when it is made."""
+# The functions of the generated module: those that are called from outside have a signature, below.
+DRIVER = (regions_of, new_workspace, pack_weights, unroll, meta_iterations, evaluate_losses)
+
+
+def signatures(spec: Spec) -> dict[str, Any]:
+    """Return the one type signature of each entry, given up front: it is compiled, or loaded, when it is made."""
     real = getattr(types, spec.dtype)
 
     def array(kind: Any, dimensions: int) -> Any:
         return types.Array(kind, dimensions, "C")
 
-    vector, doubles = array(real, 1), array(types.float64, 1)
-    return types.Tuple([types.int64, types.boolean])(
-        vector, vector, vector, doubles, doubles, array(types.int64, 1), array(real, 3), array(real, 3), types.int64,
-        types.float64, types.float64, types.float64, types.float64, types.int64, types.float64, types.int64,
-        types.int64, types.float64,
-        array(real, 3), doubles, doubles, array(types.uint8, 1), doubles, vector, array(real, 3),
-    )  # fmt: skip
+    vector, drawn, doubles = array(real, 1), array(real, 3), array(types.float64, 1)
+    return {
+        "meta_iterations": types.Tuple([types.int64, types.boolean])(
+            vector, vector, vector, doubles, doubles, array(types.int64, 1), drawn, drawn, types.int64,
+            types.float64, types.float64, types.float64, types.float64, types.int64, types.float64, types.int64,
+            types.int64, types.float64,
+            drawn, doubles, doubles, array(types.uint8, 1), doubles, vector, drawn,
+        ),
+        "evaluate_losses": types.void(vector, types.float64, drawn, drawn, types.int64, drawn),
+    }  # fmt: skip

@@ -2,27 +2,30 @@
 
 import os
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
+from torch import Tensor
 
 from l2o_engine.backends.fused import compile as compiling
-from l2o_engine.backends.fused.backend import FusedBackend
-from l2o_engine.backends.fused.kernel import spec_of
+from l2o_engine.backends.fused.backend import FusedBackend, why_not
+from l2o_engine.backends.fused.spec import spec_of
 from l2o_engine.backends.reference import TorchBackend
 from l2o_engine.meta.learner import Backend, Learner, Results
+from l2o_engine.optimizers.learned.inputs.base import Encoded, Inputs, Memory, Numbers
+from l2o_engine.optimizers.learned.learned_optimizer import LearnedOptimizer
 from l2o_engine.presets.files import override
 from l2o_engine.presets.schema import Preset
 from l2o_engine.support.arrays import Doubles, Flags
-from l2o_engine.tasks.base import Problems
+from l2o_engine.tasks.base import Task
 from tests.engine.kernels import compile_kernels
-from tests.engine.tiny import OBJECTIVES, TRANSFORMS, draw, new_learner, tiny_preset
+from tests.engine.tiny import INPUTS, OBJECTIVES, draw, new_learner, tiny_preset
 
 pytestmark = pytest.mark.timeout(600)  # the first time, kernels are compiled
 
@@ -34,16 +37,16 @@ EXAMPLES = 12
 
 
 def random_shapes() -> list[Preset]:
-    """Return presets of random shape, every transform with two objectives in turn: a kernel each, made side by side."""
+    """Return presets of random shape, every kind of inputs with two objectives in turn, whose kernels are made side by side."""
     generator = np.random.default_rng(20261122)
     found = []
     objectives = list(OBJECTIVES.values())
-    for turn, transform in enumerate(TRANSFORMS.values()):
+    for turn, inputs in enumerate(INPUTS.values()):
         for objective in (objectives[turn % 4], objectives[(turn + 1 + turn // 4) % 4]):
             dims, layers = generator.integers(1, 9), generator.integers(1, 4)
             found.append(
                 tiny_preset(
-                    transform,
+                    inputs,
                     objective,
                     f"problem.dims={dims}",
                     f"network.layers={layers}",
@@ -63,10 +66,10 @@ def shapes() -> list[Preset]:
     return presets
 
 
-def nudged(learner: Learner, problems: Problems) -> tuple[Learner, Problems]:
+def nudged(learner: Learner, problems: Task) -> tuple[Learner, Task]:
     """Return the inputs moved by one unit in the last place."""
     parameters = {name: np.nextafter(values, np.inf) for name, values in problems.parameters.items()}
-    moved = Problems(np.nextafter(problems.start, np.inf), parameters)
+    moved = replace(problems, start=np.nextafter(problems.start, np.inf), parameters=parameters)
     return replace(learner, weights=np.nextafter(learner.weights, np.inf)), moved
 
 
@@ -109,8 +112,8 @@ def test_the_kernel_and_the_reference_agree_wherever_the_reference_is_stable(
     shapes: list[Preset], shape: int, others: list[str], seed: int
 ) -> None:
     preset = override(shapes[shape], others)
-    learner, problems = new_learner(preset, TorchBackend(preset), seed), draw(preset, 30, seed)
-    torch, fused = TorchBackend(preset), FusedBackend(preset)
+    learner, problems = new_learner(preset, TorchBackend(preset.experiment), seed), draw(preset, 30, seed)
+    torch, fused = TorchBackend(preset.experiment), FusedBackend(preset.experiment)
 
     reference = torch.meta_gradient(learner, problems[:1])
     moved = torch.meta_gradient(*_first(nudged(learner, problems)))
@@ -127,21 +130,23 @@ def test_the_kernel_and_the_reference_agree_wherever_the_reference_is_stable(
     assert distance(expected.losses[:n], found.losses[:n]).max(initial=0) < STABLE
     assert distance(expected.gradient_norm[:n], found.gradient_norm[:n]).max(initial=0) < STABLE
     assert_array_equal(expected.non_finite[:n], found.non_finite[:n])
-    np.testing.assert_allclose(found.min_log[:n], expected.min_log[:n], rtol=STABLE)
+    assert found.numbers.keys() == expected.numbers.keys()
+    for name, used in found.numbers.items():
+        np.testing.assert_allclose(used[:n], expected.numbers[name][:n], rtol=STABLE)
     for name, values in vars(expected.trace).items():
         assert distance(values[:n], getattr(found.trace, name)[:n]).max(initial=0) < STABLE
     assert len(found) == len(expected) or n < len(expected)
     assert after.weights.shape == learner.weights.shape
 
 
-def _first(inputs: tuple[Learner, Problems]) -> tuple[Learner, Problems]:
+def _first(inputs: tuple[Learner, Task]) -> tuple[Learner, Task]:
     return inputs[0], inputs[1][:1]
 
 
 # Chunks, policies, numbers that are not finite.
 
 
-def spoilt(problems: Problems) -> Problems:
+def spoilt(problems: Task) -> Task:
     """Return the problems with some that overflow, some that are infinite and some that are not numbers."""
     start = problems.start.copy()
     start[[3, 10, 11, 12]] = 1e30
@@ -152,14 +157,14 @@ def spoilt(problems: Problems) -> Problems:
 
 def both(preset: Preset) -> Iterable[Backend]:
     compile_kernels([preset])
-    return TorchBackend(preset), FusedBackend(preset)
+    return TorchBackend(preset.experiment), FusedBackend(preset.experiment)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_n_at_once_are_n_one_at_a_time_to_the_last_bit(dtype: str) -> None:
-    preset = tiny_preset(TRANSFORMS["ratio and adaptive log"], OBJECTIVES["sum_log"], f'run.dtype="{dtype}"')
+    preset = tiny_preset(INPUTS["ratio and adaptive log"], OBJECTIVES["sum_log"], f'run.dtype="{dtype}"')
     _, fused = both(preset)
-    learner, problems = new_learner(preset, TorchBackend(preset)), draw(preset, 40)
+    learner, problems = new_learner(preset, TorchBackend(preset.experiment)), draw(preset, 40)
     together, results = fused.train(learner, problems)
     alone, rows = learner, []
     for k in range(40):
@@ -167,7 +172,7 @@ def test_n_at_once_are_n_one_at_a_time_to_the_last_bit(dtype: str) -> None:
         rows.append(one)
     for name in ("weights", "moment1", "moment2"):
         assert_array_equal(getattr(together, name), getattr(alone, name))
-    assert (together.min_log, together.powers) == (alone.min_log, alone.powers)
+    assert (together.numbers, together.powers) == (alone.numbers, alone.powers)
     assert_array_equal(results.losses, np.concatenate([row.losses for row in rows]))
     assert_array_equal(results.gradient_norm, np.concatenate([row.gradient_norm for row in rows]))
 
@@ -178,7 +183,7 @@ def test_a_planted_overflow_is_seen_counted_and_handled_as_the_reference_does(po
     limit = ["meta.non_finite=skip", "meta.max_non_finite=2"] if policy == "max" else [f"meta.non_finite={policy}"]
     preset = tiny_preset(*limit, f"meta.gradient={mode}", "problem.dims=2")
     torch, fused = both(preset)
-    learner, problems = new_learner(preset, TorchBackend(preset)), spoilt(draw(preset, 30))
+    learner, problems = new_learner(preset, TorchBackend(preset.experiment)), spoilt(draw(preset, 30))
     expected_after, expected = torch.train(learner, problems)
     after, found = fused.train(learner, problems)
     assert expected.non_finite.any()
@@ -194,7 +199,7 @@ def test_a_planted_overflow_is_seen_counted_and_handled_as_the_reference_does(po
 def test_nan_weights_diverge_and_a_diverged_learner_does_nothing() -> None:
     preset = tiny_preset()
     _, fused = both(preset)
-    learner = new_learner(preset, TorchBackend(preset))
+    learner = new_learner(preset, TorchBackend(preset.experiment))
     spoilt = replace(learner, weights=np.where(np.arange(len(learner.weights)) == 7, np.nan, learner.weights))
     after, results = fused.train(spoilt, draw(preset, 5))
     assert after.diverged
@@ -205,9 +210,9 @@ def test_nan_weights_diverge_and_a_diverged_learner_does_nothing() -> None:
 
 
 def test_a_meta_gradient_of_norm_1e_33_still_becomes_a_unit_step() -> None:
-    preset = tiny_preset('transform = {kind = "log", min_log = -75.0}', OBJECTIVES["end_log"], "meta.gradient=unit")
+    preset = tiny_preset('inputs = {kind = "log", min_log = -75.0}', OBJECTIVES["end_log"], "meta.gradient=unit")
     _, fused = both(preset)
-    learner = new_learner(preset, TorchBackend(preset))
+    learner = new_learner(preset, TorchBackend(preset.experiment))
     after, results = fused.train(learner, draw(preset, 1))
     assert 0 < results.gradient_norm[0] < 1e-20
     assert np.linalg.norm(after.moment1.astype(float)) == pytest.approx(0.1, rel=1e-3)
@@ -216,11 +221,38 @@ def test_a_meta_gradient_of_norm_1e_33_still_becomes_a_unit_step() -> None:
 def test_evaluating_changes_nothing_and_gives_the_losses_that_training_records() -> None:
     preset = tiny_preset()
     _, fused = both(preset)
-    learner, problems = new_learner(preset, TorchBackend(preset)), draw(preset, 3)
+    learner, problems = new_learner(preset, TorchBackend(preset.experiment)), draw(preset, 3)
     before = learner.weights.copy()
     losses = fused.evaluate(learner, problems)
     assert_array_equal(learner.weights, before)
     assert_array_equal(losses[0], fused.train(learner, problems)[1].losses[0])
+
+
+@pytest.mark.parametrize("shape", range(EXAMPLES))
+def test_going_forward_only_gives_the_losses_of_the_whole_way_to_the_last_bit(shapes: list[Preset], shape: int) -> None:
+    assert_forward_is_the_first_half(shapes[shape])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [(INPUTS["ratio and adaptive log"], OBJECTIVES["sum_log"]), ("meta.batch=3", "problem.dims=2")],
+    ids=["ratio_log", "batches"],
+)
+def test_so_it_does_in_float32(settings: tuple[str, ...]) -> None:
+    assert_forward_is_the_first_half(tiny_preset(*settings))
+
+
+def assert_forward_is_the_first_half(preset: Preset) -> None:
+    """Compare ``evaluate`` with ``meta_gradient``: a learner as it starts, a wild one, and one that holds a NaN."""
+    _, fused = both(preset)
+    learner, problems = new_learner(preset, TorchBackend(preset.experiment)), spoilt(draw(preset, 30))
+    wild = replace(learner, weights=learner.weights * 30)
+    broken = replace(learner, weights=np.where(np.arange(len(learner.weights)) == 7, np.nan, learner.weights))
+    for one in (learner, wild, broken):
+        expected = np.stack([fused.meta_gradient(one, problems[k : k + 1]).losses for k in range(len(problems))])
+        assert not np.isfinite(expected).all()
+        assert_array_equal(fused.evaluate(one, problems), expected)
+    assert fused.evaluate(learner, problems[:0]).shape == (0, preset.meta.batch, preset.unroll.steps)
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5])
@@ -231,8 +263,11 @@ def test_problems_are_looked_at_in_batches_of_any_size(batch: int) -> None:
     losses = fused.evaluate(learner, problems)
     assert losses.shape == (4, batch, 4)
     np.testing.assert_allclose(losses, torch.evaluate(learner, problems), rtol=1e-5)
-    with pytest.raises(ValueError, match="not \\[batch, dims\\]"):  # rather than read beyond their end
+    with pytest.raises(ValueError, match=r"of shape .*, not \(3, 2\)"):  # rather than read beyond their end
         fused.train(learner, problems)
+    other = draw(override(preset, [f"meta.batch={batch}", "problem.dims=1"]), 4)
+    with pytest.raises(ValueError, match=r"of shape .*, not \(3, 2\)"):
+        fused.evaluate(learner, other)
 
 
 def test_a_diverged_learner_may_still_be_looked_at() -> None:
@@ -242,11 +277,56 @@ def test_a_diverged_learner_may_still_be_looked_at() -> None:
     np.testing.assert_allclose(fused.evaluate(learner, problems), torch.evaluate(learner, problems), rtol=1e-5)
 
 
+def test_weights_that_may_not_be_written_are_looked_at() -> None:
+    preset = tiny_preset()
+    _, fused = both(preset)
+    learner, problems = new_learner(preset, TorchBackend(preset.experiment)), draw(preset, 2)
+    read_only = learner.weights.copy()
+    read_only.flags.writeable = False
+    assert_array_equal(fused.evaluate(replace(learner, weights=read_only), problems), fused.evaluate(learner, problems))
+
+
+# What the kernel refuses.
+
+
+@dataclass(frozen=True)
+class _TwoNumbers(Inputs):
+    """Inputs that give two numbers a coordinate."""
+
+    kind: str = "two_numbers"
+    width: ClassVar[int] = 2
+
+    def encode(self, gradient: Tensor, memory: Memory, numbers: Numbers) -> Encoded:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class _OtherInputs(_TwoNumbers):
+    """Inputs that the kernel has no piece for."""
+
+    kind: str = "other"
+    width: ClassVar[int] = 1
+
+
+@pytest.mark.parametrize(
+    ("inputs", "why"),
+    [
+        (_TwoNumbers(), "the kernel takes one number a coordinate, these inputs give 2"),
+        (_OtherInputs(), 'the kernel has no inputs "other"'),
+    ],
+    ids=["wide", "other"],
+)
+def test_inputs_that_the_kernel_cannot_take_are_refused_with_the_reason(inputs: Inputs, why: str) -> None:
+    experiment = tiny_preset().experiment
+    assert not why_not(experiment)
+    assert why_not(replace(experiment, learned=LearnedOptimizer(experiment.trained.network, inputs))) == why
+
+
 # The cache.
 
 
 def test_a_kernel_is_compiled_once_and_then_loaded(tmp_path: Path) -> None:
-    spec = spec_of(tiny_preset("network.hidden=1"))
+    spec = spec_of(tiny_preset("network.hidden=1").experiment)
     assert not compiling.is_compiled(spec, tmp_path)
     compiling.compile_in_child(spec, tmp_path)
     assert compiling.is_compiled(spec, tmp_path)
@@ -257,24 +337,41 @@ def test_a_kernel_is_compiled_once_and_then_loaded(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("entry", ["meta_iterations", "evaluate_losses"])
+def test_a_kernel_that_lacks_an_entry_is_not_compiled_yet(entry: str, tmp_path: Path) -> None:
+    spec = spec_of(tiny_preset("network.hidden=1").experiment)
+    compiling.compile_in_child(spec, tmp_path)
+    (machine_code,) = tmp_path.rglob(f"*.{entry}-*.nbc")
+    machine_code.unlink()
+    assert not compiling.is_compiled(spec, tmp_path)
+    compiling.load(spec, tmp_path)
+    assert compiling.is_compiled(spec, tmp_path)
+
+
+def test_kernels_are_named_after_every_module_that_they_are_made_of() -> None:
+    package = Path(compiling.__file__).parent
+    beside_the_caller = {path.read_bytes() for path in package.rglob("*.py") if path.name != "backend.py"}
+    assert beside_the_caller == set(compiling._SOURCES)
+
+
 def test_a_damaged_entry_is_compiled_again(tmp_path: Path) -> None:
-    spec = spec_of(tiny_preset("network.hidden=1"))
+    spec = spec_of(tiny_preset("network.hidden=1").experiment)
     compiling.compile_in_child(spec, tmp_path)
     for path in tmp_path.rglob("*.nb?"):
         path.write_bytes(path.read_bytes()[:10])
-    assert callable(compiling.load(spec, tmp_path))
+    assert callable(compiling.load(spec, tmp_path).evaluate_losses)
 
 
 def test_without_a_folder_that_can_be_made_the_kernel_is_compiled_in_memory(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    spec = spec_of(tiny_preset("network.hidden=1"))
-    assert callable(compiling.load(spec, tmp_path / "file" / "kernels"))
+    spec = spec_of(tiny_preset("network.hidden=1").experiment)
+    assert callable(compiling.load(spec, tmp_path / "file" / "kernels").evaluate_losses)
 
 
 def test_an_unusable_cache_folder_is_no_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("L2O_CACHE_DIR", str(tmp_path / "file"))
-    assert FusedBackend(tiny_preset("network.hidden=1")).name == "fused"
+    assert FusedBackend(tiny_preset("network.hidden=1").experiment).name == "fused"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 

@@ -1,0 +1,75 @@
+"""What a kernel is compiled for, as far as an experiment decides it, and what one costs in memory."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from l2o_engine.meta.experiment import Experiment
+from l2o_engine.optimizers.learned.networks.lstm import LSTM
+
+# Codes for settings that the kernel takes at run time.
+GRADIENT_MODES = {"none": 0, "clip": 1, "unit": 2}
+POLICIES = {"zero": 0, "skip": 1, "stop": 2}
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What is compiled in. All else (steps, learning rate, min_log, policies, …) is an argument of the kernel."""
+
+    dims: int
+    batch: int
+    hidden: int
+    layers: int
+    dtype: str
+    forget_bias: float
+    second_derivatives: bool
+    problem: str
+    inputs: str
+    adaptive: bool
+    residual: str | float
+    ratio_residual: float
+    objective: str
+    objective_residual: float
+
+    @property
+    def rows(self) -> int:
+        """Coordinates of all problems of a batch: the network's batch."""
+        return self.dims * self.batch
+
+
+def spec_of(experiment: Experiment) -> Spec:
+    """Return what a kernel for this experiment must be compiled for.
+
+    Raises
+    ------
+    ValueError
+        If its network is no LSTM, or nothing is trained.
+    """
+    learned, objective = experiment.trained, experiment.objective
+    network, inputs = learned.network, learned.inputs
+    if not isinstance(network, LSTM):
+        raise ValueError(f"the kernel is an LSTM's, this is {network.kind}")
+    return Spec(
+        dims=experiment.task.size,
+        batch=experiment.meta.batch,
+        hidden=network.hidden,
+        layers=network.layers,
+        dtype=experiment.dtype,
+        forget_bias=network.forget_bias,
+        second_derivatives=experiment.second_derivatives,
+        problem=experiment.task.kind,
+        inputs=inputs.kind,
+        adaptive=inputs.adapts,
+        residual=getattr(inputs, "residual", 0.0),
+        ratio_residual=getattr(inputs, "ratio_residual", 0.0),
+        objective=objective.kind,
+        objective_residual=objective.residual,
+    )
+
+
+def workspace_bytes(spec: Spec, steps: int) -> int:
+    """Return about how much memory one call of the kernel takes beside its arguments."""
+    itemsize = np.dtype(spec.dtype).itemsize
+    pitch = -(-spec.hidden // 16) * 16
+    tapes, weights = (steps + 1) * spec.rows * 7 * pitch, 3 * 8 * pitch**2
+    return itemsize * spec.layers * (tapes + weights)
