@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from math import isnan
 from statistics import median
 
-from l2o_engine.records.health import Diagnosis, Finding, percent
+from l2o_engine.records.health import Diagnosis, Diagnostician, Finding, percent
+from l2o_engine.runs.folder import Run
 from l2o_engine.training.trainer import Lane
 from l2o_tui.text.numbers import count, scientific
 
@@ -13,6 +14,16 @@ from l2o_tui.text.numbers import count, scientific
 def sentence(finding: Finding) -> str:
     """Return a finding with its remedy."""
     return f"{finding.message}. Remedy: {finding.remedy}"
+
+
+def diagnoses_of(run: Run) -> dict[Lane, Diagnosis]:
+    """Return what the last look at each lane of a run says."""
+    diagnosticians: dict[Lane, Diagnostician] = {}
+    diagnoses = {}
+    for lane, vitals in run.vitals():
+        diagnostician = diagnosticians.setdefault(lane, Diagnostician(run.preset()))
+        diagnoses[lane] = diagnostician.judge(vitals)
+    return diagnoses
 
 
 def vitals_of(diagnoses: Sequence[Diagnosis]) -> list[tuple[str, str]]:

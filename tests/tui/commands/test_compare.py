@@ -13,7 +13,7 @@ import pytest
 
 from l2o_engine.presets.schema import find, load
 from l2o_engine.studies.comparison import baseline_levels, compare
-from l2o_tui.commands.compare import figures_table
+from l2o_tui.text.comparison import figures_table
 from tests.engine.made import made_run
 from tests.tui.conftest import COMMAND, call, files_below, spawn
 

@@ -20,7 +20,7 @@ from l2o_engine.presets import schema as presets
 from l2o_engine.presets.schema import Preset, override, to_toml
 from l2o_engine.runs.folder import DrivenRun, Run
 from l2o_engine.studies.reproduction import Reproduction
-from l2o_tui.text.verdict_table import table_of
+from l2o_tui.commands.reproduce.verdict_table import table_of
 from tests.engine.made import made_run
 from tests.engine.tiny import run, tiny_baselines, tiny_preset
 from tests.tui.conftest import Result, Running, call, files_below, spawn
@@ -61,7 +61,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Tiny experiments in place of the shipped ones, and threads in place of processes."""
     folder = ship(tmp_path / "shipped", *SHIPPED)
     monkeypatch.setattr(presets, "shipped_folder", lambda: folder)
-    monkeypatch.setattr("l2o_tui.commands.reproduce.process_pool", ThreadPoolExecutor)
+    monkeypatch.setattr("l2o_tui.commands.reproduce.command.process_pool", ThreadPoolExecutor)
     return folder
 
 
@@ -200,7 +200,7 @@ def test_a_terminal_sees_how_far_it_is(shipped: Path, workplace: Path, monkeypat
     begun.close()
     screen = StringIO()
     terminal = Console(file=screen, force_terminal=True, color_system=None, width=80)
-    monkeypatch.setattr("l2o_tui.commands.reproduce.Console", lambda **options: terminal)
+    monkeypatch.setattr("l2o_tui.commands.reproduce.notes.Console", lambda **options: terminal)
     result = call("reproduce", "all", "--seeds", "2", "--json")
     assert len(result.documents) == 3  # stdout has them, not the terminal
     first = screen.getvalue().partition("100%")[0]

@@ -14,10 +14,9 @@ from l2o_engine.support.errors import Failure, UserError
 from l2o_engine.support.files import write_atomically
 from l2o_engine.training.trainer import make_trainer
 from l2o_tui.charts.matplotlib import base_picture, check_picture, convergence_picture
-from l2o_tui.text.health import findings_of, sentence
-from l2o_tui.text.listings import diagnoses_of
+from l2o_tui.commands.reproduce.verdict_table import LEGEND, levels_line, markdown_of, verdict_of, weakness
+from l2o_tui.text.health import diagnoses_of, findings_of, sentence
 from l2o_tui.text.numbers import duration, fixed
-from l2o_tui.text.verdict_table import LEGEND, levels_line, markdown_of, verdict_of, weakness
 
 _NAME = "reproduction"
 _DRAWS = 3  # problems in a base picture, as in the notebook
