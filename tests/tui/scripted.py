@@ -22,12 +22,12 @@ from l2o_engine.records.events import (
     Stop,
 )
 from l2o_engine.records.rows import rows_of
-from l2o_engine.training.trainer import Chunk, Lane
+from l2o_engine.training.trainer import LEARNED, Chunk, Lane
 
 if TYPE_CHECKING:
     from l2o_engine.support.arrays import Doubles
 
-LANE = Lane(0, "RNN")
+LANE = Lane(0, LEARNED)
 LEVELS = {"SGD": -3.7, "RMSProp": -18.17}
 
 
@@ -63,7 +63,7 @@ def progress(iteration: int, average: float) -> Progress:
 
 def curves(draw: int = 0) -> Curves:
     steps = np.arange(20)
-    falling = {"RNN": 0.1, "SGD": 0.5, "RMSProp": 0.2}
+    falling = {LEARNED: 0.1, "SGD": 0.5, "RMSProp": 0.2}
     losses: dict[str, Doubles] = {name: np.power(base, steps, dtype=np.float64) for name, base in falling.items()}
     return Curves(draw, 10, losses)
 

@@ -20,6 +20,7 @@ from l2o_engine.presets import schema as presets
 from l2o_engine.presets.schema import Preset, override, to_toml
 from l2o_engine.runs.folder import DrivenRun, Run
 from l2o_engine.studies.reproduction import Reproduction
+from l2o_engine.training.trainer import LEARNED
 from l2o_tui.commands.reproduce.verdict_table import table_of
 from tests.engine.made import made_run
 from tests.engine.tiny import run, tiny_baselines, tiny_preset
@@ -295,7 +296,7 @@ def test_the_reports_pictures_are_where_it_says(report: str) -> None:
     for picture in linked:
         text = Path("out", picture).read_text(encoding="utf-8")
         assert "RMSProp" in text
-        assert ("RNN" in text) == picture.endswith("-base.svg")
+        assert (LEARNED in text) == picture.endswith("-base.svg")
 
 
 def test_the_report_of_the_same_runs_is_the_same(report: str) -> None:

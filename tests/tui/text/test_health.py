@@ -7,7 +7,7 @@ import pytest
 
 from l2o_engine.records.events import Diagnosed, Event, vitals_from_json
 from l2o_engine.records.health import Diagnosis, Diagnostician, Vitals
-from l2o_engine.training.trainer import Lane
+from l2o_engine.training.trainer import LEARNED, Lane
 from l2o_tui.app import L2oApp
 from l2o_tui.panes.health_pane import HealthPane
 from l2o_tui.panes.status import StatusLines
@@ -46,7 +46,7 @@ def test_what_was_not_measured_is_not_shown() -> None:
 
 def test_a_finding_of_several_seeds_is_told_once_with_whose_it_is() -> None:
     stuck, fine = judged("log43_end_log", "log43_end_log")[-1], judged("log30", "log30")[-1]
-    found = findings_of({Lane(0, "RNN"): fine, Lane(3, "RNN"): stuck, Lane(5, "RNN"): stuck})
+    found = findings_of({Lane(0, LEARNED): fine, Lane(3, LEARNED): stuck, Lane(5, LEARNED): stuck})
     assert [(owners, finding.code) for owners, finding in found] == [("seeds 3, 5: ", "epsilon")]
     assert [owners for owners, _ in findings_of({LANE: stuck})] == [""]
 
@@ -81,7 +81,7 @@ async def test_the_health_pane_names_the_cause(size: tuple[int, int]) -> None:
     app = L2oApp(OpenRun(session, preset("log43_end_log")))
     async with app.run_test(size=size) as pilot:
         await until(pilot, session.has_told.is_set)
-        await pilot.press("shift+tab")  # on a small screen, the last pane
+        await pilot.press("shift+tab", "shift+tab")  # on a small screen, the last pane but one
         await at_rest(pilot)
         pane = app.screen.query_one(HealthPane)
         assert pane.border_title == "health: 1 finding"
