@@ -12,9 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from l2o_engine.optimizers.learned.lstm import make_network
-from l2o_engine.presets.schema import LogTransform, NetworkSettings, ObjectiveSettings, Preset, residual_at
-from l2o_engine.tasks.base import make_family
+from l2o_engine.meta.objectives.end_log import EndLog
+from l2o_engine.optimizers.learned.inputs.log import Log, residual_at
+from l2o_engine.presets.files import load_preset
+from l2o_engine.presets.schema import Preset
 
 _GOLDEN = "log30_end_log.s0.float32.npz"
 _CHUNK = 1000
@@ -24,10 +25,10 @@ Weights = dict[str, Any]
 def why_not(preset: Preset) -> str:
     """Return why this peer cannot run a preset; an empty string if it can."""
     fits = (
-        isinstance(preset.transform, LogTransform)
-        and not preset.transform.adaptive
+        isinstance(preset.inputs, Log)
+        and not preset.inputs.adaptive
         and preset.network.forget_bias == 1
-        and preset.objective == ObjectiveSettings(kind="end_log")
+        and preset.objective == EndLog()
         and preset.meta.gradient == "clip"
         and preset.meta.non_finite == "zero"
         and preset.meta.max_non_finite == 0
@@ -66,14 +67,14 @@ def _losses(weights: Weights, scale: Any, x0: Any, *, layers: int, steps: int, m
 
 def _make_train(preset: Preset) -> Callable[[Any, Any, Any], Any]:
     """Return a compiled function (state, scale [n, dims], x0 [n, dims]) -> (state, losses [n, steps])."""
-    meta, transform = preset.meta, preset.transform
-    if not isinstance(transform, LogTransform):
+    meta, inputs = preset.meta, preset.inputs
+    if not isinstance(inputs, Log):
         raise TypeError(why_not(preset))
     shape: dict[str, Any] = {
         "layers": preset.network.layers,
         "steps": preset.unroll.steps,
-        "min_log": transform.min_log,
-        "residual": residual_at(transform.residual, transform.min_log),
+        "min_log": inputs.min_log,
+        "residual": residual_at(inputs.residual, inputs.min_log),
     }
 
     def objective(weights: Weights, scale: Any, x0: Any) -> Any:
@@ -108,16 +109,15 @@ def _start(weights: dict[str, Any]) -> Any:
 def make_advance(preset: Preset) -> Callable[[int], int]:
     """Return a function that does n meta-iterations, in whole scans of a thousand, and returns how many it did."""
     train, generator = _make_train(preset), np.random.default_rng(preset.run.seed)
-    network = make_network(preset.network)
-    state = _start(network.split(network.initialise(generator, "float32")))
-    family = make_family(preset.problem, "float32")
+    learned, family = preset.experiment.trained, preset.experiment.task
+    state = _start(learned.layout.split(learned.initialise(generator, "float32")))
 
     def advance(n: int) -> int:
         nonlocal state
         scans = -(-n // _CHUNK)
         for _ in range(scans):  # whole scans: another length would be compiled anew
-            problems = family.draw(generator, _CHUNK, 1)
-            state, losses = train(state, problems.parameters["scale"][:, 0], problems.start[:, 0])
+            task = family.draw(generator, _CHUNK, 1, steps=preset.unroll.steps, dtype="float32")
+            state, losses = train(state, task.parameters["scale"][:, 0], task.start[:, 0])
         losses.block_until_ready()
         return scans * _CHUNK
 
@@ -134,15 +134,10 @@ def check() -> float:
     """
     here = Path(__file__).parent
     path = next(p for p in (here / _GOLDEN, here.parent / "tests" / "data" / "golden" / _GOLDEN) if p.is_file())
-    preset = Preset(
-        name="golden",
-        network=NetworkSettings(),
-        transform=LogTransform(min_log=-30.0),
-        objective=ObjectiveSettings(kind="end_log"),
-    )
+    preset = load_preset("log30")
     with np.load(path) as file:
         golden = dict(file)
-    names = make_network(preset.network).shapes
+    names = preset.experiment.trained.layout.shapes
     state = _start({name: golden[f"weights.{name}"] for name in names})
     (weights, *_), losses = _make_train(preset)(state, golden["scale"], golden["x0"])
     errors = [_error(losses, golden["losses"])]

@@ -7,7 +7,7 @@ import termios
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import FrameType
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual.app import App, SystemCommand
 from textual.command import DiscoveryHit, Hit, Hits, Provider
@@ -19,17 +19,17 @@ from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.record import RunError
 from l2o_engine.support.errors import UserError
+from l2o_tui import exit_codes
 from l2o_tui.screens.dialogs import LeaveDialog
 from l2o_tui.screens.home import HomeScreen
 from l2o_tui.screens.keyed import KeyedScreen
-from l2o_tui.screens.thin_line import thinned
 from l2o_tui.screens.training import FPS, TrainingScreen
 from l2o_tui.state import keys
 from l2o_tui.state.open_run import OpenRun
 from l2o_tui.state.preferences import Preferences
 from l2o_tui.state.themes import DEFAULT_THEME, THEMES
+from l2o_tui.textual_private import ThinApp
 
-_EXIT_CODES = {"failed": 1, "diverged": 3}
 _FAILURE_SECONDS = 30.0  # for which a failure on leaving is shown
 _SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
@@ -69,7 +69,7 @@ class _Action:
         await self._screen.run_action(self._action)
 
 
-class L2oApp(App[int]):
+class L2oApp(ThinApp[int]):
     """Shows a run, or the home screen and whatever is opened from there.
 
     Parameters
@@ -141,9 +141,6 @@ class L2oApp(App[int]):
             self.notify(f"saved {self.save_screenshot(path=str(Path.cwd()))}")
         except OSError as error:
             self.notify(f"cannot save a picture: {error.strerror}", severity="error")
-
-    def _display(self, screen: Screen[Any], renderable: Any) -> None:
-        super()._display(screen, thinned(renderable))
 
     # What the user prefers.
 
@@ -219,7 +216,7 @@ class L2oApp(App[int]):
         if isinstance(self.screen, LeaveDialog):
             return
         if self._opened is None:
-            self.exit(0, return_code=0)
+            self.exit(exit_codes.DONE, return_code=exit_codes.DONE)
         elif self._opened.has_something_to_lose and not self._leaving:
             self.push_screen(LeaveDialog(), self._answer)
         else:
@@ -257,7 +254,9 @@ class L2oApp(App[int]):
         """Listen to a run: in a thread, which posts nothing and touches no widget."""
         opened.listen()
         if self._signal and _terminal_is_gone():
-            os._exit(128 + self._signal)  # the run's folder is closed, and there is no screen to restore
+            os._exit(
+                exit_codes.of_signal(self._signal)
+            )  # the run's folder is closed, and there is no screen to restore
         self.call_later(self._on_over, opened)
 
     def _on_over(self, opened: OpenRun) -> None:
@@ -294,7 +293,8 @@ class L2oApp(App[int]):
         self._signal = self._signal or number
         opened = self._opened
         if opened is None:
-            self.call_later(self.exit, 128 + number, 128 + number)
+            code = exit_codes.of_signal(number)
+            self.call_later(self.exit, code, code)
             return
         self._leaving = True
         if number == signal.SIGHUP and self._on_hangup == "detach" and opened.driver == keys.OWN:
@@ -302,13 +302,15 @@ class L2oApp(App[int]):
         opened.leave(signal.Signals(number).name)
         if opened.is_over:  # no thread is left to end the app
             if _terminal_is_gone():
-                os._exit(128 + self._signal)
+                os._exit(exit_codes.of_signal(self._signal))
             self.call_later(self._on_over, opened)
 
     def _exit_code(self, opened: OpenRun) -> int:
-        interrupted = self._signal and opened.phase not in ("finished", "diverged", "failed")
-        watched = opened.driver == keys.WATCHED and not self._signal
-        return 128 + self._signal if interrupted else 0 if watched else _EXIT_CODES.get(opened.phase, 0)
+        if self._signal and opened.phase not in (keys.FINISHED, keys.DIVERGED, keys.FAILED):
+            return exit_codes.of_signal(self._signal)
+        if opened.driver == keys.WATCHED and not self._signal:
+            return exit_codes.DONE
+        return exit_codes.of_left(opened.phase)
 
 
 def _take(folder: Path, iterations: int | None = None) -> OpenRun:
@@ -333,10 +335,8 @@ def run_app(opened: OpenRun | None, *, runs_dir: Path, on_hangup: str, fps: floa
     Returns
     -------
     int
-        The exit code: 0 left or finished, 1 failed, 3 diverged, 128 + n ended by signal n.
+        The exit code, see :mod:`l2o_tui.exit_codes`.
     """
-    # The training thread needs the interpreter only for moments, between two chunks; it should not wait 5 ms for each.
-    sys.setswitchinterval(0.0005)
     app = L2oApp(opened, runs_dir=runs_dir, on_hangup=on_hangup, fps=fps)
     app.run()
     for left in app.left:
@@ -345,4 +345,4 @@ def run_app(opened: OpenRun | None, *, runs_dir: Path, on_hangup: str, fps: floa
                 print(line, file=sys.stderr)  # noqa: T201 (the screen is closed)
         except RunError as error:  # the folder has gone
             print(f"l2o-tui: {error}", file=sys.stderr)  # noqa: T201 (the screen is closed)
-    return app.return_code or 0
+    return app.return_code or exit_codes.DONE

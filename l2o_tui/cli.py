@@ -1,4 +1,4 @@
-"""The commands. Thin: each checks its input, then hands over; heavy imports stay inside, so ``--help`` is quick."""
+"""The commands' options, and nothing else: each hands over to its module, imported then, so ``--help`` is quick."""
 
 import os
 import shlex
@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
+from l2o_tui import exit_codes
+
 if TYPE_CHECKING:
-    from l2o_engine.runs.driven import DrivenRun
+    from l2o_tui.commands.drive import FrontEnd
 
 app = typer.Typer(
     name="l2o-tui",
@@ -19,9 +21,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-EXIT_FAILED = 1
-EXIT_USAGE = 2
 
 
 class HangUp(StrEnum):
@@ -92,12 +91,12 @@ def _top(
                 option = f"--{name.replace('_', '-')}"
                 raise typer.BadParameter(f"{option} goes behind the command: l2o-tui {command} … {option} …")
         return
-    if not _is_terminal():
+    from l2o_tui.commands.screen import has_terminal, open_home
+
+    if not has_terminal():
         typer.echo(context.get_help())
         return
-    from l2o_tui.app import run_app
-
-    sys.exit(run_app(None, runs_dir=runs_dir, on_hangup=on_hangup.value, fps=fps))
+    sys.exit(open_home(runs_dir=runs_dir, on_hangup=on_hangup.value, fps=fps))
 
 
 @app.command()
@@ -123,20 +122,18 @@ def run(
     fps: Fps = _FPS,
 ) -> None:
     """Meta-train PRESET, with the live screen."""
-    from l2o_engine.backends.choose import choose
-    from l2o_engine.presets.files import load
-    from l2o_engine.presets.shipped import find
-    from l2o_engine.runs.catalogue import new_folder
-    from l2o_engine.runs.driven import DrivenRun
+    front_end = _front_end(no_ui=no_ui, json=json, quiet=quiet, chunk=chunk, on_hangup=on_hangup, fps=fps)
+    from l2o_tui.commands.run import run_preset
 
-    _refuse_both(json, quiet)
-    options = {"seed": seed, "seeds": seeds, "iterations": iterations, "backend": backend}
-    given = {name: value for name, value in options.items() if value is not None}
-    experiment = load(find(preset), settings or (), given)
-    if experiment.kind == "meta-training":
-        choose(experiment, experiment.run.backend)  # one that cannot be had is an error before anything is made
-    driven = DrivenRun.create(experiment, run_dir or new_folder(runs_dir, experiment))
-    _drive(driven, no_ui=no_ui, json=json, quiet=quiet, chunk=chunk, on_hangup=on_hangup.value, fps=fps)
+    code = run_preset(
+        preset,
+        settings=settings or (),
+        options={"seed": seed, "seeds": seeds, "iterations": iterations, "backend": backend},
+        runs_dir=runs_dir,
+        run_dir=run_dir,
+        front_end=front_end,
+    )
+    sys.exit(code)
 
 
 @app.command()
@@ -154,58 +151,32 @@ def resume(
     start_paused: Annotated[bool, typer.Option("--start-paused", hidden=True)] = False,
 ) -> None:
     """Go on with RUN from its newest good checkpoint; --iterations continues a finished one."""
-    from l2o_engine.backends.choose import choose
-    from l2o_engine.runs.catalogue import find_run
-    from l2o_engine.runs.driven import DrivenRun
-    from l2o_engine.runs.record import RunError
+    front_end = _front_end(no_ui=no_ui, json=json, quiet=quiet, chunk=chunk, on_hangup=on_hangup, fps=fps)
+    from l2o_tui.commands.resume import resume_run
 
-    _refuse_both(json, quiet)
-    found = find_run(run, runs_dir)
-    record = found.record()
-    if found.preset().kind == "meta-training":
-        choose(found.preset(), backend or found.preset().run.backend)
-    if iterations is not None and iterations <= record.iteration:
-        raise RunError(f"{found.name} is already at {record.iteration}: --iterations must be above that")
-    if iterations is not None and record.status == "diverged" and record.seeds == 1:
-        raise RunError(f"{found.name} has diverged at {record.iteration}; there is nothing to continue")
-    headless = no_ui or json or quiet or not _is_terminal()
-    if iterations is None and record.status == "finished" and headless:
-        raise RunError(f"{found.name} is finished at {record.iteration}; continue it with --iterations N")
-    driven = DrivenRun.take(found.folder)
-    if iterations is not None:
-        driven.set_iterations(iterations)
-    _drive(
-        driven,
-        no_ui=no_ui,
-        json=json,
-        quiet=quiet,
-        chunk=chunk,
+    code = resume_run(
+        run,
+        iterations=iterations,
         backend=backend,
         start_paused=start_paused,
-        on_hangup=on_hangup.value,
-        fps=fps,
+        runs_dir=runs_dir,
+        front_end=front_end,
     )
+    sys.exit(code)
 
 
 @app.command()
 def attach(run: RunName, runs_dir: RunsDir = _RUNS, fps: Fps = _FPS) -> None:
     """Watch and steer RUN, which another process drives; leaving does not end it."""
-    from l2o_engine.runs.catalogue import find_run
-    from l2o_engine.runs.record import RunError
+    from l2o_tui.commands.attach import attach_run
 
-    found = find_run(run, runs_dir)
-    if not _is_terminal():
-        raise RunError(f"attach needs a terminal; without one: l2o-tui show {run}")
-    from l2o_tui.app import run_app
-    from l2o_tui.state.open_run import OpenRun
-
-    sys.exit(run_app(OpenRun.watching(found), runs_dir=runs_dir, on_hangup="detach", fps=fps))
+    sys.exit(attach_run(run, runs_dir=runs_dir, fps=fps))
 
 
 @app.command()
 def runs(runs_dir: RunsDir = _RUNS, json: JsonDocument = False) -> None:
     """List the runs."""
-    from l2o_tui.text.listings import print_runs
+    from l2o_tui.commands.runs import print_runs
 
     print_runs(runs_dir, as_json_document=json)
 
@@ -214,7 +185,7 @@ def runs(runs_dir: RunsDir = _RUNS, json: JsonDocument = False) -> None:
 def show(run: RunName, runs_dir: RunsDir = _RUNS, json: JsonDocument = False) -> None:
     """Show RUN: its settings, state and progress table."""
     from l2o_engine.runs.catalogue import find_run
-    from l2o_tui.text.listings import print_run
+    from l2o_tui.commands.show import print_run
 
     print_run(find_run(run, runs_dir), as_json_document=json)
 
@@ -241,24 +212,9 @@ def export(
 ) -> None:
     """Write RUN's metrics in another tool's format."""
     from l2o_engine.runs.catalogue import find_run
-    from l2o_engine.runs.export import ExportError, export_file, export_tensorboard, write_metrics
-    from l2o_engine.support.errors import Failure
+    from l2o_tui.commands.export import export_run
 
-    found = find_run(run, runs_dir)
-    if file_format == "tensorboard":
-        if output == _STDOUT:
-            raise ExportError("--format tensorboard writes a folder; name it: --output DIR")
-        export_tensorboard(found, output, every=every, force=force)
-    elif output != _STDOUT:
-        export_file(found, file_format, output, every=every, force=force)
-    else:
-        try:
-            with os.fdopen(1, "wb", closefd=False) as stdout:
-                write_metrics(found, file_format, stdout, every=every)
-        except BrokenPipeError:
-            raise  # who reads has seen enough: typer ends the program without a message
-        except OSError as error:
-            raise Failure(f"stdout: {error.strerror}") from error
+    export_run(find_run(run, runs_dir), file_format, output, every=every, force=force)
 
 
 @app.command()
@@ -301,7 +257,7 @@ def reproduce(
     backend: Backend = None,
 ) -> None:
     """Run the experiments of GROUP over seeds, and print ours beside the notebook's, with a verdict on each."""
-    from l2o_tui.commands.reproduce import run_reproduce
+    from l2o_tui.commands.reproduce.command import run_reproduce
 
     code = run_reproduce(
         group,
@@ -320,7 +276,7 @@ def reproduce(
 @app.command()
 def presets(json: JsonDocument = False) -> None:
     """List the shipped presets."""
-    from l2o_tui.text.listings import print_presets
+    from l2o_tui.commands.presets import print_presets
 
     print_presets(as_json_document=json)
 
@@ -330,19 +286,9 @@ def check(
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="A TOML file, or the name of a shipped preset.")],
 ) -> None:
     """Check FILE without running it."""
-    from l2o_engine.presets.files import load
-    from l2o_engine.presets.messages import PresetError
-    from l2o_engine.presets.shipped import find
+    from l2o_tui.commands.check import check_presets
 
-    wrong = []
-    for file in files:
-        try:
-            experiment = load(find(file))
-            typer.echo(f"{file}: {experiment.name} is a valid preset ({experiment.kind})")
-        except PresetError as error:
-            wrong.append(str(error))
-    if wrong:
-        raise PresetError("\n".join(wrong))
+    check_presets(files)
 
 
 @app.command()
@@ -359,71 +305,33 @@ def bench(
     json: Json = False,
 ) -> None:
     """Measure meta-iterations per second of every backend, side by side."""
-    from l2o_engine.presets.files import load
-    from l2o_engine.presets.messages import PresetError
-    from l2o_engine.presets.shipped import find
     from l2o_tui.commands.bench import run_bench
 
-    experiment = load(find(preset), settings or ())
-    if experiment.kind != "meta-training":
-        raise PresetError(f"{preset} trains no network: there is nothing to measure")
-    run_bench(experiment, seconds=seconds, seeds=seeds, scaling=scaling, as_json=json)
+    run_bench(preset, settings=settings or (), seconds=seconds, seeds=seeds, scaling=scaling, as_json=json)
 
 
-def _drive(
-    driven: "DrivenRun",
-    *,
-    no_ui: bool,
-    json: bool,
-    quiet: bool,
-    chunk: int | None,
-    backend: str | None = None,
-    start_paused: bool = False,  # only without a screen: for a paused run that is handed to a background process
-    on_hangup: str = "detach",
-    fps: float = _FPS,
-) -> NoReturn:
-    from l2o_engine.live.session import Session
-
-    wants_screen = not (no_ui or json or quiet)
-    if wants_screen and _is_terminal():
-        from l2o_tui.app import run_app
-        from l2o_tui.state.open_run import OpenRun
-
-        opened = OpenRun.driving(driven, chunk=chunk, backend=backend)
-        sys.exit(run_app(opened, runs_dir=driven.folder.parent, on_hangup=on_hangup, fps=fps))
-    if wants_screen:
-        typer.echo("l2o-tui: no terminal here, so no screen (as with --no-ui)", err=True)
-    from l2o_tui.text.headless import run_headless
-
-    # The training thread needs the interpreter only for moments, between two chunks; it should not wait 5 ms for each.
-    sys.setswitchinterval(0.0005)
-    session = Session(driven, chunk=chunk, backend=backend, start_paused=start_paused)
-    sys.exit(run_headless(session, driven.current, as_json_lines=json, quiet=quiet))
-
-
-def _refuse_both(json: bool, quiet: bool) -> None:
+def _front_end(*, no_ui: bool, json: bool, quiet: bool, chunk: int | None, on_hangup: HangUp, fps: float) -> "FrontEnd":
+    """Return what a run is shown with; two answers to one question are refused before anything heavy is imported."""
     if json and quiet:
         raise typer.BadParameter("--json and --quiet are two answers to one question; give one")
+    from l2o_tui.commands.drive import FrontEnd
 
-
-def _is_terminal() -> bool:
-    # textual paints on stderr, so that counts too.
-    streams = (sys.stdin, sys.stdout, sys.stderr)  # None where the descriptor was closed before we started
-    return (
-        all(stream is not None and stream.isatty() for stream in streams) and os.environ.get("TERM", "dumb") != "dumb"
-    )
+    return FrontEnd(no_ui=no_ui, json=json, quiet=quiet, chunk=chunk, on_hangup=on_hangup.value, fps=fps)
 
 
 def main() -> NoReturn:
-    """Run a command; turn what is wrong with its input into one message and exit code 2, a failure into 1."""
+    """Run a command; turn what is wrong with its input, or a failure, into one message and its exit code."""
     from l2o_engine.support.errors import Failure, UserError
 
+    # One thread for PyTorch, here and in the processes that this one starts: with tensors of 2 x 20 a second one only
+    # costs. The environment says it, for PyTorch may never be imported.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:
         app()
     except UserError as error:
         typer.echo(f"l2o-tui: {error}", err=True)
-        sys.exit(EXIT_USAGE)
+        sys.exit(exit_codes.USAGE)
     except Failure as error:
         typer.echo(f"l2o-tui: {error}", err=True)
-        sys.exit(EXIT_FAILED)
-    sys.exit(0)
+        sys.exit(exit_codes.FAILED)
+    sys.exit(exit_codes.DONE)

@@ -12,8 +12,6 @@ from l2o_engine.live.pipeline import curves_of
 from l2o_engine.meta.learner import Backend
 from l2o_engine.presets.schema import Preset
 from l2o_engine.records.events import Curves, Event, Notice, ShowDraws
-from l2o_engine.runs import checkpoints
-from l2o_engine.runs.checkpoints import Checkpoint, CheckpointError
 from l2o_engine.runs.folder import Run
 from l2o_engine.training.trainer import Trainer, make_trainer
 
@@ -87,21 +85,12 @@ class BaseLosses:
             preset = self._run.preset()
             if self._trainer is None:
                 self._trainer = make_trainer(preset.experiment, _backend_for_a_look(preset), preset.seeds[0])
-            checkpoint = self._newest_checkpoint(preset)
+            checkpoint = self._run.checkpoint()
             seed = preset.seeds[0] if shown.seed is None else shown.seed
             losses = curves_of(self._trainer, shown, checkpoint.trainers[seed])
         except Exception as error:  # noqa: BLE001 (a backend that cannot be had, a damaged checkpoint, …)
             return Notice(f"there are no base losses: {error}")
         return Curves(shown.first, checkpoint.iteration, losses, seed)
-
-    def _newest_checkpoint(self, preset: Preset) -> Checkpoint:
-        while (path := self._run.latest_checkpoint()) is not None:
-            try:
-                return checkpoints.read(path, preset.experiment.layout, preset.run.dtype)
-            except CheckpointError:
-                if path.exists():  # else the run has removed it, for there are newer ones
-                    raise
-        raise CheckpointError(f"the checkpoints of {self._run.name} are gone")
 
 
 def _backend_for_a_look(preset: Preset) -> Backend | None:

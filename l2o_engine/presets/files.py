@@ -8,7 +8,6 @@ valid name.
 import tomllib
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from pydantic import ValidationError
 
 from l2o_engine.presets.identity import trained_settings
 from l2o_engine.presets.messages import PresetError, describe
-from l2o_engine.presets.schema import DEFAULT_BASELINES, DEFAULT_KINDS, FORMER_NAMES, Preset
+from l2o_engine.presets.schema import DEFAULT_KINDS, FORMER_NAMES, Preset
 from l2o_engine.presets.shipped import find
 from l2o_engine.presets.tables import to_dict
 
@@ -189,7 +188,7 @@ def _apply(raw: dict[str, Any], setting: str) -> tuple[str | int, ...]:
             node[step] = _toml_value(text.strip())
         elif isinstance(node, dict):
             # The default baselines are no part of the file; a setting that reaches into them needs them there.
-            default = [asdict(b) for b in DEFAULT_BASELINES] if place == ["baseline"] else {}
+            default = to_dict(Preset(name="default"))["baseline"] if place == ["baseline"] else {}
             node = node.setdefault(step, default)
         else:
             node = node[step]

@@ -74,6 +74,24 @@ def find_run(reference: str, runs_dir: Path) -> Run:
     raise RunError(f'there is no run "{reference}" in {runs_dir}{hint}')
 
 
+def load_run(reference: str | Path, *, runs_dir: str | Path = "runs") -> Run:
+    """Return a run that is there, for the library; see :func:`find_run`.
+
+    Parameters
+    ----------
+    reference
+        A run's folder, its name in the runs folder, the beginning of one, or "last".
+    runs_dir
+        The runs folder.
+
+    Raises
+    ------
+    RunError
+        If there is none, or more than one.
+    """
+    return find_run(str(reference), Path(runs_dir))
+
+
 def delete(run: Run) -> None:
     """Remove a run's folder with all that is in it.
 

@@ -10,15 +10,17 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from l2o_engine.optimizers.learned.learned_optimizer import LEARNED
+from l2o_engine.optimizers.learned.learned_optimizer import LEARNED, TrainedOptimizer
 from l2o_engine.presets.files import load
 from l2o_engine.presets.messages import PresetError
 from l2o_engine.presets.schema import Preset
 from l2o_engine.records.codec import progress_from_json, vitals_from_json
 from l2o_engine.records.events import Progress, Status
 from l2o_engine.records.health import Vitals
+from l2o_engine.records.metrics import Metrics
 from l2o_engine.records.rows import Rows
 from l2o_engine.runs import checkpoints, lock
+from l2o_engine.runs.checkpoints import Checkpoint, CheckpointError
 from l2o_engine.runs.metrics_file import read_rows
 from l2o_engine.runs.record import ACTIVE, Record, RunError, read_record
 from l2o_engine.training.trainer import Lane
@@ -152,3 +154,60 @@ class Run:
     def latest_checkpoint(self) -> Path | None:
         """Return the newest checkpoint's path."""
         return next(iter(checkpoints.newest_first(self.checkpoints_path)), None)
+
+    def checkpoint(self) -> Checkpoint:
+        """Return the newest checkpoint.
+
+        Raises
+        ------
+        CheckpointError
+            If there is none, or it is damaged.
+        """
+        preset = self.preset()
+        while (path := self.latest_checkpoint()) is not None:
+            try:
+                return checkpoints.read(path, preset.experiment.layout, preset.run.dtype)
+            except CheckpointError:
+                if path.exists():  # else who drives the run has removed it, for there are newer ones
+                    raise
+        raise CheckpointError(f"{self.name} has no checkpoint")
+
+    def metrics(self) -> Metrics:
+        """Return all metrics as columns; a run that is being driven has more a moment later.
+
+        Raises
+        ------
+        RunError
+            If they cannot be read, or there is no row yet.
+        """
+        parts = list(self.rows())
+        if not parts:
+            raise RunError(f"{self.name} has no result yet")
+        return Metrics(parts, lanes_of(self.preset()))
+
+    def optimizer(self, seed: int | None = None) -> TrainedOptimizer:
+        """Return the learned optimizer as the newest checkpoint has it.
+
+        Parameters
+        ----------
+        seed
+            The replicate's; the first one's, if not given.
+
+        Raises
+        ------
+        RunError
+            If the run trains nothing, has no such replicate or no good checkpoint.
+        """
+        preset = self.preset()
+        learned, seed = preset.experiment.learned, preset.seeds[0] if seed is None else seed
+        if learned is None:
+            raise RunError(f"{self.name} trains no optimizer")
+        if seed not in preset.seeds:
+            raise RunError(f"{self.name} has no seed {seed}; its seeds are {', '.join(map(str, preset.seeds))}")
+        try:
+            learner = self.checkpoint().trainers[seed].learner
+        except (CheckpointError, KeyError) as error:
+            raise RunError(f"{self.name} has no optimizer yet: {error}") from error
+        if learner is None:
+            raise RunError(f"the newest checkpoint of {self.name} holds no network")
+        return learned.with_weights(learner.weights, learner.numbers)

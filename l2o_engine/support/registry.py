@@ -44,8 +44,9 @@ class Registry(Generic[Piece]):
             If another class has that kind.
         """
         kind = kind_of(cls)
-        if self._kinds.setdefault(kind, cls) is not cls:
+        if kind in self._kinds:
             raise ValueError(f'there are two {self.what}s of kind "{kind}"')
+        self._kinds[kind] = cls
         return cls
 
     @property

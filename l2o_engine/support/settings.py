@@ -8,7 +8,7 @@ and without infinities or NaN.
 import ctypes
 from dataclasses import dataclass
 from math import inf, isfinite
-from typing import Annotated, Any, TypeAlias, TypeVar, dataclass_transform
+from typing import Annotated, Any, TypeAlias, TypeVar, cast, dataclass_transform
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Strict
 from pydantic.dataclasses import dataclass as pydantic_dataclass
@@ -23,7 +23,8 @@ def settings(cls: Class) -> Class:
 
     Fields are declared with the types below, for a plain ``int`` would take "3".
     """
-    return pydantic_dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))(cls)
+    made: Any = pydantic_dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))(cls)
+    return cast("Class", made)
 
 
 def as_float32(value: float) -> float:

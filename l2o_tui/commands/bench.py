@@ -1,12 +1,14 @@
 """``l2o-tui bench``: how fast every backend is on this machine, as ratios measured in one run."""
 
 import json
+from collections.abc import Sequence
 
 from rich.console import Console
 
-from l2o_engine.presets.files import override
+from l2o_engine.presets.files import load, override
 from l2o_engine.presets.messages import PresetError
 from l2o_engine.presets.schema import Preset
+from l2o_engine.presets.shipped import find
 from l2o_engine.studies.bench import (
     Contestant,
     Rate,
@@ -21,8 +23,32 @@ from l2o_tui.text.output import write_out
 _NOTES = Console(stderr=True, highlight=False)
 
 
-def run_bench(preset: Preset, *, seconds: float, seeds: int, scaling: bool, as_json: bool) -> None:
-    """Measure the backends in turn and print a table, or JSON lines."""
+def run_bench(name: str, *, settings: Sequence[str], seconds: float, seeds: int, scaling: bool, as_json: bool) -> None:
+    """Measure the backends in turn and print a table, or JSON lines.
+
+    Parameters
+    ----------
+    name
+        The preset: a TOML file, or the name of a shipped one.
+    settings
+        What is changed of it, "table.key=value" each.
+    seconds
+        For how long each contestant is measured.
+    seeds
+        Above 1, so many replicates side by side are measured as well.
+    scaling
+        Whether the kernel is measured against the sizes of the experiment, too.
+    as_json
+        Print JSON lines in place of a table.
+
+    Raises
+    ------
+    PresetError
+        If the preset is wrong, or trains no network.
+    """
+    preset = load(find(name), settings)
+    if preset.kind != "meta-training":
+        raise PresetError(f"{name} trains no network: there is nothing to measure")
     single = override(preset, ["run.seeds=1"])
     backends = _backends(single)
     peer, note = peer_contestant(single)

@@ -1,30 +1,29 @@
 """The health pane: what the last look at the run measured, and what is wrong, with its evidence and a remedy."""
 
-from collections.abc import Mapping
-
 from textual.content import Content
 from textual.widgets import Static
 
-from l2o_engine.records.health import Diagnosis
-from l2o_engine.training.trainer import Lane
+from l2o_tui.panes.pane import Pane
+from l2o_tui.state.feed import View
 from l2o_tui.text.health import findings_of, vitals_of
 from l2o_tui.text.numbers import count
 
 
-class HealthPane(Static):
+class HealthPane(Static, Pane):
     """As high as what it has to say."""
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 (textual's name)
         super().__init__("the first look is at 500, or at the end", id=id)
-        self._diagnoses: Mapping[Lane, Diagnosis] = {}
+        self._drawn = View(phase="loading")
         self._findings = -1
         self.border_title = "health"
 
-    def show(self, diagnoses: Mapping[Lane, Diagnosis]) -> None:
+    def show_view(self, view: View) -> None:
         """Show what the last looks say."""
-        if not diagnoses or diagnoses is self._diagnoses:
+        diagnoses = view.diagnoses
+        if not diagnoses or diagnoses is self._drawn.diagnoses:
             return
-        self._diagnoses = diagnoses
+        self._drawn = view
         findings = findings_of(diagnoses)
         vitals = vitals_of(list(diagnoses.values()))
         parts = [Content.assemble((f"{name} ", "$text-muted"), value.replace(" ", "\u00a0")) for name, value in vitals]

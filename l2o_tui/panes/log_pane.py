@@ -8,7 +8,8 @@ from rich.text import Text
 from textual.events import Resize
 from textual.widgets import RichLog
 
-from l2o_tui.state.feed import LOG_KEPT, LogLine
+from l2o_tui.panes.pane import Pane
+from l2o_tui.state.feed import LOG_KEPT, Feed, LogLine, View
 from l2o_tui.text.numbers import count
 
 _MARKS = {"finding": "⚠", "checkpoint": "▪", "status": "●", "notice": "i"}
@@ -17,18 +18,21 @@ _NUMBER = 9  # characters of a meta-iteration
 _INDENT = _NUMBER + 3
 
 
-class LogPane(RichLog):
+class LogPane(RichLog, Pane):
     """A line an event; the newest stays in view unless the user has scrolled up."""
 
-    def __init__(self, *, id: str) -> None:  # noqa: A002 (textual's name)
+    def __init__(self, feed: Feed, *, id: str) -> None:  # noqa: A002 (textual's name)
         super().__init__(id=id, wrap=True, max_lines=LOG_KEPT)
         self.border_title = "events"
+        self._feed = feed
+        self._read = 0  # lines of the feed's, as ``log_seen`` counts them
         self._kept: deque[LogLine] = deque(maxlen=LOG_KEPT)
         self._width = 0  # that the lines are wrapped to; 0 while there is none
 
-    def add(self, lines: Iterable[LogLine]) -> None:
-        """Append lines."""
-        new = list(lines)
+    def show_view(self, view: View) -> None:
+        """Append the lines that are new."""
+        new = self._feed.log_between(self._read, view.log_seen)
+        self._read = view.log_seen
         self._kept += new
         if self._width and new:
             self._append(new)

@@ -1,9 +1,13 @@
 """The status lines: what runs, how far it is, how fast."""
 
+import os
+from pathlib import Path
+
 from textual.content import Content
-from textual.widget import Widget
 
 from l2o_engine.presets.schema import Preset
+from l2o_tui.panes.pane import Pane
+from l2o_tui.state import keys
 from l2o_tui.state.feed import View
 from l2o_tui.text.health import findings_of
 from l2o_tui.text.numbers import count, duration, rate
@@ -20,22 +24,43 @@ _MARKS = {
 _LEAST_BAR, _GREATEST_BAR = 4, 40
 
 
-class StatusLines(Widget):
-    """Two lines: the run and its state; the progress bar, as wide as there is room, and its numbers."""
+def resident_bytes() -> int:
+    """Return how much memory this process takes, in bytes; 0 where the system does not say so as Linux does."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
-    def __init__(self, preset: Preset, *, id: str) -> None:  # noqa: A002 (textual's name)
+
+class StatusLines(Pane):
+    """Two lines: the run and its state; the progress bar, as wide as there is room, and its numbers.
+
+    Parameters
+    ----------
+    preset
+        The run's preset.
+    driver
+        Who drives the run: of this process it is worth knowing how much memory it takes.
+    """
+
+    def __init__(self, preset: Preset, *, driver: str, id: str) -> None:  # noqa: A002 (textual's name)
         super().__init__(id=id)
         self._preset = preset
-        self._view = View(phase="loading")
+        self._driver = driver
+        self._shown = View(phase=keys.LOADING)
         self._memory = 0
         self._pane = ""
         self._answer = ""
 
-    def show(self, view: View, *, memory: int) -> None:
-        """Show this state; ``memory`` is what the program takes in bytes, 0 where that is not known."""
-        if view.phase != self._view.phase:
+    def show_view(self, view: View) -> None:
+        """Show the run's state, and how much memory the program takes now."""
+        if view is self._shown:
+            return
+        if view.phase != self._shown.phase:
             self._answer = ""
-        self._view, self._memory = view, memory
+        self._shown = view
+        self._memory = resident_bytes() if self._driver == keys.OWN and view.phase == keys.RUNNING else 0
         self.refresh()
 
     def show_answer(self, answer: str) -> None:
@@ -51,7 +76,7 @@ class StatusLines(Widget):
 
     def render(self) -> Content:
         """Return both lines."""
-        lines = [self._run(self._view), self._progress(self._view)]
+        lines = [self._run(self._shown), self._progress(self._shown)]
         return Content("\n").join([line.truncate(self.content_size.width, ellipsis=True) for line in lines])
 
     def _run(self, view: View) -> Content:

@@ -11,10 +11,11 @@ from l2o_engine.runs.folder import Run
 from l2o_engine.studies.comparison import Group, NamedLevel, baseline_levels, compare
 from l2o_engine.support.errors import UserError
 from l2o_tui.charts.comparison import ComparisonChart
+from l2o_tui.charts.experiments import series_of
 from l2o_tui.charts.widget import Chart
-from l2o_tui.commands.compare import figures_table, notes_on, series_of
 from l2o_tui.screens.keyed import ChartScreen
 from l2o_tui.state import keys
+from l2o_tui.text.comparison import figures_table, notes_on
 
 
 class CompareScreen(ChartScreen[None]):

@@ -72,8 +72,8 @@ class StartDialog(ModalScreen[Preset | None]):
         try:
             settings = shlex.split(self.query_one("#settings", Input).value)
             preset = load(self._path, settings, {name: value for name, value in values.items() if value})
-            if preset.kind == "meta-training":
-                choose(preset, preset.run.backend)
+            if preset.learns:
+                choose(preset.experiment, preset.run.backend)
         except (UserError, ValueError) as error:
             lines = [line.removeprefix("--set ").removeprefix("--") for line in str(error).splitlines()]
             self.query_one("#start-error", Static).update("\n".join(lines))

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
 from types import FrameType
-from typing import IO, Protocol
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
@@ -35,11 +35,12 @@ from l2o_engine.records.events import (
     Stop,
 )
 from l2o_engine.support.errors import Failure
+from l2o_tui import exit_codes
 from l2o_tui.text.health import sentence
 from l2o_tui.text.numbers import count, duration, fixed, relative
+from l2o_tui.text.output import silence
 from l2o_tui.text.progress_table import ProgressTable
 
-EXIT_CODES = {"finished": 0, "failed": 1, "diverged": 3, "interrupted": 1, "running": 1, "paused": 1}
 PATIENCE = 1.0  # seconds after which a second ctrl+c ends the program without a checkpoint
 _SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
@@ -173,7 +174,7 @@ def run_headless(session: Session, preset: Preset, *, as_json_lines: bool, quiet
     Returns
     -------
     int
-        The exit code: 0 finished, 3 diverged, 128 + n ended by signal n.
+        The exit code, see :mod:`l2o_tui.exit_codes`.
 
     Raises
     ------
@@ -204,8 +205,8 @@ def run_headless(session: Session, preset: Preset, *, as_json_lines: bool, quiet
     if unwritable:
         raise Failure(f"{unwritable}; what was trained is saved. Go on with: l2o-tui resume {run_dir}")
     if status == "interrupted" and received:
-        return 128 + received[0]
-    return EXIT_CODES[status]
+        return exit_codes.of_signal(received[0])
+    return exit_codes.of_status(status)
 
 
 @contextmanager
@@ -232,8 +233,3 @@ def signals_to(mailbox: Mailbox) -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def silence(stream: IO[str]) -> None:
-    """Send what is still written to a closed pipe nowhere, so that closing it raises nothing more."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

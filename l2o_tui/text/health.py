@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from math import isnan, nan
 
-from l2o_engine.records.health import Diagnosis, Finding, percent
+from l2o_engine.records.health import Diagnosis, Diagnostician, Finding, percent
 from l2o_engine.records.statistics import spread_of
+from l2o_engine.runs.folder import Run
 from l2o_engine.training.trainer import Lane
 from l2o_tui.text.numbers import count, scientific
 
@@ -13,6 +14,17 @@ from l2o_tui.text.numbers import count, scientific
 def sentence(finding: Finding) -> str:
     """Return a finding with its remedy."""
     return f"{finding.message}. Remedy: {finding.remedy}"
+
+
+def diagnoses_of(run: Run) -> dict[Lane, Diagnosis]:
+    """Return what the last look at each lane of a run says."""
+    preset = run.preset()
+    diagnosticians: dict[Lane, Diagnostician] = {}
+    diagnoses = {}
+    for lane, vitals in run.vitals():
+        fresh = Diagnostician(preset.experiment, preset.report.every)
+        diagnoses[lane] = diagnosticians.setdefault(lane, fresh).judge(vitals)
+    return diagnoses
 
 
 def vitals_of(diagnoses: Sequence[Diagnosis]) -> list[tuple[str, str]]:

@@ -1,12 +1,15 @@
 """What goes to stdout: data, written whole or with one message that says why not."""
 
+import json
+import os
 import sys
 from io import StringIO
+from typing import IO
 
 from rich.console import Console
 
 from l2o_engine.support.errors import Failure
-from l2o_tui.text.headless import silence
+from l2o_tui import exit_codes
 
 _PIPED_WIDTH = 200  # a table for a pipe is not squeezed into the 80 columns of a terminal that is not there
 
@@ -35,9 +38,19 @@ def write_out(text: str, *, consolation: str = "") -> None:
         silence(sys.stdout)
         is_closed = isinstance(error, BrokenPipeError)
         if is_closed and not consolation:
-            raise SystemExit(1) from error
+            raise SystemExit(exit_codes.FAILED) from error
         what = "stdout was closed" if is_closed else f"stdout: {error.strerror or error}"
         raise Failure(f"{what}; {consolation}" if consolation else what) from error
+
+
+def write_json(document: object) -> None:
+    """Print a document as JSON that people can read as well; see :func:`write_out`."""
+    write_out(json.dumps(document, indent=2))
+
+
+def silence(stream: IO[str]) -> None:
+    """Send what is still written to a closed pipe nowhere, so that closing it raises nothing more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class Page:

@@ -40,7 +40,7 @@ class ProgressTable:
     def __init__(self, preset: Preset, lanes: Sequence[Lane], *, after: int = -1) -> None:
         self._by_optimizer = preset.kind == "baselines"
         self._by_seed = len({lane.seed for lane in lanes}) > 1
-        self._has_min_log = getattr(preset.transform, "adaptive", False)
+        self._has_min_log = preset.learns and preset.inputs.adapts
         published = preset.notebook.rows if preset.notebook else ()
         self._published_sum = any(row.average_sum_log_result is not None for row in published)
         self._published_min_log = self._has_min_log and any(row.min_log is not None for row in published)

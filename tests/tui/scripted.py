@@ -8,6 +8,7 @@ import numpy as np
 
 from l2o_engine.live.mailbox import Mailbox
 from l2o_engine.meta.learner import Results
+from l2o_engine.optimizers.learned.learned_optimizer import LEARNED
 from l2o_engine.presets.files import load
 from l2o_engine.presets.schema import Preset
 from l2o_engine.presets.shipped import find
@@ -29,7 +30,7 @@ from l2o_engine.training.trainer import Chunk, Lane
 if TYPE_CHECKING:
     from l2o_engine.support.arrays import Doubles
 
-LANE = Lane(0, "RNN")
+LANE = Lane(0, LEARNED)
 LEVELS = {"SGD": -3.7, "RMSProp": -18.17}
 
 
@@ -65,7 +66,7 @@ def progress(iteration: int, average: float) -> Progress:
 
 def curves(draw: int = 0) -> Curves:
     steps = np.arange(20)
-    falling = {"RNN": 0.1, "SGD": 0.5, "RMSProp": 0.2}
+    falling = {LEARNED: 0.1, "SGD": 0.5, "RMSProp": 0.2}
     losses: dict[str, Doubles] = {name: np.power(base, steps, dtype=np.float64) for name, base in falling.items()}
     return Curves(draw, 10, losses)
 

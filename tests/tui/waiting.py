@@ -33,7 +33,7 @@ async def at_rest(pilot: Pilot[int]) -> str:
         assert monotonic() < deadline, before
         await pilot.pause()
         shown = [screen for screen in pilot.app.screen_stack if isinstance(screen, TrainingScreen)]
-        is_drawn = all(screen._drawn is screen._feed.view() for screen in shown)
+        is_drawn = all(screen.view == screen.opened.feed.view() for screen in shown)
         text = "".join(f"{line.rstrip()}\n" for line in text_of(pilot).splitlines())
         unchanged = unchanged + 1 if text == before and is_drawn else 0
         before = text

@@ -37,7 +37,7 @@ EXAMPLES = 12
 
 
 def random_shapes() -> list[Preset]:
-    """Return presets of random shape, every kind of inputs with two objectives in turn, whose kernels are made side by side."""
+    """Return presets of random shape: all kinds of inputs, each with two objectives in turn."""
     generator = np.random.default_rng(20261122)
     found = []
     objectives = list(OBJECTIVES.values())

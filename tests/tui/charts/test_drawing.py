@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
+from l2o_engine.optimizers.learned.learned_optimizer import LEARNED
 from l2o_engine.presets.published import NotebookRow
 from l2o_engine.support.arrays import Doubles
 from l2o_tui.charts.canvas import MARKERS, POINT, SMALLEST, Canvas, marker_of
@@ -180,7 +181,7 @@ def test_changed_cells_are_told_and_rows_are_runs_of_one_look(texts: list[str]) 
 
 def painted(size: tuple[int, int] = (120, 40), *, logarithmic: bool = True, **options: object) -> Canvas:
     canvas = Canvas(*size, logarithmic=logarithmic)
-    series = options.pop("series", [series_of("RNN", curve_of(falling(600), capacity=1024))])
+    series = options.pop("series", [series_of(LEARNED, curve_of(falling(600), capacity=1024))])
     paint_convergence(canvas, series, options.pop("levels", LEVELS), **options)  # type: ignore[arg-type]
     canvas.write_caption("a caption")
     return canvas
@@ -195,7 +196,7 @@ def painted(size: tuple[int, int] = (120, 40), *, logarithmic: bool = True, **op
 def test_whatever_the_data_there_is_a_picture_of_the_size(
     size: tuple[int, int], logarithmic: bool, results: Doubles, levels: dict[str, float]
 ) -> None:
-    series = [series_of("RNN", curve_of(results))]
+    series = [series_of(LEARNED, curve_of(results))]
     lines = text_of(painted(size, logarithmic=logarithmic, series=series, levels=levels)).split("\n")
     assert [len(line) for line in lines] == [size[0]] * size[1]
     if size[1] > 5:
@@ -219,7 +220,7 @@ def test_near_results_have_ticks_of_parts_of_a_decade() -> None:
 
 def test_the_linear_axis_has_the_numbers_themselves() -> None:
     curve = curve_of(np.log10(np.linspace(40, 20, 100)))
-    text = text_of(painted(series=[series_of("RNN", curve)], levels={}, logarithmic=False))
+    text = text_of(painted(series=[series_of(LEARNED, curve)], levels={}, logarithmic=False))
     assert re.search(r"^ +50┤", text, re.MULTILINE)
     assert re.search(r"^ +0┤", text, re.MULTILINE)
     assert "● RNN 2.0e+01" in text
@@ -266,7 +267,7 @@ def test_the_axis_goes_to_the_runs_total_and_the_line_as_far_as_it_got() -> None
 def test_a_part_in_view_is_drawn_on_its_own_axis() -> None:
     canvas = Canvas(120, 40, logarithmic=True, view=Span(500, 600))
     curve = curve_of(falling(600), capacity=1024)
-    paint_convergence(canvas, [series_of("RNN", curve)], LEVELS)
+    paint_convergence(canvas, [series_of(LEARNED, curve)], LEVELS)
     text = text_of(canvas)
     assert re.search(r"^ +500 +520 +540 ", text, re.MULTILINE)
     assert "1e-20┤" in text
@@ -286,7 +287,7 @@ def test_the_notebooks_points_are_drawn_where_they_are_in_view() -> None:
 def test_the_cursor_reads_what_the_data_says(at: int, logarithmic: bool) -> None:
     curve = curve_of(falling(600), capacity=1024)
     canvas = Canvas(120, 40, logarithmic=logarithmic, cursor=at)
-    paint_convergence(canvas, [series_of("RNN", curve)], LEVELS)
+    paint_convergence(canvas, [series_of(LEARNED, curve)], LEVELS)
     where, reading = canvas.readings
     iteration = int(where.removeprefix("it "))
     found = re.fullmatch(r"● RNN (\S+) = (\S+), raw (\S+) … (\S+)", reading)
@@ -306,7 +307,7 @@ def test_the_cursor_reads_what_the_data_says(at: int, logarithmic: bool) -> None
 def test_the_cursor_is_a_line_and_the_labels_have_its_values() -> None:
     curve = curve_of(np.linspace(0, -12, 601), window=1, capacity=1024)
     canvas = Canvas(120, 40, logarithmic=True, cursor=300.0)
-    paint_convergence(canvas, [series_of("RNN", curve)], {})
+    paint_convergence(canvas, [series_of(LEARNED, curve)], {})
     assert re.search(r"● RNN -(5\.9|6\.0)\d", text_of(canvas))
     column = text_of(canvas).split("\n")[0].index("│", 8)
     assert column == 7 + canvas.column_of(300)
@@ -314,26 +315,26 @@ def test_the_cursor_is_a_line_and_the_labels_have_its_values() -> None:
 
 def test_a_cursor_out_of_view_reads_nothing() -> None:
     canvas = Canvas(120, 40, logarithmic=True, view=Span(0, 100), cursor=300.0)
-    paint_convergence(canvas, [series_of("RNN", curve_of(falling(600)))], {})
+    paint_convergence(canvas, [series_of(LEARNED, curve_of(falling(600)))], {})
     assert canvas.readings == []
 
 
 def test_replicates_are_a_median_with_quartiles_over_those_that_are_there() -> None:
     lines = [Line(f"seed {k}", np.arange(n), np.full(n, float(-k))) for k, n in enumerate((4, 4, 2, 0))]
-    one = median_series("RNN", lines, each=False)
+    one = median_series(LEARNED, lines, each=False)
     assert_array_equal(one.iteration, range(4))
     assert_array_equal(one.line, [-1, -1, -0.5, -0.5])
     assert_array_equal(one.low, [-1.5, -1.5, -0.75, -0.75])
     assert one.band == "quartiles"
     assert one.each == ()
-    assert len(median_series("RNN", lines, each=True).each) == 4
+    assert len(median_series(LEARNED, lines, each=True).each) == 4
 
 
 def test_each_seeds_line_is_drawn_faintly_if_wanted() -> None:
     lines = [Line(f"seed {k}", np.arange(100), np.full(100, -1 - 5.0 * k)) for k in range(3)]
 
     def with_each(each: bool) -> tuple[int, str]:
-        canvas = painted(series=[median_series("RNN", lines, each=each)], levels={}, bands=False)
+        canvas = painted(series=[median_series(LEARNED, lines, each=each)], levels={}, bands=False)
         drawn = canvas.cells.looks[:, : canvas.columns] == faint_look(0)
         return int(drawn.any(axis=1).sum()), text_of(canvas)
 
@@ -345,21 +346,23 @@ def test_each_seeds_line_is_drawn_faintly_if_wanted() -> None:
 
 def test_base_losses_of_one_problem_are_lines_and_of_many_bands_as_well() -> None:
     steps = np.arange(20.0)
-    one = {"SGD": 0.5**steps, "RNN": 0.1**steps}
+    one = {"SGD": 0.5**steps, LEARNED: 0.1**steps}
     canvas = Canvas(80, 20, logarithmic=True)
     paint_losses(canvas, one)
     assert "● RNN -19.00" in text_of(canvas)  # the network is the first
     assert "▲ SGD -5.72" in text_of(canvas)
     assert not np.isin(canvas.cells.looks, [faint_look(0), faint_look(1)]).any()
     many = {name: np.stack([losses, losses * 10, losses * 100]) for name, losses in one.items()}
-    many["RNN"][0, 5:] = nan
+    many[LEARNED][0, 5:] = nan
     canvas = Canvas(80, 20, logarithmic=True, cursor=19)
     paint_losses(canvas, many)
     assert (canvas.cells.looks == faint_look(0)).any()
     assert canvas.readings == ["step 19", "RNN -17.50 = 3.2e-18", "SGD -4.72 = 1.9e-05"]
 
 
-@pytest.mark.parametrize("losses", [{}, {"RNN": np.zeros(0)}, {"RNN": np.full(20, nan)}, {"RNN": np.array([1.0])}])
+@pytest.mark.parametrize(
+    "losses", [{}, {LEARNED: np.zeros(0)}, {LEARNED: np.full(20, nan)}, {LEARNED: np.array([1.0])}]
+)
 def test_base_losses_of_nothing_are_a_picture(losses: dict[str, Doubles]) -> None:
     for logarithmic in (True, False):
         canvas = Canvas(80, 20, logarithmic=logarithmic)

@@ -9,6 +9,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
+from l2o_engine.optimizers.learned.learned_optimizer import LEARNED
 from l2o_engine.presets.files import load
 from l2o_engine.presets.shipped import find
 from l2o_engine.studies.comparison import Group, NamedLevel, baseline_levels, compare
@@ -40,7 +41,7 @@ def texts(path: Path) -> str:
 
 def losses() -> dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]:
     steps = np.arange(20)
-    return {"SGD": 0.5**steps, "RMSProp": 0.1**steps, "RNN": np.where(steps < 19, 0.05**steps, 0)}
+    return {"SGD": 0.5**steps, "RMSProp": 0.1**steps, LEARNED: np.where(steps < 19, 0.05**steps, 0)}
 
 
 def test_a_picture_of_one_group_names_what_it_shows(tmp_path: Path) -> None:
@@ -105,7 +106,7 @@ def test_base_charts_show_every_optimizer_on_every_problem(tmp_path: Path) -> No
     found = texts(tmp_path / "base.svg").splitlines()
     for text in ("After 10 meta-iterations", "problem 1", "problem 3", "base step"):
         assert text in found
-    assert [found.count(name) for name in ("RNN", "SGD", "RMSProp")] == [1, 1, 1]  # in one legend
+    assert [found.count(name) for name in (LEARNED, "SGD", "RMSProp")] == [1, 1, 1]  # in one legend
 
 
 def test_any_name_that_a_preset_allows_is_written_as_it_is(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from l2o_engine.presets.files import load
 from l2o_engine.presets.shipped import find
 from l2o_engine.studies.comparison import baseline_levels, compare
-from l2o_tui.commands.compare import figures_table
+from l2o_tui.text.comparison import figures_table
 from tests.engine.made import made_run
 from tests.tui.conftest import COMMAND, call, files_below, spawn
 

@@ -16,6 +16,7 @@ from time import sleep
 import pytest
 from rich.console import Console
 
+from l2o_engine.optimizers.learned.learned_optimizer import LEARNED
 from l2o_engine.presets import schema as presets
 from l2o_engine.presets.files import override
 from l2o_engine.presets.schema import Preset
@@ -23,7 +24,7 @@ from l2o_engine.presets.tables import to_toml
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run
 from l2o_engine.studies.reproduction import Reproduction
-from l2o_tui.text.verdict_table import table_of
+from l2o_tui.commands.reproduce.verdict_table import table_of
 from tests.engine.made import made_run
 from tests.engine.tiny import run, tiny_baselines, tiny_preset
 from tests.tui.conftest import Result, Running, call, files_below, spawn
@@ -64,7 +65,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Tiny experiments in place of the shipped ones, and threads in place of processes."""
     folder = ship(tmp_path / "shipped", *SHIPPED)
     monkeypatch.setattr(presets, "shipped_folder", lambda: folder)
-    monkeypatch.setattr("l2o_tui.commands.reproduce.process_pool", ThreadPoolExecutor)
+    monkeypatch.setattr("l2o_tui.commands.reproduce.command.process_pool", ThreadPoolExecutor)
     return folder
 
 
@@ -203,7 +204,7 @@ def test_a_terminal_sees_how_far_it_is(shipped: Path, workplace: Path, monkeypat
     begun.close()
     screen = StringIO()
     terminal = Console(file=screen, force_terminal=True, color_system=None, width=80)
-    monkeypatch.setattr("l2o_tui.commands.reproduce.Console", lambda **options: terminal)
+    monkeypatch.setattr("l2o_tui.commands.reproduce.notes.Console", lambda **options: terminal)
     result = call("reproduce", "all", "--seeds", "2", "--json")
     assert len(result.documents) == 3  # stdout has them, not the terminal
     first = screen.getvalue().partition("100%")[0]
@@ -298,7 +299,7 @@ def test_the_reports_pictures_are_where_it_says(report: str) -> None:
     for picture in linked:
         text = Path("out", picture).read_text(encoding="utf-8")
         assert "RMSProp" in text
-        assert ("RNN" in text) == picture.endswith("-base.svg")
+        assert (LEARNED in text) == picture.endswith("-base.svg")
 
 
 def test_the_report_of_the_same_runs_is_the_same(report: str) -> None:

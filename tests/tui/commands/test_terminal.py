@@ -40,7 +40,13 @@ def open_terminal(arguments: list[str], tmp_path: Path) -> "pexpect.spawn[str]":
         dimensions=(40, 120),
         encoding="utf-8",
         timeout=60,
-        env={"TERM": "xterm-256color", "HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
+        env={
+            "TERM": "xterm-256color",
+            "HOME": str(tmp_path),
+            "PATH": "/usr/bin:/bin",
+            "LANG": "C.UTF-8",
+            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),  # the code that is tested, wherever it is installed from
+        },
         cwd=str(tmp_path),
     )
 

@@ -19,6 +19,7 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 
 from l2o_engine.meta.learner import Results
+from l2o_engine.optimizers.learned.learned_optimizer import LEARNED
 from l2o_engine.presets.files import load
 from l2o_engine.presets.schema import Preset
 from l2o_engine.presets.shipped import find
@@ -42,6 +43,7 @@ from l2o_engine.records.rows import rows_of
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.training.trainer import Chunk, Lane
 from l2o_tui.app import L2oApp
+from l2o_tui.panes import status
 from l2o_tui.screens import home, training
 from l2o_tui.screens.compare import CompareScreen
 from l2o_tui.screens.dialogs import ConfirmDialog, ExtendDialog, FailureScreen, HelpScreen, LeaveDialog
@@ -89,7 +91,7 @@ def _same_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feed, "monotonic", lambda: next(seconds))  # asked once for every chunk of rows
     monkeypatch.setattr(home, "age", lambda _: "2h 05m ago")
     monkeypatch.setattr(training, "LOOK_SECONDS", 0.02)
-    monkeypatch.setattr(training, "resident_bytes", lambda: 250_000_000)
+    monkeypatch.setattr(status, "resident_bytes", lambda: 250_000_000)
 
 
 @asynccontextmanager
@@ -147,7 +149,7 @@ def learning(experiment: Preset) -> list[Event]:
 def replicates() -> list[Event]:
     """Return what a run of four seeds says, of which one never learns."""
     experiment = preset("log15_end_log", "run.seeds=4")
-    lanes = tuple(Lane(seed, "RNN") for seed in range(4))
+    lanes = tuple(Lane(seed, LEARNED) for seed in range(4))
     results = [10.0 ** falling(DONE, seed=lane.seed, to=-14.0 + lane.seed) for lane in lanes[:3]]
     results.append(10.0 ** falling(DONE, seed=3, to=-0.3))
     told: list[Event] = [

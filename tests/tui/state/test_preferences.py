@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from l2o_tui.app import L2oApp
+from l2o_tui.panes.arrangement import Panes
 from l2o_tui.state.open_run import OpenRun
 from l2o_tui.state.preferences import Preferences, Settings, preferences_path
 from l2o_tui.state.themes import DEFAULT_THEME, THEMES
@@ -53,7 +54,7 @@ async def test_the_screen_is_as_it_was_left(tmp_path: Path) -> None:
         chart = second.screen.chart  # type: ignore[attr-defined]
         assert not chart.logarithmic
         assert chart.window == window
-        assert second.screen.has_class("one")
+        assert second.screen.query_one(Panes).is_maximised
 
 
 async def test_a_theme_that_is_gone_gives_way_to_the_default() -> None:

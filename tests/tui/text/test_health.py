@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from l2o_engine.optimizers.learned.learned_optimizer import LEARNED
 from l2o_engine.records.codec import vitals_from_json
 from l2o_engine.records.events import Diagnosed, Event
 from l2o_engine.records.health import Diagnosis, Diagnostician, Vitals
@@ -47,7 +48,7 @@ def test_what_was_not_measured_is_not_shown() -> None:
 
 def test_a_finding_of_several_seeds_is_told_once_with_whose_it_is() -> None:
     stuck, fine = judged("log43_end_log", "log43_end_log")[-1], judged("log30", "log30")[-1]
-    found = findings_of({Lane(0, "RNN"): fine, Lane(3, "RNN"): stuck, Lane(5, "RNN"): stuck})
+    found = findings_of({Lane(0, LEARNED): fine, Lane(3, LEARNED): stuck, Lane(5, LEARNED): stuck})
     assert [(owners, finding.code) for owners, finding in found] == [("seeds 3, 5: ", "epsilon")]
     assert [owners for owners, _ in findings_of({LANE: stuck})] == [""]
 
@@ -82,7 +83,7 @@ async def test_the_health_pane_names_the_cause(size: tuple[int, int]) -> None:
     app = L2oApp(OpenRun(session, preset("log43_end_log")))
     async with app.run_test(size=size) as pilot:
         await until(pilot, session.has_told.is_set)
-        await pilot.press("shift+tab")  # on a small screen, the last pane
+        await pilot.press("shift+tab", "shift+tab")  # on a small screen, the last pane but one
         await at_rest(pilot)
         pane = app.screen.query_one(HealthPane)
         assert pane.border_title == "health: 1 finding"

@@ -1,8 +1,12 @@
-"""What the terminal is sent of a line that changes in part."""
+"""What the terminal is sent of a line that changes in part; and that nothing else uses textual's private parts."""
 
+import importlib
+import inspect
+import pkgutil
 import re
 from typing import Any
 
+import pytest
 from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.containers import Horizontal
@@ -10,7 +14,8 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from l2o_tui.screens.thin_line import ThinUpdate, thinned
+import l2o_tui
+from l2o_tui.textual_private import ThinUpdate, thinned
 
 
 class Board(Widget):
@@ -80,3 +85,31 @@ def test_any_other_update_stays_as_it_is() -> None:
     text = Text("all")
     assert thinned(text) is text
     assert thinned(None) is None
+
+
+MODULES = [
+    module.name
+    for module in pkgutil.walk_packages(l2o_tui.__path__, "l2o_tui.")
+    if module.name not in ("l2o_tui.__main__", "l2o_tui.textual_private")
+]
+
+
+def private_uses(name: str) -> set[str]:
+    """Return which private parts of textual and rich a module imports, calls or overrides."""
+    module = importlib.import_module(name)
+    found = set(re.findall(r"(?:textual|rich)(?:\.\w+)*\._\w+", inspect.getsource(module)))
+    for kind in vars(module).values():
+        if inspect.isclass(kind) and kind.__module__ == name:
+            theirs = [base for base in kind.__mro__ if base.__module__.startswith(("textual.", "rich."))]
+            named = set(re.findall(r"\b(?:self|super\(\)|def )\W?(_[a-z]\w*)", inspect.getsource(kind)))
+            found |= {f"{kind.__name__}.{part}" for part in named for base in theirs if part in vars(base)}
+    return found
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_private_parts_of_textual_are_used_in_one_module(name: str) -> None:
+    assert private_uses(name) == set()
+
+
+def test_the_one_module_is_seen_to_use_them() -> None:
+    assert private_uses("l2o_tui.textual_private") == {"textual._compositor", "ThinApp._display"}

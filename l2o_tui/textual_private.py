@@ -1,13 +1,19 @@
-"""Over a thin line every character counts: of a line of the screen that changes in part, only that part is sent.
+"""What is used of textual that textual does not promise to keep: how it updates the screen.
+
+Over a thin line every character counts: of a line of the screen that changes in part, only that part is sent.
 
 Textual's own update sends such a line from the left edge of its widget up to the last change, once for every change,
 and the colours anew with every piece of a widget, such as a table's cell, be they the same or not.
 """
 
+from typing import Any
+
 from rich.console import Console, RenderableType
 from rich.control import Control
 from rich.segment import Segment
 from textual._compositor import ChopsUpdate
+from textual.app import App, ReturnType
+from textual.screen import Screen
 from textual.strip import Strip
 
 
@@ -36,3 +42,10 @@ def _joined(strip: Strip) -> Strip:
 def thinned(update: RenderableType | None) -> RenderableType | None:
     """Return an update of parts of the screen as one that sends no more than them; any other one as it is."""
     return ThinUpdate(update.chops, update.spans, update.chop_ends) if isinstance(update, ChopsUpdate) else update
+
+
+class ThinApp(App[ReturnType]):
+    """An app that sends the terminal no more than what has changed."""
+
+    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
+        super()._display(screen, thinned(renderable))

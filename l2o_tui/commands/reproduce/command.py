@@ -11,19 +11,17 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as ProgressBars
-
 from l2o_engine.live.mailbox import Mailbox
 from l2o_engine.records.codec import finite
 from l2o_engine.studies.comparison import NamedLevel, baseline_levels
 from l2o_engine.studies.reproduction import Reproduction, Result, cores, experiments_of, process_pool
+from l2o_tui import exit_codes
+from l2o_tui.commands.reproduce.notes import Notes
+from l2o_tui.commands.reproduce.report import check_report, write_report
+from l2o_tui.commands.reproduce.verdict_table import LEGEND, levels_line, table_of, verdict_of, weakness
 from l2o_tui.text.headless import signals_to
 from l2o_tui.text.numbers import duration, fixed
 from l2o_tui.text.output import Page, write_out
-from l2o_tui.text.report import check_report, write_report
-from l2o_tui.text.verdict_table import LEGEND, levels_line, table_of, verdict_of, weakness
 
 _TICK = 0.25  # seconds between two looks at signals and outcomes
 _NARROW = 100  # columns; in fewer, headings are folded
@@ -64,7 +62,8 @@ def run_reproduce(
     Returns
     -------
     int
-        0 if every verdict is that it is reproduced; 1 if not, or if a run failed; 128 + n if signal n ended it.
+        The exit code: done if every verdict is that it is reproduced, failed if not, or if a run failed; or that of
+        the signal that ended it. See :mod:`l2o_tui.exit_codes`.
 
     Raises
     ------
@@ -78,7 +77,7 @@ def run_reproduce(
     reproduction = Reproduction(experiments, seeds=seeds, runs_dir=runs_dir, backend=backend)
     if report:
         check_report(report)
-    notes = _Notes(with_bars=not (as_json and sys.stdout.isatty()))
+    notes = Notes(with_bars=not (as_json and sys.stdout.isatty()))
     if seeds_note := weakness(seeds):
         notes.say(seeds_note)
     received = _drive(reproduction, notes, min(jobs or cores(), len(reproduction.jobs)), as_json=as_json)
@@ -88,7 +87,7 @@ def run_reproduce(
             f"l2o-tui: ended by {signal.Signals(received).name}: {len(done)} of {len(reproduction.jobs)} runs are "
             "done, what was under way is saved; the same command goes on"
         )
-        return 128 + received
+        return exit_codes.of_signal(received)
     results = reproduction.results()
     groups = [result.group for result in results if result.group]
     levels = baseline_levels(groups, seed=0) if groups else []
@@ -97,74 +96,10 @@ def run_reproduce(
     if report:
         notes.say(f"drawing the report in {report} …")
         write_report(report, results, levels, command=command, seeds=seeds)
-    return 1 if _complain(results, notes) else 0
+    return exit_codes.FAILED if _complain(results, notes) else exit_codes.DONE
 
 
-class _Notes:
-    """What is told on stderr and, on a terminal, the bars below it that tell how far the jobs are.
-
-    Parameters
-    ----------
-    with_bars
-        Whether there may be bars: not where stdout's lines come out on the same terminal.
-    """
-
-    def __init__(self, *, with_bars: bool) -> None:
-        self._console = Console(stderr=True, highlight=False)
-        self._with_bars = with_bars and self._console.is_terminal
-        self._bars: ProgressBars | None = None
-        self._all: TaskID | None = None
-        self._tasks: dict[str, TaskID] = {}
-
-    def say(self, message: str) -> None:
-        """Print a line, above the bars."""
-        self._console.print(message, markup=False, soft_wrap=True)
-
-    def show(self, reproduction: Reproduction) -> None:
-        """Bring the bars up to date: one for all, one for every experiment in work."""
-        if not self._with_bars:
-            return
-        standings = reproduction.standings()
-        done, total = sum(s.iterations for s in standings), sum(s.all_iterations for s in standings)
-        runs = f"{sum(s.runs for s in standings)}/{len(reproduction.jobs)} runs"
-        if self._bars is None or self._all is None:
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(30),  # leaves room for the ^C that a terminal echoes
-                TextColumn("{task.percentage:>3.0f}%"),
-                TextColumn("{task.fields[runs]}", justify="right"),
-                TimeRemainingColumn(),
-            )
-            self._bars = ProgressBars(
-                *columns,
-                console=self._console,
-                transient=True,
-                redirect_stdout=False,  # else rich would send the JSON lines where the bars go
-                redirect_stderr=False,
-            )
-            self._all = self._bars.add_task("all", total=total, completed=done, runs=runs)
-            self._bars.start()
-        self._bars.update(self._all, completed=done, runs=runs)
-        for standing in standings:
-            in_work = 0 < standing.iterations < standing.all_iterations
-            runs = f"{standing.runs}/{standing.all_runs} seeds"
-            if in_work and standing.name not in self._tasks:
-                self._tasks[standing.name] = self._bars.add_task(
-                    standing.name, total=standing.all_iterations, completed=standing.iterations, runs=runs
-                )
-            elif not in_work and standing.name in self._tasks:
-                self._bars.remove_task(self._tasks.pop(standing.name))
-            if in_work:
-                self._bars.update(self._tasks[standing.name], completed=standing.iterations, runs=runs)
-
-    def close(self) -> None:
-        """Take the bars away."""
-        if self._bars:
-            self._bars.stop()
-            self._bars = None
-
-
-def _drive(reproduction: Reproduction, notes: _Notes, workers: int, *, as_json: bool) -> int:
+def _drive(reproduction: Reproduction, notes: Notes, workers: int, *, as_json: bool) -> int:
     """Let a pool of processes do all jobs, telling how it goes; return the signal that ended it, or 0."""
     with signals_to(Mailbox()) as received, process_pool(workers) as executor:
         try:
@@ -190,7 +125,7 @@ def _drive(reproduction: Reproduction, notes: _Notes, workers: int, *, as_json: 
     return received[0] if received else 0
 
 
-def _tell(result: Result, notes: _Notes, *, as_json: bool) -> None:
+def _tell(result: Result, notes: Notes, *, as_json: bool) -> None:
     """Tell of an experiment that is over: to scripts, or to who waits for the table."""
     if as_json:
         write_out(json.dumps(_document(result), allow_nan=False), consolation=_CONSOLATION)
@@ -239,7 +174,7 @@ def _print_table(results: Sequence[Result], levels: Sequence[NamedLevel], *, ela
     page.write(consolation=_CONSOLATION)
 
 
-def _complain(results: Sequence[Result], notes: _Notes) -> bool:
+def _complain(results: Sequence[Result], notes: Notes) -> bool:
     """Say what failed and what is not reproduced; return whether anything was."""
     failed = [outcome for result in results for outcome in result.failed]
     if failed:

@@ -5,7 +5,6 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 from l2o_engine.backends.choose import choose
-from l2o_engine.optimizers.learned.lstm import make_network
 from l2o_engine.runs import checkpoints
 from l2o_engine.studies.comparison import NamedLevel, Replicate, baseline_levels
 from l2o_engine.studies.reproduction import Result, wall_seconds
@@ -14,10 +13,9 @@ from l2o_engine.support.errors import Failure, UserError
 from l2o_engine.support.files import write_atomically
 from l2o_engine.training.trainer import make_trainer
 from l2o_tui.charts.matplotlib import base_picture, check_picture, convergence_picture
-from l2o_tui.text.health import findings_of, sentence
-from l2o_tui.text.listings import diagnoses_of
+from l2o_tui.commands.reproduce.verdict_table import LEGEND, levels_line, markdown_of, verdict_of, weakness
+from l2o_tui.text.health import diagnoses_of, findings_of, sentence
 from l2o_tui.text.numbers import duration, fixed
-from l2o_tui.text.verdict_table import LEGEND, levels_line, markdown_of, verdict_of, weakness
 
 _NAME = "reproduction"
 _DRAWS = 3  # problems in a base picture, as in the notebook
@@ -153,11 +151,11 @@ def _base_curves(replicate: Replicate) -> list[dict[str, Doubles]]:
     if path is None:
         raise Failure(f"no report: the checkpoints of {run.name} are gone")
     try:
-        state = checkpoints.read(path, make_network(preset.network), preset.run.dtype).trainers[seed]
+        state = checkpoints.read(path, preset.experiment.layout, preset.run.dtype).trainers[seed]
     except checkpoints.CheckpointError as error:
         raise Failure(f"no report: a checkpoint of {run.name} cannot be read: {error}") from error
-    backend, _ = choose(preset, run.record().backend).load()
-    trainer = make_trainer(preset, backend, seed)
+    backend, _ = choose(preset.experiment, run.record().backend).load()
+    trainer = make_trainer(preset.experiment, backend, seed)
     return [trainer.curves(draw, state) for draw in range(_DRAWS)]
 
 

@@ -1,0 +1,52 @@
+"""``l2o-tui export``: a run's metrics in another tool's format."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from l2o_engine.runs.export import ExportError, export_file, export_tensorboard, write_metrics
+from l2o_engine.runs.folder import Run
+from l2o_engine.support.errors import Failure
+
+STDOUT = Path("-")
+
+
+def export_run(
+    run: Run, file_format: Literal["csv", "json", "tensorboard"], output: Path, *, every: int, force: bool
+) -> None:
+    """Write a run's metrics to a file, a folder or stdout.
+
+    Parameters
+    ----------
+    run
+        The run.
+    file_format
+        The format.
+    output
+        A file, "-" for stdout, or for tensorboard a folder.
+    every
+        Only meta-iterations that this divides, and the last.
+    force
+        Whether an output that is there is replaced.
+
+    Raises
+    ------
+    ExportError
+        If the output does not suit the format, is there already, or cannot be written.
+    Failure
+        If stdout cannot be written to.
+    """
+    if file_format == "tensorboard":
+        if output == STDOUT:
+            raise ExportError("--format tensorboard writes a folder; name it: --output DIR")
+        export_tensorboard(run, output, every=every, force=force)
+    elif output != STDOUT:
+        export_file(run, file_format, output, every=every, force=force)
+    else:
+        try:
+            with os.fdopen(1, "wb", closefd=False) as stdout:
+                write_metrics(run, file_format, stdout, every=every)
+        except BrokenPipeError:
+            raise  # who reads has seen enough: typer ends the program without a message
+        except OSError as error:
+            raise Failure(f"stdout: {error.strerror}") from error

@@ -1,0 +1,56 @@
+"""``l2o-tui run``: meta-train a preset, in a folder of its own."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from l2o_engine.backends.choose import choose
+from l2o_engine.presets.files import load
+from l2o_engine.presets.shipped import find
+from l2o_engine.runs.catalogue import new_folder
+from l2o_engine.runs.driven import DrivenRun
+from l2o_tui.commands.drive import FrontEnd, drive
+
+
+def run_preset(
+    preset: str,
+    *,
+    settings: Sequence[str],
+    options: Mapping[str, object],
+    runs_dir: Path,
+    run_dir: Path | None,
+    front_end: FrontEnd,
+) -> int:
+    """Train a preset in a new run.
+
+    Parameters
+    ----------
+    preset
+        A TOML file, or the name of a shipped preset.
+    settings
+        What is changed of it, "table.key=value" each.
+    options
+        What is changed of its table ``run``: seed, seeds, iterations, backend; None leaves it as it is.
+    runs_dir
+        Where the run's folder is made.
+    run_dir
+        The exact folder in place of one in ``runs_dir``.
+    front_end
+        Shows the run.
+
+    Returns
+    -------
+    int
+        The exit code, see :mod:`l2o_tui.exit_codes`.
+
+    Raises
+    ------
+    UserError
+        If something is wrong with what was asked for; nothing was made.
+    Failure
+        If training failed, or stdout could not be written to.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    asked = load(find(preset), settings, given)
+    if asked.learns:
+        choose(asked.experiment, asked.run.backend)  # one that cannot be had is an error before anything is made
+    return drive(DrivenRun.create(asked, run_dir or new_folder(runs_dir, asked)), front_end)

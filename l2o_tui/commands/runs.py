@@ -1,0 +1,54 @@
+"""``l2o-tui runs``: the runs of a folder, as a table for people or JSON for scripts."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from l2o_engine.runs.catalogue import list_runs
+from l2o_engine.runs.folder import Run
+from l2o_engine.runs.record import RunError
+from l2o_tui.text.numbers import age, count, duration, fixed
+from l2o_tui.text.output import Page, write_json
+from l2o_tui.text.tables import plain_table
+
+
+def print_runs(runs_dir: Path, *, as_json_document: bool) -> None:
+    """Print the runs of a folder, the oldest first."""
+    runs = list_runs(runs_dir)
+    if as_json_document:
+        return write_json([summary_of(run) for run in runs])
+    if not runs:
+        return Console(stderr=True, highlight=False).print(f"no runs in {runs_dir} yet; start one: l2o-tui run log30")
+    page = Page()
+    console = page.console
+    headings = ["run", "status", "iteration", "average log", "trained", "updated"]
+    shown = len(headings) if console.width >= 100 else 4  # in a narrow terminal the name matters most
+    table = plain_table(*headings[:shown])
+    for run in runs:
+        try:
+            record, status = run.record(), run.status()
+        except RunError:  # vanished while we looked
+            continue
+        iteration = f"{count(record.iteration)} of {count(record.iterations)}"
+        average, trained = fixed(record.average_log_result), duration(record.elapsed_seconds)
+        table.add_row(*[run.name, status, iteration, average, trained, age(record.updated)][:shown])
+    console.print(table)
+    return page.write()
+
+
+def summary_of(run: Run) -> dict[str, Any]:
+    """Return what is told of a run in short, for scripts; in place of it what is wrong with its folder."""
+    try:
+        driven = run.is_driven()
+        return (
+            {"name": run.name, "path": str(run.folder)}
+            | asdict(run.record())
+            | {
+                "status": run.status(),
+                "driven": driven,
+            }
+        )
+    except RunError as error:  # vanished, or rewritten by another version, while we looked
+        return {"name": run.name, "path": str(run.folder), "error": str(error)}

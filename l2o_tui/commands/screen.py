@@ -1,0 +1,54 @@
+"""Opening the screens: the one door from the commands to them, for their libraries are imported only here."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from l2o_engine.runs.driven import DrivenRun
+from l2o_engine.runs.folder import Run
+
+if TYPE_CHECKING:
+    from l2o_tui.state.open_run import OpenRun
+
+SWITCH_SECONDS = 0.0005
+"""How long a training thread waits for the interpreter.
+
+It needs it only for moments, between two chunks, and should not wait Python's 5 ms for each.
+"""
+
+
+def has_terminal() -> bool:
+    """Return whether there is a terminal to show a screen on."""
+    # textual paints on stderr, so that counts too.
+    streams = (sys.stdin, sys.stdout, sys.stderr)  # None where the descriptor was closed before we started
+    return (
+        all(stream is not None and stream.isatty() for stream in streams) and os.environ.get("TERM", "dumb") != "dumb"
+    )
+
+
+def open_home(*, runs_dir: Path, on_hangup: str, fps: float) -> int:
+    """Show the home screen; return the exit code."""
+    return _show(None, runs_dir=runs_dir, on_hangup=on_hangup, fps=fps)
+
+
+def open_watched(run: Run, *, runs_dir: Path, fps: float) -> int:
+    """Show a run that another process drives, or none; return the exit code."""
+    from l2o_tui.state.open_run import OpenRun
+
+    return _show(OpenRun.watching(run), runs_dir=runs_dir, on_hangup="detach", fps=fps)
+
+
+def open_driven(run: DrivenRun, *, chunk: int | None, backend: str | None, on_hangup: str, fps: float) -> int:
+    """Drive a run and show it; return the exit code."""
+    from l2o_tui.state.open_run import OpenRun
+
+    opened = OpenRun.driving(run, chunk=chunk, backend=backend)
+    return _show(opened, runs_dir=run.folder.parent, on_hangup=on_hangup, fps=fps)
+
+
+def _show(opened: "OpenRun | None", *, runs_dir: Path, on_hangup: str, fps: float) -> int:
+    from l2o_tui.app import run_app
+
+    sys.setswitchinterval(SWITCH_SECONDS)
+    return run_app(opened, runs_dir=runs_dir, on_hangup=on_hangup, fps=fps)

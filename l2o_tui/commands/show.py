@@ -1,0 +1,72 @@
+"""``l2o-tui show``: one run in full, as tables for people or JSON for scripts."""
+
+import json
+
+from rich.console import Console
+
+from l2o_engine.presets.tables import to_dict
+from l2o_engine.records.codec import as_json
+from l2o_engine.records.events import Diagnosed
+from l2o_engine.records.health import Diagnosis
+from l2o_engine.runs.folder import Run, lanes_of
+from l2o_engine.training.trainer import Lane
+from l2o_tui.commands.runs import summary_of
+from l2o_tui.text.health import diagnoses_of, findings_of, sentence, vitals_of
+from l2o_tui.text.numbers import age, count, duration
+from l2o_tui.text.output import Page, write_json
+from l2o_tui.text.progress_table import ProgressTable
+from l2o_tui.text.tables import plain_table
+
+
+def print_run(run: Run, *, as_json_document: bool) -> None:
+    """Print one run: state, settings, progress table beside the notebook's."""
+    preset, record, progress = run.preset(), run.record(), run.progress()
+    if as_json_document:
+        rows = [document for event in progress for document in as_json(event)]
+        looks = [document for event in diagnoses_of(run).items() for document in as_json(Diagnosed(*event))]
+        parts = {"settings": to_dict(preset), "progress": rows, "health": looks}
+        return write_json(summary_of(run) | parts)
+    page = Page()
+    console = page.console
+    state = plain_table("", "")
+    checkpoint = run.latest_checkpoint()
+    host = f" (process {record.pid} on {record.host})" if run.is_driven() else ""
+    state.add_row("run", str(run.folder))
+    state.add_row("preset", f"{preset.name}: {preset.title}" if preset.title else preset.name)
+    state.add_row("status", run.status() + host + (f": {record.message}" if record.message else ""))
+    state.add_row("iteration", f"{count(record.iteration)} of {count(record.iterations)}")
+    state.add_row("seed", ", ".join(map(str, preset.seeds)))
+    state.add_row("backend", f"{record.backend} ({record.backend_reason}), {preset.run.dtype}")
+    state.add_row("trained", f"{duration(record.elapsed_seconds)}, last updated {age(record.updated)}")
+    state.add_row("checkpoint", str(checkpoint) if checkpoint else "none yet")
+    state.add_row("versions", ", ".join(f"{name} {number}" for name, number in record.versions.items()))
+    console.print(state)
+    console.print("\nsettings", style="bold")
+    settings = plain_table("", "")
+    for name, values in to_dict(preset).items():
+        if name in ("format", "name", "title", "kind", "notebook"):
+            continue
+        for entry in values if isinstance(values, list) else [values]:
+            settings.add_row(name, ", ".join(f"{key} = {json.dumps(value)}" for key, value in entry.items()))
+    console.print(settings)
+    _print_health(console, diagnoses_of(run))
+    console.print("\nprogress", style="bold")
+    table = ProgressTable(preset, lanes_of(preset))
+    console.print(table.heading(), markup=False, soft_wrap=True)
+    for event in progress:
+        for line in table.lines(event):
+            console.print(line, markup=False, soft_wrap=True)
+    return page.write()
+
+
+def _print_health(console: Console, diagnoses: dict[Lane, Diagnosis]) -> None:
+    if not diagnoses:
+        return
+    last = max(diagnosis.vitals.iteration for diagnosis in diagnoses.values())
+    console.print(f"\nhealth at {count(last)}", style="bold")
+    table = plain_table("", "")
+    for name, value in vitals_of(list(diagnoses.values())):
+        table.add_row(name, value)
+    console.print(table)
+    for owners, finding in findings_of(diagnoses):
+        console.print(f"{finding.code}: {owners}{sentence(finding)}", markup=False, soft_wrap=True)

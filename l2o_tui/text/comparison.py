@@ -1,0 +1,132 @@
+"""The figures of compared runs in a table, and what must be known of them: the same printed and on the screen."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from l2o_engine.runs.record import ACTIVE
+from l2o_engine.studies.comparison import Group, NamedLevel
+from l2o_tui.text.numbers import compact, count, fixed, loss_sum
+
+_LONG_LABEL = 20  # characters; in a narrow terminal a longer one is a number, and stands below the table
+_HEADINGS = ("experiment", "seeds", "it", "final", "spread", "Σ losses", "took off", "non-finite")
+
+
+def notes_on(groups: Sequence[Group]) -> list[str]:
+    """Return what must be known of the groups' figures: of which runs they are not the last word, what counts twice."""
+    return [*_unfinished(groups), *_repeated(groups)]
+
+
+def _unfinished(groups: Sequence[Group]) -> list[str]:
+    runs = {replicate.run.folder.resolve(): replicate.run for group in groups for replicate in group.replicates}
+    ends = {
+        folder: max(one.iteration for group in groups for one in group.replicates if one.run.folder.resolve() == folder)
+        for folder in runs
+    }
+    notes = []
+    for folder, run in runs.items():
+        record, status = run.record(), run.status()
+        if status != "finished":
+            notes.append(f"{run.name} is {status}, at {count(record.iteration)} of {count(record.iterations)}")
+        if status not in ACTIVE and ends[folder] < record.iteration:
+            notes.append(
+                f"{run.name} has lost rows: its metrics.csv ends at {count(ends[folder])} of "
+                f"{count(record.iteration)}, and its figures are of what is left"
+            )
+    return notes
+
+
+def _repeated(groups: Sequence[Group]) -> list[str]:
+    counts = [(group.label, seed, times) for group in groups for seed, times in Counter(group.seeds).items()]
+    return [
+        f"{label}: seed {seed} was run {times} times and counts {times} times"
+        for label, seed, times in counts
+        if times > 1
+    ]
+
+
+def figures_table(groups: Sequence[Group], levels: Sequence[NamedLevel], *, width: int | None = None) -> list[str]:
+    """Return the table's lines: a line a group, the baselines, the floor of Σ, the notebook.
+
+    Parameters
+    ----------
+    groups, levels
+        What is compared, and what the baselines reach.
+    width
+        Of the terminal; a table that is wider is folded: headings in two lines, numbers in place of long labels.
+        None for a table as wide as it needs.
+    """
+    labels = {group.label: group.label for group in groups}
+    lines = _aligned([_HEADINGS, *_rows(groups, levels, labels)])
+    if width is None or max(map(len, lines)) <= width:
+        return lines
+    folded = [tuple(heading.rpartition(" ")[0] for heading in _HEADINGS)]
+    folded.append(tuple(heading.rpartition(" ")[2] for heading in _HEADINGS))
+    lines = _aligned([*folded, *_closer(_rows(groups, levels, labels))])
+    if max(map(len, lines)) <= width:
+        return lines
+    labels = {label: str(number) if len(label) > _LONG_LABEL else label for number, label in enumerate(labels, 1)}
+    lines = _aligned([*folded, *_closer(_rows(groups, levels, labels))])
+    return lines + [f"{short}: {label}" for label, short in labels.items() if short != label]
+
+
+def _rows(groups: Sequence[Group], levels: Sequence[NamedLevel], labels: Mapping[str, str]) -> list[tuple[str, ...]]:
+    """Return the cells below the headings, with these labels in place of the groups' own."""
+    rows = [(labels[group.label], *_row(group)) for group in groups]
+    for named in levels:
+        name = named.name.replace(f"({named.group})", f"({labels.get(named.group, named.group)})")
+        rows.append(_line(name, final=named.level.end_log10, sum_loss=named.level.sum_loss))
+    floors = {fixed(named.level.first_loss): named.group for named in reversed(levels)}
+    for floor, owner in reversed(floors.items()):
+        name = "floor of Σ" if len(floors) == 1 else f"floor of Σ, {labels.get(owner, owner)}"
+        rows.append((name, "", "", "", "", floor, "", ""))
+    for group in groups:
+        if group.published:
+            name = "notebook" if len(groups) == 1 else f"notebook, {labels[group.label]}"
+            last = group.published[-1]
+            rows.append(_line(name, it=count(last.it), final=last.average_log_result))
+    return rows
+
+
+def _closer(rows: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Return the cells with the spreads written closely."""
+    return [tuple(cell.replace(" … ", "…") for cell in row) for row in rows]
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Return a line a row: names at the left, numbers at the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
+    return [
+        " ".join(
+            cell.rjust(width) if column else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _row(group: Group) -> tuple[str, ...]:
+    final, n = group.final, len(group.replicates)
+    iterations = sorted({replicate.iteration for replicate in group.replicates})
+    return (
+        str(n),
+        count(iterations[0]) if len(iterations) == 1 else f"{compact(iterations[0])}–{compact(iterations[-1])}",
+        fixed(final.median),
+        f"{fixed(final.least)} … {fixed(final.greatest)}" if final.count > 1 else "",
+        loss_sum(group.sum_loss.median),
+        _took_off(group),
+        count(group.non_finite) + (f" ({final.lost} lost)" if final.lost else ""),
+    )
+
+
+def _took_off(group: Group) -> str:
+    """Return how many seeds learned; of one that is not far enough to tell, that it has not yet."""
+    if not group.learns:
+        return ""
+    n = len(group.replicates)
+    if group.not_yet == n:
+        return "not yet"
+    return f"{group.took_off}/{n}" + (f", {group.not_yet} not yet" if group.not_yet else "")
+
+
+def _line(name: str, *, it: str = "", final: float, sum_loss: float | None = None) -> tuple[str, ...]:
+    return (name, "", it, fixed(final), "", "" if sum_loss is None else loss_sum(sum_loss), "", "")

@@ -1,0 +1,37 @@
+"""The exit codes: one home, which says what the README says."""
+
+import re
+import signal
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from l2o_engine.records.events import Status
+from l2o_tui import exit_codes
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def test_the_readme_says_which_there_are() -> None:
+    (said,) = re.findall(
+        r"Exit codes: (.+?) after a checkpoint\.", " ".join(README.read_text(encoding="utf-8").split())
+    )
+    signals = [exit_codes.of_signal(number) for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)]
+    assert said == (
+        f"{exit_codes.DONE} finished, {exit_codes.FAILED} failed, {exit_codes.USAGE} wrong usage or preset, "
+        f"{exit_codes.DIVERGED} diverged beyond the preset's policy, "
+        f"{signals[0]}, {signals[1]} and {signals[2]} ended by SIGHUP, SIGINT, SIGTERM,"
+    )
+
+
+@pytest.mark.parametrize("status", get_args(Status))
+def test_every_status_has_one_and_only_a_finished_run_has_done_what_was_asked_for(status: str) -> None:
+    assert (exit_codes.of_status(status) == exit_codes.DONE) == (status == "finished")
+    assert (exit_codes.of_status(status) == exit_codes.DIVERGED) == (status == "diverged")
+
+
+@pytest.mark.parametrize("phase", ["loading", *get_args(Status)])
+def test_a_screen_that_is_left_tells_only_what_went_wrong(phase: str) -> None:
+    wrong = {"failed": exit_codes.FAILED, "diverged": exit_codes.DIVERGED}
+    assert exit_codes.of_left(phase) == wrong.get(phase, exit_codes.DONE)
