@@ -109,10 +109,8 @@ def health_cost(preset: Preset, seconds: float) -> float:
     Of CPU time, and the median over pairs of turns, with looks and without: so that other processes do not count.
     """
     backend = choose(preset.experiment, "fused").load()[0]
-    trainer, diagnostician = (
-        MetaTrainer(preset.experiment, preset.run.seed, backend),
-        Diagnostician(preset.experiment, preset.report.every),
-    )
+    trainer = MetaTrainer(preset.experiment, preset.run.seed, backend)
+    diagnostician = Diagnostician(preset.experiment, preset.report.every)
 
     def turn(*, looks: bool) -> float:
         began = process_time()

@@ -56,7 +56,7 @@ def rows(first: int, end_losses: list[float]) -> NewRows:
     losses = np.ones((len(end_losses), 1, 20))
     losses[:, 0, -1] = end_losses
     number = np.zeros(len(end_losses))
-    results = Results(losses, number, number, ~np.isfinite(np.array(end_losses)), number)
+    results = Results(losses, number, number, ~np.isfinite(np.array(end_losses)))
     return NewRows(rows_of([Chunk(LANE, first, results)], [LANE]))
 
 

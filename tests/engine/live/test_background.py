@@ -14,9 +14,9 @@ from l2o_engine.records.events import Event, GoOn, NewRows, Stop
 from l2o_engine.runs.commands import send
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run
-from tests.engine.tiny import TRANSFORMS, run, start, tiny_preset
+from tests.engine.tiny import INPUTS, run, start, tiny_preset
 
-PRESET = tiny_preset("run.iterations=60", TRANSFORMS["adaptive log"])
+PRESET = tiny_preset("run.iterations=60", INPUTS["adaptive log"])
 
 
 def stopped_at(folder: Path, preset: Preset, iteration: int) -> Path:

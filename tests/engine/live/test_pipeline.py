@@ -17,9 +17,9 @@ from l2o_engine.live.pipeline import Pipeline
 from l2o_engine.presets.schema import Preset
 from l2o_engine.records.events import ShowDraws
 from l2o_engine.training.trainer import Chunk
-from tests.engine.tiny import TRANSFORMS, tiny_baselines, tiny_preset
+from tests.engine.tiny import INPUTS, tiny_baselines, tiny_preset
 
-REPLICATES = tiny_preset("run.seeds=3", TRANSFORMS["adaptive log"])
+REPLICATES = tiny_preset("run.seeds=3", INPUTS["adaptive log"])
 # Of its replicates some overflow, at different meta-iterations, and some do not.
 OVERFLOWING = tiny_preset("problem.scale=[0.5, 4e18]", "meta.non_finite=stop", "run.seeds=6")
 
@@ -32,7 +32,7 @@ def opened(
     chunk: int | None = 4,
     sign_of_life: Callable[[], None] = lambda: None,
 ) -> Iterator[Pipeline]:
-    backend = choose(preset, "torch").load()[0] if preset.kind == "meta-training" else None
+    backend = choose(preset.experiment, "torch").load()[0] if preset.kind == "meta-training" else None
     pipeline = Pipeline(executor, chunk, sign_of_life)
     pipeline.open(preset, backend)
     try:

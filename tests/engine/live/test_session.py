@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from l2o_engine.optimizers.learned.lstm import make_network
 from numpy.testing import assert_array_equal
 
 from l2o_engine.live import pipeline, reporter
@@ -50,17 +49,17 @@ from l2o_engine.runs import checkpoints
 from l2o_engine.runs.checkpoints import Checkpoint
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run
-from l2o_engine.training.evaluation import Baselines
+from l2o_engine.runs.levels import measure
 from l2o_engine.training.trainer import Trainer
 from tests.engine.kernels import compile_kernels
-from tests.engine.tiny import OBJECTIVES, TRANSFORMS, of_kind, resume, run, start, tiny_baselines, tiny_preset
+from tests.engine.tiny import INPUTS, OBJECTIVES, of_kind, resume, run, start, tiny_baselines, tiny_preset
 
-ADAPTIVE = tiny_preset(TRANSFORMS["ratio and adaptive log"])
-REPLICATES = tiny_preset("run.seeds=3", TRANSFORMS["adaptive log"])
+ADAPTIVE = tiny_preset(INPUTS["ratio and adaptive log"])
+REPLICATES = tiny_preset("run.seeds=3", INPUTS["adaptive log"])
 EXPERIMENTS = {
     "adaptive, seed 0": ADAPTIVE,
-    "adaptive, seed 1": tiny_preset("run.seed=1", TRANSFORMS["ratio and adaptive log"]),
-    "adaptive, seed 2, float64": tiny_preset("run.seed=2", "run.dtype=float64", TRANSFORMS["adaptive log"]),
+    "adaptive, seed 1": tiny_preset("run.seed=1", INPUTS["ratio and adaptive log"]),
+    "adaptive, seed 2, float64": tiny_preset("run.seed=2", "run.dtype=float64", INPUTS["adaptive log"]),
     "a batch of three": tiny_preset("meta.batch=3"),
     "replicates": REPLICATES,
     "baselines": tiny_baselines(),
@@ -82,7 +81,7 @@ def final_checkpoint(folder: Path) -> Checkpoint:
     run = Run(folder)
     path = run.latest_checkpoint()
     assert path is not None
-    return checkpoints.read(path, make_network(run.preset().network), run.preset().run.dtype)
+    return checkpoints.read(path, run.preset().experiment.layout, run.preset().run.dtype)
 
 
 def assert_same_outcome(one: Path, other: Path) -> None:
@@ -146,7 +145,7 @@ def test_a_run_goes_to_its_end(preset: Preset, tmp_path: Path) -> None:
     started, ended = of_kind(events, Started), events[-1]
     assert len(started) == 1
     assert started[0].iteration == -1
-    assert started[0].levels == Baselines(preset, preset.run.seed).levels
+    assert started[0].levels == {name: level.end_log10 for name, level in measure(preset, preset.run.seed).items()}
     assert isinstance(ended, Ended)
     assert (ended.status, ended.iteration) == ("finished", 30)
     assert [(result.lane, result.iteration) for result in ended.results] == [(lane, 30) for lane in started[0].lanes]
@@ -287,7 +286,7 @@ def test_a_front_end_that_goes_away_leaves_a_run_that_can_be_resumed(tmp_path: P
 
 
 def test_a_run_killed_midway_and_resumed_equals_an_uninterrupted_one(tmp_path: Path) -> None:
-    preset = tiny_preset("run.iterations=600", "run.checkpoint_every=40", TRANSFORMS["ratio and adaptive log"])
+    preset = tiny_preset("run.iterations=600", "run.checkpoint_every=40", INPUTS["ratio and adaptive log"])
     run(tmp_path / "uninterrupted", preset)
     (tmp_path / "tiny.toml").write_text(to_toml(preset))
     killed = tmp_path / "killed"
@@ -627,7 +626,7 @@ def test_a_full_disk_is_told_and_the_folder_let_go(tmp_path: Path) -> None:
 
 # The same on the kernel, whose replicates run in threads without the interpreter.
 
-FUSED = tiny_preset(TRANSFORMS["adaptive log"], OBJECTIVES["end_log"], "run.backend=fused", "run.iterations=60")
+FUSED = tiny_preset(INPUTS["adaptive log"], OBJECTIVES["end_log"], "run.backend=fused", "run.iterations=60")
 FUSED_REPLICATES = override(FUSED, ["run.seeds=3"])
 
 

@@ -49,12 +49,12 @@ from l2o_engine.runs import checkpoints
 from l2o_engine.runs.commands import send
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run
-from l2o_engine.training.evaluation import Baselines
+from l2o_engine.runs.levels import measure
 from tests.engine.made import ago, change_record
-from tests.engine.tiny import TRANSFORMS, of_kind, resume, run, start, tiny_baselines, tiny_preset
+from tests.engine.tiny import INPUTS, of_kind, resume, run, start, tiny_baselines, tiny_preset
 from tests.tui.conftest import ENDLESS, TINY, Running
 
-REPLICATES = tiny_preset("run.seeds=2", "run.iterations=200", "run.checkpoint_every=50", TRANSFORMS["adaptive log"])
+REPLICATES = tiny_preset("run.seeds=2", "run.iterations=200", "run.checkpoint_every=50", INPUTS["adaptive log"])
 STUCK = tiny_preset("meta.epsilon=1e6", "run.iterations=60")  # it does not learn, and is told so
 
 
@@ -136,7 +136,7 @@ def test_of_a_finished_run_everything_is_told(preset: Preset, tmp_path: Path) ->
     started, theirs = told[0], of_kind(session, Started)[0]
     assert isinstance(started, Started)
     assert started == Started(**vars(theirs) | {"iteration": preset.run.iterations})
-    assert started.levels == Baselines(preset, preset.run.seed).levels
+    assert started.levels == {name: level.end_log10 for name, level in measure(preset, preset.run.seed).items()}
     assert told[1] == StatusChanged("finished", preset.run.iterations)
     assert_same_rows(told, tmp_path / "run")
     assert_same_story(told, session)

@@ -1,6 +1,7 @@
 """From the losses of an unroll to one number."""
 
 from math import inf, log
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,8 @@ def test_objectives_are_their_formulas_averaged_over_the_batch(losses: Doubles, 
         "sum_log": logs.sum(axis=0).mean(),
     }
     assert set(expected) == set(OBJECTIVES.kinds)  # a new kind has its formula here
-    for kind, cls in OBJECTIVES.kinds.items():
+    for kind, made in OBJECTIVES.kinds.items():
+        cls: Any = made
         assert value_of(cls(residual=residual), losses) == pytest.approx(expected[kind], rel=1e-9, abs=1e-9), kind
 
 

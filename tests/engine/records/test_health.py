@@ -63,7 +63,7 @@ def shipped(name: str, *settings: str) -> Preset:
 def replay(recording: str, preset: str) -> list[Diagnosis]:
     """Judge what a real run measured, as `run --json` printed it."""
     lines = (RECORDED / f"{recording}.jsonl").read_text().splitlines()
-    diagnostician = Diagnostician(shipped(preset))
+    diagnostician = Diagnostician(shipped(preset).experiment, shipped(preset).report.every)
     return [diagnostician.judge(vitals_from_json(json.loads(line))[1]) for line in lines]
 
 
@@ -145,7 +145,7 @@ STUCK = replace(HEALTHY, distance_ratio=0.8, update_ratio=1e-6)
 
 
 def codes_of(preset: Preset, vitals: Vitals | None = None, **changes: Any) -> list[str]:
-    return [finding.code for finding in examine(preset, [replace(vitals or STUCK, **changes)])]
+    return [finding.code for finding in examine(preset.experiment, [replace(vitals or STUCK, **changes)])]
 
 
 @pytest.mark.parametrize(
@@ -208,9 +208,9 @@ def test_gradients_spoilt_by_losses_of_zero_are_no_finding() -> None:
 
 
 def test_a_remedy_that_the_preset_has_taken_already_is_not_offered() -> None:
-    (clipped,) = examine(shipped("log43_end_log"), [replace(STUCK, epsilon_share=0.99)])
-    (unit,) = examine(shipped("log43_unit"), [replace(STUCK, epsilon_share=0.99)])
-    (large,) = examine(shipped("log30", "meta.epsilon=1"), [replace(STUCK, epsilon_share=0.99)])
+    (clipped,) = examine(shipped("log43_end_log").experiment, [replace(STUCK, epsilon_share=0.99)])
+    (unit,) = examine(shipped("log43_unit").experiment, [replace(STUCK, epsilon_share=0.99)])
+    (large,) = examine(shipped("log30", "meta.epsilon=1").experiment, [replace(STUCK, epsilon_share=0.99)])
     assert 'meta.gradient = "unit"' not in large.remedy  # of norm 1 is 0.012 a weight
     assert 'meta.gradient = "unit"' in clipped.remedy
     assert 'meta.gradient = "unit"' not in unit.remedy
@@ -225,21 +225,23 @@ def test_a_remedy_that_the_preset_has_taken_already_is_not_offered() -> None:
         ("log30_unit --set meta.learning_rate=1e-9", {"update_ratio": 1e-9}, "raise meta.learning_rate (it is 1e-09)"),
         ("log30_unit --set meta.learning_rate=0.03", {"update_ratio": 0.1}, "lower meta.learning_rate (it is 0.03)"),
         (
-            "log30 --set transform.min_log=-2",
+            "log30 --set inputs.min_log=-2",
             {"update_ratio": 0.9, "numbers": {"min_log": -2.0}},
-            "lower transform.min_log (it is -2)",
+            "lower inputs.min_log (it is -2)",
         ),
     ],
 )
 def test_a_plateau_is_traced_to_what_is_set(preset: str, vitals: dict[str, float], words: str) -> None:
     name, *settings = preset.split(" --set ")
-    (finding,) = examine(shipped(name, *settings), looks(-0.34, -0.33, -0.35, -0.34, distance_ratio=0.9, **vitals))
+    (finding,) = examine(
+        shipped(name, *settings).experiment, looks(-0.34, -0.33, -0.35, -0.34, distance_ratio=0.9, **vitals)
+    )
     assert words in finding.remedy
 
 
 def test_a_network_that_gets_as_near_as_it_can_in_two_steps_is_on_no_plateau() -> None:
     vitals = {"distance_ratio": 0.3, "update_ratio": 0.7}
-    assert examine(shipped("simple_sum", "unroll.steps=2"), looks(-0.9, -0.91, -0.9, -0.9, **vitals)) == []
+    assert examine(shipped("simple_sum", "unroll.steps=2").experiment, looks(-0.9, -0.91, -0.9, -0.9, **vitals)) == []
 
 
 def looks(*averages: float, **changes: Any) -> list[Vitals]:
@@ -252,14 +254,14 @@ def looks(*averages: float, **changes: Any) -> list[Vitals]:
 def test_a_plateau_needs_three_still_looks_far_from_the_optimum() -> None:
     preset = shipped("log30")
     still = looks(-0.34, -0.33, -0.35, -0.34, distance_ratio=0.9)
-    (finding,) = examine(preset, still)
+    (finding,) = examine(preset.experiment, still)
     assert finding.code == "plateau"
     assert "since meta-iteration 5,000" in finding.message
-    assert examine(preset, still[:3]) == []
-    assert examine(preset, looks(-22.34, -22.33, -22.35, -22.34)) == []  # still, and where it should be
-    assert examine(preset, looks(-0.34, -0.73, -1.35, -1.74, distance_ratio=0.9)) == []
+    assert examine(preset.experiment, still[:3]) == []
+    assert examine(preset.experiment, looks(-22.34, -22.33, -22.35, -22.34)) == []  # still, and where it should be
+    assert examine(preset.experiment, looks(-0.34, -0.73, -1.35, -1.74, distance_ratio=0.9)) == []
     caused = [*still[:3], replace(still[3], epsilon_share=1.0)]
-    assert [finding.code for finding in examine(preset, caused)] == ["epsilon"]  # the cause, not its effect
+    assert [finding.code for finding in examine(preset.experiment, caused)] == ["epsilon"]  # the cause, not its effect
 
 
 @pytest.mark.parametrize(
@@ -323,7 +325,7 @@ def test_the_thresholds_hold_for_the_loss_s_root() -> None:
 
 @pytest.mark.parametrize(("ratio", "words"), [(40.0, "40 times"), (1e99, "infinitely many times")])
 def test_an_explosion_is_told_of_the_loss_where_no_distance_is_known(ratio: float, words: str) -> None:
-    (finding,) = examine(shipped("simple_sum"), [replace(NOWHERE, loss_ratio=ratio, average_log_result=2.0)])
+    (finding,) = examine(shipped("simple_sum").experiment, [replace(NOWHERE, loss_ratio=ratio, average_log_result=2.0)])
     assert finding.message == (
         f"the updates carry x away: the last loss is {words} the first (mean log10 of the last loss 2.00)"
     )
@@ -331,7 +333,7 @@ def test_an_explosion_is_told_of_the_loss_where_no_distance_is_known(ratio: floa
 
 def test_a_plateau_is_told_of_the_loss_where_no_distance_is_known() -> None:
     still = looks(-0.34, -0.33, -0.35, -0.34, distance_ratio=np.nan, update_ratio=np.nan, loss_ratio=0.64)
-    (finding,) = examine(shipped("log30"), still)
+    (finding,) = examine(shipped("log30").experiment, still)
     assert finding.message == (
         "the mean log10 of the last loss has stayed at -0.34 since meta-iteration 5,000: the last loss is 64 % of "
         "the first"
@@ -344,7 +346,7 @@ def test_with_an_optimum_the_loss_says_nothing() -> None:
     for ratio in (0.0, 1e9):
         assert codes_of(preset, loss_ratio=ratio) == codes_of(preset, HEALTHY, loss_ratio=ratio) == []
     without, large = (
-        examine(shipped("log30"), looks(-0.34, -0.33, -0.35, -0.34, distance_ratio=0.9, loss_ratio=ratio))
+        examine(shipped("log30").experiment, looks(-0.34, -0.33, -0.35, -0.34, distance_ratio=0.9, loss_ratio=ratio))
         for ratio in (np.nan, 1e9)
     )
     assert without == large
@@ -355,7 +357,7 @@ def test_with_an_optimum_the_loss_says_nothing() -> None:
 
 def learner_of(moment1: list[float], moment2: list[float]) -> Learner:
     m, v = np.array(moment1, np.float32), np.array(moment2, np.float32)
-    return Learner(np.zeros_like(m), m, v, Powers(), min_log=-3.0)
+    return Learner(np.zeros_like(m), m, v, Powers(), numbers={"min_log": -3.0})
 
 
 def test_the_share_that_epsilon_swallows() -> None:
@@ -381,11 +383,13 @@ def trace_of(distance: Any, gradient: Any, inputs: Any, updates: Any) -> Trace:
 
 
 def look_at(trace: Trace, norms: list[float], losses: list[Any], *settings: str) -> Vitals:
-    preset = tiny.tiny_preset('transform = {kind = "log", min_log = -3.0}', "problem.dims=1", *settings)
+    preset = tiny.tiny_preset('inputs = {kind = "log", min_log = -3.0}', "problem.dims=1", *settings)
     n = len(norms)
     all_losses = np.broadcast_to(np.array(losses, float).reshape(n, 1, -1), (n, 1, 4))
-    results = Results(all_losses, np.zeros(n), np.array(norms), ~np.isfinite(norms), np.full(n, -3.0), trace)
-    diagnostician = Diagnostician(preset)
+    results = Results(
+        all_losses, np.zeros(n), np.array(norms), ~np.isfinite(norms), {"min_log": np.full(n, -3.0)}, trace
+    )
+    diagnostician = Diagnostician(preset.experiment, preset.report.every)
     diagnostician.add(rows_of([Chunk(LANE, 0, results)], [LANE]), results)
     return diagnostician.look(learner_of([1.0], [1.0])).vitals
 
@@ -446,7 +450,7 @@ def test_a_session_measures_how_much_of_the_loss_is_left(tmp_path: Path) -> None
 
 def test_what_does_not_apply_is_not_a_number() -> None:
     trace = trace_of([8, 4, 1, 2], [1, -1, 0.5], [0.5, -1.5, -0.2], [-4, -3, 1])
-    vitals = look_at(trace, [1.0], [1.0], 'meta.gradient="unit"', 'transform={kind="identity"}')
+    vitals = look_at(trace, [1.0], [1.0], 'meta.gradient="unit"', 'inputs={kind="identity"}')
     assert np.isnan([vitals.clipped, vitals.saturated, vitals.flipped]).all()
 
 
@@ -517,5 +521,5 @@ def test_a_lane_that_diverges_is_looked_at_then_and_no_more(tmp_path: Path) -> N
 def test_a_plateau_is_said_to_have_begun_where_it_began() -> None:
     history = looks(-3.1, -1.2, *[-0.33] * 12, distance_ratio=0.9)
     for end in (9, 14):
-        (finding,) = examine(shipped("log30"), history[:end])
+        (finding,) = examine(shipped("log30").experiment, history[:end])
         assert "stayed at -0.33 since meta-iteration 15,000:" in finding.message

@@ -29,7 +29,7 @@ from l2o_engine.runs.folder import Run
 from l2o_engine.runs.metrics_file import HEADER
 from l2o_engine.runs.record import RunError
 from l2o_engine.support.errors import Failure
-from tests.engine.tiny import TRANSFORMS, run, tiny_baselines, tiny_preset
+from tests.engine.tiny import INPUTS, run, tiny_baselines, tiny_preset
 
 TAGS = {
     "loss/end": "end_loss",
@@ -47,7 +47,7 @@ REPORTS = {"report/average_log_result", "report/average_sum_log_result"}
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Return a run of 31 meta-iterations and one lane."""
     folder = tmp_path_factory.mktemp("runs") / "trained"
-    run(folder, tiny_preset("run.seed=4", TRANSFORMS["log"]))
+    run(folder, tiny_preset("run.seed=4", INPUTS["log"]))
     return Run(folder)
 
 

@@ -15,14 +15,14 @@ from l2o_engine.runs.metrics_file import HEADER
 from l2o_engine.runs.record import RunError
 from l2o_engine.training.trainer import Lane
 from tests.engine.made import change_record
-from tests.engine.tiny import TRANSFORMS, run, tiny_baselines, tiny_preset
+from tests.engine.tiny import INPUTS, run, tiny_baselines, tiny_preset
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Return a run of 30 meta-iterations, with a checkpoint and a report every 10."""
     folder = tmp_path_factory.mktemp("runs") / "finished"
-    run(folder, tiny_preset("run.seed=4", TRANSFORMS["log"]))
+    run(folder, tiny_preset("run.seed=4", INPUTS["log"]))
     return Run(folder)
 
 
@@ -54,7 +54,7 @@ def test_run_json_has_the_keys_that_are_promised(finished: Run) -> None:
 
 def test_preset_toml_gives_the_same_run_again(finished: Run, tmp_path: Path) -> None:
     preset = load(finished.folder / "preset.toml")
-    assert preset == finished.preset() == tiny_preset("run.seed=4", TRANSFORMS["log"])
+    assert preset == finished.preset() == tiny_preset("run.seed=4", INPUTS["log"])
     run(tmp_path / "again", preset)
     assert (tmp_path / "again" / "metrics.csv").read_bytes() == finished.metrics_path.read_bytes()
 

@@ -68,7 +68,7 @@ def as_of_an_older_version(folder: Path) -> None:
 def test_a_new_run_measures_them_says_so_and_keeps_them(preset: Preset, tmp_path: Path) -> None:
     told = run(tmp_path / "run", preset)
     assert of_kind(told, Preparing)[-1] == MEASURING
-    measured = Baselines(preset, preset.run.seed).measured
+    measured = levels.measure(preset, preset.run.seed)
     assert of_kind(told, Started)[0].levels == {name: level.end_log10 for name, level in measured.items()}
     kept = json.loads((tmp_path / "run" / "run.json").read_text())["levels"]
     assert kept == {"seed": preset.run.seed, "baselines": {name: vars(level) for name, level in measured.items()}}
@@ -152,9 +152,9 @@ def test_a_baseline_that_two_experiments_share_is_looked_for_once(finished: Path
 
 def test_levels_of_another_seed_are_measured(finished: Path) -> None:
     assert levels.stored(Run(finished).record(), MANY, 4) is None
-    assert levels.of_runs([Run(finished)], MANY, 4) == Baselines(MANY, 4).measured
+    assert levels.of_runs([Run(finished)], MANY, 4) == levels.measure(MANY, 4)
     reached = {named.name: named.level for named in baseline_levels(compare([Run(finished)]), seed=4)}
-    assert reached == Baselines(MANY, 4).measured
+    assert reached == levels.measure(MANY, 4)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_levels_of_another_seed_are_measured(finished: Path) -> None:
 )
 def test_levels_of_other_settings_are_measured(setting: str, finished: Path) -> None:
     other = override(MANY, [setting])
-    assert levels.of_runs([Run(finished)], other, 3) == Baselines(other, 3).measured
+    assert levels.of_runs([Run(finished)], other, 3) == levels.measure(other, 3)
     assert levels.of_runs([Run(finished)], other, 3) != levels.of_runs([Run(finished)], MANY, 3)
 
 
@@ -171,7 +171,7 @@ def test_a_run_that_is_gone_has_its_levels_measured(tmp_path: Path) -> None:
     driven.close()
     there = Run(tmp_path / "run")
     (tmp_path / "run" / "run.json").unlink()
-    assert levels.of_runs([there], MANY, 3) == Baselines(MANY, 3).measured
+    assert levels.of_runs([there], MANY, 3) == levels.measure(MANY, 3)
 
 
 def test_baselines_that_were_renamed_by_hand_are_measured(finished: Path) -> None:
@@ -197,7 +197,7 @@ def test_a_run_of_an_older_version_is_measured_by_who_watches_it_and_stays_as_it
     before = (folder / "run.json").read_bytes()
     seen = started(Watcher(Run(folder)).events())
     assert seen[0] == MEASURING
-    assert of_kind(seen, Started)[0].levels == Baselines(MANY, 3).levels
+    assert of_kind(seen, Started)[0].levels == Baselines(MANY.experiment, 3, MANY.report.baseline_draws).levels
     assert (folder / "run.json").read_bytes() == before
 
 

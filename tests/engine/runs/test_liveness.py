@@ -48,7 +48,7 @@ def test_a_run_gives_signs_of_life_while_its_backend_is_loaded(tmp_path: Path, m
             is_alive.set()
 
     is_alive = Flag()
-    chosen = backends.choose(tiny_preset(), "torch")
+    chosen = backends.choose(tiny_preset().experiment, "torch")
     monkeypatch.setattr(preparing, "choose", lambda *_: replace(chosen, load=load))
     monkeypatch.setattr(preparing, "SIGN_SECONDS", 0.01)
     monkeypatch.setattr(DrivenRun, "update", noted)

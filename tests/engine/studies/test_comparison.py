@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from l2o_engine.runs import levels
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.record import RunError
 from l2o_engine.studies.comparison import CURVE_POINTS, Group, baseline_levels, compare, summarise, took_off
-from l2o_engine.training.evaluation import Baselines
 from tests.engine import tiny
 from tests.engine.made import add_look, made_run
 from tests.engine.tiny import tiny_baselines, tiny_preset
@@ -174,10 +174,10 @@ def test_groups_of_one_name_are_told_apart_by_what_differs(tmp_path: Path) -> No
 
 def test_a_setting_that_only_one_has_tells_them_apart(tmp_path: Path) -> None:
     one = made_run(tmp_path / "a", tiny_preset(), [[-1.0]])
-    two = made_run(tmp_path / "b", tiny_preset("transform={kind='ratio'}"), [[-1.0]])
+    two = made_run(tmp_path / "b", tiny_preset("inputs={kind='ratio'}"), [[-1.0]])
     first, second = labels([one, two])
-    assert first == "tiny transform.kind=identity"
-    assert second.startswith("tiny transform.kind=ratio")
+    assert first == "tiny inputs.kind=identity"
+    assert second.startswith("tiny inputs.kind=ratio")
 
 
 def test_where_much_differs_the_run_s_name_says_it(tmp_path: Path) -> None:
@@ -279,22 +279,20 @@ def test_a_damaged_run_is_named(tmp_path: Path) -> None:
 def test_a_baseline_that_groups_share_has_one_level(tmp_path: Path) -> None:
     one = made_run(tmp_path / "a", tiny_preset("run.seed=7"), [[-1.0]])
     two = made_run(tmp_path / "b", tiny_preset("run.seed=3", "meta.epsilon=1e-16"), [[-1.0]])
-    levels = {named.name: named.level for named in baseline_levels(compare([one, two]))}
-    assert levels == Baselines(tiny_preset(), 3).measured
+    found = {named.name: named.level for named in baseline_levels(compare([one, two]))}
+    assert found == levels.measure(tiny_preset(), 3)
 
 
 def test_the_levels_of_a_seed_are_those_whoever_survives(tmp_path: Path) -> None:
     groups = compare([made_run(tmp_path / "a", tiny_preset("run.seed=7"), [[-1.0]])])
-    assert {named.name: named.level for named in baseline_levels(groups, seed=0)} == Baselines(
-        tiny_preset(), 0
-    ).measured
+    assert {named.name: named.level for named in baseline_levels(groups, seed=0)} == levels.measure(tiny_preset(), 0)
 
 
 def test_baselines_that_differ_are_told_apart(tmp_path: Path) -> None:
     one = made_run(tmp_path / "a", tiny_preset(), [[-1.0]])
     two = made_run(tmp_path / "b", tiny_preset("name=tuned", "baseline.0.learning_rate=0.34"), [[-1.0]])
-    levels = baseline_levels(compare([one, two]))
-    assert [named.name for named in levels] == ["SGD (tiny)", "RMSProp", "SGD (tuned)"]
+    found = baseline_levels(compare([one, two]))
+    assert [named.name for named in found] == ["SGD (tiny)", "RMSProp", "SGD (tuned)"]
 
 
 def test_where_nothing_is_trained_the_baselines_are_the_results(tmp_path: Path) -> None:

@@ -212,7 +212,7 @@ def test_a_folder_with_something_else_is_left_alone_and_the_others_go_on(tmp_pat
     [
         ("meta.epsilon=1e-12", r"meta.epsilon is 1e-08 there, 1e-12 here"),
         ("run.iterations=40", r"run.iterations is 30 there, 40 here"),
-        ("transform={kind='log', min_log=-5}", r"transform"),
+        ("inputs={kind='log', min_log=-5}", r"inputs"),
         ("baseline=[]", r"baseline"),
     ],
 )
@@ -399,7 +399,7 @@ def prepared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     loaded: list[str] = []
 
     def fake(preset: Preset, asked: str) -> Choice:
-        choice = choose(preset, asked)
+        choice = choose(preset.experiment, asked)
 
         def load():  # type: ignore[no-untyped-def]
             loaded.append(preset.name)

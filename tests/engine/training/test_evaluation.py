@@ -69,7 +69,7 @@ def test_drawing_in_parts_gives_the_same_tasks(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("wrong", [{"problems": 0}, {"steps": 0}])
 def test_without_a_problem_or_a_step_there_is_nothing_to_evaluate(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="at least one"):
-        evaluate([Sgd()], Quadratic(), **wrong)
+        evaluate([Sgd()], Quadratic(), problems=wrong.get("problems", 1), steps=wrong.get("steps", 1))
 
 
 def test_levels_are_over_as_many_draws_as_are_asked_for() -> None:

@@ -95,7 +95,11 @@ async def settled(pilot: Pilot[int]) -> str:
 
 
 def everything() -> list[Event]:
-    return [*a_run(preset()), Diagnosed(LANE, Diagnostician(preset()).judge(recorded("log30")[-1])), Notice("a notice")]
+    return [
+        *a_run(preset()),
+        Diagnosed(LANE, Diagnostician(preset().experiment, preset().report.every).judge(recorded("log30")[-1])),
+        Notice("a notice"),
+    ]
 
 
 SEEN = {

@@ -161,7 +161,7 @@ def replicates() -> list[Event]:
         for lane, losses in zip(lanes, results, strict=True):
             steps = np.ones((1000, 1, 20))
             steps[:, 0, -1] = losses[first : first + 1000]
-            chunks.append(Chunk(lane, first, Results(steps, nothing, nothing, nothing > 0, nothing)))
+            chunks.append(Chunk(lane, first, Results(steps, nothing, nothing, nothing > 0)))
         told.append(NewRows(rows_of(chunks, lanes)))
     return [*told, curves()]
 
@@ -169,7 +169,7 @@ def replicates() -> list[Event]:
 def stuck() -> list[Event]:
     """Return what a run says that Adam's ε keeps from learning, as it was recorded."""
     experiment = preset("log43_end_log")
-    diagnostician = Diagnostician(experiment)
+    diagnostician = Diagnostician(experiment.experiment, experiment.report.every)
     told: list[Event] = [started(experiment)]
     for vitals in recorded("log43_end_log"):
         diagnosis = diagnostician.judge(vitals)

@@ -101,7 +101,7 @@ def test_the_table_alone_is_on_stdout_and_the_rest_on_stderr(table_run: tuple[Pa
 
 
 def test_a_setting_that_makes_another_experiment_takes_the_notebooks_column_away(workplace: Path) -> None:
-    for setting, shows in (("transform.min_log=-10", False), ("report.every=10", True)):
+    for setting, shows in (("inputs.min_log=-10", False), ("report.every=10", True)):
         heading = call("run", "log30", "--no-ui", "--set", setting, "--iterations=1").out.splitlines()[0]
         assert ("notebook" in heading) == shows
 

@@ -28,7 +28,7 @@ def recorded(name: str) -> list[Vitals]:
 
 
 def judged(name: str, preset_name: str) -> list[Diagnosis]:
-    diagnostician = Diagnostician(preset(preset_name))
+    diagnostician = Diagnostician(preset(preset_name).experiment, preset(preset_name).report.every)
     return [diagnostician.judge(vitals) for vitals in recorded(name)]
 
 

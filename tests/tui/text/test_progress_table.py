@@ -65,8 +65,8 @@ def test_baselines_have_a_column_for_the_optimizer() -> None:
 
 
 def test_min_log_is_a_column_only_where_it_adapts() -> None:
-    assert "min_log" in _headings(_preset(transform={"kind": "log", "min_log": -5.0, "adaptive": True}))
-    assert "min_log" not in _headings(_preset(transform={"kind": "log", "min_log": -5.0}))
+    assert "min_log" in _headings(_preset(inputs={"kind": "log", "min_log": -5.0, "adaptive": True}))
+    assert "min_log" not in _headings(_preset(inputs={"kind": "log", "min_log": -5.0}))
 
 
 def test_the_average_over_all_steps_is_a_column_where_it_is_the_objective_or_the_notebook_printed_it() -> None:
@@ -82,13 +82,13 @@ def test_the_notebook_s_columns_are_those_that_it_printed_and_we_have() -> None:
     assert _published_headings(_preset([0], objective=SUM_LOG)) == ["notebook", "av_log"]
     everything = {"average_sum_log_result": -3.0, "min_log": -5.0}
     assert _published_headings(_preset([0], also=everything)) == ["notebook", "av_log", "to_date"]
-    adapting = _preset([0], also=everything, transform=ADAPTIVE)
+    adapting = _preset([0], also=everything, inputs=ADAPTIVE)
     assert _published_headings(adapting) == ["notebook", "av_log", "to_date", "min_log"]
 
 
 def test_the_notebook_s_average_over_all_steps_and_min_log_stand_beside_ours() -> None:
     also = {"average_sum_log_result": -6.61, "min_log": -42.03}
-    preset = _preset([0, 10], also=also, transform=ADAPTIVE)
+    preset = _preset([0, 10], also=also, inputs=ADAPTIVE)
     lines = _printed(preset, [_row(10, average_sum_log_result=-8.43, numbers={"min_log": -41.6})])
     ours, published = lines[1].split("│")
     assert ours.split() == ["10", "6.49", "2.59E-01", "-0.59", "-8.43", "-41.60", "0"]
@@ -176,6 +176,6 @@ def test_a_huge_sum_is_written_short_and_nan_stays_readable() -> None:
 
 
 def test_min_log_is_shown_where_it_adapts() -> None:
-    preset = _preset(transform={"kind": "log", "min_log": -5.0, "adaptive": True})
+    preset = _preset(inputs={"kind": "log", "min_log": -5.0, "adaptive": True})
     (line,) = _printed(preset, [_row(0, numbers={"min_log": -4.75})])
     assert line.split()[-2:] == ["-4.75", "0"]
