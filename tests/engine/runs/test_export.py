@@ -197,6 +197,24 @@ def test_json_of_what_a_run_does_not_measure_is_null(baselines: Run) -> None:
     assert metrics["gradient_norm"] == metrics["min_log"] == [None] * 62
 
 
+def with_decay(lines: list[str]) -> list[str]:
+    """Add an adaptive number: half the meta-iteration."""
+    where = HEADER.split(",").index("min_log") + 1
+    rows = [line.split(",") for line in lines]
+    values = ["decay", *(str(int(row[0]) / 2) for row in rows[1:])]
+    return [",".join([*row[:where], value, *row[where:]]) for row, value in zip(rows, values, strict=True)]
+
+
+def test_further_adaptive_numbers_are_exported_by_their_names(replicates: Run, tmp_path: Path) -> None:
+    adapting = changed(replicates, tmp_path / "run", with_decay)
+    metrics = strict_json(exported(adapting, "json"))["metrics"]
+    assert metrics["decay"] == [it / 2 for it in metrics["iteration"]]
+    assert list(metrics)[list(metrics).index("min_log") + 1] == "decay"
+    export_tensorboard(adapting, tmp_path / "events")
+    assert scalars(tmp_path / "events" / "seed1")["meta/decay"][1] == [it / 2 for it in range(31)]
+    assert [rows.numbers["decay"].tolist() for rows in adapting.rows()] == [metrics["decay"]]
+
+
 def test_json_thins_every_column_alike(replicates: Run) -> None:
     metrics = strict_json(exported(replicates, "json", 20))["metrics"]
     assert metrics["iteration"] == [0, 0, 20, 20, 30, 30]

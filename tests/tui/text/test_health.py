@@ -1,6 +1,8 @@
 """Health in words: on the printed page, on stderr, on the screen."""
 
 import json
+from dataclasses import replace
+from math import nan
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,16 @@ def test_what_was_not_measured_is_not_shown() -> None:
     (diagnosis, *_) = judged("simple_sum", "simple_sum")
     assert "sign turned" not in dict(vitals_of([diagnosis]))
     assert "clipped" in dict(vitals_of([diagnosis]))
+
+
+def test_the_loss_is_shown_where_no_distance_is_known() -> None:
+    (diagnosis, *_) = judged("simple_sum", "simple_sum")
+    known = replace(diagnosis, vitals=replace(diagnosis.vitals, loss_ratio=0.25))
+    assert "loss left" not in dict(vitals_of([known]))
+    unknown = replace(known, vitals=replace(known.vitals, distance_ratio=nan, update_ratio=nan))
+    shown = dict(vitals_of([unknown]))
+    assert shown["loss left"] == "2.50E-01"
+    assert "distance left" not in shown
 
 
 def test_a_finding_of_several_seeds_is_told_once_with_whose_it_is() -> None:
