@@ -18,8 +18,6 @@ from l2o_engine.runs.levels import Levels
 SIGN_SECONDS = 1.0
 """Between two signs of life: who watches from another host takes a much longer silence for a dead driver."""
 
-_SHORT_SECONDS = 0.3  # a wait that nobody notices is not told
-
 Value = TypeVar("Value")
 
 
@@ -55,11 +53,8 @@ def find_levels(run: DrivenRun, sign_of_life: Callable[[], None]) -> Generator[P
     kept = levels.stored(run.record(), preset, seed)
     if kept is not None:
         return kept
-    with ThreadPoolExecutor(1, "l2o-loading") as loader:
-        measuring = loader.submit(levels.measure, preset, seed)
-        if not wait([measuring], _SHORT_SECONDS).done:
-            yield Preparing(levels.measuring(preset))
-        measured = awaited(measuring, sign_of_life)
+    yield from levels.measuring(preset)
+    measured = _in_thread(lambda: levels.measure(preset, seed), sign_of_life)
     run.update(levels=levels.to_store(measured, seed))
     return measured
 

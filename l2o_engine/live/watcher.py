@@ -123,7 +123,7 @@ class Watcher:
         if self._levels is None:
             self._levels = levels.stored(self._run.record(), preset, preset.run.seed)
         if self._levels is None:
-            yield Preparing(levels.measuring(preset))
+            yield from levels.measuring(preset)
             self._levels = levels.measure(preset, preset.run.seed)
         return self._levels
 

@@ -20,7 +20,9 @@ def to_dict(preset: Preset) -> dict[str, Any]:
 def _kind_first(table: Any) -> Any:
     if isinstance(table, list):
         return [_kind_first(entry) for entry in table]
-    return {"kind": table["kind"]} | table if isinstance(table, dict) and "kind" in table else table
+    if not isinstance(table, dict):
+        return table
+    return {name: table[name] for name in ("kind", "name") if name in table and "kind" in table} | table
 
 
 def to_toml(preset: Preset) -> str:

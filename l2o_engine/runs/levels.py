@@ -3,14 +3,18 @@
 Over up to 1,000,000 draws that takes a while, so who needs them looks here first.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from math import isfinite, nan
 
 from l2o_engine.presets.schema import Preset
+from l2o_engine.records.events import Preparing
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.record import Record, RunError, StoredLevel, StoredLevels
 from l2o_engine.training.evaluation import Baselines, Level
+
+SHORT_NUMBERS = 2_000_000
+"""Coordinates times base steps times draws that a baseline is through with in some tenths of a second."""
 
 Levels = dict[str, Level]
 """Baseline → what it reaches."""
@@ -21,9 +25,11 @@ def measure(preset: Preset, seed: int) -> Levels:
     return Baselines(preset.experiment, seed, preset.report.baseline_draws).measured if preset.baseline else {}
 
 
-def measuring(preset: Preset) -> str:
-    """Return what :func:`measure` does, in words, for who waits for it."""
-    return f"measuring what the baselines reach over {preset.report.baseline_draws:,} draws"
+def measuring(preset: Preset) -> Iterator[Preparing]:
+    """Yield what :func:`measure` does, for who waits for it; nothing where that takes but a moment."""
+    draws = preset.report.baseline_draws
+    if preset.baseline and draws * preset.unroll.steps * preset.experiment.task.size > SHORT_NUMBERS:
+        yield Preparing(f"measuring what the baselines reach over {draws:,} draws")
 
 
 def stored(record: Record, preset: Preset, seed: int) -> Levels | None:

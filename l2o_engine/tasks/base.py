@@ -141,7 +141,7 @@ class Task:
         def regrouped(values: Floats) -> Floats:
             singles = values.reshape(n * batch, *values.shape[2:])
             filled = np.concatenate([singles, np.repeat(singles[-1:], missing, axis=0)])
-            return filled.reshape(-1, size, *values.shape[2:])
+            return filled.reshape(len(filled) // size, size, *values.shape[2:])
 
         return self.with_arrays(regrouped)
 

@@ -66,7 +66,8 @@ def test_the_wheel_has_the_entry_point_and_the_licence(unpacked: Path) -> None:
 def test_an_unpacked_wheel_finds_the_presets_inside_itself_from_any_folder(unpacked: Path, workplace: Path) -> None:
     code = (
         f"import sys; sys.path.insert(0, {str(unpacked)!r})\n"
-        "from l2o_engine.presets.schema import find, load, shipped_folder, shipped_names\n"
+        "from l2o_engine.presets.files import load\n"
+        "from l2o_engine.presets.shipped import find, shipped_folder, shipped_names\n"
         "print(shipped_folder())\n"
         "print(*(load(find(name)).name for name in shipped_names()))\n"
     )

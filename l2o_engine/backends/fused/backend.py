@@ -1,7 +1,7 @@
 """The fused backend: the compiled kernel behind the engine's :class:`~l2o_engine.meta.learner.Backend`."""
 
 from dataclasses import replace
-from math import nan
+from math import nan, prod
 from typing import Any
 
 import numpy as np
@@ -146,5 +146,5 @@ def _min_log(learner: Learner) -> float:
 
 def _parameters(task: Task) -> Floats:
     """Return the tasks' parameters side by side, [n, batch, numbers], as the kernel's pieces read them."""
-    flat = [values.reshape(*values.shape[:2], -1) for values in task.parameters.values()]
+    flat = [values.reshape(*values.shape[:2], prod(values.shape[2:])) for values in task.parameters.values()]
     return np.ascontiguousarray(np.concatenate(flat, axis=-1))

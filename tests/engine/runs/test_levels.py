@@ -24,8 +24,15 @@ from l2o_engine.training.evaluation import Baselines, Level
 from tests.engine.made import change_record
 from tests.engine.tiny import of_kind, resume, run, tiny_baselines, tiny_preset
 
+pytestmark = pytest.mark.usefixtures("_every_measurement_is_long")
+
 MANY = tiny_preset("report.baseline_draws=1000", "run.seed=3")
 MEASURING = Preparing("measuring what the baselines reach over 1,000 draws")
+
+
+@pytest.fixture
+def _every_measurement_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(levels, "SHORT_NUMBERS", 0)
 
 
 @pytest.fixture
@@ -73,6 +80,16 @@ def test_a_new_run_measures_them_says_so_and_keeps_them(preset: Preset, tmp_path
     kept = json.loads((tmp_path / "run" / "run.json").read_text())["levels"]
     assert kept == {"seed": preset.run.seed, "baselines": {name: vars(level) for name, level in measured.items()}}
     assert levels.stored(Run(tmp_path / "run").record(), preset, preset.run.seed) == measured
+
+
+def test_a_measurement_that_takes_but_a_moment_is_not_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    assert MEASURING not in run(tmp_path / "run", MANY)
+    assert Run(tmp_path / "run").record().levels is not None
+    long = override(MANY, ["report.baseline_draws=1_000_000"])
+    assert [event.message for event in levels.measuring(long)] == [
+        "measuring what the baselines reach over 1,000,000 draws"
+    ]
 
 
 def test_a_level_that_is_not_finite_is_kept_as_null(tmp_path: Path) -> None:

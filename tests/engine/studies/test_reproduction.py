@@ -13,6 +13,7 @@ import pytest
 
 from l2o_engine.backends.choose import Choice, choose
 from l2o_engine.live.session import Session
+from l2o_engine.meta.experiment import Experiment
 from l2o_engine.presets.files import override
 from l2o_engine.presets.schema import Preset
 from l2o_engine.presets.shipped import shipped_names
@@ -393,19 +394,26 @@ def test_a_run_that_another_process_stops_is_reported_and_gone_on_with(
 # Kernels.
 
 
+NAMED = {
+    name: tiny_preset(f"name={name}", f"meta.learning_rate={rate}e-4")
+    for rate, name in enumerate(("a1", "a2", "b1", "ready"), 1)
+}
+
+
 @pytest.fixture
 def prepared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Experiments "a…" and "b…" need a kernel each that is not there yet; returns what was loaded in preparation."""
     loaded: list[str] = []
 
-    def fake(preset: Preset, asked: str) -> Choice:
-        choice = choose(preset.experiment, asked)
+    def fake(experiment: Experiment, asked: str) -> Choice:
+        choice = choose(experiment, asked)
+        name = next(name for name, preset in NAMED.items() if preset.experiment == experiment)
 
         def load():  # type: ignore[no-untyped-def]
-            loaded.append(preset.name)
+            loaded.append(name)
             return choice.load()
 
-        return replace(choice, to_compile=preset.name[0] if preset.name[0] in "ab" else "", load=load)
+        return replace(choice, to_compile=name[0] if name[0] in "ab" else "", load=load)
 
     for module in ("course", "jobs"):
         monkeypatch.setattr(f"l2o_engine.studies.reproduction.{module}.choose", fake)
@@ -413,8 +421,7 @@ def prepared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_a_kernel_is_prepared_once_before_the_jobs_that_share_it(tmp_path: Path, prepared: list[str]) -> None:
-    names = ("a1", "a2", "b1", "ready")
-    reproduction = Reproduction([tiny_preset(f"name={name}") for name in names], seeds=2, runs_dir=tmp_path)
+    reproduction = Reproduction(list(NAMED.values()), seeds=2, runs_dir=tmp_path)
     queue = Queue()
     reproduction.start(queue)
     calls = []
@@ -427,9 +434,9 @@ def test_a_kernel_is_prepared_once_before_the_jobs_that_share_it(tmp_path: Path,
 
 
 def test_what_is_done_needs_no_kernel(tmp_path: Path, prepared: list[str]) -> None:
-    reproduce(tmp_path, tiny_preset("name=a1"))
+    reproduce(tmp_path, NAMED["a1"])
     assert prepared.pop() == "a1"
-    reproduce(tmp_path, tiny_preset("name=a1"))
+    reproduce(tmp_path, NAMED["a1"])
     assert prepared == []
 
 

@@ -17,7 +17,7 @@ import pytest
 from rich.console import Console
 
 from l2o_engine.optimizers.learned.learned_optimizer import LEARNED
-from l2o_engine.presets import schema as presets
+from l2o_engine.presets import shipped as shipped_presets
 from l2o_engine.presets.files import override
 from l2o_engine.presets.schema import Preset
 from l2o_engine.presets.tables import to_toml
@@ -32,7 +32,7 @@ from tests.tui.conftest import Result, Running, call, files_below, spawn
 PROGRAM = """
 import sys
 from pathlib import Path
-from l2o_engine.presets import schema as preset
+from l2o_engine.presets import shipped as preset
 folder = Path(sys.argv.pop(1))
 preset.shipped_folder = lambda: folder
 from l2o_tui.cli import main
@@ -64,7 +64,7 @@ def ship(folder: Path, *experiments: Preset) -> Path:
 def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Tiny experiments in place of the shipped ones, and threads in place of processes."""
     folder = ship(tmp_path / "shipped", *SHIPPED)
-    monkeypatch.setattr(presets, "shipped_folder", lambda: folder)
+    monkeypatch.setattr(shipped_presets, "shipped_folder", lambda: folder)
     monkeypatch.setattr("l2o_tui.commands.reproduce.command.process_pool", ThreadPoolExecutor)
     return folder
 
