@@ -91,4 +91,11 @@ class Inputs(ABC):
         return {}
 
 
+def side_by_side(*parts: "Tensor") -> "Tensor":
+    """Return inputs of a width above 1, [..., width], of parts [...] of one shape."""
+    from torch import stack
+
+    return stack(parts, dim=-1)
+
+
 INPUTS: Registry[Inputs] = Registry("inputs", __package__)
