@@ -17,14 +17,6 @@ except SystemExit as stopped:
     code = stopped.code
 print(json.dumps([code, sorted({name.partition(".")[0] for name in sys.modules})]), file=sys.stderr)
 """
-_ENGINE = """
-import importlib, json, pkgutil, sys
-import l2o_engine
-names = [module.name for module in pkgutil.walk_packages(l2o_engine.__path__, "l2o_engine.")]
-for name in names:
-    importlib.import_module(name)
-print(json.dumps([len(names), sorted({name.partition(".")[0] for name in sys.modules})]), file=sys.stderr)
-"""
 _SCREEN = {"textual"}
 
 
@@ -74,9 +66,3 @@ def test_a_run_without_a_screen_never_imports_the_screens_libraries(workplace: P
     assert code == 0
     assert "torch" in packages  # the probe sees what is imported
     assert not packages & _SCREEN
-
-
-def test_the_engine_imports_no_front_end() -> None:
-    modules, packages = _packages(_ENGINE)
-    assert modules > 10
-    assert not packages & {"l2o_tui", "typer", "rich", *_SCREEN}

@@ -1,0 +1,70 @@
+"""Every module can be imported first, and imports no more than it may: the rooms hold at run time too.
+
+import-linter reads what is written; this sees what is loaded.
+"""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+# Forked children, so that each module meets an interpreter that has loaded the libraries but nothing of ours.
+_PROGRAM = """
+import importlib.util, json, os, sys
+from pathlib import Path
+import numpy, pydantic, safetensors, tomli_w, filelock  # what nearly every module needs: loaded once
+package = sys.argv[1]
+before = set(sys.modules)
+(folder,) = map(Path, importlib.util.find_spec(package).submodule_search_locations)
+files = sorted(path.relative_to(folder.parent).with_suffix("") for path in folder.rglob("*.py"))
+names = [".".join(path.parts).removesuffix(".__init__") for path in files]
+found = {}
+for name in names:
+    reading, writing = os.pipe()
+    if os.fork() == 0:
+        try:
+            importlib.import_module(name)
+            answer = sorted({loaded.partition(".")[0] for loaded in set(sys.modules) - before})
+        except BaseException as error:
+            answer = [repr(error)]
+        os.write(writing, json.dumps(answer).encode())
+        os._exit(0)
+    os.close(writing)
+    with open(reading) as stream:
+        found[name] = json.loads(stream.read())
+    os.wait()
+print(json.dumps(found))
+"""
+
+
+def loaded_by(package: str) -> dict[str, set[str]]:
+    """Return module → the top-level packages that importing it alone loads."""
+    done = subprocess.run([sys.executable, "-c", _PROGRAM, package], capture_output=True, text=True, check=True)
+    return {name: set(packages) for name, packages in json.loads(done.stdout).items()}
+
+
+@pytest.fixture(scope="module")
+def engine() -> dict[str, set[str]]:
+    return loaded_by("l2o_engine")
+
+
+def test_every_module_of_the_engine_is_looked_at(engine: dict[str, set[str]]) -> None:
+    assert len(engine) > 90
+    assert "l2o_engine.backends.fused.pieces.inputs" in engine
+    assert engine["l2o_engine"] == {"l2o_engine"}  # the library itself loads nothing
+
+
+def test_every_module_can_be_imported_first(engine: dict[str, set[str]]) -> None:
+    assert {name: packages for name, packages in engine.items() if "l2o_engine" not in packages} == {}
+
+
+def test_no_module_of_the_engine_loads_a_front_end(engine: dict[str, set[str]]) -> None:
+    front_ends = {"textual", "rich", "typer", "matplotlib", "l2o_tui"}
+    assert {name: packages & front_ends for name, packages in engine.items() if packages & front_ends} == {}
+
+
+def test_torch_is_loaded_by_the_reference_alone_and_numba_by_the_kernel_alone(engine: dict[str, set[str]]) -> None:
+    assert [name for name, packages in engine.items() if "torch" in packages] == ["l2o_engine.backends.reference"]
+    kernels = "l2o_engine.backends.fused."
+    assert [name for name, packages in engine.items() if "numba" in packages and not name.startswith(kernels)] == []
