@@ -3,8 +3,8 @@
     .venv/bin/python benchmarks/beside.py /path/to/old/checkout
     .venv/bin/python benchmarks/beside.py /path/to/old/checkout --turns 9 --preset logdiv_sum_log
 
-Absolute rates say little on a shared machine, so the ratios of neighbouring turns are what is reported: their median and
-their range.
+Absolute rates say little on a shared machine, so what is reported are the ratios of neighbouring turns: their median
+and their range.
 """
 
 import argparse
