@@ -325,7 +325,7 @@ def main() -> NoReturn:
 
     # One thread for PyTorch, here and in the processes that this one starts: with tensors of 2 x 20 a second one only
     # costs. The environment says it, for PyTorch may never be imported.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ["OMP_NUM_THREADS"] = "1"
     try:
         app()
     except UserError as error:

@@ -11,6 +11,9 @@ from importlib.util import find_spec
 from l2o_engine.meta.experiment import Experiment
 from l2o_engine.meta.learner import Backend
 from l2o_engine.support.errors import UserError
+from l2o_engine.support.wording import nearest
+
+_NAMES = ("auto", "fused", "torch")
 
 
 class BackendError(UserError):
@@ -53,15 +56,17 @@ def choose(experiment: Experiment, asked: str) -> Choice:
     Raises
     ------
     BackendError
-        If the backend asked for by name cannot take the experiment.
+        If there is no backend of that name, or it cannot take the experiment.
     """
+    if asked not in _NAMES:
+        raise BackendError(f'there is no backend "{asked}"{nearest(asked, _NAMES) or ": choose auto, fused or torch"}')
     if asked == "torch":
         return _torch(experiment, "asked for")
     why_not = _why_not_fused(experiment)
     if not why_not:
         return _fused(experiment) if asked == "fused" else _fused_or_torch(experiment)
     if asked == "fused":
-        raise BackendError(f'backend "fused" cannot run this preset: {why_not}')
+        raise BackendError(f'backend "fused" cannot run this experiment: {why_not}')
     return _torch(experiment, f"not fused: {why_not}")
 
 

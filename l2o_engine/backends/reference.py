@@ -1,8 +1,8 @@
 """The reference backend: meta-training through PyTorch autograd, written to be read.
 
-One meta-iteration unrolls the learned optimizer for a number of base steps on one batch of problems, differentiates
+One meta-iteration unrolls the learned optimizer for a number of base steps on one batch of tasks, differentiates
 the objective of its losses with respect to the network's weights (back-propagation through time, and, unless the
-preset says otherwise, through the optimizee's own gradient as well), and takes one Adam step.
+experiment says otherwise, through the optimizee's own gradient as well), and takes one Adam step.
 """
 
 from collections import deque

@@ -38,7 +38,8 @@ class BaseLosses:
         self._due = 0.0
         self._maker: ThreadPoolExecutor | None = None
         self._making: Future[Curves | Notice] | None = None
-        self._trainer: Trainer | None = None
+        self._backend: Backend | None = None
+        self._trainers: dict[int, Trainer] = {}
 
     def close(self) -> None:
         """Make no more."""
@@ -83,11 +84,12 @@ class BaseLosses:
         """Return the curves, or why there are none: a backend that cannot be had does not end the watching."""
         try:
             preset = self._run.preset()
-            if self._trainer is None:
-                self._trainer = make_trainer(preset.experiment, _backend_for_a_look(preset), preset.seeds[0])
-            checkpoint = self._run.checkpoint()
             seed = preset.seeds[0] if shown.seed is None else shown.seed
-            losses = curves_of(self._trainer, shown, checkpoint.trainers[seed])
+            if seed not in self._trainers:  # whose series of tasks is its own
+                self._backend = self._backend or _backend_for_a_look(preset)
+                self._trainers[seed] = make_trainer(preset.experiment, self._backend, seed)
+            checkpoint = self._run.checkpoint()
+            losses = curves_of(self._trainers[seed], shown, checkpoint.trainers[seed])
         except Exception as error:  # noqa: BLE001 (a backend that cannot be had, a damaged checkpoint, …)
             return Notice(f"there are no base losses: {error}")
         return Curves(shown.first, checkpoint.iteration, losses, seed)
@@ -95,7 +97,7 @@ class BaseLosses:
 
 def _backend_for_a_look(preset: Preset) -> Backend | None:
     """Return what computes a few curves soonest: nobody compiles a kernel for a look."""
-    if preset.kind != "meta-training":
+    if not preset.learns:
         return None
     choice = choose(preset.experiment, "auto")
     if choice.to_compile:

@@ -35,10 +35,10 @@ def load_backend(
 
     Raises
     ------
-    PresetError
+    BackendError
         If the backend asked for by name cannot take the preset.
     """
-    if preset.kind != "meta-training":
+    if not preset.learns:
         return None, "numpy", "nothing is trained"
     choice = choose(preset.experiment, asked)
     yield Preparing(choice.preparation)
@@ -55,7 +55,7 @@ def find_levels(run: DrivenRun, sign_of_life: Callable[[], None]) -> Generator[P
         return kept
     yield from levels.measuring(preset)
     measured = _in_thread(lambda: levels.measure(preset, seed), sign_of_life)
-    run.update(levels=levels.to_store(measured, seed))
+    run.update(levels=levels.to_store(measured, preset, seed))
     return measured
 
 

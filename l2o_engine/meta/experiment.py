@@ -1,7 +1,8 @@
 """An experiment: all that decides a training, and nothing of how long, how it is told or where it is kept."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from l2o_engine.meta.meta_adam import MetaAdam
 from l2o_engine.meta.objectives.base import Objective
@@ -9,12 +10,16 @@ from l2o_engine.meta.objectives.sum import Sum
 from l2o_engine.meta.truncation import Truncation
 from l2o_engine.optimizers.base import HandDesigned
 from l2o_engine.optimizers.learned.layout import Layout
-from l2o_engine.optimizers.learned.learned_optimizer import LearnedOptimizer
+from l2o_engine.optimizers.learned.learned_optimizer import LEARNED, LearnedOptimizer
 from l2o_engine.optimizers.rmsprop import RmsProp
 from l2o_engine.optimizers.sgd import Sgd
+from l2o_engine.support.settings import as_float32
 from l2o_engine.tasks.base import TaskFamily
 
 DTypeName = Literal["float32", "float64"]
+
+DEFAULT_BASELINES: tuple[HandDesigned, ...] = (Sgd(), RmsProp())
+"""The notebook's."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,11 @@ class Experiment:
         Whether the meta-gradient goes through the tasks' own gradients too.
     dtype
         Of all arrays: "float32" or "float64".
+
+    Raises
+    ------
+    ValueError
+        If two optimizers have one name, a setting would be 0 in the dtype, or there is no such dtype.
     """
 
     task: TaskFamily
@@ -46,14 +56,34 @@ class Experiment:
     objective: Objective = field(default_factory=Sum)
     truncation: Truncation = field(default_factory=Truncation)
     meta: MetaAdam = field(default_factory=MetaAdam)
-    baselines: tuple[HandDesigned, ...] = field(default_factory=lambda: (Sgd(), RmsProp()))
+    baselines: tuple[HandDesigned, ...] = DEFAULT_BASELINES
     second_derivatives: bool = True
     dtype: DTypeName = "float32"
+
+    def __post_init__(self) -> None:
+        if self.dtype not in get_args(DTypeName):
+            raise ValueError(f'the dtype is "float32" or "float64", not {self.dtype!r}')
+        names = [baseline.name for baseline in self.baselines]
+        if len(set(names)) != len(names):
+            raise ValueError("every baseline needs a name of its own")
+        if LEARNED in names:
+            raise ValueError(f'a baseline may not be called "{LEARNED}": that is the network')
+        for name, value in self._small_numbers() if self.dtype == "float32" else ():
+            if value > 0 and as_float32(value) == 0:
+                raise ValueError(f'{name} would be 0 in float32: take a greater one, or dtype "float64"')
+
+    def _small_numbers(self) -> Iterator[tuple[str, float]]:
+        """Yield what may round to 0 in float32, which it must not."""
+        yield "objective.residual", self.objective.residual
+        pieces = {"inputs": self.learned.inputs} if self.learned else {}
+        for place, piece in (pieces | {f"baseline.{k}": one for k, one in enumerate(self.baselines)}).items():
+            for name, value in piece.small_numbers.items():
+                yield f"{place}.{name}", value
 
     @property
     def steps(self) -> int:
         """Base steps of an episode."""
-        return self.truncation.of
+        return self.truncation.episode
 
     @property
     def layout(self) -> Layout | None:

@@ -7,11 +7,15 @@ episode, as in the notebook, and each meta-iteration begins a new one.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
+
+from pydantic import Field
 
 from l2o_engine.support.arrays import Floats
+from l2o_engine.support.settings import Whole, settings
 
 
-@dataclass(frozen=True)
+@settings
 class Truncation:
     """``Truncation(20)``: an episode of 20 base steps, reached whole by one meta-iteration.
 
@@ -28,16 +32,17 @@ class Truncation:
         If a truncation would not be the whole episode.
     """
 
-    steps: int = 20
-    of: int = 0
+    steps: Annotated[Whole, Field(ge=2)] = 20
+    of: Whole | None = None
 
     def __post_init__(self) -> None:
-        if not self.of:
-            object.__setattr__(self, "of", self.steps)
-        if self.steps < 2:
-            raise ValueError(f"an episode has at least 2 steps, not {self.steps}")
-        if self.of != self.steps:
-            raise ValueError(f"a truncation is the whole episode so far: {self.steps} of {self.of} steps is not")
+        if self.episode != self.steps:
+            raise ValueError(f"a truncation is the whole episode so far: {self.steps} of {self.episode} steps is not")
+
+    @property
+    def episode(self) -> int:
+        """Base steps of an episode."""
+        return self.steps if self.of is None else self.of
 
 
 @dataclass(frozen=True, eq=False)

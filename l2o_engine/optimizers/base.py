@@ -54,6 +54,11 @@ class HandDesigned(ABC):
 OPTIMIZERS: Registry[HandDesigned] = Registry("optimizer", __package__)
 
 
+def square_root(values: Array) -> Array:
+    """Return √values, of an array or of a tensor."""
+    return np.sqrt(values) if isinstance(values, np.ndarray | np.generic) else values.sqrt()
+
+
 def run(optimizer: Optimizer, task: Task, steps: int) -> Floats:
     """Run an optimizer on drawn tasks, as NumPy arrays.
 

@@ -2,9 +2,7 @@
 
 from typing import Literal
 
-import numpy as np
-
-from l2o_engine.optimizers.base import OPTIMIZERS, HandDesigned
+from l2o_engine.optimizers.base import OPTIMIZERS, HandDesigned, square_root
 from l2o_engine.support.settings import Fraction, Label, Positive, settings
 from l2o_engine.tasks.base import Array
 
@@ -32,14 +30,14 @@ class RmsProp(HandDesigned):
     name: Label = "RMSProp"
     kind: Literal["rmsprop"] = "rmsprop"
 
-    def init(self, x: Array) -> Array:
-        """Return s = 0, of x's shape."""
-        return np.zeros_like(x)
+    def init(self, x: Array) -> float:
+        """Return s = 0, for every coordinate."""
+        return 0.0
 
     def update(self, gradient: Array, state: Array) -> tuple[Array, Array]:
         """Return the update and the next s."""
         state = self.decay * state + (1 - self.decay) * gradient**2
-        return -self.learning_rate * gradient / (np.sqrt(state) + self.epsilon), state
+        return -self.learning_rate * gradient / (square_root(state) + self.epsilon), state
 
     @property
     def small_numbers(self) -> dict[str, float]:

@@ -89,27 +89,29 @@ def _checked(
     overridden: Mapping[tuple[str | int, ...], str],
     former: Mapping[str, str],
 ) -> Preset:
+    tables = _with_kinds(raw)
     try:
-        return Preset.model_validate(raw)
+        return Preset.model_validate(tables)
     except ValidationError as error:
-        lines = [describe(details, raw, source, overridden, former) for details in error.errors()]
+        lines = [describe(details, tables, source, overridden, former) for details in error.errors()]
         raise PresetError("\n".join(dict.fromkeys(lines))) from error
 
 
 def _normalised(raw: Mapping[str, Any], source: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return tables as they are written now, and which of them are there by a former name, present → former.
-
-    A table that may leave out its kind has it then: presets that were written when there was one kind stay valid.
-    """
+    """Return tables by the names that they have now, and which are there by a former name, present → former."""
     former = {present: name for name, present in FORMER_NAMES.items() if name in raw}
     for present, name in former.items():
         if present in raw:
             raise PresetError(f"{source}: [{name}] is the former name of [{present}], which is there too; keep one")
-    tables = {FORMER_NAMES.get(name, name): table for name, table in raw.items()}
-    for name, kind in DEFAULT_KINDS.items():
-        if isinstance(tables.get(name), dict):
-            tables[name] = {"kind": kind} | tables[name]
-    return tables, former
+    return {FORMER_NAMES.get(name, name): table for name, table in raw.items()}, former
+
+
+def _with_kinds(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return tables with the kind of those that may leave it out: presets of when there was one kind stay valid."""
+    return {
+        name: {"kind": DEFAULT_KINDS[name]} | table if name in DEFAULT_KINDS and isinstance(table, dict) else table
+        for name, table in raw.items()
+    }
 
 
 def override(preset: Preset, settings: Sequence[str]) -> Preset:
@@ -126,7 +128,7 @@ def _without_foreign_rows(
     if preset.notebook is None or not overridden or any(place[0] == "notebook" for place in overridden):
         return preset
     try:
-        before = Preset.model_validate(original)
+        before = Preset.model_validate(_with_kinds(original))
     except ValidationError:  # the settings complete it
         return preset
     is_the_same = trained_settings(preset) == trained_settings(before)
@@ -148,8 +150,7 @@ def load_preset(reference: str | Path, *, set: Mapping[str, Any] | None = None) 
     PresetError
         If there is no such preset, or something is wrong with it or with what is to be changed.
     """
-    preset = load(find(str(reference)))
-    return override(preset, [setting_of(name, value) for name, value in set.items()]) if set else preset
+    return load(find(str(reference)), [setting_of(name, value) for name, value in (set or {}).items()])
 
 
 def setting_of(name: str, value: Any) -> str:

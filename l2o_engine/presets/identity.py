@@ -24,7 +24,7 @@ def trained_settings(preset: Preset) -> dict[str, Any]:
 
     The baselines do where they are all there is.
     """
-    beside = ("report", "baseline") if preset.kind == "meta-training" else ("report",)
+    beside = ("report", "baseline") if preset.learns else ("report",)
     return {place: value for place, value in experiment_settings(preset).items() if place.split(".")[0] not in beside}
 
 

@@ -93,6 +93,8 @@ def describe(
         for name, limit in context.items()
     }
     rule = _RULES[kind].format(**limits) if kind in _RULES else details["msg"]
+    for present, name in former.items():  # a rule of the whole file may speak of a table
+        rule = rule.replace(f"[{present}]", f"[{name}]").replace(f"{present}.", f"{name}.")
     return f"{where}: {rule}{_got(value)}"
 
 

@@ -6,27 +6,24 @@ default, and the defaults are the notebook's ("The Quest for the Ultimate Optimi
 :meth:`Preset.experiment` is what the engine trains.
 """
 
-from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from l2o_engine.meta.experiment import DTypeName, Experiment
+from l2o_engine.meta.experiment import DEFAULT_BASELINES, DTypeName, Experiment
 from l2o_engine.meta.meta_adam import MetaAdam
 from l2o_engine.meta.objectives.base import OBJECTIVES, Objective
 from l2o_engine.meta.objectives.sum import Sum
 from l2o_engine.meta.truncation import Truncation
-from l2o_engine.optimizers.base import OPTIMIZERS, HandDesigned
+from l2o_engine.optimizers.base import OPTIMIZERS
 from l2o_engine.optimizers.learned.inputs.base import INPUTS, Inputs
 from l2o_engine.optimizers.learned.inputs.identity import Identity
-from l2o_engine.optimizers.learned.learned_optimizer import LEARNED, LearnedOptimizer
+from l2o_engine.optimizers.learned.learned_optimizer import LearnedOptimizer
 from l2o_engine.optimizers.learned.networks.base import NETWORKS, Network
 from l2o_engine.optimizers.learned.networks.lstm import LSTM
-from l2o_engine.optimizers.rmsprop import RmsProp
-from l2o_engine.optimizers.sgd import Sgd
 from l2o_engine.presets.published import NotebookSettings
 from l2o_engine.support.registry import Registry
-from l2o_engine.support.settings import as_float32, list_to_tuple
+from l2o_engine.support.settings import list_to_tuple
 from l2o_engine.tasks.base import TASKS, TaskFamily
 from l2o_engine.tasks.quadratic import Quadratic
 
@@ -120,8 +117,6 @@ class RunSettings(Table):
     keep_checkpoints: int = Field(3, ge=1)
 
 
-DEFAULT_BASELINES: tuple[HandDesigned, ...] = (Sgd(), RmsProp())
-
 # pydantic reads these annotations when the class is made; to mypy the tables are what the pieces have in common.
 _ProblemTable: Any = TASKS.union()
 _NetworkTable: Any = NETWORKS.union()
@@ -164,15 +159,7 @@ class Preset(Table):
     def _check(self) -> Self:
         if self.run.seed + self.run.seeds > 2**63:
             raise ValueError("run.seed + run.seeds must be at most 2^63")
-        if self.run.dtype == "float32":
-            for name, value in self._small_numbers():
-                if value > 0 and as_float32(value) == 0:
-                    raise ValueError(f'{name} would be 0 in float32: take a greater one, or run.dtype = "float64"')
-        names = [baseline.name for baseline in self.baseline]
-        if len(set(names)) != len(names):
-            raise ValueError("every [[baseline]] needs a name of its own")
-        if LEARNED in names:
-            raise ValueError(f'a [[baseline]] may not be called "{LEARNED}": that is the network')
+        _ = self.experiment  # which checks what its parts cannot
         if self.kind == "baselines":
             if not self.baseline:
                 raise ValueError('a preset with kind = "baselines" needs at least one [[baseline]]')
@@ -180,15 +167,6 @@ class Preset(Table):
             if useless:
                 raise ValueError(f'[{useless[0]}] has no meaning in a preset with kind = "baselines"')
         return self
-
-    def _small_numbers(self) -> Iterator[tuple[str, float]]:
-        """Yield what may round to 0 in float32, which it must not."""
-        yield "objective.residual", self.objective.residual
-        for name, value in self.inputs.small_numbers.items():
-            yield f"inputs.{name}", value
-        for place, baseline in enumerate(self.baseline):
-            for name, value in baseline.small_numbers.items():
-                yield f"baseline.{place}.{name}", value
 
     @property
     def experiment(self) -> Experiment:

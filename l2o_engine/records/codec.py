@@ -13,7 +13,7 @@ from dataclasses import fields
 from math import isfinite, nan
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, TypeAdapter
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, TypeAdapter
 
 from l2o_engine.records.events import (
     Checkpointed,
@@ -45,12 +45,18 @@ def _nan_of_null(value: Any) -> Any:
     return nan if value is None else value
 
 
+def _not_below_0(value: float) -> float:
+    if value < 0:
+        raise ValueError("must be at least 0")
+    return value
+
+
 _Number: TypeAlias = Annotated[float, BeforeValidator(_nan_of_null), PlainSerializer(finite)]
 _Numbers: TypeAlias = dict[str, _Number]
 
 
 class _Object(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
 
 
 class _Start(_Object):
@@ -96,7 +102,7 @@ class _Diagnosis(_Object):
     flipped: _Number
     update_ratio: _Number
     distance_ratio: _Number
-    loss_ratio: _Number = nan  # as root
+    loss_ratio: Annotated[_Number, AfterValidator(_not_below_0)] = nan  # as root
     trend: str
     findings: list[str]
     optimizer: str

@@ -10,11 +10,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from l2o_engine.meta.experiment import Experiment
 from l2o_engine.meta.learner import Learner
 from l2o_engine.meta.meta_adam import Powers
 from l2o_engine.meta.truncation import Episode
@@ -91,13 +93,13 @@ def write(folder: Path, checkpoint: Checkpoint, layout: Layout | None, *, keep: 
     return path
 
 
-def read(path: Path, layout: Layout | None, dtype: str) -> Checkpoint:
+def read(path: Path, experiment: Experiment) -> Checkpoint:
     """Read a checkpoint back.
 
     Raises
     ------
     CheckpointError
-        If the file is damaged, of another format, of another network or of another dtype.
+        If the file is damaged, of another format, or of another experiment: network, adaptive numbers, dtype.
     """
     try:
         with safe_open(path, framework="np") as file:
@@ -105,20 +107,76 @@ def read(path: Path, layout: Layout | None, dtype: str) -> Checkpoint:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
         if metadata["sha256"] != _digest(metadata["l2o"], tensors):
             raise CheckpointError(f"{path.name} is damaged: its digest does not fit")
-        if any(values.dtype != dtype for values in tensors.values()):
-            raise CheckpointError(f"{path.name} holds other numbers than {dtype}")
+        if any(values.dtype != experiment.dtype for values in tensors.values()):
+            raise CheckpointError(f"{path.name} holds other numbers than {experiment.dtype}")
         document = json.loads(metadata["l2o"])
         if document["format"] not in (1, FORMAT):
             raise CheckpointError(f"{path.name} is of format {document['format']}, this version reads 1 and {FORMAT}")
+        head = _Head.model_validate(document)
         trees = (
-            _trees_of_format_1(document["trainers"], tensors, layout)
+            _trees_of_format_1(head.trainers, tensors, experiment.layout)
             if document["format"] == 1
-            else join(tensors, document["trainers"])
+            else join(tensors, head.trainers)
         )
-        trainers = {int(name.removeprefix("seed")): _state_of(tree, layout) for name, tree in trees.items()}
-        return Checkpoint(document["iteration"], document["elapsed_seconds"], document["metrics_bytes"], trainers)
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
+        trainers = {int(name.removeprefix("seed")): _state_of(tree, experiment) for name, tree in trees.items()}
+        return Checkpoint(head.iteration, head.elapsed_seconds, head.metrics_bytes, trainers)
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path.name} cannot be read: {error}") from error
+
+
+class _Part(BaseModel):
+    """A part of what a checkpoint says in JSON: checked, for whoever wrote it."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+class _Head(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore")
+    iteration: int = Field(ge=-1)
+    elapsed_seconds: float = Field(ge=0, allow_inf_nan=False)
+    metrics_bytes: int = Field(ge=0)
+    trainers: dict[str, Any]
+
+
+class _GeneratorState(_Part):
+    state: int = Field(ge=0, lt=2**128)
+    inc: int = Field(ge=0, lt=2**128)
+
+
+class _Draws(_Part):
+    bit_generator: Literal["PCG64"]
+    state: _GeneratorState
+    has_uint32: Literal[0, 1]
+    uinteger: int = Field(ge=0, lt=2**32)
+
+
+class _Powers(_Part):
+    beta1: float
+    beta2: float
+
+
+class _Learner(_Part):
+    weights: dict[str, Any]
+    moment1: dict[str, Any]
+    moment2: dict[str, Any]
+    powers: _Powers
+    numbers: dict[str, float]
+    non_finite_in_a_row: int = Field(ge=0)
+    diverged: bool
+
+
+class _Episode(_Part):
+    """A new one: a later version's, which is half done, cannot be gone on with."""
+
+    step: Literal[0]
+    carried: dict[str, Any] = Field(max_length=0)
+
+
+class _State(_Part):
+    done: int = Field(ge=0)
+    draws: _Draws
+    learner: _Learner | None
+    episode: _Episode
 
 
 def _tree_of(state: TrainerState, layout: Layout | None) -> Tree:
@@ -128,15 +186,18 @@ def _tree_of(state: TrainerState, layout: Layout | None) -> Tree:
     return tree
 
 
-def _state_of(tree: Tree, layout: Layout | None) -> TrainerState:
+def _state_of(tree: Tree, experiment: Experiment) -> TrainerState:
+    _State.model_validate(tree)
+    if (tree["learner"] is None) != (experiment.learned is None):
+        raise ValueError("it holds a network and the run trains none, or the other way round")
     learner = None
-    if tree["learner"] is not None:
-        if layout is None:
-            raise ValueError("it holds a network, and the run has none")
-        vectors = {name: layout.join(tree["learner"][name]) for name in _VECTORS}
-        powers = Powers(**tree["learner"]["powers"])
-        learner = Learner(**tree["learner"] | vectors | {"powers": powers})
-    return TrainerState(**tree | {"learner": learner, "episode": Episode(**tree["episode"])})
+    if experiment.learned is not None:
+        found, layout = tree["learner"], experiment.learned.layout
+        if set(found["numbers"]) != set(experiment.learned.inputs.numbers):
+            raise ValueError("it is of other inputs")
+        vectors = {name: layout.join(found[name]) for name in _VECTORS}
+        learner = Learner(**found | vectors | {"powers": Powers(**found["powers"])})
+    return TrainerState(tree["done"], tree["draws"], learner, Episode())
 
 
 def _trees_of_format_1(

@@ -118,7 +118,7 @@ class DrivenRun(Run):
         paths = checkpoints.newest_first(self.checkpoints_path)
         for path in paths:
             try:
-                checkpoint = checkpoints.read(path, self._layout, self.current.run.dtype)
+                checkpoint = checkpoints.read(path, self.current.experiment)
                 if checkpoint.metrics_bytes > length:
                     raise CheckpointError(f"{path.name} is ahead of metrics.csv, which has lost rows")
                 if set(checkpoint.trainers) != set(self.current.seeds):

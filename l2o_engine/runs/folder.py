@@ -166,7 +166,7 @@ class Run:
         preset = self.preset()
         while (path := self.latest_checkpoint()) is not None:
             try:
-                return checkpoints.read(path, preset.experiment.layout, preset.run.dtype)
+                return checkpoints.read(path, preset.experiment)
             except CheckpointError:
                 if path.exists():  # else who drives the run has removed it, for there are newer ones
                     raise

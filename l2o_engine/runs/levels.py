@@ -5,6 +5,7 @@ Over up to 1,000,000 draws that takes a while, so who needs them looks here firs
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from hashlib import sha256
 from math import isfinite, nan
 
 from l2o_engine.presets.schema import Preset
@@ -33,7 +34,7 @@ def measuring(preset: Preset) -> Iterator[Preparing]:
 
 
 def stored(record: Record, preset: Preset, seed: int) -> Levels | None:
-    """Return the levels that a run keeps; None where it keeps none of this seed, or those of other baselines.
+    """Return the levels that a run keeps; None where it keeps none of this seed, or those of other settings.
 
     Parameters
     ----------
@@ -47,14 +48,15 @@ def stored(record: Record, preset: Preset, seed: int) -> Levels | None:
     if not preset.baseline:
         return {}
     kept, names = record.levels, [baseline.name for baseline in preset.baseline]
-    if kept is None or kept.seed != seed or set(kept.baselines) != set(names):
+    if kept is None or kept.seed != seed or kept.settings != _digest(preset) or set(kept.baselines) != set(names):
         return None
     return {name: _level(kept.baselines[name]) for name in names}
 
 
-def to_store(levels: Levels, seed: int) -> StoredLevels:
-    """Return what run.json keeps of the levels that were measured on the draws of a seed."""
-    return StoredLevels(seed, {name: StoredLevel(**_finite(level)) for name, level in levels.items()})
+def to_store(levels: Levels, preset: Preset, seed: int) -> StoredLevels:
+    """Return what run.json keeps of the levels that a preset's baselines reach on the draws of a seed."""
+    baselines = {name: StoredLevel(**_finite(level)) for name, level in levels.items()}
+    return StoredLevels(seed, _digest(preset), baselines)
 
 
 def of_runs(runs: Iterable[Run], preset: Preset, seed: int) -> Levels:
@@ -69,19 +71,18 @@ def of_runs(runs: Iterable[Run], preset: Preset, seed: int) -> Levels:
     seed
         Decides the draws.
     """
-    wanted = _measured_settings(preset)
     for run in runs:
         with suppress(RunError):  # it has been read before, and may be gone now
-            its_preset = run.preset()
-            kept = stored(run.record(), its_preset, seed)
-            if kept is not None and _measured_settings(its_preset) == wanted:
+            kept = stored(run.record(), preset, seed)
+            if kept is not None:
                 return kept
     return measure(preset, seed)
 
 
-def _measured_settings(preset: Preset) -> tuple[object, ...]:
-    """Return all settings that levels depend on."""
-    return preset.baseline, preset.problem, preset.unroll.steps, preset.run.dtype, preset.report.baseline_draws
+def _digest(preset: Preset) -> str:
+    """Return a digest of all settings that levels depend on."""
+    settings = preset.baseline, preset.problem, preset.unroll.steps, preset.run.dtype, preset.report.baseline_draws
+    return sha256(repr(settings).encode()).hexdigest()[:16]
 
 
 def _level(kept: StoredLevel) -> Level:

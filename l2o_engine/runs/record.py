@@ -27,7 +27,7 @@ class RunError(UserError):
 
 @dataclass(frozen=True)
 class StoredLevel:
-    """What a baseline reaches, as :class:`~l2o_engine.training.trainer.Level` has it; None where that is not finite."""
+    """What a baseline reaches, a :class:`~l2o_engine.training.evaluation.Level`; None where that is not finite."""
 
     end_log10: float | None
     sum_loss: float | None
@@ -36,9 +36,10 @@ class StoredLevel:
 
 @dataclass(frozen=True)
 class StoredLevels:
-    """The levels to beat: by baseline, on the draws of a seed."""
+    """The levels to beat: by baseline, on the draws of a seed; of settings that have this digest."""
 
     seed: int
+    settings: str
     baselines: dict[str, StoredLevel]
 
 

@@ -86,7 +86,7 @@ def backend_contestant(preset: Preset, name: str) -> Contestant:
 
     Raises
     ------
-    PresetError
+    BackendError
         If the backend cannot take the preset.
     """
     return _side_by_side(name, preset, choose(preset.experiment, name).load()[0])

@@ -114,7 +114,7 @@ class Group:
     @property
     def learns(self) -> bool:
         """Whether a network is trained: hand-designed optimizers do not take off."""
-        return self.preset.kind == "meta-training"
+        return self.preset.learns
 
     @property
     def published(self) -> tuple[NotebookRow, ...]:
@@ -273,7 +273,7 @@ class _LaneReader:
 
     def replicate(self, run: Run, lane: Lane) -> Replicate:
         initial, final = finite_mean(self._first), self._last.average_log_result
-        learns = self._preset.kind == "meta-training"
+        learns = self._preset.learns
         looks = [vitals for of_lane, vitals in run.vitals() if of_lane == lane] if learns else []
         is_carried_away = bool(looks) and looks[-1].remaining > 1  # it may have begun even further away
         has_taken_off = learns and not is_carried_away and took_off(final, initial, self._preset.published_final)

@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 Tree: TypeAlias = dict[str, Any]
 Arrays: TypeAlias = dict[str, NDArray[Any]]
 
-_ARRAY = {"array": True}  # stands in the JSON where an array was
+_ARRAY, _FLOAT = (
+    "$array",
+    "$float",
+)  # the one key of what stands in the JSON for an array, or for a float that is not finite
 
 
 def to_tree(value: Any) -> Any:
@@ -38,16 +41,18 @@ def part(tree: Any, name: str = "") -> tuple[Arrays, Any]:
         If a leaf is neither an array nor what JSON has.
     """
     if isinstance(tree, np.ndarray):
-        return {name: np.ascontiguousarray(tree)}, _ARRAY
+        return {name: np.ascontiguousarray(tree)}, {_ARRAY: True}
     if isinstance(tree, dict):
         arrays: Arrays = {}
         rest = {}
         for key, inner in tree.items():
+            if key.startswith("$"):
+                raise ValueError(f"{name} has a part called {key}, which is not saved")
             found, rest[key] = part(inner, f"{name}.{key}" if name else key)
             arrays |= found
         return arrays, rest
     if isinstance(tree, float) and not isfinite(tree):
-        return {}, {"float": str(tree)}
+        return {}, {_FLOAT: str(tree)}
     if tree is None or isinstance(tree, bool | int | float | str):
         return {}, tree
     raise ValueError(f"{name} is a {type(tree).__name__}, which is not saved")
@@ -61,10 +66,10 @@ def join(arrays: Mapping[str, NDArray[Any]], rest: Any, name: str = "") -> Any:
     KeyError
         If an array is missing.
     """
-    if rest == _ARRAY:
-        return arrays[name]
     if isinstance(rest, dict):
-        if set(rest) == {"float"}:
-            return float(rest["float"])
+        if _ARRAY in rest:
+            return arrays[name]
+        if _FLOAT in rest:
+            return float(rest[_FLOAT])
         return {key: join(arrays, inner, f"{name}.{key}" if name else key) for key, inner in rest.items()}
     return rest

@@ -9,6 +9,7 @@ import numpy as np
 
 from l2o_engine.meta.experiment import Experiment
 from l2o_engine.optimizers.base import Optimizer, run
+from l2o_engine.optimizers.learned.learned_optimizer import TrainedOptimizer
 from l2o_engine.support.arrays import LOG_FLOOR, Doubles, finite_mean
 from l2o_engine.tasks.base import Task, TaskFamily
 from l2o_engine.training.streams import Streams, generator_of
@@ -60,7 +61,15 @@ class Baselines:
         }
 
     def curve_tasks(self, draws: Sequence[int]) -> Task:
-        """Return the tasks that these numbers of the base chart's series are, each a batch of one."""
+        """Return the tasks that these numbers of the base chart's series are, each a batch of one.
+
+        Raises
+        ------
+        ValueError
+            If there is no number.
+        """
+        if not draws:
+            raise ValueError("there is no task to draw")
         return Task.joined([self._draw(generator_of(self._streams.curves, [draw]), 1) for draw in draws])
 
     @property
@@ -164,7 +173,7 @@ def evaluate(
     problems: int = 1000,
     steps: int = 20,
     seed: int = 0,
-    dtype: str = "float32",
+    dtype: str | None = None,
 ) -> list[Evaluated]:
     """Run optimizers on the same tasks, which no training with this seed has drawn.
 
@@ -181,7 +190,7 @@ def evaluate(
     seed
         Decides the draws; they are from a stream of their own.
     dtype
-        "float32" or "float64"; that of a learned optimizer's weights.
+        "float32" or "float64"; that of the learned optimizers' weights, else float32, if not given.
 
     Returns
     -------
@@ -191,8 +200,14 @@ def evaluate(
     Raises
     ------
     ValueError
-        If there is no task, or fewer than one step.
+        If there is no task, or fewer than one step, or learned optimizers are of different dtypes.
     """
+    dtypes = {str(one.weights.dtype).removeprefix("torch.") for one in optimizers if isinstance(one, TrainedOptimizer)}
+    if len(dtypes | ({dtype} if dtype else set())) > 1:
+        raise ValueError(
+            f"learned optimizers of {' and '.join(sorted(dtypes))} cannot run on {dtype or 'the same'} tasks"
+        )
+    dtype = dtype or next(iter(dtypes), "float32")
     if problems < 1 or steps < 1:
         raise ValueError("evaluation needs at least one problem and one step")
     losses: list[list[Doubles]] = [[] for _ in optimizers]

@@ -117,13 +117,22 @@ class MetaTrainer:
         If the experiment trains nothing.
     BackendError
         If the backend asked for by name cannot take the experiment.
+
+    Attributes
+    ----------
+    backend, reason
+        What computes, and why it was chosen where "auto" chose it.
     """
+
+    reason: str = "given"
 
     def __init__(self, experiment: Experiment, seed: int = 0, backend: Backend | str = "auto") -> None:
         learned, streams = experiment.trained, Streams(seed)
         self.lanes = (Lane(seed, LEARNED),)
         self._experiment = experiment
-        self._backend = choose(experiment, backend).load()[0] if isinstance(backend, str) else backend
+        if isinstance(backend, str):
+            backend, self.reason = choose(experiment, backend).load()
+        self.backend = backend
         self._baselines = Baselines(experiment, seed)
         weights = learned.initialise(generator_of(streams.weights), experiment.dtype)
         zero = np.zeros_like(weights)
@@ -135,7 +144,7 @@ class MetaTrainer:
     def advance(self, n: int) -> list[Chunk]:
         """Do n meta-iterations, or fewer if it diverges."""
         before = self._draws.state
-        self._learner, results = self._backend.train(self._learner, self._draw(n))
+        self._learner, results = self.backend.train(self._learner, self._draw(n))
         if len(results) < n:  # it diverged on the way: as if what lies beyond had never been drawn
             self._draws.state = before
             self._draw(len(results))
@@ -147,7 +156,15 @@ class MetaTrainer:
         return experiment.task.draw(generator, n, experiment.meta.batch, steps=experiment.steps, dtype=experiment.dtype)
 
     def chunks(self, iterations: int, *, size: int = CHUNK) -> Iterator[Chunk]:
-        """Yield chunks until so many meta-iterations are done in all, or it has diverged."""
+        """Yield chunks until so many meta-iterations are done in all, or it has diverged.
+
+        Raises
+        ------
+        ValueError
+            If a chunk would hold nothing.
+        """
+        if size < 1:
+            raise ValueError("a chunk has at least one meta-iteration")
         while self.done < iterations and not self._learner.diverged:
             yield from self.advance(min(size, iterations - self.done))
 
@@ -164,7 +181,7 @@ class MetaTrainer:
         if state.learner is None:
             raise ValueError("this state holds no network")
         task = self._baselines.curve_tasks(draws)
-        curves = self._baselines.run(task) | {LEARNED: self._backend.evaluate(state.learner, task)}
+        curves = self._baselines.run(task) | {LEARNED: self.backend.evaluate(state.learner, task)}
         return {name: losses[:, 0].astype(np.float64) for name, losses in curves.items()}
 
     def state(self) -> TrainerState:
@@ -172,9 +189,20 @@ class MetaTrainer:
         return TrainerState(self.done, dict(self._draws.state), self._learner, self._episode)
 
     def load_state(self, state: TrainerState) -> None:
-        """Become the trainer that the state was taken from."""
+        """Become the trainer that the state was taken from.
+
+        Raises
+        ------
+        ValueError
+            If it is of another experiment.
+        """
         if state.learner is None:
             raise ValueError("this state holds no network")
+        ours, theirs = self._learner, state.learner
+        if (ours.weights.shape, ours.weights.dtype, set(ours.numbers)) != (
+            (theirs.weights.shape, theirs.weights.dtype, set(theirs.numbers))
+        ):
+            raise ValueError("this state is of another network, other inputs or another dtype")
         self.done, self._learner, self._episode = state.done, state.learner, state.episode
         self._draws.state = cast("Any", state.draws)
 

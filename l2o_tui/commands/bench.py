@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from l2o_engine.backends.choose import BackendError
 from l2o_engine.presets.files import load, override
 from l2o_engine.presets.messages import PresetError
 from l2o_engine.presets.schema import Preset
@@ -47,12 +48,12 @@ def run_bench(name: str, *, settings: Sequence[str], seconds: float, seeds: int,
         If the preset is wrong, or trains no network.
     """
     preset = load(find(name), settings)
-    if preset.kind != "meta-training":
+    if not preset.learns:
         raise PresetError(f"{name} trains no network: there is nothing to measure")
     single = override(preset, ["run.seeds=1"])
     backends = _backends(single)
     peer, note = peer_contestant(single)
-    _NOTES.print(note, markup=False)
+    _NOTES.print(note, markup=False, soft_wrap=True)
     contestants = [*backends, *([peer] if peer else [])]
     if seeds > 1:
         side_by_side = backend_contestant(override(preset, [f"run.seeds={seeds}"]), backends[-1].name)
@@ -70,8 +71,8 @@ def _backends(preset: Preset) -> list[Contestant]:
     for name in ("torch", "fused"):
         try:
             found.append(backend_contestant(preset, name))
-        except PresetError as error:
-            _NOTES.print(str(error), markup=False)
+        except BackendError as error:
+            _NOTES.print(str(error), markup=False, soft_wrap=True)
     return found
 
 

@@ -19,10 +19,10 @@ def check_presets(files: Sequence[str]) -> None:
     wrong = []
     for file in files:
         try:
-            experiment = load(find(file))
+            preset = load(find(file))
         except PresetError as error:
             wrong.append(str(error))
         else:
-            write_out(f"{file}: {experiment.name} is a valid preset ({experiment.kind})")
+            write_out(f"{file}: {preset.name} is a valid preset ({preset.kind})")
     if wrong:
         raise PresetError("\n".join(wrong))

@@ -15,7 +15,7 @@ class ConvergencePane(ConvergenceChart, Pane):
         notebook = preset.notebook.rows if preset.notebook else ()
         super().__init__(window=preset.report.rolling_window, notebook=notebook, id=id)
         self._feed = opened.feed
-        self._has_levels = preset.kind == "meta-training"  # what else is trained is a level itself
+        self._has_levels = preset.learns  # what else is trained is a level itself
         self._drawn = (0, 0)
 
     def show_view(self, view: View) -> None:

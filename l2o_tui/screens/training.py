@@ -88,7 +88,7 @@ class TrainingScreen(ChartScreen[None]):
             self._convergence,
             BasePane(has_replicates=self.has_replicates, id="base"),
             ProgressPane(self._preset, feed, id="progress"),
-            *([HealthPane(id="health")] if self._preset.kind == "meta-training" else []),
+            *([HealthPane(id="health")] if self._preset.learns else []),
             LogPane(feed, id="log"),
         ]
         status = StatusLines(self._preset, driver=self.driver, id="status")

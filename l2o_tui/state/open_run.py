@@ -146,7 +146,7 @@ class OpenRun:
     def _computes(self) -> str | None:
         """Return the backend that has computed so far; a run without a network has none to choose."""
         backend = self.feed.view().backend
-        return backend if self.preset.kind == "meta-training" and backend else None
+        return backend if self.preset.learns and backend else None
 
     def farewell(self) -> Iterator[str]:
         """Yield what is worth saying once the screen is closed."""

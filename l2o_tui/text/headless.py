@@ -135,7 +135,7 @@ class Table:
         self._run_dir = relative(event.run_dir)
         self._say(f"{event.preset} · {seeds} · {event.backend} ({event.reason}) · {count(event.iterations)} iterations")
         self._say(f"in {self._run_dir}{resumed}")
-        if levels and self._preset.kind == "meta-training":
+        if levels and self._preset.learns:
             self._say(f"to beat (mean log10 of the last loss): {levels}")
         self._table = ProgressTable(self._preset, event.lanes, after=event.iteration)
         print(self._table.heading(), flush=True)  # noqa: T201 (data)

@@ -22,8 +22,9 @@ def diagnoses_of(run: Run) -> dict[Lane, Diagnosis]:
     diagnosticians: dict[Lane, Diagnostician] = {}
     diagnoses = {}
     for lane, vitals in run.vitals():
-        fresh = Diagnostician(preset.experiment, preset.report.every)
-        diagnoses[lane] = diagnosticians.setdefault(lane, fresh).judge(vitals)
+        if lane not in diagnosticians:
+            diagnosticians[lane] = Diagnostician(preset.experiment, preset.report.every)
+        diagnoses[lane] = diagnosticians[lane].judge(vitals)
     return diagnoses
 
 

@@ -24,7 +24,7 @@ class ProgressTable:
 
     The average over all steps, ``av_sum``, is a column where the objective is made of all losses' logarithms, or where
     the notebook printed it (``to_date``: its average goes back to the start, ours to the row before). The headings
-    beside it are short then, so that the table is no wider than 80 characters; only an adapting min_log beside the
+    beside it are short then, so that the table is no wider than 80 characters; only an adapting number beside the
     notebook's, or the seeds of replicates, make it wider.
 
     Parameters
@@ -40,10 +40,10 @@ class ProgressTable:
     def __init__(self, preset: Preset, lanes: Sequence[Lane], *, after: int = -1) -> None:
         self._by_optimizer = preset.kind == "baselines"
         self._by_seed = len({lane.seed for lane in lanes}) > 1
-        self._has_min_log = preset.learns and preset.inputs.adapts
+        self._numbers = tuple(preset.inputs.numbers) if preset.learns and preset.inputs.adapts else ()
         published = preset.notebook.rows if preset.notebook else ()
         self._published_sum = any(row.average_sum_log_result is not None for row in published)
-        self._published_min_log = self._has_min_log and any(row.min_log is not None for row in published)
+        self._published_min_log = "min_log" in self._numbers and any(row.min_log is not None for row in published)
         self._has_sum = self._published_sum or preset.objective.kind == "sum_log"
         self._pending = [row for row in published if row.it > after]
         self.has_notebook = bool(published)
@@ -57,8 +57,7 @@ class ProgressTable:
             self.columns += [Column("optim_res", 9), Column("av_log", 6), Column("av_sum", 6)]
         else:
             self.columns += [Column("optim_result", 12), Column("average_log_result", 18)]
-        if self._has_min_log:
-            self.columns.append(Column("min_log", 7))
+        self.columns += [Column(name, max(7, len(name))) for name in self._numbers]
         self.columns.append(Column("non_finite", 10))
         self.notebook_columns: list[Column] = []
         if self.has_notebook:
@@ -88,7 +87,7 @@ class ProgressTable:
             fixed(progress.average_log_result),
         ]
         cells += [fixed(progress.average_sum_log_result)] if self._has_sum else []
-        cells += [fixed(progress.numbers.get("min_log", nan))] if self._has_min_log else []
+        cells += [fixed(progress.numbers.get(name, nan)) for name in self._numbers]
         yield [*cells, str(progress.non_finite)], published
 
     def _published_cells(self, row: NotebookRow) -> list[str]:

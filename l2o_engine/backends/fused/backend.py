@@ -1,5 +1,6 @@
 """The fused backend: the compiled kernel behind the engine's :class:`~l2o_engine.meta.learner.Backend`."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from math import nan, prod
 from typing import Any
@@ -12,27 +13,40 @@ from l2o_engine.backends.fused.spec import GRADIENT_MODES, POLICIES, spec_of, wo
 from l2o_engine.meta.experiment import Experiment
 from l2o_engine.meta.learner import Learner, MetaGradient, Results, Trace, traced
 from l2o_engine.meta.meta_adam import Powers
+from l2o_engine.meta.objectives.base import OBJECTIVES
+from l2o_engine.optimizers.learned.inputs.base import INPUTS
+from l2o_engine.optimizers.learned.networks.base import NETWORKS
 from l2o_engine.optimizers.learned.networks.lstm import LSTM
 from l2o_engine.support.arrays import Floats
-from l2o_engine.tasks.base import Task
+from l2o_engine.tasks.base import TASKS, Task
 
 GREATEST_WORKSPACE = 4 * 2**30  # bytes
 
 
 def why_not(experiment: Experiment) -> str:
     """Return why the kernel cannot take an experiment; an empty string if it can."""
+    return next(_reasons(experiment), "")
+
+
+def _reasons(experiment: Experiment) -> Iterator[str]:
     learned = experiment.trained
-    if not isinstance(learned.network, LSTM):
-        return f'the kernel has no network "{learned.network.kind}"'
-    if learned.inputs.width != 1:  # see `fold_input_projection`
-        return f"the kernel takes one number a coordinate, these inputs give {learned.inputs.width}"
+    network, inputs = learned.network, learned.inputs
+    if not isinstance(network, LSTM):
+        yield f'the kernel has no network "{network.kind}"'
+    if inputs.width != 1:  # see `fold_input_projection`
+        yield f"the kernel takes one number a coordinate, these inputs give {inputs.width}"
+    if foreign := set(inputs.numbers) - {"min_log"}:
+        yield f'the kernel moves no adaptive number "{min(foreign)}"'
     spec = spec_of(experiment)
     if missing := missing_piece(spec):
-        return f"the kernel has no {missing}"
+        yield f"the kernel has no {missing}"
+    pieces = ((TASKS, experiment.task), (INPUTS, inputs), (NETWORKS, network), (OBJECTIVES, experiment.objective))
+    for registry, piece in pieces:
+        if type(piece) is not registry.kinds[piece.kind]:  # one that was made of it may compute something else
+            yield f"the kernel does not know the {registry.what} {type(piece).__name__}"
     needed = workspace_bytes(spec, experiment.steps)
     if needed > GREATEST_WORKSPACE:
-        return f"the kernel would need {needed / 2**30:.0f} GiB of memory"
-    return ""
+        yield f"the kernel would need {needed / 2**30:.0f} GiB of memory"
 
 
 def to_compile(experiment: Experiment) -> str:
@@ -106,7 +120,7 @@ class FusedBackend:
             moment1=moment1,
             moment2=moment2,
             powers=Powers(*powers.tolist()),
-            numbers=dict.fromkeys(learner.numbers, float(min_log[0])),
+            numbers={"min_log": float(min_log[0])} if learner.numbers else {},
             non_finite_in_a_row=int(in_a_row[0]),
             diverged=bool(diverged),
         )
@@ -115,7 +129,7 @@ class FusedBackend:
             objective[:done],
             norm[:done],
             non_finite[:done] > 0,
-            dict.fromkeys(learner.numbers, used[:done]),
+            {"min_log": used[:done]} if learner.numbers else {},
             self._trace(trace, done, task),
         )
         return learner, results, gradient

@@ -410,7 +410,7 @@ def make_forward(shape: LayerShape):
                 for r in range(rows):
                     e.builder.store(bias, slots[r][v])
             # The recurrent product first: it waits for nothing of this step, so the CPU runs it while the
-            # layer below (or the transform, for the first layer) is still finishing.
+            # layer below (or the inputs, for the first layer) is still finishing.
             with e.builder.if_then(e.builder.icmp_signed(">", n_prev, e.index(0))):
                 _accumulate(
                     e,

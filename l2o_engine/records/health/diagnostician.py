@@ -64,12 +64,13 @@ class Diagnostician:
 
     def judge(self, vitals: Vitals) -> Diagnosis:
         """Return what the next vitals mean, after those before."""
-        self._history.append(vitals)
-        history = list(self._history)
+        history = [*self._history, vitals]
         findings = tuple(examine(self._experiment, history))
         new = tuple(finding for finding in findings if finding.code not in self._codes)
+        diagnosis = Diagnosis(vitals, trend_of(history), findings, new)
+        self._history.append(vitals)  # once it has been judged: what cannot be must not spoil those behind it
         self._codes = {finding.code for finding in findings}
-        return Diagnosis(vitals, trend_of(history), findings, new)
+        return diagnosis
 
     def add(self, rows: Rows, results: Results | None = None) -> None:
         """Take in the lane's next rows, and the results they were made of, unless they were read from a file."""

@@ -10,7 +10,7 @@ from l2o_engine.records.health.thresholds import (
     EXPLODING,
     FLIPPED,
     GREATEST,
-    LEARNED,
+    HAS_LEARNED,
     LOOKS,
     NON_FINITE,
     SATURATED,
@@ -43,7 +43,9 @@ def examine(experiment: Experiment, history: Sequence[Vitals]) -> list[Finding]:
     """
     vitals = history[-1]
     # What has taught the network to optimize may go on so, whatever ε takes and however many numbers are spoilt.
-    checks = (_flipped,) if vitals.remaining < LEARNED else (_exploding, _non_finite, _epsilon, _flipped, _saturated)
+    checks = (
+        (_flipped,) if vitals.remaining < HAS_LEARNED else (_exploding, _non_finite, _epsilon, _flipped, _saturated)
+    )
     causes = [finding for check in checks if (finding := check(experiment, vitals)) is not None]
     plateau = None if causes else _plateau(experiment, history)
     return causes + ([plateau] if plateau else [])
@@ -104,7 +106,7 @@ def _epsilon(experiment: Experiment, vitals: Vitals) -> Finding | None:
 
 
 def _flipped(experiment: Experiment, vitals: Vitals) -> Finding | None:
-    if not vitals.flipped > FLIPPED:
+    if not vitals.flipped > FLIPPED or "min_log" not in vitals.numbers:
         return None
     return Finding(
         "flipped",
@@ -115,7 +117,7 @@ def _flipped(experiment: Experiment, vitals: Vitals) -> Finding | None:
 
 
 def _saturated(experiment: Experiment, vitals: Vitals) -> Finding | None:
-    if not vitals.saturated > SATURATED:
+    if not vitals.saturated > SATURATED or "min_log" not in vitals.numbers:
         return None
     return Finding(
         "saturated",
@@ -127,9 +129,9 @@ def _saturated(experiment: Experiment, vitals: Vitals) -> Finding | None:
 
 def _plateau(experiment: Experiment, history: Sequence[Vitals]) -> Finding | None:
     vitals = history[-1]
-    if len(history) <= LOOKS or trend_of(history) != "flat" or not vitals.remaining >= LEARNED:
+    if len(history) <= LOOKS or trend_of(history) != "flat" or not vitals.remaining >= HAS_LEARNED:
         return None
-    casts = experiment.trained.inputs.casts
+    casts = experiment.trained.inputs.casts and "min_log" in vitals.numbers
     moves = vitals.update_ratio > _BIG_UPDATE
     if moves and not casts:
         return None  # as near as so few steps, or this network, can get

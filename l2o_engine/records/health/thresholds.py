@@ -3,7 +3,7 @@
 What the published presets measured over eight seeds stands behind each; docs/why-it-does-not-learn.md.
 """
 
-LEARNED = 0.05
+HAS_LEARNED = 0.05
 """Of the first distance to the optimum, left after the last update: with less, the network has learned to optimize."""
 EXPLODING = 1.5
 """Of the first distance, left after the last update. Never more than 1.0, which is that of a network that is stuck."""

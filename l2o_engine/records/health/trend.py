@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from math import isnan
 from typing import Literal, TypeAlias
 
-from l2o_engine.records.health.thresholds import EXPLODING, FLAT, LEARNED, LOOKS, TAKE_OFF
+from l2o_engine.records.health.thresholds import EXPLODING, FLAT, HAS_LEARNED, LOOKS, TAKE_OFF
 from l2o_engine.records.health.vitals import Vitals
 
 Trend: TypeAlias = Literal["starting", "flat", "falling", "taking off", "rising", "diverging"]
@@ -22,7 +22,7 @@ def trend_of(history: Sequence[Vitals]) -> Trend:
     if abs(change) < FLAT:
         return "flat"
     if change < 0:
-        is_first = then.remaining >= LEARNED > now.remaining
+        is_first = then.remaining >= HAS_LEARNED > now.remaining
         return "taking off" if change <= -TAKE_OFF and is_first else "falling"
     return "rising"
 

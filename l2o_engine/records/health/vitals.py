@@ -122,7 +122,8 @@ def casting_shares(traces: Sequence[Trace], last: int) -> dict[str, float]:
     """Return ``saturated`` and ``flipped`` of the last meta-iterations of traces, at most so many."""
     inputs = _last([trace.inputs for trace in traces], last)
     gradient = _last([trace.gradient for trace in traces], last)[..., -1, :]
-    seen = inputs[..., -1, :]
+    # Of several numbers a coordinate, the first is the one that was cast.
+    seen = inputs[..., -1, :].reshape(*gradient.shape, -1)[..., 0]
     with np.errstate(all="ignore"):
         flipped = np.sign(seen) * np.sign(gradient) < 0
     return {

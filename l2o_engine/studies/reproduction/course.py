@@ -55,7 +55,7 @@ class Reproduction:
     ------
     ReproductionError
         If a job's folder holds a run with other settings, or one that cannot be read.
-    PresetError
+    BackendError
         If the backend cannot take a preset.
     """
 

@@ -35,7 +35,7 @@ def experiments_of(group: str, only: Sequence[str] = ()) -> list[Preset]:
         hint = nearest(group, GROUPS) or "."
         raise ReproductionError(f'cannot reproduce "{group}"{hint} Choose one of {", ".join(GROUPS)}')
     shipped = [load(find(name)) for name in shipped_names()]
-    found = {preset.name: preset for preset in shipped if preset.kind == "meta-training"}
+    found = {preset.name: preset for preset in shipped if preset.learns}
     names = [name for name, preset in found.items() if group in ("all", _group_of(preset))]
     for name in only:
         if name not in names:

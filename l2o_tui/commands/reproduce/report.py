@@ -151,7 +151,7 @@ def _base_curves(replicate: Replicate) -> list[dict[str, Doubles]]:
     if path is None:
         raise Failure(f"no report: the checkpoints of {run.name} are gone")
     try:
-        state = checkpoints.read(path, preset.experiment.layout, preset.run.dtype).trainers[seed]
+        state = checkpoints.read(path, preset.experiment).trainers[seed]
     except checkpoints.CheckpointError as error:
         raise Failure(f"no report: a checkpoint of {run.name} cannot be read: {error}") from error
     backend, _ = choose(preset.experiment, run.record().backend).load()

@@ -1,7 +1,7 @@
 """The kernel against the reference, on random presets; its cache; what it does with numbers that are not finite."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,6 +24,8 @@ from l2o_engine.presets.files import override
 from l2o_engine.presets.schema import Preset
 from l2o_engine.support.arrays import Doubles, Flags
 from l2o_engine.tasks.base import Task
+from l2o_engine.tasks.quadratic import Quadratic
+from l2o_engine.training.trainer import MetaTrainer
 from tests.engine.kernels import compile_kernels
 from tests.engine.tiny import INPUTS, OBJECTIVES, draw, new_learner, tiny_preset
 
@@ -308,18 +310,56 @@ class _OtherInputs(_TwoNumbers):
     width: ClassVar[int] = 1
 
 
+@dataclass(frozen=True)
+class _Decaying(_OtherInputs):
+    """Inputs with an adaptive number of their own."""
+
+    kind: str = "log"
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        return {"decay": 0.5}
+
+
+@dataclass(frozen=True)
+class _OtherLog(_OtherInputs):
+    """Inputs that are made of a kind that the kernel has, and see something else."""
+
+    kind: str = "identity"
+
+
 @pytest.mark.parametrize(
     ("inputs", "why"),
     [
+        (_Decaying(), 'the kernel moves no adaptive number "decay"'),
+        (_OtherLog(), "the kernel does not know the inputs _OtherLog"),
         (_TwoNumbers(), "the kernel takes one number a coordinate, these inputs give 2"),
         (_OtherInputs(), 'the kernel has no inputs "other"'),
     ],
-    ids=["wide", "other"],
+    ids=["decaying", "derived", "wide", "other"],
 )
 def test_inputs_that_the_kernel_cannot_take_are_refused_with_the_reason(inputs: Inputs, why: str) -> None:
     experiment = tiny_preset().experiment
     assert not why_not(experiment)
     assert why_not(replace(experiment, learned=LearnedOptimizer(experiment.trained.network, inputs))) == why
+
+
+class _Shifted(Quadratic):
+    """A task that is made of one that the kernel has, and costs something else."""
+
+    def loss(self, x: Any, parameters: Mapping[str, Any], minibatch: Mapping[str, Any] | None = None) -> Any:
+        return super().loss(x, parameters) + 100
+
+
+def test_a_task_that_is_made_of_one_of_the_kernel_s_is_not_taken_for_it() -> None:
+    experiment = replace(tiny_preset().experiment, task=_Shifted())
+    assert why_not(experiment) == "the kernel does not know the task _Shifted"
+    trainer = MetaTrainer(experiment)
+    assert (trainer.backend.name, trainer.reason) == (
+        "torch",
+        "not fused: the kernel does not know the task _Shifted",
+    )
+    assert (trainer.advance(2)[0].results.losses > 100).all()
 
 
 # The cache.

@@ -407,3 +407,10 @@ def test_what_the_kernel_cannot_do_falls_back_with_the_reason() -> None:
 def test_a_backend_that_cannot_be_had_is_the_user_s_error() -> None:
     with pytest.raises(BackendError, match="GiB of memory"):
         choose(tiny_preset(*TOO_LARGE).experiment, "fused")
+
+
+def test_a_backend_that_does_not_exist_is_named_with_those_that_do() -> None:
+    with pytest.raises(BackendError, match=r'there is no backend "tourch"; did you mean "torch"\?'):
+        choose(tiny_preset().experiment, "tourch")
+    with pytest.raises(BackendError, match="choose auto, fused or torch"):
+        choose(tiny_preset().experiment, "jax")

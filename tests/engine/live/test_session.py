@@ -81,7 +81,7 @@ def final_checkpoint(folder: Path) -> Checkpoint:
     run = Run(folder)
     path = run.latest_checkpoint()
     assert path is not None
-    return checkpoints.read(path, run.preset().experiment.layout, run.preset().run.dtype)
+    return checkpoints.read(path, run.preset().experiment)
 
 
 def assert_same_outcome(one: Path, other: Path) -> None:

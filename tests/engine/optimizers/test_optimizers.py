@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 
 from l2o_engine.optimizers.base import OPTIMIZERS, HandDesigned, Optimizer, run
+from l2o_engine.optimizers.learned.learned_optimizer import LearnedOptimizer
+from l2o_engine.optimizers.learned.networks.lstm import LSTM
 from l2o_engine.optimizers.rmsprop import RmsProp
 from l2o_engine.optimizers.sgd import Sgd
 from l2o_engine.presets.files import load
@@ -61,6 +64,24 @@ def test_no_update_changes_what_it_was_given(optimizer: HandDesigned) -> None:
     again, _ = optimizer.update(gradient, state)
     assert np.array_equal(first, again)
     assert gradient.tolist() == [1.0, -2.0]
+
+
+def learned() -> Optimizer:
+    untrained = LearnedOptimizer(LSTM(layers=1, hidden=3))
+    return untrained.with_weights(untrained.initialise(np.random.default_rng(0), "float64"))
+
+
+@pytest.mark.parametrize("optimizer", [*(cls() for cls in OPTIMIZERS), learned()], ids=lambda one: one.name)
+def test_arrays_and_tensors_get_the_same_updates(optimizer: Optimizer) -> None:
+    x = np.array([[1.0, -2.0, 0.5]])
+    state, tensor_state = optimizer.init(x), optimizer.init(torch.from_numpy(x))
+    for gradient in (x, 0.3 * x, -x):
+        update, state = optimizer.update(gradient, state)
+        tensor_update, tensor_state = optimizer.update(torch.from_numpy(gradient), tensor_state)
+        assert isinstance(update, np.ndarray)
+        assert isinstance(tensor_update, torch.Tensor)
+        assert update.shape == x.shape
+        np.testing.assert_allclose(update, tensor_update.detach().numpy(), rtol=1e-14)
 
 
 @every_optimizer

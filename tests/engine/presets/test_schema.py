@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from l2o_engine.presets.files import check, load, override
+from l2o_engine.presets.files import check, load, load_preset, override
 from l2o_engine.presets.messages import PresetError
 from l2o_engine.presets.schema import Preset
 from l2o_engine.presets.shipped import find, shipped_names
@@ -287,7 +287,7 @@ BROKEN: list[tuple[str, list[str]]] = [
     ('[[baseline]]\nkind = "sgd"\nname = "a,b"', ["[baseline] entry 0 name", "character"]),
     ('[[baseline]]\nkind = "adma"\nname = "A"', ["[baseline] entry 0 kind", '"sgd"']),
     ('[[baseline]]\nkind = "sgd"\nname = "A"\ndecay = 0.5', ["[baseline] entry 0 decay", "means nothing", '"sgd"']),
-    ('[[baseline]]\nkind = "sgd"\nname = "A"\n' * 2, ["[[baseline]]", "name of its own"]),
+    ('[[baseline]]\nkind = "sgd"\nname = "A"\n' * 2, ["every baseline", "name of its own"]),
     ('[[baseline]]\nkind = "sgd"\nname = "RNN"', ["RNN", "the network"]),
     ("[notebook]\nrows = []", ["[notebook] name", "missing"]),
     ('[notebook]\nname = "n"\nrows = [{ it = 0 }]', ["[notebook] rows entry 0 average_log_result", "missing"]),
@@ -562,3 +562,37 @@ def test_where_nothing_is_trained_there_is_no_learned_optimizer() -> None:
     assert experiment.learned is None
     with pytest.raises(ValueError, match="trains nothing"):
         _ = experiment.trained
+
+
+@pytest.mark.parametrize(
+    "setting", ["objective.residual=1e-30", "problem.dims=3", "network.hidden=7", "meta.epsilon=1e-9", "run.seed=2"]
+)
+def test_a_table_that_the_file_has_not_can_be_set(setting: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('name = "mine"')
+    name, _, value = setting.partition("=")
+    assert _at(to_dict(load(path, [setting])), name) == json.loads(value)
+
+
+def test_the_library_and_the_command_line_make_the_same_preset(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('name = "mine"\n[inputs]\nkind = "ratio_log"\nmin_log = -5')
+    assert load_preset(path, set={"inputs.kind": "log"}) == load(path, ["inputs.kind=log"])
+    path.write_text('name = "mine"\n[inputs]\nkind = "log"')
+    assert load_preset(path, set={"inputs.min_log": -3.0, "title": 'a "b"'}) == load(
+        path, ["inputs.min_log=-3.0", 'title=a "b"']
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('kind = "baselines"\n[transform]\nkind = "ratio"', r"\[transform\] has no meaning"),
+        ('[transform]\nkind = "ratio"\nratio_residual = 1e-50', "transform.ratio_residual would be 0"),
+    ],
+)
+def test_messages_name_a_table_as_the_file_does(text: str, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(f'name = "mine"\n{text}')
+    with pytest.raises(PresetError, match=words):
+        load(path)

@@ -28,6 +28,7 @@ from l2o_engine.records.health import (
     percent,
     trend_of,
 )
+from l2o_engine.records.health.vitals import casting_shares
 from l2o_engine.records.rows import rows_of
 from l2o_engine.runs.folder import Run
 from l2o_engine.support.arrays import Floats
@@ -523,3 +524,26 @@ def test_a_plateau_is_said_to_have_begun_where_it_began() -> None:
     for end in (9, 14):
         (finding,) = examine(shipped("log30").experiment, history[:end])
         assert "stayed at -0.33 since meta-iteration 15,000:" in finding.message
+
+
+def test_of_several_numbers_a_coordinate_the_first_tells_whether_its_sign_was_turned() -> None:
+    gradient = np.array([[[[1.0, -1.0, 2.0]]]])  # one meta-iteration, task and step; three coordinates
+    inputs = np.array([[[[0.5, 9.0, 0.5, 9.0, -0.5, 9.0]]]])  # two numbers each, side by side
+    trace = Trace(None, gradient, inputs, gradient)
+    shares = casting_shares([trace], 1)
+    assert shares["flipped"] == pytest.approx(2 / 3)
+    assert shares["saturated"] == pytest.approx(1 / 2)
+
+
+def test_nothing_is_said_of_a_min_log_that_the_inputs_have_not() -> None:
+    history = looks(-0.34, -0.33, -0.35, -0.34, distance_ratio=0.9, flipped=1.0, saturated=1.0, numbers={"decay": 0.5})
+    said = [finding.message + finding.remedy for finding in examine(shipped("log30").experiment, history)]
+    assert not [text for text in said if "min_log" in text or "nan" in text]
+
+
+def test_vitals_that_cannot_be_judged_spoil_none_behind_them() -> None:
+    diagnostician = Diagnostician(shipped("log30").experiment, 5000)
+    (good,) = looks(-0.3)
+    with pytest.raises(ValueError, match="math domain"):
+        diagnostician.judge(replace(good, distance_ratio=np.nan, loss_ratio=-1.0))
+    assert diagnostician.judge(good).trend == "starting"

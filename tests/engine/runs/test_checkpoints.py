@@ -1,27 +1,35 @@
 """Checkpoints: written, read back, and told from what is damaged."""
 
+import json
 from collections.abc import Callable
 from dataclasses import astuple, replace
+from math import nan
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from l2o_engine.meta.experiment import DTypeName, Experiment
 from l2o_engine.meta.learner import Learner
 from l2o_engine.meta.meta_adam import Powers
+from l2o_engine.optimizers.learned.inputs.identity import Identity
+from l2o_engine.optimizers.learned.inputs.log import Log
 from l2o_engine.optimizers.learned.learned_optimizer import LearnedOptimizer
 from l2o_engine.optimizers.learned.networks.lstm import LSTM
 from l2o_engine.runs import checkpoints
 from l2o_engine.runs.checkpoints import Checkpoint, CheckpointError
+from l2o_engine.tasks.quadratic import Quadratic
 from l2o_engine.training.trainer import TrainerState
 
-LAYOUT = LearnedOptimizer(LSTM(layers=2, hidden=3)).layout
+EXPERIMENT = Experiment(Quadratic(), LearnedOptimizer(LSTM(layers=2, hidden=3), Log(min_log=-5.0)))
+LAYOUT = EXPERIMENT.trained.layout
 
 
-def a_learner(seed: int, dtype: str = "float32", **changes: Any) -> Learner:
+def a_learner(seed: int, dtype: DTypeName = "float32", **changes: Any) -> Learner:
     generator = np.random.default_rng(seed)
     weights, moment1, moment2 = generator.normal(size=(3, LAYOUT.size)).astype(dtype)
     moment1[0], moment2[0] = np.finfo(dtype).smallest_subnormal, np.finfo(dtype).max
@@ -35,7 +43,7 @@ def a_state(seed: int, learner: Learner | None) -> TrainerState:
     return TrainerState(done=41, draws=dict(np.random.PCG64(seed).state), learner=learner)
 
 
-def a_checkpoint(iteration: int = 40, dtype: str = "float32") -> Checkpoint:
+def a_checkpoint(iteration: int = 40, dtype: DTypeName = "float32") -> Checkpoint:
     trainers = {seed: a_state(seed, a_learner(seed, dtype)) for seed in (7, 8)}
     return Checkpoint(iteration, elapsed_seconds=1.25, metrics_bytes=12_345, trainers=trainers)
 
@@ -46,6 +54,9 @@ def assert_same_state(one: TrainerState, other: TrainerState) -> None:
     assert (one.learner is None) == (other.learner is None)
     if one.learner and other.learner:
         for ours, theirs in zip(astuple(one.learner), astuple(other.learner), strict=True):
+            if isinstance(ours, dict):
+                assert ours.keys() == theirs.keys()
+                ours, theirs = list(ours.values()), list(theirs.values())  # noqa: PLW2901 (NaN is no equal of itself)
             assert_array_equal(ours, theirs)
             assert np.asarray(ours).dtype == np.asarray(theirs).dtype
     assert one.episode.step == other.episode.step
@@ -53,9 +64,9 @@ def assert_same_state(one: TrainerState, other: TrainerState) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_state_is_read_back_bit_for_bit(dtype: str, tmp_path: Path) -> None:
+def test_a_state_is_read_back_bit_for_bit(dtype: DTypeName, tmp_path: Path) -> None:
     written = a_checkpoint(dtype=dtype)
-    read = checkpoints.read(checkpoints.write(tmp_path, written, LAYOUT, keep=False), LAYOUT, dtype)
+    read = checkpoints.read(checkpoints.write(tmp_path, written, LAYOUT, keep=False), replace(EXPERIMENT, dtype=dtype))
     assert astuple(replace(read, trainers={})) == astuple(replace(written, trainers={}))
     assert list(read.trainers) == list(written.trainers)
     for seed, state in written.trainers.items():
@@ -65,25 +76,36 @@ def test_a_state_is_read_back_bit_for_bit(dtype: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "learner",
     [
-        None,
-        a_learner(1, numbers={}),
         a_learner(1, non_finite_in_a_row=3),
         a_learner(1, diverged=True),
+        a_learner(1, numbers={"min_log": nan}),
         replace(a_learner(1), weights=np.full(LAYOUT.size, np.nan, np.float32)),
     ],
-    ids=["no network", "no numbers", "spoilt ones in a row", "diverged", "NaN weights"],
+    ids=["spoilt ones in a row", "diverged", "min_log lost", "NaN weights"],
 )
-def test_every_kind_of_state_is_read_back(learner: Learner | None, tmp_path: Path) -> None:
+def test_every_kind_of_state_is_read_back(learner: Learner, tmp_path: Path) -> None:
     written = Checkpoint(5, 0.0, 0, {0: a_state(0, learner)})
-    read = checkpoints.read(checkpoints.write(tmp_path, written, LAYOUT, keep=True), LAYOUT, "float32")
+    read = checkpoints.read(checkpoints.write(tmp_path, written, LAYOUT, keep=True), EXPERIMENT)
     assert_same_state(read.trainers[0], written.trainers[0])
+
+
+def test_what_has_no_network_or_no_numbers_is_read_back(tmp_path: Path) -> None:
+    nothing_learned = Checkpoint(5, 0.0, 0, {0: a_state(0, None)})
+    path = checkpoints.write(tmp_path, nothing_learned, None, keep=True)
+    read = checkpoints.read(path, replace(EXPERIMENT, learned=None))
+    assert_same_state(read.trainers[0], nothing_learned.trainers[0])
+    without = Checkpoint(6, 0.0, 0, {0: a_state(0, a_learner(1, numbers={}))})
+    path = checkpoints.write(tmp_path, without, LAYOUT, keep=True)
+    plain = replace(EXPERIMENT, learned=LearnedOptimizer(EXPERIMENT.trained.network, Identity()))
+    assert_same_state(checkpoints.read(path, plain).trainers[0], without.trainers[0])
 
 
 def test_a_generator_goes_on_where_it_was(tmp_path: Path) -> None:
     generator = np.random.PCG64(3)
     np.random.Generator(generator).random(5)
     written = Checkpoint(5, 0.0, 0, {0: TrainerState(6, dict(generator.state), None)})
-    read = checkpoints.read(checkpoints.write(tmp_path, written, LAYOUT, keep=False), LAYOUT, "float32")
+    path = checkpoints.write(tmp_path, written, None, keep=False)
+    read = checkpoints.read(path, replace(EXPERIMENT, learned=None))
     other = np.random.PCG64(0)
     other.state = read.trainers[0].draws  # type: ignore[assignment]
     assert_array_equal(np.random.Generator(other).random(9), np.random.Generator(generator).random(9))
@@ -166,20 +188,20 @@ def test_a_damaged_or_foreign_file_is_no_checkpoint(damage: Callable[[Path], Non
     path = checkpoints.write(tmp_path, a_checkpoint(), LAYOUT, keep=False)
     damage(path)
     with pytest.raises(CheckpointError, match=path.name):
-        checkpoints.read(path, LAYOUT, "float32")
+        checkpoints.read(path, EXPERIMENT)
 
 
 @pytest.mark.parametrize("network", [LSTM(2, 4), LSTM(3, 3)], ids=["wider", "deeper"])
 def test_a_checkpoint_of_another_network_is_refused(network: LSTM, tmp_path: Path) -> None:
     path = checkpoints.write(tmp_path, a_checkpoint(), LAYOUT, keep=False)
     with pytest.raises(CheckpointError, match=path.name):
-        checkpoints.read(path, LearnedOptimizer(network).layout, "float32")
+        checkpoints.read(path, replace(EXPERIMENT, learned=LearnedOptimizer(network, Log(min_log=-5.0))))
 
 
 def test_a_checkpoint_of_another_dtype_is_refused(tmp_path: Path) -> None:
     path = checkpoints.write(tmp_path, a_checkpoint(), LAYOUT, keep=False)
     with pytest.raises(CheckpointError, match="other numbers than float64"):
-        checkpoints.read(path, LAYOUT, "float64")
+        checkpoints.read(path, replace(EXPERIMENT, dtype="float64"))
 
 
 def test_a_later_format_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,7 +209,53 @@ def test_a_later_format_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     path = checkpoints.write(tmp_path, a_checkpoint(), LAYOUT, keep=False)
     monkeypatch.undo()
     with pytest.raises(CheckpointError, match="format 3"):
-        checkpoints.read(path, LAYOUT, "float32")
+        checkpoints.read(path, EXPERIMENT)
+
+
+# What is whole, says its digest, and is none of ours: a stranger's, or a later version's.
+
+FOREIGN: dict[str, Callable[[dict[str, Any]], None]] = {
+    "an iteration in words": lambda document: document.update(iteration="x"),
+    "an iteration before the first": lambda document: document.update(iteration=-2),
+    "a negative length": lambda document: document.update(metrics_bytes=-5),
+    "an endless time": lambda document: document.update(elapsed_seconds=float("inf")),
+    "no trainers": lambda document: document.update(trainers=[]),
+    "a count in words": lambda document: document["trainers"]["seed7"].update(done="a"),
+    "no network": lambda document: document["trainers"]["seed7"].update(learner=None),
+    "no numbers": lambda document: document["trainers"]["seed7"]["learner"].update(numbers={}),
+    "other numbers": lambda document: document["trainers"]["seed7"]["learner"].update(numbers={"decay": 1.0}),
+    "powers in words": lambda document: document["trainers"]["seed7"]["learner"]["powers"].update(beta1="0.9"),
+    "a further part": lambda document: document["trainers"]["seed7"]["learner"].update(secret=1),
+    "another generator": lambda document: document["trainers"]["seed7"]["draws"].update(bit_generator="MT19937"),
+    "a generator beyond 128 bits": lambda document: document["trainers"]["seed7"]["draws"]["state"].update(
+        state=2**128
+    ),
+    "half an episode": lambda document: document["trainers"]["seed7"]["episode"].update(step=7),
+    "no seed": lambda document: document["trainers"].update(x=document["trainers"].pop("seed7")),
+}
+
+
+@pytest.mark.parametrize("change", FOREIGN.values(), ids=FOREIGN)
+def test_a_whole_file_that_says_what_cannot_be_is_no_checkpoint(
+    change: Callable[[dict[str, Any]], None], tmp_path: Path
+) -> None:
+    path = checkpoints.write(tmp_path, a_checkpoint(), LAYOUT, keep=False)
+    with safe_open(path, framework="np") as file:
+        document = json.loads(file.metadata()["l2o"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    change(document)
+    text = json.dumps(document)
+    save_file(tensors, path, {"l2o": text, "sha256": checkpoints._digest(text, tensors)})
+    with pytest.raises(CheckpointError, match=path.name):
+        checkpoints.read(path, EXPERIMENT)
+
+
+def test_a_document_that_is_nested_without_end_is_no_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "000000000040.safetensors"
+    text = "[" * 100_000
+    save_file({}, path, {"l2o": text, "sha256": checkpoints._digest(text, {})})
+    with pytest.raises(CheckpointError, match=path.name):
+        checkpoints.read(path, EXPERIMENT)
 
 
 # Which are kept.

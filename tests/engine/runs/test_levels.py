@@ -78,6 +78,7 @@ def test_a_new_run_measures_them_says_so_and_keeps_them(preset: Preset, tmp_path
     measured = levels.measure(preset, preset.run.seed)
     assert of_kind(told, Started)[0].levels == {name: level.end_log10 for name, level in measured.items()}
     kept = json.loads((tmp_path / "run" / "run.json").read_text())["levels"]
+    assert kept.pop("settings")
     assert kept == {"seed": preset.run.seed, "baselines": {name: vars(level) for name, level in measured.items()}}
     assert levels.stored(Run(tmp_path / "run").record(), preset, preset.run.seed) == measured
 
@@ -95,7 +96,7 @@ def test_a_measurement_that_takes_but_a_moment_is_not_told(tmp_path: Path, monke
 def test_a_level_that_is_not_finite_is_kept_as_null(tmp_path: Path) -> None:
     driven = DrivenRun.create(tiny_preset(), tmp_path / "run")
     measured = {"SGD": Level(nan, nan, 2.5), "RMSProp": Level(-3.25, 7.0, 2.5)}
-    driven.update(levels=levels.to_store(measured, 0))
+    driven.update(levels=levels.to_store(measured, tiny_preset(), 0))
     driven.close()
     document = json.loads((tmp_path / "run" / "run.json").read_text())
     assert document["levels"]["baselines"]["SGD"] == {"end_log10": None, "sum_loss": None, "first_loss": 2.5}
@@ -230,6 +231,13 @@ def test_a_preset_changed_by_hand_is_not_given_the_levels_of_others(tmp_path: Pa
 
 def test_levels_that_cannot_be_read_are_the_user_s_error(tmp_path: Path) -> None:
     DrivenRun.create(MANY, tmp_path / "run").close()
-    change_record(tmp_path / "run", levels={"seed": 3, "baselines": {"SGD": {"end_log10": "low"}}})
+    change_record(tmp_path / "run", levels={"seed": 3, "settings": "", "baselines": {"SGD": {"end_log10": "low"}}})
     with pytest.raises(RunError, match=r"run\.json cannot be read: levels\.baselines\.SGD"):
         Run(tmp_path / "run")
+
+
+def test_levels_of_a_preset_that_was_changed_by_hand_are_measured_again(finished: Path) -> None:
+    record = Run(finished).record()
+    assert levels.stored(record, MANY, 3) is not None
+    for setting in ("baseline.0.learning_rate=0.3", "unroll.steps=5", "report.baseline_draws=999", "run.dtype=float64"):
+        assert levels.stored(record, override(MANY, [setting]), 3) is None

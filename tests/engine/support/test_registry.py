@@ -51,7 +51,7 @@ def test_two_files_of_one_kind_are_told(animals: Path) -> None:
     (animals / "sparrow.py").write_text(PIECE.format(name="Sparrow", legs=2, kind="bird"))
     from animals.base import ANIMALS
 
-    with pytest.raises(ValueError, match='two animals of kind "bird"'):
+    with pytest.raises(ValueError, match='two of kind "bird" want to be the animal: Bird and Sparrow'):
         _ = ANIMALS.kinds
 
 

@@ -63,7 +63,7 @@ def test_dataclasses_and_named_tuples_are_dicts() -> None:
     tree = to_tree(State(3, {"min_log": -inf, "x": nan}, Pair(0.5, 0.25)))
     assert list(tree) == ["done", "numbers", "pair"]
     assert tree["pair"] == {"first": 0.5, "second": 0.25}
-    assert part(tree)[1]["numbers"] == {"min_log": {"float": "-inf"}, "x": {"float": "nan"}}
+    assert part(tree)[1]["numbers"] == {"min_log": {"$float": "-inf"}, "x": {"$float": "nan"}}
 
 
 def test_arrays_are_named_by_their_place() -> None:
@@ -71,6 +71,17 @@ def test_arrays_are_named_by_their_place() -> None:
     assert {name: values.shape for name, values in found.items()} == {"a.b": (2,), "c": (1,)}
     with pytest.raises(KeyError):
         join({"c": found["c"]}, rest)
+
+
+@given(st.dictionaries(st.sampled_from(["array", "float", "a"]), st.floats(0, 1), max_size=2))
+def test_no_name_is_taken_for_what_stands_for_an_array_or_a_number(tree: dict[str, float]) -> None:
+    found, rest = part({"numbers": tree})
+    assert join(found, rest) == {"numbers": tree}
+
+
+def test_a_name_like_ours_for_an_array_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"numbers has a part called \$array"):
+        part({"numbers": {"$array": True}})
 
 
 @pytest.mark.parametrize("leaf", [object(), {1, 2}, b"bytes", np.float64])

@@ -77,3 +77,19 @@ def test_levels_are_over_as_many_draws_as_are_asked_for() -> None:
     few, many = (Baselines(experiment, 0, draws).levels["SGD"] for draws in (5, 4000))
     again = Baselines(experiment, 0, 5).levels["SGD"]
     assert few == again != many
+
+
+def test_tasks_are_of_the_dtype_of_the_weights() -> None:
+    experiments = [tiny_preset(f"run.dtype={dtype}").experiment for dtype in ("float32", "float64")]
+    single, double = (MetaTrainer(one, 0, TorchBackend(one)).optimizer() for one in experiments)
+    (found,) = evaluate([double], Quadratic(), problems=3, steps=3)
+    assert np.isfinite(found.losses).all()
+    with pytest.raises(ValueError, match="float32 and float64 cannot run on the same"):
+        evaluate([single, double], Quadratic(), problems=3, steps=3)
+    with pytest.raises(ValueError, match="of float64 cannot run on float32"):
+        evaluate([double], Quadratic(), problems=3, steps=3, dtype="float32")
+
+
+def test_no_task_is_no_curve() -> None:
+    with pytest.raises(ValueError, match="no task"):
+        Baselines(tiny_preset().experiment, 0).curve_tasks([])

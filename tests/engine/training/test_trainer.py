@@ -9,7 +9,7 @@ from numpy.testing import assert_array_equal
 from l2o_engine.backends.reference import TorchBackend
 from l2o_engine.presets.schema import Preset
 from l2o_engine.training.evaluation import Baselines
-from l2o_engine.training.trainer import Chunk, Lane, Trainer, TrainerState, make_trainer
+from l2o_engine.training.trainer import Chunk, Lane, MetaTrainer, Trainer, TrainerState, make_trainer
 from tests.engine.tiny import INPUTS, arrays_of, tiny_baselines, tiny_preset
 
 PRESETS = {
@@ -157,3 +157,19 @@ def test_meta_training_needs_a_backend_and_a_network_s_state() -> None:
         make_trainer(tiny_preset().experiment, None, 0)
     with pytest.raises(ValueError, match="no network"):
         a_trainer(tiny_preset()).load_state(a_trainer(tiny_baselines()).state())
+
+
+@pytest.mark.parametrize("setting", [INPUTS["log"], "network.hidden=4", "run.dtype=float64"])
+def test_a_state_of_another_experiment_is_refused(setting: str) -> None:
+    with pytest.raises(ValueError, match="another network, other inputs or another dtype"):
+        a_trainer(tiny_preset()).load_state(a_trainer(tiny_preset(setting)).state())
+
+
+def test_chunks_go_to_the_total_and_each_holds_something() -> None:
+    experiment = tiny_preset().experiment
+    trainer = MetaTrainer(experiment, 0, TorchBackend(experiment))
+    assert [(chunk.first, len(chunk.results)) for chunk in trainer.chunks(5, size=2)] == [(0, 2), (2, 2), (4, 1)]
+    assert list(trainer.chunks(5)) == []
+    assert (trainer.backend.name, trainer.reason) == ("torch", "given")
+    with pytest.raises(ValueError, match="at least one"):
+        next(trainer.chunks(9, size=0))

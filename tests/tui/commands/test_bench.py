@@ -34,3 +34,11 @@ def test_a_preset_that_trains_nothing_is_refused() -> None:
     result = spawn("bench", "--preset", "baselines")
     assert (result.code, result.out) == (2, "")
     assert "trains no network" in result.err
+
+
+def test_a_backend_that_cannot_take_it_is_told_and_the_other_measured() -> None:
+    wide = '--set=inputs={kind="log_and_sign"}'
+    result = spawn("bench", "--json", *SMALL, wide)
+    assert result.code == 0
+    assert {json.loads(line)["name"] for line in result.out.splitlines()} == {"torch"}
+    assert 'backend "fused" cannot run this experiment: the kernel takes one number a coordinate' in result.err
