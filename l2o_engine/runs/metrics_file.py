@@ -202,20 +202,6 @@ def read_rows(path: Path, lanes: Sequence[Lane]) -> Iterator[Rows]:
             yield rows
 
 
-def parse_rows(lines: Sequence[str], lanes: Sequence[Lane]) -> Rows:
-    """Return the rows of some lines of a file that has no adaptive number but min_log, without its header.
-
-    Raises
-    ------
-    ValueError
-        If a line is not what :class:`RowFormat` writes for these lanes, or there is none.
-    """
-    rows = RowReader(lanes).read(lines)
-    if rows is None:
-        raise ValueError("there is no row")
-    return rows
-
-
 def last_iteration(path: Path) -> int:
     """Return the meta-iteration of a file's last whole line; -1 where there is none."""
     try:

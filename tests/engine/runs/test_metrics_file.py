@@ -22,7 +22,6 @@ from l2o_engine.runs.metrics_file import (
     columns_of,
     header_of,
     last_iteration,
-    parse_rows,
     read_rows,
 )
 from l2o_engine.training.trainer import Chunk, Lane
@@ -279,9 +278,10 @@ def test_lines_without_a_header_are_read_as_min_log_s(tmp_path: Path) -> None:
     rows = rows_of([Chunk(LANES[0], 0, some_results(0, 6))], LANES)
     write(tmp_path / "metrics.csv", rows)
     lines = (tmp_path / "metrics.csv").read_text().splitlines(keepends=True)
-    assert_array_equal(parse_rows(lines[1:], LANES).numbers["min_log"], rows.numbers["min_log"])
-    with pytest.raises(ValueError, match="no row"):
-        parse_rows([], LANES)
+    again = RowReader(LANES).read(lines[1:])
+    assert again is not None
+    assert_array_equal(again.numbers["min_log"], rows.numbers["min_log"])
+    assert RowReader(LANES).read([]) is None
 
 
 @pytest.mark.parametrize(("tail", "last"), [("", 4), ("5,0.1", 4), ("5,0.1\n", 5), ("?\n", -1)])
