@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from l2o_engine.optimizers.learned.learned_optimizer import LEARNED, TrainedOptimizer
+from l2o_engine.optimizers.learned.learned_optimizer import TrainedOptimizer
 from l2o_engine.presets.files import load
 from l2o_engine.presets.messages import PresetError
 from l2o_engine.presets.schema import Preset
@@ -23,15 +23,14 @@ from l2o_engine.runs import checkpoints, lock
 from l2o_engine.runs.checkpoints import Checkpoint, CheckpointError
 from l2o_engine.runs.metrics_file import read_rows
 from l2o_engine.runs.record import ACTIVE, Record, RunError, read_record
-from l2o_engine.training.trainer import Lane
+from l2o_engine.training.trainer import Lane, lanes_of_seed
 
 _Kind = TypeVar("_Kind")
 
 
 def lanes_of(preset: Preset) -> tuple[Lane, ...]:
     """Return the series that a run of this preset produces: by seed, then by optimizer."""
-    optimizers = [baseline.name for baseline in preset.baseline] if preset.kind == "baselines" else [LEARNED]
-    return tuple(Lane(seed, optimizer) for seed in preset.seeds for optimizer in optimizers)
+    return tuple(lane for seed in preset.seeds for lane in lanes_of_seed(preset.experiment, seed))
 
 
 class Run:

@@ -34,6 +34,13 @@ class Lane:
     optimizer: str
 
 
+def lanes_of_seed(experiment: Experiment, seed: int) -> tuple[Lane, ...]:
+    """Return the series that an experiment produces for one seed: of the network, else of every baseline in turn."""
+    if experiment.learned is not None:
+        return (Lane(seed, LEARNED),)
+    return tuple(Lane(seed, baseline.name) for baseline in experiment.baselines)
+
+
 @dataclass(frozen=True)
 class TrainerState:
     """All that a trainer is, between two meta-iterations.
@@ -128,7 +135,7 @@ class MetaTrainer:
 
     def __init__(self, experiment: Experiment, seed: int = 0, backend: Backend | str = "auto") -> None:
         learned, streams = experiment.trained, Streams(seed)
-        self.lanes = (Lane(seed, LEARNED),)
+        self.lanes = lanes_of_seed(experiment, seed)
         self._experiment = experiment
         if isinstance(backend, str):
             backend, self.reason = choose(experiment, backend).load()
@@ -211,7 +218,7 @@ class BaselineTrainer:
     """Runs the baselines only, one draw a "meta-iteration"; nothing is trained."""
 
     def __init__(self, experiment: Experiment, seed: int) -> None:
-        self.lanes = tuple(Lane(seed, optimizer.name) for optimizer in experiment.baselines)
+        self.lanes = lanes_of_seed(experiment, seed)
         self._experiment = experiment
         self._baselines = Baselines(experiment, seed)
         self._draws = np.random.PCG64(Streams(seed).draws)
