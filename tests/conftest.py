@@ -1,6 +1,7 @@
 """What every test shares: how hypothesis runs here."""
 
 import os
+import signal
 from pathlib import Path
 
 from hypothesis import settings
@@ -21,3 +22,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 def pytest_xdist_auto_num_workers() -> int:
     """Return how many processes test: one more than there are cores, for on real terminals one mostly waits."""
     return (os.cpu_count() or 1) + 1
+
+
+def pytest_configure() -> None:
+    """Hear the signals that tests send: processes that they start would ignore what a background job ignores."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
