@@ -1,0 +1,204 @@
+"""The charts of a run on the screen, and of several: what of their data is shown, and what is said below."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from l2o_engine.presets.published import NotebookRow
+from l2o_engine.records.curve import Curve
+from l2o_engine.records.events import Curves
+from l2o_engine.studies.comparison import Group, NamedLevel
+from l2o_engine.training.trainer import Lane
+from l2o_tui.charts.axes import Span
+from l2o_tui.charts.base_losses import base_losses
+from l2o_tui.charts.comparison import comparison
+from l2o_tui.charts.convergence import MOST_BANDS, convergence, curve_series, median_series
+from l2o_tui.charts.figure import Figure, Series
+from l2o_tui.charts.styles import optimizer_styles, run_styles
+from l2o_tui.charts.widget import Chart, left_out
+from l2o_tui.text.numbers import count
+
+_WINDOWS = tuple(digit * 10**power for power in range(6) for digit in (1, 2, 5))
+_END_LOSS = "end loss over the meta-iterations"
+
+
+class BaseChart(Chart):
+    """The losses of every optimizer over the base steps: of one problem, or their spread over many."""
+
+    def __init__(self, *, id: str) -> None:  # noqa: A002 (textual's name)
+        super().__init__(id=id)
+        self._curves: Curves | None = None
+        self._seed: int | None = None
+        self.border_title = "base losses"
+
+    def show(self, curves: Curves | None, *, seed: int | None = None) -> None:
+        """Draw these curves, of the replicate with this seed."""
+        if curves is None or (curves is self._curves and seed == self._seed):
+            return
+        self._curves, self._seed = curves, seed
+        self.redraw()
+
+    def figure(self, view: Span | None) -> Figure | None:
+        """Return each optimizer's losses."""
+        if self._curves is None:
+            return None
+        return base_losses(self._curves.losses, logarithmic=self.logarithmic, view=view, caption=self._caption())
+
+    def _caption(self) -> str:
+        """Say which draws these are, and what is left out."""
+        if self._curves is None:
+            return ""
+        losses = [np.atleast_2d(values) for values in self._curves.losses.values()]
+        draws = max(map(len, losses), default=1)
+        what = f"draw {self._curves.draw + 1}" if draws == 1 else f"median and quartiles of {count(draws)} draws"
+        every = np.concatenate([np.zeros(0), *(values.ravel() for values in losses)])
+        said = [what] if self._seed is None else [what, f"seed {self._seed}"]
+        non_finite, zeros = int((~np.isfinite(every)).sum()), int((every == 0).sum())
+        return " · ".join([*left_out(non_finite, zeros, logarithmic=self.logarithmic), *said])
+
+
+class ConvergenceChart(Chart):
+    """The end loss over the meta-iterations: raw band, rolling log-average, and what to compare them with.
+
+    Parameters
+    ----------
+    window
+        Number of results in the rolling mean, to begin with: the preset's, which is exact.
+    notebook
+        The rows that the notebook printed of this experiment.
+    """
+
+    def __init__(self, *, window: int, notebook: Sequence[NotebookRow] = (), id: str) -> None:  # noqa: A002 (textual's name)
+        super().__init__(id=id)
+        self._windows = sorted({*_WINDOWS, window})
+        self._window = window
+        self._notebook = notebook
+        self._bands = True
+        self._each_seed = False
+        self._lanes: Sequence[tuple[Lane, Curve]] = ()
+        self._pinned: dict[str, Curve] = {}
+        self._levels: dict[str, float] = {}
+        self._iterations = 0
+        self.border_title = _END_LOSS
+
+    def show(self, lanes: Sequence[tuple[Lane, Curve]], levels: dict[str, float], iterations: int = 0) -> None:
+        """Draw these lanes, and these levels as lines across; the x axis goes to the number of iterations."""
+        self._lanes, self._levels, self._iterations = lanes, levels, iterations
+        self.redraw()
+
+    @property
+    def window(self) -> int:
+        """Number of results in the rolling mean."""
+        return self._window
+
+    @window.setter
+    def window(self, value: int) -> None:
+        self._window = max(value, 1)
+        self.redraw()
+
+    def change_window(self, by: int) -> None:
+        """Take the next greater window, or the next smaller one for -1."""
+        others = [window for window in self._windows if (window > self._window if by > 0 else window < self._window)]
+        if others:
+            self.window = others[0] if by > 0 else others[-1]
+
+    @property
+    def bands(self) -> bool:
+        """Whether the raw results, or the replicates' quartiles, are drawn; without them y follows the lines."""
+        return self._bands
+
+    @bands.setter
+    def bands(self, value: bool) -> None:
+        self._bands = value
+        self.redraw()
+
+    @property
+    def each_seed(self) -> bool:
+        """Whether replicates are drawn one by one, too."""
+        return self._each_seed
+
+    @each_seed.setter
+    def each_seed(self, value: bool) -> None:
+        self._each_seed = value
+        self.redraw()
+
+    def pin(self, name: str, curve: Curve) -> None:
+        """Draw another run as well, in place of one of the same name."""
+        self._pinned[name] = curve
+        self.redraw()
+
+    def unpin_all(self) -> None:
+        """Draw no other run any more."""
+        self._pinned.clear()
+        self.redraw()
+
+    def figure(self, view: Span | None) -> Figure | None:
+        """Return the lanes, the other runs, the levels and the notebook's points; None before there is a run."""
+        if not self._lanes:
+            return None
+        styles = optimizer_styles([*(lane.optimizer for lane, _ in self._lanes), *self._levels])
+        series = self._own_series()
+        caption = self._caption(sum(bool(one.bands) for one in series))
+        for style, (name, curve) in zip(
+            run_styles(len(self._pinned), styles.values()), self._pinned.items(), strict=True
+        ):
+            # Of other runs only the lines: bands over bands cannot be told apart.
+            series.append(curve_series(name, style, curve, self._window, band=False))
+        return convergence(
+            series,
+            {name: (styles[name], level) for name, level in self._levels.items()},
+            logarithmic=self.logarithmic,
+            view=view,
+            right=self._iterations,
+            bands=self._bands,
+            notebook=self._notebook,
+            caption=caption,
+        )
+
+    def _own_series(self) -> list[Series]:
+        """Return the lanes, those of one optimizer together."""
+        of_optimizer: dict[str, dict[int, Curve]] = {}
+        for lane, curve in self._lanes:
+            of_optimizer.setdefault(lane.optimizer, {})[lane.seed] = curve
+        styles = optimizer_styles([*of_optimizer, *self._levels])
+        series: list[Series] = []
+        for name, curves in of_optimizer.items():
+            if len(curves) == 1:
+                series += [curve_series(name, styles[name], curve, self._window) for curve in curves.values()]
+                continue
+            lines = {seed: (curve.iteration, curve.rolling_over(self._window)) for seed, curve in curves.items()}
+            series += median_series(f"{name}, {len(curves)} seeds", styles[name], lines, each=self._each_seed)
+        return series
+
+    def _caption(self, banded: int) -> str:
+        """Say what line and band are, and what is left out: that first, for the rest of the line may be cut off."""
+        lanes = [curve for _, curve in self._lanes]
+        found = max(curve.nearest_window(self._window) for curve in [*lanes, *self._pinned.values()])
+        rounded = "" if found == self._window else f" ({count(self._window)} rounded up)"
+        said = [f"line: mean of {count(found)}{rounded}"]
+        if self._bands and banded <= MOST_BANDS:
+            several = len({lane.optimizer for lane, _ in self._lanes}) < len(lanes)
+            said.append("band: quartiles" if several else "band: raw")
+        non_finite, zeros = sum(one.non_finite for one in lanes), sum(one.zeros for one in lanes)
+        return " · ".join([*left_out(non_finite, zeros, logarithmic=self.logarithmic), *said])
+
+
+class ComparisonChart(Chart):
+    """The rolling log-average of each experiment, and the baselines' levels."""
+
+    def __init__(self, *, id: str) -> None:  # noqa: A002 (textual's name)
+        super().__init__(id=id)
+        self._groups: Sequence[Group] = ()
+        self._levels: Sequence[NamedLevel] = ()
+        self.border_title = _END_LOSS
+
+    def show(self, groups: Sequence[Group], levels: Sequence[NamedLevel]) -> None:
+        """Draw these, and these levels as lines across."""
+        self._groups, self._levels = groups, levels
+        self.redraw()
+
+    def figure(self, view: Span | None) -> Figure | None:
+        """Return the bands, the levels and the lines."""
+        if not self._groups:
+            return None
+        return comparison(self._groups, self._levels, logarithmic=self.logarithmic, view=view)
