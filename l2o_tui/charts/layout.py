@@ -84,7 +84,7 @@ def arrange(figure: Figure, width: int, height: int) -> Room:
     names = [cell_len(label.name) for label in figure.labels]
     wanted = max(names) + _MARKER + _VALUE + 1 if names else 0
     columns = max(width - left - wanted, min(width // 2 + 1, width - left))
-    x_ticks = figure.x.ticks(min(max(columns // 9, 2), _MOST_X_TICKS))
+    x_ticks = figure.x.ticks(min(max(columns // 6, 2), _MOST_X_TICKS))
     return Room(width, height, left, columns, rows, x_ticks, y_ticks)
 
 

@@ -1,4 +1,6 @@
-"""Figures on a terminal: plotext draws axes, ticks, lines, bands, levels and markers. Only this file knows plotext.
+"""Figures on a terminal: plotext draws axes, ticks, lines, bands, levels and markers.
+
+Only this file knows plotext, and plotext_private.py what plotext does not promise.
 
 Nothing that is not finite, and nothing out of view, may reach it: it ends the process on a NaN, and draws every point
 between two that are far apart. What it has built is read back as cells; names and values are written beside it.
@@ -13,14 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from l2o_engine.support.arrays import Doubles
+from l2o_engine.support.arrays import Doubles, Flags
 from l2o_tui.charts.cells import AXIS, CURSOR, LOOKS, TEXT, Cells, faint_look, look_of
-from l2o_tui.charts.figure import RAW, Band, Figure, Series
+from l2o_tui.charts.figure import QUARTILES, RAW, Band, Figure, Series
 from l2o_tui.charts.layout import Room, arrange, caption_of, placed_labels
+from l2o_tui.charts.plotext_private import add_points
 from l2o_tui.charts.reduce import extremes, reduced
 from l2o_tui.charts.styles import COLOURS, PLAIN_POINT, POINT, TINTS, Style
 
 _MARKER_EVERY = 16  # columns
+_COLOUR = "38;5;"
 _PARTS = re.compile(r"\x1b\[([0-9;]*)m|([^\x1b]+)")
 _PLAIN = str.maketrans(dict(zip("│┤├└─┬┴┼…·×–↑↓", "|++`-+++~-X-^v", strict=True)))
 _DRAWING = Lock()  # plotext has one figure
@@ -28,7 +32,10 @@ _DRAWING = Lock()  # plotext has one figure
 
 @dataclass(frozen=True)
 class Strokes:
-    """What things are drawn with: characters, or a marker of plotext's that has dots smaller than a cell."""
+    """What things are drawn with: characters, or a marker of plotext's whose dots are smaller than a cell.
+
+    Without one for lines, each has its series' own marker.
+    """
 
     line: str | None
     bands: dict[str, str]
@@ -36,8 +43,8 @@ class Strokes:
     cursor: str
 
 
-_FINE = Strokes("braille", {RAW: "⠂"}, "┈", "│")
-_COARSE = Strokes(None, {RAW: "."}, "-", "|")
+_FINE = Strokes("braille", {RAW: "⠂", QUARTILES: "⠅"}, "┈", "│")
+_COARSE = Strokes(None, {RAW: ".", QUARTILES: ":"}, "-", "|")
 
 
 def draw(figure: Figure, width: int, height: int, *, plain: bool = False) -> Cells:
@@ -97,85 +104,98 @@ def _codes(palette: Palette) -> list[str]:
 
 def _built(figure: Figure, room: Room, strokes: Strokes, *, plain: bool) -> str:
     """Return axes and drawing as plotext builds them, its colours being the looks' numbers."""
-    plot = _plotext().figure
-    plot.clear()
+    plot = _plot()
+    plot.clear.data()
     plot.plot_size(room.left + room.columns, room.rows + 2)
-    plot.axes(False, axis=[0, 1], side=1)
-    plot.axes(True, pixel=_pixel(AXIS), axis=[0, 1], side=0)
     x, y = plot.ruler(0, 0), plot.ruler(1, 0)
-    for ruler, ends in ((x, (figure.x.view.left, figure.x.view.right)), (y, (figure.y.low, figure.y.high))):
-        ruler.pixel(_pixel(TEXT)).lim(*ends).alignment(lim="edge")
+    x.lim(figure.x.view.left, figure.x.view.right)
+    y.lim(figure.y.low, figure.y.high)
     middles = room.middles(figure)
     x.ticks([float(middles[figure.x.column_of(at, room.columns)]) for at in room.x_ticks.places], room.x_ticks.labels)
     labels = [label.rjust(room.left - 1) for label in room.y_ticks.labels]
     y.ticks([room.middle_of(figure, room.row_of(figure, height)) for height in room.y_ticks.places], labels)
-    for signal in _signals(plot, figure, room, strokes, plain=plain):
-        plot.draw(signal)
+    for one in _strokes(figure, room, strokes, plain=plain):
+        add_points(plot, one.x, one.y, _marker(one.symbol, one.look), one.joined)
     return str(plot.build().string())
 
 
-def _signals(plot: Any, figure: Figure, room: Room, strokes: Strokes, *, plain: bool) -> Iterator[Any]:
+@dataclass(frozen=True, eq=False)
+class Stroke:
+    """Points [points] that are drawn with one symbol, in one look; some are joined to the one before."""
+
+    x: Doubles
+    y: Doubles
+    symbol: str
+    look: int
+    joined: Flags | None = None
+
+
+_TO_THE_FIRST = np.array([False, True])  # of two points, the second one is joined
+
+
+def _strokes(figure: Figure, room: Room, strokes: Strokes, *, plain: bool) -> Iterator[Stroke]:
     """Yield what is drawn, one over the other."""
     middles = room.middles(figure)
     if figure.shows_bands:
         for one in figure.series:
             for band in one.bands:
-                yield from _band(plot, figure, room, one, band, strokes)
+                yield from _band(figure, room, one, band, strokes)
     for level in figure.levels:
         height = figure.y.height(level.y)
         if figure.y.low <= height <= figure.y.high:
             height = room.middle_of(figure, room.row_of(figure, height))
-            ends = np.array([middles[0], middles[-1]])
-            yield _line(plot, ends, np.full(2, height), strokes.level, look_of(level.style))
+            look = look_of(level.style)
+            yield Stroke(middles[[0, -1]], np.full(2, height), strokes.level, look, _TO_THE_FIRST)
             marked = middles[(5 * level.style.place + 3) % _MARKER_EVERY :: _MARKER_EVERY]
-            marker = level.style.marker(plain=plain)
-            yield _points(plot, marked, np.full(len(marked), height), marker, look_of(level.style))
+            yield Stroke(marked, np.full(len(marked), height), level.style.marker(plain=plain), look)
     if figure.cursor is not None:
         x = middles[figure.x.column_of(figure.cursor.x, room.columns)]
         ends = np.array([room.middle_of(figure, 0), room.middle_of(figure, room.rows - 1)])
-        yield _line(plot, np.full(2, x), ends, strokes.cursor, CURSOR)
+        yield Stroke(np.full(2, x), ends, strokes.cursor, CURSOR, _TO_THE_FIRST)
     for one in figure.series:
-        yield from _series(plot, figure, room, one, strokes, plain=plain)
+        yield from _series(figure, room, one, strokes, plain=plain)
     if figure.points is not None:
         heights = figure.y.heights(figure.points.y)
-        there = np.isfinite(heights) & (heights >= figure.y.low) & (heights <= figure.y.high)
+        there = _inside(figure, heights)
         columns = [figure.x.column_of(float(at), room.columns) for at in figure.points.x[there]]
-        yield _points(plot, middles[columns], heights[there], PLAIN_POINT if plain else POINT, TEXT)
+        yield Stroke(middles[columns], heights[there], PLAIN_POINT if plain else POINT, TEXT)
 
 
-def _series(plot: Any, figure: Figure, room: Room, one: Series, strokes: Strokes, *, plain: bool) -> Iterator[Any]:
+def _series(figure: Figure, room: Room, one: Series, strokes: Strokes, *, plain: bool) -> Iterator[Stroke]:
     """Yield a line, and its markers: some along it and one at its end."""
     look, marker = look_of(one.style), one.style.marker(plain=plain)
     grain = (figure.y.high - figure.y.low) / room.rows / 4
     line = reduced(one.x, figure.y.heights(one.y), figure.x.view, room.columns, grain=grain)
     if not len(line.x):
         return
-    heights = _within(figure, line.y)
-    yield _line(plot, line.x, heights, strokes.line or marker, look, line.joined)
+    yield Stroke(line.x, _within(figure, line.y), strokes.line or marker, look, line.joined)
     middles = room.middles(figure)
     at = line.heights(middles)
     columns = np.flatnonzero(np.isfinite(at))
     chosen = columns[columns % _MARKER_EVERY == (5 * one.style.place + 3 + (one.style.seed or 0)) % _MARKER_EVERY]
-    end = figure.x.column_of(float(line.x[-1]), room.columns)
-    inside = (line.y[-1] >= figure.y.low) & (line.y[-1] <= figure.y.high)
-    marked, levels = middles[chosen], at[chosen]
-    if inside and not one.is_replicate:
-        marked, levels = np.append(marked, middles[end]), np.append(levels, line.y[-1])
-    there = (levels >= figure.y.low) & (levels <= figure.y.high)
-    yield _points(plot, marked[there], levels[there], marker, look)
+    x, y = middles[chosen], at[chosen]
+    if not one.is_replicate:
+        end = figure.x.column_of(float(line.x[-1]), room.columns)
+        x, y = np.append(x, middles[end]), np.append(y, line.y[-1])
+    there = _inside(figure, y)
+    yield Stroke(x[there], y[there], marker, look)
 
 
-def _band(plot: Any, figure: Figure, room: Room, one: Series, band: Band, strokes: Strokes) -> Iterator[Any]:
+def _band(figure: Figure, room: Room, one: Series, band: Band, strokes: Strokes) -> Iterator[Stroke]:
     """Yield a band: in each column a stroke from the lowest to the highest."""
     lows, highs = extremes(one.x, band.low, band.high, figure.x.edges(room.columns))
     lows, highs = figure.y.heights(lows), figure.y.heights(highs)
     there = np.isfinite(lows) & np.isfinite(highs)
-    if not there.any():
-        return
-    x = np.repeat(room.middles(figure)[there], 2)
-    y = _within(figure, np.stack([lows[there], highs[there]], axis=1).ravel())
-    stroke = strokes.bands.get(band.kind, ":" if strokes.line is None else "⠅")
-    yield _line(plot, x, y, stroke, faint_look(one.style), np.arange(len(x)) % 2 == 1)
+    if there.any():
+        x = np.repeat(room.middles(figure)[there], 2)
+        y = _within(figure, np.stack([lows[there], highs[there]], axis=1).ravel())
+        yield Stroke(x, y, strokes.bands[band.kind], faint_look(one.style), np.arange(len(x)) % 2 == 1)
+
+
+def _inside(figure: Figure, heights: Doubles) -> Flags:
+    """Return which heights the y axis holds."""
+    inside: Flags = np.isfinite(heights) & (heights >= figure.y.low) & (heights <= figure.y.high)
+    return inside
 
 
 def _within(figure: Figure, heights: Doubles) -> Doubles:
@@ -184,25 +204,23 @@ def _within(figure: Figure, heights: Doubles) -> Doubles:
     return np.clip(heights, figure.y.low - beyond, figure.y.high + beyond)
 
 
-def _line(plot: Any, x: Doubles, y: Doubles, symbol: str, look: int, joined: Any = None) -> Any:
-    signal = plot.signal(x.tolist(), y.tolist(), marker=_marker(symbol, look)).lines()
-    if joined is not None:
-        for index in np.flatnonzero(~joined).tolist():
-            signal.line(index, False)
-    return signal
-
-
-def _points(plot: Any, x: Doubles, y: Doubles, symbol: str, look: int) -> Any:
-    return plot.signal(x.tolist(), y.tolist(), marker=_marker(symbol, look)).lines(False)
-
-
+@cache
 def _marker(symbol: str, look: int) -> Any:
-    return _plotext().marker(symbol, _pixel(look))
+    plotext = _plotext()
+    return plotext.marker(symbol, plotext.pixel(look, "default"))
 
 
 @cache
-def _pixel(look: int) -> Any:
-    return _plotext().pixel(look, "default")
+def _plot() -> Any:
+    """Return plotext's figure, with axes below and at the left; what follows draws into it anew every time."""
+    plotext = _plotext()
+    plotext.terminal.limit(False, False)
+    plot = plotext.figure
+    plot.axes(False, axis=[0, 1], side=1)
+    plot.axes(True, pixel=plotext.pixel(AXIS, "default"), axis=[0, 1], side=0)
+    for axis in (0, 1):
+        plot.ruler(axis, 0).pixel(plotext.pixel(TEXT, "default")).alignment(lim="edge")
+    return plot
 
 
 @cache
@@ -210,24 +228,27 @@ def _plotext() -> Any:
     """Return plotext, imported only where something is drawn: it takes a while."""
     import plotext
 
-    plotext.terminal.limit(False, False)
     return plotext
 
 
 def _read_into(cells: Cells, built: str) -> None:
-    """Write what plotext has built: characters, and its colours as looks."""
-    for row, line in enumerate(built.split("\n")[: cells.size[1]]):
-        column, look = 0, TEXT
+    """Write what plotext has built, lines of one width: characters, and its colours as looks."""
+    lines = built.rstrip("\n").split("\n")
+    texts, looks, lengths, look = [], [], [], TEXT
+    for line in lines:
         for code, text in _PARTS.findall(line):
             if text:
-                end = column + len(text)
-                cells.texts[row, column:end] = list(text)
-                cells.looks[row, column:end] = look
-                column = end
-            elif code.startswith("38;5;"):
-                look = int(code[5:])
+                texts.append(text)
+                looks.append(look)
+                lengths.append(len(text))
+            elif code.startswith(_COLOUR):
+                look = int(code[len(_COLOUR) :])
             elif code == "0":
                 look = TEXT
+    area = slice(0, len(lines)), slice(0, sum(lengths) // len(lines))
+    shape = cells.texts[area].shape
+    cells.texts[area] = np.array(list("".join(texts))).reshape(shape)
+    cells.looks[area] = np.repeat(looks, lengths).reshape(shape)
 
 
 def _plain(cells: Cells) -> Cells:
