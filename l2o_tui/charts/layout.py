@@ -18,7 +18,11 @@ _TICK_WIDTH = 5  # 1e-10
 _VALUE = 7  # cells of a value: -123.45, 1.2e-12
 _MARKER = 3  # cells of a label's marker with its spaces
 _CAPTION_FROM = 6  # rows, from which on the last one is for the caption
+_EDGE = 1e-9  # rows, by which the last one begins above the drawing's end
 _MOST_Y_TICKS, _MOST_X_TICKS = 9, 7  # as many as a file has: a picture says the same wherever it is drawn
+
+
+_FORMS = ((True, True), (True, False), (False, False))  # of readings: with numbers, with bands
 
 
 @dataclass(frozen=True)
@@ -50,11 +54,15 @@ class Room:
         """Whether there is a row for what is said below."""
         return self.height >= _CAPTION_FROM
 
-    def row_of(self, figure: Figure, height: float) -> int:
-        """Return the row of the drawing that a height lies in, the nearest one if it is beyond the axis."""
+    def depth_of(self, figure: Figure, height: float) -> float:
+        """Return how many rows below the top a height lies, the nearest ones if it is beyond the axis."""
         axis = figure.y
         share = (axis.high - height) / (axis.high - axis.low) if axis.low < height < axis.high else height <= axis.low
-        return min(int(share * self.rows), self.rows - 1)
+        return min(share * self.rows, self.rows - _EDGE)
+
+    def row_of(self, figure: Figure, height: float) -> int:
+        """Return the row of the drawing that a height lies in, the nearest one if it is beyond the axis."""
+        return int(self.depth_of(figure, height))
 
     def middle_of(self, figure: Figure, row: int) -> float:
         """Return the height of a row's middle."""
@@ -92,7 +100,7 @@ def placed_labels(figure: Figure, room: Room, *, plain: bool) -> list[tuple[int,
     """Return row, text and label of what is written beside the lines; the first ones if there is no room for all."""
     labels = [label for label in figure.labels if isfinite(label.log)][: room.rows]
     heights = [figure.y.height(label.log) for label in labels]
-    rows = spread([room.row_of(figure, height) for height in heights], 0, room.rows - 1, 1)
+    rows = spread([room.depth_of(figure, height) for height in heights], 0, room.rows - _EDGE, 1)
     space = room.width - room.left - room.columns
     found = []
     for label, height, row in zip(labels, heights, rows, strict=True):
@@ -118,8 +126,8 @@ def caption_of(figure: Figure, width: int, *, plain: bool) -> str:
         said = " · ".join(part for part in (figure.x.name, figure.caption) if part)
         return said if cell_len(said) <= width else f"{said[: width - 1]}…"
     said, readings = figure.cursor.said, figure.cursor.readings
-    forms = [_read(readings, plain=plain, number=number, band=band) for number, band in ((1, 1), (1, 0), (0, 0))]
-    texts = [" · ".join([figure.x.name, said, *form]) for form in forms] + [" · ".join([said, *forms[-1]])]
+    forms = [_read(readings, plain=plain, number=number, band=band) for number, band in _FORMS]
+    texts = [" · ".join([*name, said, *form]) for form in forms for name in ([figure.x.name], [])]
     fitting = next((text for text in texts if cell_len(text) <= width), None)
     if fitting is not None:
         return fitting
@@ -131,7 +139,8 @@ def caption_of(figure: Figure, width: int, *, plain: bool) -> str:
     return text if cell_len(text) <= width else f"{text[: width - 1]}…"
 
 
-def _read(readings: Sequence[Reading], *, plain: bool, number: bool | int, band: bool | int) -> list[str]:
+def _read(readings: Sequence[Reading], *, plain: bool, number: bool, band: bool) -> list[str]:
+    """Return what each series has at the cursor, with or without the numbers that are logarithms of, and bands."""
     texts = []
     for one in readings:
         value = f"{one.value} = {one.number}" if number and one.number else one.value

@@ -244,3 +244,13 @@ def test_a_picture_leaves_nothing_behind_in_the_next() -> None:
 
 def test_a_blank_has_its_size() -> None:
     assert Cells.blank(7, 3).size == (7, 3)
+
+
+def test_labels_stand_in_the_order_of_their_heights_though_they_share_a_row() -> None:
+    ends = {"c": -12.9, "a": -12.3, "e": -14.0, "b": -12.6, "d": -13.1}
+    series = [
+        Series(name, Style(k), np.arange(50), np.full(50, end), at=end) for k, (name, end) in enumerate(ends.items())
+    ]
+    lines = drawn(figure_of(series), (100, 20)).split("\n")
+    order = [found[1] for line in lines if (found := re.search(r" ([a-e]) -1\d\.\d\d *$", line))]
+    assert order == list("abcde")
