@@ -18,6 +18,7 @@ _TICK_WIDTH = 5  # 1e-10
 _VALUE = 7  # cells of a value: -123.45, 1.2e-12
 _MARKER = 3  # cells of a label's marker with its spaces
 _CAPTION_FROM = 6  # rows, from which on the last one is for the caption
+_BETWEEN_TICKS = 4  # columns between their labels, at least
 _EDGE = 1e-9  # rows, by which the last one begins above the drawing's end
 _MOST_Y_TICKS, _MOST_X_TICKS = 9, 7  # as many as a file has: a picture says the same wherever it is drawn
 
@@ -92,7 +93,8 @@ def arrange(figure: Figure, width: int, height: int) -> Room:
     names = [cell_len(label.name) for label in figure.labels]
     wanted = max(names) + _MARKER + _VALUE + 1 if names else 0
     columns = max(width - left - wanted, min(width // 2 + 1, width - left))
-    x_ticks = figure.x.ticks(min(max(columns // 6, 2), _MOST_X_TICKS))
+    longest = max(map(len, figure.x.ticks(_MOST_X_TICKS).labels), default=1)
+    x_ticks = figure.x.ticks(min(max(columns // (longest + _BETWEEN_TICKS), 2), _MOST_X_TICKS))
     return Room(width, height, left, columns, rows, x_ticks, y_ticks)
 
 
