@@ -74,7 +74,7 @@ def readout(chart: Chart) -> str:
     """What the cursor reads, as it stands below the chart."""
     if chart.drawn is None or chart.drawn.cursor is None:
         return ""
-    return text_of(chart).split("\n")[-1].strip().partition(" · ")[2]
+    return text_of(chart).split("\n")[-1].strip().removeprefix(f"{chart.drawn.x.name} · ")
 
 
 async def test_the_chart_shows_lines_levels_and_what_the_line_is() -> None:
