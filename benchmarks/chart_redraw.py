@@ -26,7 +26,7 @@ from l2o_engine.records.curve import History
 from l2o_engine.records.events import Curves
 from l2o_engine.records.rows import Rows
 from l2o_engine.training.trainer import Lane
-from l2o_tui.charts.run_charts import BaseChart, ConvergenceChart
+from l2o_tui.charts.widget import BaseChart, ConvergenceChart
 from l2o_tui.textual_private import thinned
 
 if TYPE_CHECKING:

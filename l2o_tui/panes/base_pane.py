@@ -1,6 +1,6 @@
 """The base losses of the network as it is now, beside the other optimizers'."""
 
-from l2o_tui.charts.run_charts import BaseChart
+from l2o_tui.charts.widget import BaseChart
 from l2o_tui.panes.pane import Pane
 from l2o_tui.state.feed import View
 

@@ -1,6 +1,6 @@
 """The convergence of the run, as far as it has come."""
 
-from l2o_tui.charts.run_charts import ConvergenceChart
+from l2o_tui.charts.widget import ConvergenceChart
 from l2o_tui.panes.pane import Pane
 from l2o_tui.state import keys
 from l2o_tui.state.feed import View

@@ -10,7 +10,7 @@ from l2o_engine.runs.catalogue import list_runs
 from l2o_engine.runs.folder import Run
 from l2o_engine.studies.comparison import Replicate, summarise
 from l2o_engine.support.errors import UserError
-from l2o_tui.charts.run_charts import ConvergenceChart
+from l2o_tui.charts.widget import ConvergenceChart
 
 MOST_PINNED = 6  # with the baselines' levels, more could not be told apart
 

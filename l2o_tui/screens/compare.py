@@ -10,8 +10,7 @@ from textual.widgets import Footer, Static
 from l2o_engine.runs.folder import Run
 from l2o_engine.studies.comparison import Group, NamedLevel, baseline_levels, compare
 from l2o_engine.support.errors import UserError
-from l2o_tui.charts.run_charts import ComparisonChart
-from l2o_tui.charts.widget import Chart
+from l2o_tui.charts.widget import Chart, ComparisonChart
 from l2o_tui.screens.keyed import ChartScreen
 from l2o_tui.state import keys
 from l2o_tui.text.comparison import figures_table, notes_on

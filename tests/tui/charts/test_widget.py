@@ -18,10 +18,10 @@ from l2o_engine.presets.published import NotebookRow
 from l2o_engine.records.events import Curves
 from l2o_engine.support.arrays import Doubles
 from l2o_engine.training.trainer import Lane
+from l2o_tui.charts.chart import Chart
 from l2o_tui.charts.layout import arrange
-from l2o_tui.charts.run_charts import BaseChart, ConvergenceChart
 from l2o_tui.charts.styles import Style, optimizer_styles
-from l2o_tui.charts.widget import Chart
+from l2o_tui.charts.widget import BaseChart, ConvergenceChart
 from tests.tui.curves import curve_of, falling
 
 TOTAL = 1000

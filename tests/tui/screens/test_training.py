@@ -27,7 +27,7 @@ from l2o_engine.records.events import (
 )
 from l2o_engine.runs.driven import DrivenRun
 from l2o_tui.app import L2oApp
-from l2o_tui.charts.run_charts import BaseChart, ConvergenceChart
+from l2o_tui.charts.widget import BaseChart, ConvergenceChart
 from l2o_tui.panes.progress_pane import ProgressPane
 from l2o_tui.panes.status import StatusLines
 from l2o_tui.screens import training
