@@ -142,7 +142,7 @@ def corners(screen: pyte.Screen) -> Hashable:
 
 def cursor(screen: pyte.Screen) -> Hashable:
     """Return which meta-iteration the convergence chart's cursor reads out."""
-    found = re.search(r"· it ([\d,]+)", line(screen, "meta-iterations ·")[: COLUMNS // 2])
+    found = re.search(r" it ([\d,]+) ·", line(screen, " it ")[: COLUMNS // 2])
     return found and found[1]
 
 

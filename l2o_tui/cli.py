@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 import typer
 
 from l2o_tui import exit_codes
+from l2o_tui.charts.terminal import PLAIN_VARIABLE
 
 if TYPE_CHECKING:
     from l2o_tui.commands.drive import FrontEnd
@@ -58,6 +59,17 @@ OnHangup = Annotated[
     ),
 ]
 Fps = Annotated[float, typer.Option("--fps", min=0.1, max=20, help="How often the screen is drawn a second, at most.")]
+
+
+def _draw_plainly(value: bool) -> None:
+    """Say it to whatever draws a chart, and to the processes that this one starts."""
+    if value:
+        os.environ[PLAIN_VARIABLE] = "1"
+
+
+Ascii = Annotated[
+    bool, typer.Option("--ascii", callback=_draw_plainly, help="Draw charts in plain characters, without braille.")
+]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help='A folder, a name in the runs folder, or "last".')]
 _RUNS = Path("runs")
 _FPS = 2.0
@@ -81,14 +93,15 @@ def _top(
     runs_dir: RunsDir = _RUNS,
     on_hangup: OnHangup = HangUp.detach,
     fps: Fps = _FPS,
+    plain: Ascii = False,
 ) -> None:
     """With no command: the home screen on a terminal, else this help."""
     command = context.invoked_subcommand
     if command is not None:
-        for name in ("runs_dir", "on_hangup", "fps"):
+        for name in ("runs_dir", "on_hangup", "fps", "plain"):
             source = context.get_parameter_source(name)
             if source is not None and source.name == "COMMANDLINE":
-                option = f"--{name.replace('_', '-')}"
+                option = "--ascii" if name == "plain" else f"--{name.replace('_', '-')}"
                 raise typer.BadParameter(f"{option} goes behind the command: l2o-tui {command} … {option} …")
         return
     from l2o_tui.commands.screen import has_terminal, open_home
@@ -120,6 +133,7 @@ def run(
     chunk: Chunk = None,
     on_hangup: OnHangup = HangUp.detach,
     fps: Fps = _FPS,
+    plain: Ascii = False,
 ) -> None:
     """Meta-train PRESET, with the live screen."""
     front_end = _front_end(no_ui=no_ui, json=json, quiet=quiet, chunk=chunk, on_hangup=on_hangup, fps=fps)
@@ -148,6 +162,7 @@ def resume(
     chunk: Chunk = None,
     on_hangup: OnHangup = HangUp.detach,
     fps: Fps = _FPS,
+    plain: Ascii = False,
     start_paused: Annotated[bool, typer.Option("--start-paused", hidden=True)] = False,
 ) -> None:
     """Go on with RUN from its newest good checkpoint; --iterations continues a finished one."""
@@ -166,7 +181,7 @@ def resume(
 
 
 @app.command()
-def attach(run: RunName, runs_dir: RunsDir = _RUNS, fps: Fps = _FPS) -> None:
+def attach(run: RunName, runs_dir: RunsDir = _RUNS, fps: Fps = _FPS, plain: Ascii = False) -> None:
     """Watch and steer RUN, which another process drives; leaving does not end it."""
     from l2o_tui.commands.attach import attach_run
 
@@ -227,6 +242,7 @@ def compare(
     ] = None,
     json: JsonDocument = False,
     runs_dir: RunsDir = _RUNS,
+    plain: Ascii = False,
 ) -> None:
     """Compare runs: convergence in one chart, medians over seeds in a table, beside the baselines."""
     from l2o_engine.runs.catalogue import find_run

@@ -1,5 +1,6 @@
-"""The charts in the terminal.
+"""Pictures, in the terminal and in files.
 
-``drawing`` says what is shown, ``canvas`` draws it into ``cells``, ``layout`` decides what goes where, and ``widgets``
-and ``comparison`` are the screen's.
+A picture is a value before it is drawn: ``convergence``, ``base_losses`` and ``comparison`` make a ``figure``;
+``plotext`` draws it into ``cells`` by the arithmetic of ``layout``, ``matplotlib`` draws it into files; ``chart``
+and ``widget`` are the screen's.
 """

@@ -1,4 +1,4 @@
-"""What a chart is made of: a character and a look for every cell, and what changed since the picture before."""
+"""What a chart is made of on a terminal: a text and a look for every cell; and what differs from another one."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,65 +6,89 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.cells import cell_len
 
-Characters: TypeAlias = NDArray[np.uint32]
-"""Unicode's numbers of characters."""
+from l2o_tui.charts.styles import COLOURS, TINTS, Style
+
+Texts: TypeAlias = NDArray[np.str_]
+"""What each cell holds: a character with its combining marks; nothing behind one that is two cells wide."""
 
 Looks: TypeAlias = NDArray[np.int16]
-"""How each character looks: one of the numbers below; a palette says in which colours."""
+"""How each cell looks: one of the numbers below; a palette says in which colours."""
 
 TEXT, AXIS, CURSOR = range(3)
-SERIES_COLOURS = 8
 _SERIES = 3
-_FAINT = _SERIES + SERIES_COLOURS
-LOOKS = _FAINT + SERIES_COLOURS
+_FAINT = _SERIES + COLOURS
+_TINTS = _FAINT + COLOURS
+LOOKS = _TINTS + COLOURS * TINTS
 
+_MARKS = 3  # that a character keeps
 _GAP = 6  # cells: to tell them again is shorter than to move the terminal's cursor over them
 
 
-def series_look(place: int) -> int:
-    """Return the look of the series at a place; the colours are taken in turn."""
-    return _SERIES + place % SERIES_COLOURS
+def look_of(style: Style) -> int:
+    """Return the look of a series: its colour, or a replicate's tint of it."""
+    return _SERIES + style.colour if style.tint is None else _TINTS + style.colour * TINTS + style.tint
 
 
-def faint_look(place: int) -> int:
-    """Return the look of the same series' band."""
-    return _FAINT + place % SERIES_COLOURS
+def faint_look(style: Style) -> int:
+    """Return the look of a series' band."""
+    return _FAINT + style.colour
+
+
+def split(text: str) -> list[str]:
+    """Return what each cell of a text holds, see :data:`Texts`."""
+    held: list[str] = []
+    for character in text:
+        width = cell_len(character)
+        if width == 0 and held:
+            at = len(held) - 1 if held[-1] else len(held) - 2
+            held[at] = (held[at] + character)[: 1 + _MARKS]
+        elif width > 0:
+            held += [character, *[""] * (width - 1)]
+    return held
 
 
 @dataclass(frozen=True, eq=False)
 class Cells:
     """A picture in characters; both arrays are [height, width]."""
 
-    characters: Characters
+    texts: Texts
     looks: Looks
 
     @classmethod
     def blank(cls, width: int, height: int) -> "Cells":
         """Return nothing but spaces."""
-        return cls(np.full((height, width), ord(" "), np.uint32), np.zeros((height, width), np.int16))
+        return cls(np.full((height, width), " ", f"U{1 + _MARKS}"), np.zeros((height, width), np.int16))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height."""
+        height, width = self.texts.shape
+        return width, height
 
     def write(self, row: int, column: int, text: str, look: int) -> None:
         """Write a text, as much of it as there is room for; nothing if it begins outside."""
-        height, width = self.characters.shape
-        text = text[: max(width - column, 0)]
-        if text and 0 <= row < height and column >= 0:
-            self.characters[row, column : column + len(text)] = [ord(character) for character in text]
-            self.looks[row, column : column + len(text)] = look
+        width, height = self.size
+        held = split(text)[: max(width - column, 0)]
+        if held and 0 <= row < height and column >= 0:
+            if cell_len("".join(held)) > len(held):  # half of a wide character
+                held[-1] = " "
+            self.texts[row, column : column + len(held)] = held
+            self.looks[row, column : column + len(held)] = look
 
     def runs(self, row: int) -> Iterator[tuple[str, int]]:
         """Yield the texts of a row, each with its look."""
-        looks = self.looks[row]
+        looks, texts = self.looks[row], self.texts[row].tolist()
         ends = [*(np.flatnonzero(np.diff(looks)) + 1).tolist(), len(looks)]
-        text = self.characters[row].tobytes().decode("utf-32")
         start = 0
         for end in ends:
-            yield text[start:end], int(looks[start])
+            yield "".join(texts[start:end]), int(looks[start])
             start = end
 
     def changes(self, before: "Cells") -> Iterator[tuple[int, int, int]]:
         """Yield row, first and last column + 1 of what differs from an older picture of the same size."""
-        differ = (self.characters != before.characters) | (self.looks != before.looks)
+        differ = (self.texts != before.texts) | (self.looks != before.looks)
         for row in np.flatnonzero(differ.any(axis=1)).tolist():
             columns = np.flatnonzero(differ[row])
             breaks = np.flatnonzero(np.diff(columns) > _GAP)

@@ -1,141 +1,154 @@
-"""What is decided before anything is drawn: what is in view, points, ticks, places of labels. Draws nothing itself."""
+"""What goes where on a terminal: arithmetic over a figure and a size. Draws nothing itself."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import ceil, floor, log10, nan
+from math import isfinite
 
 import numpy as np
+from rich.cells import cell_len
 
-from l2o_engine.support.arrays import Doubles, Integers
-from l2o_tui.text.numbers import compact
+from l2o_engine.support.arrays import Doubles
+from l2o_tui.charts.axes import Ticks
+from l2o_tui.charts.figure import Figure, Label, Reading
+from l2o_tui.text.names import cut
+
+SMALLEST = (16, 5)  # what axes and a line need
+_TICK_WIDTH = 5  # 1e-10
+_VALUE = 7  # cells of a value: -123.45, 1.2e-12
+_MARKER = 3  # cells of a label's marker with its spaces
+_CAPTION_FROM = 6  # rows, from which on the last one is for the caption
+_BETWEEN_TICKS = 4  # columns between their labels, at least
+_EDGE = 1e-9  # rows, by which the last one begins above the drawing's end
+_MOST_Y_TICKS, _MOST_X_TICKS = 9, 7  # as many as a file has: a picture says the same wherever it is drawn
+
+
+_FORMS = ((True, True), (True, False), (False, False))  # of readings: with numbers, with bands
 
 
 @dataclass(frozen=True)
-class Span:
-    """A part of the x axis."""
+class Room:
+    """Where the parts of a picture are, in cells.
 
-    left: float
-    right: float
+    Attributes
+    ----------
+    width, height
+        Of the picture.
+    left
+        Where the drawing begins: behind the ticks' labels and the axis.
+    columns, rows
+        Of the drawing.
+    x_ticks, y_ticks
+        As many as there is room for.
+    """
+
+    width: int
+    height: int
+    left: int
+    columns: int
+    rows: int
+    x_ticks: Ticks
+    y_ticks: Ticks
 
     @property
-    def width(self) -> float:
-        """How much it covers."""
-        return self.right - self.left
+    def has_caption(self) -> bool:
+        """Whether there is a row for what is said below."""
+        return self.height >= _CAPTION_FROM
 
-    def holds(self, x: float) -> bool:
-        """Return whether x is in it."""
-        return self.left <= x <= self.right
+    def depth_of(self, figure: Figure, height: float) -> float:
+        """Return how many rows below the top a height lies, the nearest ones if it is beyond the axis."""
+        axis = figure.y
+        share = (axis.high - height) / (axis.high - axis.low) if axis.low < height < axis.high else height <= axis.low
+        return min(share * self.rows, self.rows - _EDGE)
 
-    def zoomed(self, factor: float, about: float, whole: "Span", least: float) -> "Span":
-        """Return the span with its width divided by a factor, ``about`` staying where it is on the screen.
+    def row_of(self, figure: Figure, height: float) -> int:
+        """Return the row of the drawing that a height lies in, the nearest one if it is beyond the axis."""
+        return int(self.depth_of(figure, height))
 
-        It stays within ``whole``; what would be narrower than ``least`` stays as it is.
-        """
-        width = self.width / factor
-        if width >= whole.width:
-            return whole
-        if width < least:
-            return self
-        share = (about - self.left) / self.width
-        left = about - share * width
-        return Span(left, left + width).within(whole)
+    def middle_of(self, figure: Figure, row: int) -> float:
+        """Return the height of a row's middle."""
+        axis = figure.y
+        return axis.high - (row + 0.5) / self.rows * (axis.high - axis.low)
 
-    def moved(self, by: float, whole: "Span") -> "Span":
-        """Return the span moved, but not beyond ``whole``."""
-        return Span(self.left + by, self.right + by).within(whole)
+    def middles(self, figure: Figure) -> Doubles:
+        """Return the middle [columns] of each column, on the x axis."""
+        view = figure.x.view
+        middles: Doubles = view.left + (np.arange(self.columns) + 0.5) * view.width / self.columns
+        return middles
 
-    def within(self, whole: "Span") -> "Span":
-        """Return the span, as wide as it is, moved into ``whole``; all of that if it is wider."""
-        if self.width >= whole.width:
-            return whole
-        left = min(max(self.left, whole.left), whole.right - self.width)
-        return Span(left, left + self.width)
+    def x_at(self, figure: Figure, cell: int) -> float | None:
+        """Return where on the x axis a column of cells is, counted from the picture's left; None beside the drawing."""
+        column = cell - self.left
+        return float(self.middles(figure)[column]) if 0 <= column < self.columns else None
 
 
-def line_at(x: Integers, y: Doubles, edges: Doubles) -> Doubles:
-    """Return a line's height [columns] at each column's right end, or at the line's own last point.
+def arrange(figure: Figure, width: int, height: int) -> Room:
+    """Return where the parts of a figure go in a picture of a size, at least :data:`SMALLEST`.
 
-    Parameters
-    ----------
-    x, y
-        The line's points [points], by x; NaN is a gap.
-    edges
-        The columns' ends [columns + 1]. A column without any of the line is NaN.
+    Labels leave the drawing more than half of the width.
     """
-    if not len(x):
-        return np.full(len(edges) - 1, np.nan)
-    left, right = edges[:-1], edges[1:]
-    heights = np.interp(np.clip(right, x[0], x[-1]), x, y)
-    return np.where((left <= x[-1]) & (right >= x[0]), heights, np.nan)
+    rows = height - 3 if height >= _CAPTION_FROM else height - 2
+    y_ticks = figure.y.ticks(min(max(rows // 2, 2), _MOST_Y_TICKS))
+    left = max(_TICK_WIDTH, *map(len, y_ticks.labels)) + 1 if y_ticks.labels else _TICK_WIDTH + 1
+    names = [cell_len(label.name) for label in figure.labels]
+    wanted = max(names) + _MARKER + _VALUE + 1 if names else 0
+    columns = max(width - left - wanted, min(width // 2 + 1, width - left))
+    longest = max(map(len, figure.x.ticks(_MOST_X_TICKS).labels), default=1)
+    x_ticks = figure.x.ticks(min(max(columns // (longest + _BETWEEN_TICKS), 2), _MOST_X_TICKS))
+    return Room(width, height, left, columns, rows, x_ticks, y_ticks)
 
 
-def extremes(x: Integers, low: Doubles, high: Doubles, edges: Doubles) -> tuple[Doubles, Doubles]:
-    """Return the least ``low`` and the greatest ``high`` [columns] of the points that lie in each column.
-
-    A point at x stands for all since the point before. Where points are narrower than columns, each counts in the
-    column that it ends in; a column in which none ends is a part of the next point.
-
-    Parameters
-    ----------
-    x, low, high
-        The points [points], by x; NaN has no extremes.
-    edges
-        The columns' ends [columns + 1]. A column without points is NaN.
-    """
-    first = np.searchsorted(x, edges[:-1], side="right")
-    if len(first):
-        first[0] = np.searchsorted(x, edges[0])  # what lies on the left edge itself is in view, too
-    last = np.searchsorted(x, edges[1:], side="right") - 1
-    if len(last):
-        last[-1] = np.searchsorted(x, edges[-1])  # the point that goes on beyond the right edge begins in view
-    last = np.minimum(np.maximum(first, last), len(x) - 1)
-    there = first < len(x)
-    bounds = np.stack([first, last + 1], axis=1)[there].ravel()
-    found = np.full((2, len(there)), np.nan)
-    if len(bounds):
-        # One more value, so that the end of the last point is an index as well.
-        found[0, there] = np.fmin.reduceat(np.append(low, np.nan), bounds)[::2]
-        found[1, there] = np.fmax.reduceat(np.append(high, np.nan), bounds)[::2]
-    return found[0], found[1]
+def placed_labels(figure: Figure, room: Room, *, plain: bool) -> list[tuple[int, str, Label]]:
+    """Return row, text and label of what is written beside the lines; the first ones if there is no room for all."""
+    labels = [label for label in figure.labels if isfinite(label.log)][: room.rows]
+    heights = [figure.y.height(label.log) for label in labels]
+    rows = spread([room.depth_of(figure, height) for height in heights], 0, room.rows - _EDGE, 1)
+    space = room.width - room.left - room.columns
+    found = []
+    for label, height, row in zip(labels, heights, rows, strict=True):
+        beyond = "↑" if height > figure.y.high else "↓" if height < figure.y.low else ""
+        marker = label.style.marker(plain=plain) if label.style else "X" if plain else "×"
+        found.append((int(row), _fitted(marker, label, beyond, space), label))
+    return found
 
 
-def point_at(x: Integers, edges: Doubles) -> int | None:
-    """Return the index of the last point that a column [2 ends] has of a line; None if it has nothing of it."""
-    left, right = edges.tolist()
-    if not len(x) or x[0] > right or x[-1] < left:
-        return None
-    index = int(np.searchsorted(x, right, side="right")) - 1
-    return index + 1 if index < 0 or x[index] < left else index  # where points are wider than columns, the next one
+def _fitted(marker: str, label: Label, beyond: str, space: int) -> str:
+    """Return a label in so many cells: the name gives way, never the number behind it, unless it must go alone."""
+    values = [f"{label.value}{beyond}", f"{label.short}{beyond}"]
+    value = next((one for one in values if _MARKER + cell_len(label.name) + 1 + len(one) <= space), values[-1])
+    if _MARKER + len(value) > space:
+        return f" {marker}"[:space]
+    name = cut(label.name, space - _MARKER - 1 - len(value))
+    return f" {marker} {name} {value}" if name else f" {marker} {value}"
 
 
-def value_at(x: Integers, y: Doubles, edges: Doubles) -> float:
-    """Return the height of the last point that a column [2 ends] has of a line; NaN if it has nothing of it."""
-    index = point_at(x, edges)
-    return nan if index is None else float(y[index])
+def caption_of(figure: Figure, width: int, *, plain: bool) -> str:
+    """Return what is said below: the x axis' name, and what the cursor reads, else the caption; in so many cells."""
+    if figure.cursor is None:
+        said = " · ".join(part for part in (figure.x.name, figure.caption) if part)
+        return said if cell_len(said) <= width else f"{said[: width - 1]}…"
+    said, readings = figure.cursor.said, figure.cursor.readings
+    forms = [_read(readings, plain=plain, number=number, band=band) for number, band in _FORMS]
+    texts = [" · ".join([*name, said, *form]) for form in forms for name in ([figure.x.name], [])]
+    fitting = next((text for text in texts if cell_len(text) <= width), None)
+    if fitting is not None:
+        return fitting
+    room = (width - cell_len(said)) // max(len(readings), 1) - 3
+    short = [
+        f"{one.style.marker(plain=plain)} {cut(one.name, room - 3 - len(one.value))} {one.value}" for one in readings
+    ]
+    text = " · ".join([said, *short])
+    return text if cell_len(text) <= width else f"{text[: width - 1]}…"
 
 
-def decade_ticks(low: int, high: int, most: int) -> tuple[list[float], list[str]]:
-    """Return ticks at powers of ten, as exponents, and their labels: at most so many, at even distances."""
-    step = next(step for step in (1, 2, 5, 10, 20, 50, 100, 1000) if (high - low) / step < most)
-    ticks = [float(tick) for tick in range(ceil(low / step) * step, high + 1, step)]
-    return ticks, [f"1e{tick:+.0f}" if tick else "1" for tick in ticks]
-
-
-def even_ticks(low: float, high: float, most: int) -> tuple[list[float], list[str]]:
-    """Return ticks at round numbers at even distances, at most so many, and their labels."""
-    step = round_up((high - low) / most)
-    ticks = [float(f"{tick * step:.10g}") for tick in range(ceil(low / step), floor(high / step) + 1)]
-    labels = [compact(tick) for tick in ticks]
-    if len(set(labels)) < len(labels):  # near to one another, far from 0
-        labels = [f"{tick:,.10g}" for tick in ticks]
-    return ticks, labels
-
-
-def round_up(value: float) -> float:
-    """Return the next 1, 2 or 5 times a power of ten."""
-    magnitude = 10.0 ** floor(log10(value))
-    return next(factor * magnitude for factor in (1, 2, 5, 10) if factor * magnitude >= value)
+def _read(readings: Sequence[Reading], *, plain: bool, number: bool, band: bool) -> list[str]:
+    """Return what each series has at the cursor, with or without the numbers that are logarithms of, and bands."""
+    texts = []
+    for one in readings:
+        value = f"{one.value} = {one.number}" if number and one.number else one.value
+        behind = f", {one.band}" if band and one.band else ""
+        texts.append(" ".join(part for part in (one.style.marker(plain=plain), one.name, value + behind) if part))
+    return texts
 
 
 def spread(heights: Sequence[float], low: float, high: float, distance: float) -> list[float]:

@@ -1,38 +1,42 @@
-"""Pictures as SVG or PNG: convergence over the meta-iterations, and the base charts. Only this file knows matplotlib.
+"""Figures as SVG or PNG. Only this file knows matplotlib.
 
 A picture is the same, byte for byte, whenever it is drawn of the same figures by the same version of matplotlib. SVG
 keeps its text as text. Colours are those of Okabe and Ito, which colour-blind readers can tell apart; line styles
 differ too, for print without colour.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
-from math import ceil, floor, isfinite
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from l2o_engine.optimizers.learned.learned_optimizer import LEARNED
-from l2o_engine.presets.published import NotebookRow
-from l2o_engine.studies.comparison import Group, NamedLevel
-from l2o_engine.support.arrays import LOG_FLOOR, Doubles
 from l2o_engine.support.errors import UserError
 from l2o_engine.support.files import write_atomically
-from l2o_tui.charts.layout import decade_ticks, spread
+from l2o_tui.charts.figure import RAW, Figure, Series
+from l2o_tui.charts.layout import spread
+from l2o_tui.charts.reduce import extremes, reduced
+from l2o_tui.charts.styles import Style
+from l2o_tui.text.names import cut
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Canvas
 
 SUFFIXES = (".svg", ".png")
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#000000", "#56B4E9")
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#000000", "#56B4E9", "#999999")
 _STYLES: tuple[Any, ...] = ("solid", (0, (5, 1.5)), (0, (6, 1.5, 1, 1.5)), (0, (1.5, 1)))
-_GREY = "#555555"
-_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_MOST_BANDS = 4  # groups whose quartiles can still be told apart
+_GREY, _FAINT_GREY = "#555555", "#e6e6e6"
+_SUPERSCRIPTS = str.maketrans("-+0123456789.", "⁻⁺⁰¹²³⁴⁵⁶⁷⁸⁹·")
 _POINTS = 1800  # of all lines and bands together, so that an SVG stays small
+_LEAST_POINTS = 24
+_LONGEST_NAME = 48  # characters of a name in the legend, two of which stand side by side
+_MOST_X_TICKS, _MOST_Y_TICKS = 7, 9  # as on a terminal
+_MOST_SHARED_TICKS = 4  # below one of several pictures
 _SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "l2o-tui",
@@ -67,162 +71,132 @@ def check_picture(path: Path) -> None:
         raise PictureError("pictures need matplotlib: pip install 'l2o-tui[plots]'") from error
 
 
-def convergence_picture(
-    groups: Sequence[Group],
-    levels: Sequence[NamedLevel],
-    path: Path,
-    *,
-    published: Sequence[NotebookRow] = (),
-    title: str = "",
-) -> None:
-    """Draw the convergence of groups of replicates: the end loss over the meta-iterations, logarithmic.
-
-    A group is a line, the median over its replicates of the rolling log-average, and a band between the quartiles, as
-    long as there are few groups. One group alone also shows its raw results, as a faint band between their extremes.
+def write_picture(figures: Sequence[Figure], path: Path, *, title: str = "") -> None:
+    """Draw a figure, or several side by side that share the y axis, into a file.
 
     Parameters
     ----------
-    groups
-        What to compare; at least one.
-    levels
-        The baselines' levels, drawn as labelled lines across.
+    figures
+        What to draw, at least one.
     path
         Where to; a file that is there is replaced. The suffix, .svg or .png, says as what.
-    published
-        The notebook's rows, drawn as markers as far as the groups have come.
     title
-        Written above.
+        Written above all of them.
 
     Raises
     ------
     PictureError
         If the file cannot be written or matplotlib is missing.
     """
-    with _picture(path, (7.2, 4.6)) as figure:
-        axes = figure.add_subplot()
-        alone, band = len(groups) == 1, len(groups) <= _MOST_BANDS
-        lines = 5 if alone else 3 if band else 1  # a band is two
-        points = max(_POINTS // (lines * len(groups)), 24)
-        for place, group in enumerate(groups):
-            _draw_group(axes, group, place, points, alone=alone, band=band)
-        right = max(int(group.curve.iteration[-1]) for group in groups) or 1
-        if reached := [row for row in published if row.it <= right]:
-            it, averages = [row.it for row in reached], [row.average_log_result for row in reached]
-            axes.plot(
-                it,
-                averages,
-                "o",
-                color="#000000",
-                fillstyle="none",
-                markersize=4,
-                label="the notebook",
-                zorder=4,
-                clip_on=False,
-            )
-        finite = [level for level in levels if isfinite(level.level.end_log10)]
-        for level in finite:
-            axes.axhline(level.level.end_log10, color=_GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
-        axes.set_xlim(0, right)
-        _draw_powers_of_ten(axes)
-        _draw_level_labels(axes, finite)
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-        axes.set_xlabel("meta-iterations")
-        axes.set_ylabel("last loss (rolling log-average)")
-        axes.set_title(title)
-        figure.legend(loc="outside lower center", ncols=2 if len(groups) > 1 else 4, frameon=False)
-
-
-def base_picture(draws: Sequence[Mapping[str, Doubles]], path: Path, *, title: str = "") -> None:
-    """Draw base charts side by side: the losses of every optimizer over the steps, on one problem each, logarithmic.
-
-    Parameters
-    ----------
-    draws
-        For each problem, optimizer → losses [steps]. The learned optimizer comes first, and is drawn over the others.
-    path
-        Where to, see :func:`convergence_picture`.
-    title
-        Written above.
-
-    Raises
-    ------
-    PictureError
-        If the file cannot be written or matplotlib is missing.
-    """
-    with _picture(path, (7.2, 3.2)) as figure:
-        all_axes = figure.subplots(1, len(draws), sharey=True, squeeze=False)[0]
-        names = sorted(dict.fromkeys(name for losses in draws for name in losses), key=lambda name: name != LEARNED)
-        for number, (axes, losses) in enumerate(zip(all_axes, draws, strict=True), 1):
-            for place, name in enumerate(names):
-                if name in losses:
-                    heights = np.log10(np.where(np.isfinite(losses[name]), losses[name], np.nan) + LOG_FLOOR)
-                    style = {"color": _COLOURS[place % len(_COLOURS)], "linestyle": _STYLES[place % len(_STYLES)]}
-                    axes.plot(range(len(heights)), heights, label=name, zorder=3 - place / len(names), **style)
-            axes.set_title(f"problem {number}")
-            axes.set_xlabel("base step")
-            axes.xaxis.get_major_locator().set_params(integer=True)
-        _draw_powers_of_ten(all_axes[0])
-        for axes in all_axes[1:]:
-            axes.grid(axis="y", color="#e6e6e6", linewidth=0.6)
+    size = (7.2, 4.6) if len(figures) == 1 else (7.2, 3.2)
+    with _canvas(path, size) as canvas:
+        all_axes = canvas.subplots(1, len(figures), sharey=True, squeeze=False)[0]
+        named: dict[str, Artist] = {}
+        for axes, figure in zip(all_axes, figures, strict=True):
+            named |= _draw(axes, figure, _MOST_X_TICKS if len(figures) == 1 else _MOST_SHARED_TICKS)
+        low, high = min(figure.y.low for figure in figures), max(figure.y.high for figure in figures)
+        all_axes[0].set_ylim(low, high)
+        tallest = max(figures, key=lambda figure: figure.y.high - figure.y.low)
+        ticks = tallest.y.ticks(_MOST_Y_TICKS)
+        all_axes[0].set_yticks(ticks.places, [_typeset(label) for label in ticks.labels])
         all_axes[0].set_ylabel("loss")
-        figure.suptitle(title)
-        lines = {str(line.get_label()): line for axes in all_axes for line in axes.get_lines()}
-        figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=len(names), frameon=False)
+        if len(figures) == 1 and figures[0].levels:
+            _name_levels(all_axes[0], figures[0])
+        canvas.suptitle(title)
+        names = [cut(name, _LONGEST_NAME) for name in named]
+        columns = 4 if sum(map(len, names)) < 70 else 2
+        canvas.legend(named.values(), names, loc="outside lower center", ncols=columns, frameon=False)
 
 
 @contextmanager
-def _picture(path: Path, size: tuple[float, float]) -> "Iterator[Figure]":
-    """Give a figure of this size, in inches, to draw on; then write it."""
+def _canvas(path: Path, size: tuple[float, float]) -> "Iterator[Canvas]":
+    """Give a canvas of this size, in inches, to draw on; then write it."""
     check_picture(path)
     import matplotlib as mpl
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Canvas
 
     image = BytesIO()
     with mpl.rc_context(_SETTINGS):
-        figure = Figure(figsize=size, layout="constrained")  # pyplot would keep it, and choose a window for it
-        yield figure
+        canvas = Canvas(figsize=size, layout="constrained")  # pyplot would keep it, and choose a window for it
+        yield canvas
         if path.suffix.lower() == ".svg":
-            figure.savefig(image, format="svg", metadata={"Date": None})
+            canvas.savefig(image, format="svg", metadata={"Date": None})
         else:
-            figure.savefig(image, format="png", dpi=160)
+            canvas.savefig(image, format="png", dpi=160)
     try:
         write_atomically(path, image.getvalue())
     except OSError as error:
         raise PictureError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def _draw_group(axes: "Axes", group: Group, place: int, points: int, *, alone: bool, band: bool) -> None:
-    curve, colour = group.curve, _COLOURS[place % len(_COLOURS)]
-    starts = np.unique(np.linspace(0, len(curve.iteration), points, endpoint=False).astype(int))
-    ends = np.append(starts[1:], len(curve.iteration)) - 1
-    x, n = curve.iteration[ends], len(group.replicates)
-    if alone:
-        low, high = np.fmin.reduceat(curve.low, starts), np.fmax.reduceat(curve.high, starts)
-        axes.fill_between(x, low, high, color=colour, alpha=0.12, linewidth=0, label="raw results", zorder=1.5)
-    if band and n > 1:
-        label = "quartiles" if alone else None
-        axes.fill_between(
-            x, curve.lower[ends], curve.upper[ends], color=colour, alpha=0.3, linewidth=0, label=label, zorder=2
-        )
-    replicates = f"{n} seeds" if n > 1 else f"seed {group.seeds[0]}"
-    label = f"median of {replicates}" if alone and n > 1 else replicates if alone else f"{group.label}, {replicates}"
-    axes.plot(x, curve.median[ends], color=colour, linestyle=_STYLES[place % len(_STYLES)], label=label, zorder=3)
+def _draw(axes: "Axes", figure: Figure, most_ticks: int) -> "dict[str, Artist]":
+    """Draw a figure's lines over its levels, and those over its bands; return what the legend names."""
+    named: dict[str, Artist] = {}
+    background: dict[str, Artist] = {}
+    bands = sum(len(one.bands) for one in figure.series) if figure.shows_bands else 0
+    columns = max(_POINTS // max(2 * len(figure.series) + 2 * bands, 1), _LEAST_POINTS)
+    for order, one in enumerate(figure.series):
+        colour = _colour(one.style)
+        if figure.shows_bands:
+            background |= _draw_bands(axes, figure, one, columns)
+        line = reduced(one.x, figure.y.heights(one.y), figure.x.view, columns)
+        x, y = np.insert(line.x, _breaks(line.joined), np.nan), np.insert(line.y, _breaks(line.joined), np.nan)
+        thin: dict[str, Any] = {"linewidth": 0.8, "alpha": 0.7} if one.is_replicate else {}
+        style = _STYLES[one.style.place % len(_STYLES)]
+        above = 3 - order / (len(figure.series) + 1)  # the first one, which matters most, over the others
+        (named[one.label],) = axes.plot(x, y, color=colour, linestyle=style, zorder=above, **thin)
+    if figure.points is not None:
+        heights = figure.y.heights(figure.points.y)
+        mark: dict[str, Any] = {"color": "#000000", "fillstyle": "none", "markersize": 4}
+        (named[figure.points.label],) = axes.plot(figure.points.x, heights, "o", zorder=4, clip_on=False, **mark)
+    for level in figure.levels:
+        height = figure.y.height(level.y)
+        if isfinite(height):
+            axes.axhline(height, color=_colour(level.style), linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+    axes.set_xlim(figure.x.view.left, figure.x.view.right)
+    ticks = figure.x.ticks(most_ticks)
+    axes.set_xticks(ticks.places, ticks.labels)
+    axes.grid(axis="y", color=_FAINT_GREY, linewidth=0.6)
+    axes.set_xlabel(figure.x.name)
+    axes.set_title(figure.title)
+    ordered = {label.name: named[label.name] for label in figure.labels if label.name in named}
+    return ordered | background if len(figure.series) == 1 else ordered
 
 
-def _draw_powers_of_ten(axes: "Axes") -> None:
-    """Label the y axis, which holds logarithms, with powers of ten, and draw faint lines there."""
-    low, high = axes.get_ylim()
-    ticks, _ = decade_ticks(floor(low), ceil(high), most=9)
-    axes.set_yticks([tick for tick in ticks if low <= tick <= high])
-    axes.yaxis.set_major_formatter(lambda value, _: f"10{f'{value:.0f}'.translate(_SUPERSCRIPTS)}")
-    axes.grid(axis="y", color="#e6e6e6", linewidth=0.6)
+def _draw_bands(axes: "Axes", figure: Figure, one: Series, columns: int) -> "dict[str, Artist]":
+    edges = figure.x.edges(columns)
+    drawn: dict[str, Artist] = {}
+    for band in one.bands:
+        lows, highs = extremes(one.x, band.low, band.high, edges)
+        lows, highs = figure.y.heights(lows), figure.y.heights(highs)
+        end = np.minimum(edges[1:], one.x[-1] if len(one.x) else edges[1:])
+        name, alpha, order = ("raw results", 0.12, 1.5) if band.kind == RAW else (band.kind, 0.3, 2)
+        colour = _colour(one.style)
+        drawn[name] = axes.fill_between(end, lows, highs, color=colour, alpha=alpha, linewidth=0, zorder=order)
+    return drawn
 
 
-def _draw_level_labels(axes: "Axes", levels: Sequence[NamedLevel]) -> None:
+def _breaks(joined: Any) -> Any:
+    return np.flatnonzero(~joined)[1:]
+
+
+def _colour(style: Style) -> str:
+    return _COLOURS[style.colour]
+
+
+def _name_levels(axes: "Axes", figure: Figure) -> None:
     """Write the levels' names at the right of their lines."""
-    low, high = axes.get_ylim()
-    heights = spread([level.level.end_log10 for level in levels], low, high, (high - low) / 22)
-    for level, height in zip(levels, heights, strict=True):
-        text = f"{level.name}\n{level.level.end_log10:.2f}"
+    low, high = figure.y.low, figure.y.high
+    there = [(level, figure.y.height(level.y)) for level in figure.levels]
+    there = [(level, height) for level, height in there if isfinite(height)]
+    heights = spread([height for _, height in there], low, high, (high - low) / 22)
+    for (level, _), height in zip(there, heights, strict=True):
+        text = f"{cut(level.label, 28)}\n{figure.value(level.y)}"
         place = axes.get_yaxis_transform()
-        axes.text(1.01, height, text, transform=place, color=_GREY, va="center", fontsize=8)
+        axes.text(1.01, height, text, transform=place, color=_colour(level.style), va="center", fontsize=8)
+
+
+def _typeset(label: str) -> str:
+    """Return a tick's label as print has it: 10⁻⁵ for 1e-5."""
+    power, _, exponent = label.partition("e")
+    return f"10{exponent.removeprefix('+').translate(_SUPERSCRIPTS)}" if power == "1" and exponent else label

@@ -14,9 +14,11 @@ from l2o_engine.records.codec import finite
 from l2o_engine.records.statistics import Spread
 from l2o_engine.runs.folder import Run
 from l2o_engine.studies.comparison import Group, NamedLevel, Replicate, baseline_levels, compare
-from l2o_tui.charts.drawing import MOST_BANDS, Palette, printed_convergence
-from l2o_tui.charts.experiments import series_of
-from l2o_tui.charts.matplotlib import check_picture, convergence_picture
+from l2o_tui.charts.comparison import MOST_BANDS_IN_FILES, comparison
+from l2o_tui.charts.convergence import MOST_BANDS
+from l2o_tui.charts.matplotlib import check_picture, write_picture
+from l2o_tui.charts.plotext import Palette, printed
+from l2o_tui.charts.terminal import is_plain
 from l2o_tui.text.comparison import figures_table, notes_on
 from l2o_tui.text.numbers import count
 from l2o_tui.text.output import write_out
@@ -41,14 +43,8 @@ def compare_runs(runs: Sequence[Run], *, output: Path | None, as_json: bool) -> 
     groups = compare(runs)
     levels = baseline_levels(groups)
     if output:
-        alone = groups[0] if len(groups) == 1 else None
-        convergence_picture(
-            groups,
-            levels,
-            output,
-            published=alone.published if alone else (),
-            title=alone.preset.title if alone else "",
-        )
+        picture = comparison(groups, levels, most_bands=MOST_BANDS_IN_FILES, notebook=True)
+        write_picture([picture], output, title=groups[0].preset.title if len(groups) == 1 else "")
     for note in notes_on(groups):
         _NOTES.print(note, markup=False, soft_wrap=True)
     if as_json:
@@ -64,13 +60,8 @@ def _chart(groups: Sequence[Group], levels: Sequence[NamedLevel], *, lines: int)
     if is_terminal:
         height = min(max(height - lines - 4, _LEAST_HEIGHT), _GREATEST_HEIGHT)
     in_colour = is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    chart = printed_convergence(
-        series_of(groups),
-        {named.name: named.level.end_log10 for named in levels},
-        width=width,
-        height=height - 1,
-        palette=_COLOURS if in_colour else None,
-    )
+    palette = _COLOURS if in_colour else None
+    chart = printed(comparison(groups, levels), width, height - 1, palette=palette, plain=is_plain())
     return f"{_caption(groups)}\n{chart.rstrip()}"
 
 

@@ -10,9 +10,7 @@ from textual.widgets import Footer, Static
 from l2o_engine.runs.folder import Run
 from l2o_engine.studies.comparison import Group, NamedLevel, baseline_levels, compare
 from l2o_engine.support.errors import UserError
-from l2o_tui.charts.comparison import ComparisonChart
-from l2o_tui.charts.experiments import series_of
-from l2o_tui.charts.widget import Chart
+from l2o_tui.charts.widget import Chart, ComparisonChart
 from l2o_tui.screens.keyed import ChartScreen
 from l2o_tui.state import keys
 from l2o_tui.text.comparison import figures_table, notes_on
@@ -70,7 +68,7 @@ class CompareScreen(ChartScreen[None]):
     def _show(self, groups: Sequence[Group], levels: Sequence[NamedLevel], notes: Sequence[str]) -> None:
         chart = self.query_one(ComparisonChart)
         chart.display = True
-        chart.show(series_of(groups), {named.name: named.level.end_log10 for named in levels})
+        chart.show(groups, levels)
         self._compared, self._notes = (groups, levels), notes
         self._show_figures()
 

@@ -12,7 +12,9 @@ from l2o_engine.support.arrays import Doubles
 from l2o_engine.support.errors import Failure, UserError
 from l2o_engine.support.files import write_atomically
 from l2o_engine.training.trainer import make_trainer
-from l2o_tui.charts.matplotlib import base_picture, check_picture, convergence_picture
+from l2o_tui.charts.base_losses import base_losses
+from l2o_tui.charts.comparison import comparison
+from l2o_tui.charts.matplotlib import check_picture, write_picture
 from l2o_tui.commands.reproduce.verdict_table import LEGEND, levels_line, markdown_of, verdict_of, weakness
 from l2o_tui.text.health import diagnoses_of, findings_of, sentence
 from l2o_tui.text.numbers import duration, fixed
@@ -106,8 +108,10 @@ def _section(pictures: Path, result: Result) -> list[str]:
     if group:
         nearest = _nearest_to_median(result)
         levels = baseline_levels([group], seed=0)
-        convergence_picture([group], levels, pictures / f"{result.name}.svg", published=group.published)
-        base_picture(_base_curves(nearest), pictures / f"{result.name}-base.svg")
+        write_picture([comparison([group], levels, notebook=True)], pictures / f"{result.name}.svg")
+        draws = enumerate(_base_curves(nearest), 1)
+        problems = [base_losses(losses, title=f"problem {number}") for number, losses in draws]
+        write_picture(problems, pictures / f"{result.name}-base.svg")
         lines += [
             f"![Convergence of {result.name}: the last loss over the meta-iterations]({_NAME}/{result.name}.svg)",
             "",

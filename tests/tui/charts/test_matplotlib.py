@@ -14,7 +14,10 @@ from l2o_engine.presets.files import load
 from l2o_engine.presets.shipped import find
 from l2o_engine.studies.comparison import Group, NamedLevel, baseline_levels, compare
 from l2o_engine.training.evaluation import Level
-from l2o_tui.charts.matplotlib import PictureError, base_picture, check_picture, convergence_picture
+from l2o_tui.charts.base_losses import base_losses
+from l2o_tui.charts.comparison import comparison
+from l2o_tui.charts.figure import Figure
+from l2o_tui.charts.matplotlib import PictureError, check_picture, write_picture
 from tests.engine.made import made_run
 
 pytest.importorskip("matplotlib")
@@ -44,29 +47,44 @@ def losses() -> dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]:
     return {"SGD": 0.5**steps, "RMSProp": 0.1**steps, LEARNED: np.where(steps < 19, 0.05**steps, 0)}
 
 
+def picture_of(groups: list[Group], levels: list[NamedLevel] | None = None) -> Figure:
+    return comparison(groups, baseline_levels(groups) if levels is None else levels, most_bands=4, notebook=True)
+
+
+def problems(count: int = 3) -> list[Figure]:
+    return [base_losses(losses(), title=f"problem {number + 1}") for number in range(count)]
+
+
 def test_a_picture_of_one_group_names_what_it_shows(tmp_path: Path) -> None:
-    group = a_group(tmp_path)
     path = tmp_path / "one.svg"
-    convergence_picture([group], baseline_levels([group]), path, published=group.published, title="A title")
+    write_picture([picture_of([a_group(tmp_path)])], path, title="A title")
     found = texts(path)
-    for text in ("A title", "meta-iterations", "SGD", "RMSProp", "median of 3 seeds", "quartiles", "the notebook"):
+    for text in (
+        "A title",
+        "meta-iterations",
+        "SGD",
+        "RMSProp",
+        "log30, 3 seeds",
+        "raw results",
+        "quartiles",
+        "notebook",
+    ):
         assert text in found
     assert re.search(r"^10⁻¹⁰$", found, re.MULTILINE)
-    assert "log30" not in found  # there is nothing to tell it from
 
 
 def test_the_notebook_s_rows_beyond_the_runs_are_left_out(tmp_path: Path) -> None:
     group = a_group(tmp_path, n=50)
-    convergence_picture([group], [], tmp_path / "with.svg", published=group.published)
-    convergence_picture([group], [], tmp_path / "first.svg", published=group.published[:1])
-    assert (tmp_path / "with.svg").read_bytes() == (tmp_path / "first.svg").read_bytes()
+    points = picture_of([group]).points
+    assert points is not None
+    assert points.x.tolist() == [row.it for row in group.published if row.it < 50]
 
 
 def test_a_picture_of_several_groups_labels_each(tmp_path: Path) -> None:
     groups = [a_group(tmp_path, name, seeds=1) for name in ("log30", "log15_end", "simple_sum")]
-    convergence_picture(groups, [], tmp_path / "several.svg")
-    found = texts(tmp_path / "several.svg")
-    assert all(f"{group.label}, seed 0" in found for group in groups)
+    write_picture([picture_of(groups, [])], tmp_path / "several.svg")
+    found = texts(tmp_path / "several.svg").splitlines()
+    assert all(group.label in found for group in groups)
 
 
 @pytest.mark.parametrize("suffix", [".svg", ".png", ".SVG"])
@@ -75,9 +93,9 @@ def test_the_same_figures_are_the_same_bytes(suffix: str, tmp_path: Path) -> Non
     written = []
     for name in ("a", "b"):
         path = tmp_path / f"{name}{suffix}"
-        convergence_picture([group], baseline_levels([group]), path, published=group.published)
+        write_picture([picture_of([group])], path)
         written.append(path.read_bytes())
-        base_picture([losses()] * 3, path)
+        write_picture(problems(), path)
         written.append(path.read_bytes())
     assert written[:2] == written[2:]
     assert all(data.startswith(PNG) == (suffix == ".png") for data in written)
@@ -86,42 +104,49 @@ def test_the_same_figures_are_the_same_bytes(suffix: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize("count", [1, 2, 4, 5, 13])
 def test_an_svg_is_small_however_much_it_shows(count: int, tmp_path: Path) -> None:
     group = a_group(tmp_path, n=30_000 // count)
-    convergence_picture([group] * count, baseline_levels([group]), tmp_path / "picture.svg", published=group.published)
+    write_picture([picture_of([group] * count)], tmp_path / "picture.svg")
     assert (tmp_path / "picture.svg").stat().st_size < 80_000
 
 
 def test_lost_replicates_and_levels_that_are_nan_leave_a_picture(tmp_path: Path) -> None:
     level = NamedLevel("broken", Level(nan, nan, nan))
-    convergence_picture([a_group(tmp_path / "a", lost=True)], [level], tmp_path / "some.svg")
+    write_picture([picture_of([a_group(tmp_path / "a", lost=True)], [level])], tmp_path / "some.svg")
     assert "broken" not in texts(tmp_path / "some.svg")
-    convergence_picture([a_group(tmp_path / "b", seeds=1, n=2, lost=True)], [], tmp_path / "few.svg")
+    write_picture([picture_of([a_group(tmp_path / "b", seeds=1, n=2, lost=True)], [])], tmp_path / "few.svg")
     (gone,) = compare([made_run(tmp_path / "gone", load(find("log30")), [[nan, nan]])])
-    convergence_picture([gone], [], tmp_path / "none.svg")
+    write_picture([picture_of([gone], [])], tmp_path / "none.svg")
     assert "meta-iterations" in texts(tmp_path / "none.svg")
 
 
 def test_base_charts_show_every_optimizer_on_every_problem(tmp_path: Path) -> None:
-    spoilt = losses() | {"SGD": np.full(20, np.inf)}
-    base_picture([losses(), losses(), spoilt], tmp_path / "base.svg", title="After 10 meta-iterations")
+    spoilt = base_losses(losses() | {"SGD": np.full(20, np.inf)}, title="problem 3")
+    write_picture([*problems(2), spoilt], tmp_path / "base.svg", title="After 10 meta-iterations")
     found = texts(tmp_path / "base.svg").splitlines()
-    for text in ("After 10 meta-iterations", "problem 1", "problem 3", "base step"):
+    for text in ("After 10 meta-iterations", "problem 1", "problem 3", "base steps"):
         assert text in found
     assert [found.count(name) for name in (LEARNED, "SGD", "RMSProp")] == [1, 1, 1]  # in one legend
 
 
 def test_any_name_that_a_preset_allows_is_written_as_it_is(tmp_path: Path) -> None:
     name = "_$a<b&c\\frac$_"
-    base_picture([{name: losses()["SGD"]}], tmp_path / "base.svg", title="50% of $x")
-    convergence_picture([a_group(tmp_path)], [NamedLevel(name, Level(-3, 1, 1))], tmp_path / "convergence.svg")
+    write_picture([base_losses({name: losses()["SGD"]})], tmp_path / "base.svg", title="50% of $x")
+    write_picture([picture_of([a_group(tmp_path)], [NamedLevel(name, Level(-3, 1, 1))])], tmp_path / "convergence.svg")
     assert name in texts(tmp_path / "base.svg")
     assert "50% of $x" in texts(tmp_path / "base.svg")
     assert name in texts(tmp_path / "convergence.svg")
 
 
+def test_long_names_are_cut_in_the_middle(tmp_path: Path) -> None:
+    names = [f"{'a very long name ' * 5}{number}" for number in range(2)]
+    write_picture([base_losses(dict.fromkeys(names, losses()["SGD"]))], tmp_path / "base.svg")
+    found = texts(tmp_path / "base.svg")
+    assert all(re.search(f"^a very.*….*{number}$", found, re.MULTILINE) for number in range(2))
+
+
 def test_a_picture_replaces_the_one_before_whole(tmp_path: Path) -> None:
     path = tmp_path / "picture.svg"
     path.write_text("before")
-    base_picture([losses()], path)
+    write_picture(problems(1), path)
     assert "base step" in texts(path)
     assert list(tmp_path.iterdir()) == [path]
 
@@ -132,7 +157,7 @@ def test_a_name_that_cannot_be_written_to_is_refused_beforehand(name: str, tmp_p
     with pytest.raises(PictureError):
         check_picture(tmp_path / name)
     with pytest.raises(PictureError):
-        base_picture([losses()], tmp_path / name)
+        write_picture(problems(1), tmp_path / name)
     assert [path.name for path in tmp_path.iterdir()] == ["folder.svg"]
 
 
@@ -149,6 +174,6 @@ def test_drawing_changes_no_setting_of_matplotlib_s(tmp_path: Path) -> None:
         return [mpl.rcParams[name] for name in ("svg.hashsalt", "svg.fonttype", "font.size", "axes.spines.top")]
 
     before, had_pyplot = settings(), "matplotlib.pyplot" in sys.modules
-    base_picture([losses()], tmp_path / "picture.svg")
+    write_picture(problems(1), tmp_path / "picture.svg")
     assert settings() == before
     assert ("matplotlib.pyplot" in sys.modules) == had_pyplot

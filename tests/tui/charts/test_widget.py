@@ -18,8 +18,10 @@ from l2o_engine.presets.published import NotebookRow
 from l2o_engine.records.events import Curves
 from l2o_engine.support.arrays import Doubles
 from l2o_engine.training.trainer import Lane
-from l2o_tui.charts.canvas import marker_of
-from l2o_tui.charts.widget import BaseChart, Chart, ConvergenceChart
+from l2o_tui.charts.chart import Chart
+from l2o_tui.charts.layout import arrange
+from l2o_tui.charts.styles import Style, optimizer_styles
+from l2o_tui.charts.widget import BaseChart, ConvergenceChart
 from tests.tui.curves import curve_of, falling
 
 TOTAL = 1000
@@ -59,18 +61,20 @@ def convergence(results: Doubles | None = None, *, notebook: tuple[NotebookRow, 
 
 
 def view(chart: Chart) -> tuple[float, float]:
-    assert chart._canvas is not None
-    return chart._canvas.span.left, chart._canvas.span.right
+    assert chart.drawn is not None
+    return chart.drawn.x.view.left, chart.drawn.x.view.right
 
 
 def is_fitted(chart: Chart) -> bool:
-    assert chart._canvas is not None
-    return chart._canvas.span == chart._canvas.whole
+    assert chart.drawn is not None
+    return chart.drawn.x.view == chart.drawn.x.whole
 
 
 def readout(chart: Chart) -> str:
-    assert chart._canvas is not None
-    return " · ".join(chart._canvas.readings)
+    """What the cursor reads, as it stands below the chart."""
+    if chart.drawn is None or chart.drawn.cursor is None:
+        return ""
+    return text_of(chart).split("\n")[-1].strip().removeprefix(f"{chart.drawn.x.name} · ")
 
 
 async def test_the_chart_shows_lines_levels_and_what_the_line_is() -> None:
@@ -213,8 +217,8 @@ async def test_replicates_are_one_median_and_other_runs_are_lines_beside_it() ->
         assert "band: quartiles" in text_of(chart)
         chart.pin("long ago", curve_of(falling(400, seed=9)))
         chart.pin("longer ago", curve_of(falling(800, seed=8)))
-        assert f"{marker_of(3)} long ago" in text_of(chart)
-        assert f"{marker_of(4)} longer ago" in text_of(chart)
+        assert f"{Style(3).marker()} long ago" in text_of(chart)
+        assert f"{Style(4).marker()} longer ago" in text_of(chart)
         assert "band: quartiles" in text_of(chart)
         chart.move_cursor(0)
         assert readout(chart).startswith("it 599 ")  # where this run is, not another one
@@ -228,7 +232,8 @@ async def test_the_optimizers_of_a_run_without_network_are_series() -> None:
     chart = ConvergenceChart(window=5, id="convergence")
     chart.show([(Lane(0, name), curve_of(falling(600, seed=k))) for k, name in enumerate(names)], {}, TOTAL)
     async with on_screen(chart):
-        assert all(f"{marker_of(place)} {name}" in text_of(chart) for place, name in enumerate(names))
+        styles = optimizer_styles(names)
+        assert all(f"{styles[name].marker()} {name}" in text_of(chart) for name in names)
         assert "band" not in text_of(chart)
 
 
@@ -340,7 +345,7 @@ async def test_sixteen_colours_leave_the_band_grey(monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(type(pilot.app.console), "color_system", property(lambda _: "standard"))
         chart._on_theme(pilot.app.current_theme)
         chart_lines = [segment for row in range(40) for segment in chart.render_line(row)]
-        band = next(segment.style for segment in chart_lines if "⠅⠅" in segment.text)
+        band = next(segment.style for segment in chart_lines if "⠂⠂" in segment.text)
         assert band is not None
         assert band.color is not None
         assert band.color.downgrade(ColorSystem.STANDARD).number == 8  # bright black
@@ -356,27 +361,30 @@ async def test_base_losses_say_their_draw_or_how_many_and_whose() -> None:
         assert "base steps · draw 4" in text_of(chart)
         assert "● RNN -19.00" in text_of(chart)
         chart.move_cursor(0)
-        assert readout(chart) == "step 19 · RNN -19.00 = 1.0e-19 · SGD -5.72 = 1.9e-06"
+        assert readout(chart) == "step 19 · ● RNN -19.00 = 1.0e-19 · ▲ SGD -5.72 = 1.9e-06"
         chart.hide_cursor()
         many = {name: np.stack([values] * 4) for name, values in losses.items()}
         many["SGD"][:, 3] = nan
         many["SGD"][:, 4] = 0
         chart.show(Curves(0, 10, many), seed=2)
         assert "base steps · 4 not finite, left out · 4 zero, at 1e-38 · median and" in text_of(chart)
-        assert "median and quartiles of 4 draws · seed 2" in chart.caption()
+        assert chart.drawn is not None
+        assert "median and quartiles of 4 draws · seed 2" in chart.drawn.caption
         chart.logarithmic = False
-        assert "zero" not in chart.caption()
+        assert "zero" not in chart.drawn.caption
 
 
 def drawing_of(chart: Chart) -> tuple[int, int]:
     """Return the column of the picture that the drawing begins in, and how many it has."""
-    assert chart._canvas is not None
-    return chart._canvas._left, chart._canvas.columns
+    assert chart.drawn is not None
+    room = arrange(chart.drawn, *chart.size)
+    return room.left, room.columns
 
 
 def cursor_column(chart: Chart) -> int | None:
-    assert chart._canvas is not None
-    return chart._canvas.cursor_column()
+    assert chart.drawn is not None
+    cursor = chart.drawn.cursor
+    return None if cursor is None else chart.drawn.x.column_of(cursor.x, drawing_of(chart)[1])
 
 
 async def test_a_click_puts_the_cursor_there_and_the_wheel_zooms_about_it() -> None:
@@ -408,8 +416,45 @@ async def test_the_cursor_names_the_step_whose_loss_it_reads() -> None:
         seen = set()
         for _ in range(200):
             chart.move_cursor(-1)
-            assert chart._canvas is not None
-            step, value = chart._canvas.readings
-            assert value.split()[1] == f"{-int(step.split()[1]):.2f}".replace("-0.00", "0.00")
+            assert chart.drawn is not None
+            assert chart.drawn.cursor is not None
+            step, (reading,) = chart.drawn.cursor.said, chart.drawn.cursor.readings
+            assert reading.value == f"{-int(step.split()[1]):.2f}".replace("-0.00", "0.00")
             seen.add(step)
         assert len(seen) == steps
+
+
+async def test_a_terminal_without_braille_gets_plain_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "linux")
+    async with on_screen(convergence()) as pilot:
+        chart = pilot.app.query_one(Chart)
+        assert text_of(chart).isascii()
+        assert "* RNN -" in text_of(chart)
+        monkeypatch.setenv("TERM", "xterm-256color")
+        chart.redraw()
+        assert "● RNN -" in text_of(chart)
+        monkeypatch.setenv("L2O_ASCII", "1")
+        chart.redraw()
+        assert text_of(chart).isascii()
+
+
+@pytest.mark.parametrize("colours", ["truecolor", "standard"])
+async def test_the_replicates_tints_differ_from_one_another_in_every_theme(
+    colours: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lanes = [(Lane(seed, LEARNED), curve_of(falling(600, seed=seed, to=-5.0 * seed - 5))) for seed in range(4)]
+    chart = ConvergenceChart(window=5, id="convergence")
+    chart.show(lanes, LEVELS, TOTAL)
+    chart.each_seed = True
+    async with on_screen(chart) as pilot:
+        monkeypatch.setattr(type(pilot.app.console), "color_system", property(lambda _: colours))
+        for theme in sorted(pilot.app.available_themes):
+            pilot.app.theme = theme
+            await pilot.pause()
+            segments = [segment for row in range(40) for segment in chart.render_line(row)]
+            found = {
+                segment.style.color.triplet or segment.style.color.number
+                for segment in segments
+                if segment.style and segment.style.color and " seed " in segment.text
+            }
+            assert len(found) == 4, theme

@@ -120,6 +120,13 @@ def test_a_terminal_gets_colours_and_its_own_width(runs_dir: Path) -> None:
     assert {len(line) for line in chart[:-1]} == {80}
 
 
+def test_a_chart_in_plain_characters_is_drawn_if_asked_for(runs_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("L2O_ASCII", "")  # what the option sets is unset when the test is over
+    chart, _, _ = call("compare", "three", "other", "--runs-dir", runs_dir, "--ascii").out.partition("\n\n")
+    assert chart.isascii()
+    assert re.search(r"1e-10\+", chart)
+
+
 def test_no_color_is_heeded(runs_dir: Path) -> None:
     assert "\x1b" not in _on_a_terminal("compare", "three", "--runs-dir", runs_dir, NO_COLOR="1")
 

@@ -483,7 +483,8 @@ async def test_what_lies_over_the_screen_of_a_run_that_is_left_goes_with_it(
 
 
 def labels(pilot: Pilot[int]) -> list[str]:
-    return [series.label for series in pilot.app.screen.query_one(ConvergenceChart)._series]
+    figure = pilot.app.screen.query_one(ConvergenceChart).drawn
+    return [series.label for series in figure.series] if figure else []
 
 
 def is_pinning(pilot: Pilot[int]) -> bool:
