@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from l2o_engine.runs.folder import Run
 from l2o_engine.studies.comparison import Group, NamedLevel, baseline_levels, compare
@@ -13,6 +13,7 @@ from l2o_engine.support.errors import UserError
 from l2o_tui.charts.comparison import ComparisonChart
 from l2o_tui.charts.experiments import series_of
 from l2o_tui.charts.widget import Chart
+from l2o_tui.panes.footer import KeyFooter
 from l2o_tui.screens.keyed import ChartScreen
 from l2o_tui.state import keys
 from l2o_tui.text.comparison import figures_table, notes_on
@@ -51,7 +52,7 @@ class CompareScreen(ChartScreen[None]):
         """Lay out chart and table."""
         yield ComparisonChart(id="comparison")
         yield Static("reading the runs …", id="figures", markup=False)
-        yield Footer(show_command_palette=False)
+        yield KeyFooter()
 
     def on_mount(self) -> None:
         """Start reading; there are no axes before there is something to draw."""
@@ -87,6 +88,11 @@ class CompareScreen(ChartScreen[None]):
     def chart(self) -> Chart:
         """The one chart."""
         return self.query_one(ComparisonChart)
+
+    @property
+    def given_name(self) -> str:
+        """The same for all comparisons."""
+        return "comparison"
 
     def action_scale(self) -> None:
         """Change between logarithmic and linear."""

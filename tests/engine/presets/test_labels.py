@@ -63,7 +63,11 @@ def test_what_differs_is_said(settings: list[str], said: list[str]) -> None:
 
 
 def test_what_goes_with_a_kind_is_said_where_it_differs_itself() -> None:
-    ones = [("inputs.kind=log", "inputs.min_log=-30.0"), ("inputs.kind=log", "inputs.min_log=-15.0"), ("inputs.kind=identity",)]
+    ones = [
+        ("inputs.kind=log", "inputs.min_log=-30.0"),
+        ("inputs.kind=log", "inputs.min_log=-15.0"),
+        ("inputs.kind=identity",),
+    ]
     said = what_differs([experiment_settings(tiny_preset(*one)) for one in ones])
     assert said == ["inputs log, min_log -30", "inputs log, min_log -15", "inputs identity"]
 

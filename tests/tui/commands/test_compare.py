@@ -191,7 +191,10 @@ def test_a_narrow_terminal_gets_closer_columns_and_short_labels(tmp_path: Path) 
     runs = [
         made_run(
             tmp_path / f"s{scale}",
-            load(find("logdiv_one_layer"), [f"problem.scale=[{scale}, 1.5]", *small]),
+            load(
+                find("logdiv_one_layer"),
+                [f"problem.scale=[{scale}, 1.5]", f"network.hidden={round(16 * scale)}", *small],
+            ),
             [[0.0] * 10 + [-37.5] * 10],
         )
         for scale in (0.25, 1.25)

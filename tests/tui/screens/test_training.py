@@ -505,9 +505,9 @@ async def test_p_adds_run_after_run_until_six_are_there_and_shift_p_takes_them_a
         await until(pilot, lambda: "has no result yet" in messages(pilot))
         for number in range(6, 0, -1):
             await pilot.press("p")
-            await until(pilot, lambda number=number: f"run-{number}" in labels(pilot))  # type: ignore[misc]
+            await until(pilot, lambda number=number: len(labels(pilot)) == 8 - number)  # type: ignore[misc]
             await until(pilot, lambda: not is_pinning(pilot))
-        assert labels(pilot) == [own, *(f"run-{number}" for number in range(6, 0, -1))]
+        assert labels(pilot) == [own, *(f"simple_sum, {number}" for number in range(6, 0, -1))]
         await pilot.press("p")
         await until(pilot, lambda: "no more can be" in messages(pilot))
         assert len(labels(pilot)) == 7
@@ -522,8 +522,27 @@ async def test_p_says_when_no_run_is_left(tmp_path: Path) -> None:
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
         await until(pilot, lambda: "● running" in text_of(pilot))
         await pilot.press("p")
-        await until(pilot, lambda: "beside it: other" in messages(pilot))
+        await until(pilot, lambda: "beside it: simple_sum" in messages(pilot))
         await until(pilot, lambda: not is_pinning(pilot))
         await pilot.press("p")
         await until(pilot, lambda: "no other run is left" in messages(pilot))
-        assert "other" in labels(pilot)
+        assert "simple_sum" in labels(pilot)
+
+
+async def test_what_differs_names_a_run_beside_this_one_and_several_seeds_are_their_median(tmp_path: Path) -> None:
+    seeds = [[-1.0] * 300, [-3.0] * 300, [-2.0] * 300]
+    made_run(tmp_path / "1", preset("log30", "meta.learning_rate=1e-4", "run.seeds=3"), seeds)
+    made_run(tmp_path / "2", preset("log30", "run.seed=7"), [[-1.0] * 300])
+    ours = made_run(tmp_path / "3", preset(), [[1.0] * 300]).folder
+    app = L2oApp(OpenRun(ScriptedSession(a_run(preset()), ANSWERS), preset(), folder=ours), fps=FPS)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await until(pilot, lambda: "● running" in text_of(pilot))
+        for number in (1, 2):
+            await pilot.press("p")
+            await until(pilot, lambda number=number: len(labels(pilot)) == 1 + number)  # type: ignore[misc]
+            await until(pilot, lambda: not is_pinning(pilot))
+        assert labels(pilot)[1:] == ["seed 7", "lr 1e-4, 3 seeds"]
+        median = pilot.app.screen.query_one(ConvergenceChart)._series[-1]
+        assert median.line.tolist() == [-2.0] * 300
+        await pilot.press("left_square_bracket")  # over another window it is the median still
+        assert pilot.app.screen.query_one(ConvergenceChart)._series[-1].line.tolist() == [-2.0] * 300
