@@ -8,10 +8,10 @@ and the colours anew with every piece of a widget, such as a table's cell, be th
 
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.control import Control
 from rich.segment import Segment
-from rich.cells import cell_len
 from textual._compositor import ChopsUpdate
 from textual.app import App, ReturnType
 from textual.screen import Screen

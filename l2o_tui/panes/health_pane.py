@@ -10,7 +10,6 @@ from l2o_tui.text.health import findings_of, vitals_of
 from l2o_tui.text.names import left
 from l2o_tui.text.numbers import count
 
-
 _GAP = 3  # cells between two columns of the grid
 
 

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from math import isnan
 from pathlib import Path
 
-
 from textual.content import Content
 
 from l2o_engine.presets.schema import Preset

@@ -17,6 +17,9 @@ from l2o_tui.panes.footer import KeyFooter
 from l2o_tui.screens.keyed import ChartScreen
 from l2o_tui.state import keys
 from l2o_tui.text.comparison import figures_table, notes_on
+from l2o_tui.text.names import wrapped
+
+_MARGINS = 3  # columns beside the table: its padding, and its scroll bar
 
 
 class CompareScreen(ChartScreen[None]):
@@ -77,8 +80,9 @@ class CompareScreen(ChartScreen[None]):
 
     def _show_figures(self) -> None:
         if self._compared:
-            lines = figures_table(*self._compared, width=self.size.width - 2)
-            self.query_one("#figures", Static).update("\n".join([*lines, *(f"i {note}" for note in self._notes)]))
+            lines = figures_table(*self._compared, width=self.size.width - _MARGINS)
+            notes = [line for note in self._notes for line in wrapped(f"i {note}", self.size.width - _MARGINS)]
+            self.query_one("#figures", Static).update("\n".join([*lines, *notes]))
 
     def on_resize(self) -> None:
         """Fold the table as the width asks for."""

@@ -10,7 +10,7 @@ from l2o_engine.studies.comparison import Group, NamedLevel
 from l2o_tui.text import names
 from l2o_tui.text.numbers import compact, count, fixed, loss_sum
 
-_LONG_LABEL = 20  # cells; in a narrow terminal a longer one is a number, and stands below the table
+_LEAST_NAME = 14  # cells; where there is less room for names, a number stands for one, which is below the table
 _HEADINGS = ("experiment", "seeds", "it", "final", "spread", "Σ losses", "took off", "non-finite")
 
 
@@ -28,8 +28,9 @@ def _windows(groups: Sequence[Group]) -> list[str]:
     if len(set(over.values())) == 1:
         every = next(iter(over.values()))
         return [f"all final figures are over {count(every)} meta-iterations, whatever the runs reported over"]
-    said = ", ".join(f"{count(every)} ({label})" for label, every in over.items())
-    return [f"final figures are over different numbers of meta-iterations: {said}"]
+    usual, _ = Counter(over.values()).most_common(1)[0]
+    others = ", ".join(f"those of {label} over {count(every)}" for label, every in over.items() if every != usual)
+    return [f"final figures are over {count(usual)} meta-iterations, {others}"]
 
 
 def _unfinished(groups: Sequence[Group]) -> list[str]:
@@ -68,7 +69,7 @@ def figures_table(groups: Sequence[Group], levels: Sequence[NamedLevel], *, widt
     groups, levels
         What is compared, and what the baselines reach.
     width
-        Of the terminal; a table that is wider is folded: headings in two lines, numbers in place of long labels.
+        Of the terminal; a table that is wider is folded: headings in two lines, names cut in the middle.
         None for a table as wide as it needs.
     """
     labels = {group.label: group.label for group in groups}
@@ -80,10 +81,14 @@ def figures_table(groups: Sequence[Group], levels: Sequence[NamedLevel], *, widt
     lines = _aligned([*folded, *_closer(_rows(groups, levels, labels))])
     if max(map(cell_len, lines)) <= width:
         return lines
-    labels = {label: str(number) if cell_len(label) > _LONG_LABEL else label for number, label in enumerate(labels, 1)}
-    lines = _aligned([*folded, *_closer(_rows(groups, levels, labels))])
-    numbered = [f"{short}: {label}" for label, short in labels.items() if short != label]
-    return lines + [names.cut(line, width) for line in numbered]
+    columns = list(zip(*folded, *_closer(_rows(groups, levels, labels)), strict=True))[1:]
+    room = width - sum(max(map(cell_len, column)) + 1 for column in columns)
+    if room >= _LEAST_NAME and len({names.cut(label, room) for label in labels}) == len(labels):
+        rows = [(names.cut(name, room), *cells) for name, *cells in _closer(_rows(groups, levels, labels))]
+        return _aligned([*folded, *rows])
+    numbers = {label: str(number) for number, label in enumerate(labels, 1)}
+    lines = _aligned([*folded, *_closer(_rows(groups, levels, numbers))])
+    return lines + [names.cut(f"{number}: {label}", width) for label, number in numbers.items()]
 
 
 def _rows(groups: Sequence[Group], levels: Sequence[NamedLevel], labels: Mapping[str, str]) -> list[tuple[str, ...]]:

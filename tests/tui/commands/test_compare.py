@@ -186,7 +186,8 @@ def test_a_reader_that_has_seen_enough_is_no_error(runs_dir: Path) -> None:
     assert result.err == ""
 
 
-def test_a_narrow_terminal_gets_closer_columns_and_short_labels(tmp_path: Path) -> None:
+@pytest.mark.parametrize("width", [100, 80, 74])
+def test_a_narrow_terminal_gets_closer_columns_and_short_labels(width: int, tmp_path: Path) -> None:
     small = ("report.every=10", "report.rolling_window=5", "report.baseline_draws=5", "run.iterations=19")
     runs = [
         made_run(
@@ -200,12 +201,15 @@ def test_a_narrow_terminal_gets_closer_columns_and_short_labels(tmp_path: Path) 
         for scale in (0.25, 1.25)
     ]
     groups = compare(runs)
-    lines = figures_table(groups, baseline_levels(groups), width=80)
-    assert max(map(len, lines)) <= 80
-    assert [line.split()[0] for line in lines[2:4]] == ["1", "2"]
-    assert lines[-2:] == [f"{number}: {group.label}" for number, group in enumerate(groups, 1)]
-    floors = [line.split()[:4] for line in lines if line.startswith("floor")]
-    assert floors == [["floor", "of", "Σ,", "1"], ["floor", "of", "Σ,", "2"]]
+    lines = figures_table(groups, baseline_levels(groups), width=width)
+    assert max(map(cell_len, lines)) <= width
+    shown = {
+        100: ["hidden 4, scale [0.25, 1.5]", "hidden 20, scale [1.25, 1.5]"],
+        80: ["hidden 4, …25, 1.5]", "hidden 20,…25, 1.5]"],
+        74: ["1", "2"],
+    }
+    for label, line in zip(shown[width], lines[-9 if width == 74 else 2 :], strict=False):
+        assert line.startswith(label)
     wide = figures_table(groups, baseline_levels(groups))
     assert f"floor of Σ, {groups[1].label}" in "\n".join(wide)
 
