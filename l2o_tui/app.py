@@ -146,6 +146,7 @@ class L2oApp(ThinApp[int]):
     def on_notify(self, event: Notify) -> None:
         """Let a notice take the place of the one before; textual calls its own handler as well, which shows it."""
         self.clear_notifications()
+        self.screen.query("ToastHolder").remove()  # which textual leaves behind, empty and a row high
 
     # What the user prefers.
 

@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from math import isfinite
-from os.path import commonprefix
 from typing import Any
 
 SHORT_NAMES = {
@@ -56,7 +55,8 @@ def without_common_beginning(names: Sequence[str]) -> list[str]:
     if len(set(names)) < 2:
         return list(names)
     words = [re.findall(r"[^ ._,/-]*[ ._,/-]*", name)[:-1] for name in names]
-    shared = min(len(commonprefix(words)), *(len(own) - 1 for own in words))
+    least = min(len(own) for own in words) - 1
+    shared = next((place for place in range(least) if len({own[place] for own in words}) > 1), least)
     return ["".join(own[shared:]) for own in words]
 
 

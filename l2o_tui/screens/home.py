@@ -448,6 +448,9 @@ class EntryTable(DataTable[Text], inherit_bindings=False):
 
     def on_mount(self) -> None:
         """Make the columns."""
+        self._add_columns()
+
+    def _add_columns(self) -> None:
         for place, heading in enumerate(self._headings):
             self.add_column(self._text(place, heading))
 
@@ -487,7 +490,8 @@ class EntryTable(DataTable[Text], inherit_bindings=False):
         """Write all rows; the cursor stays where it is, or goes to a row."""
         cursor = self.cursor_row if cursor is None else cursor
         self._room = self._room_for(self._cells)
-        self.clear()
+        self.clear(columns=True)  # for a column is never narrower than it was
+        self._add_columns()
         for line in self._cells:
             self.add_row(*(self._text(place, cell) for place, cell in enumerate(line)))
         self.move_cursor(row=cursor, animate=False)

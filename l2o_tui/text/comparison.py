@@ -28,7 +28,8 @@ def _windows(groups: Sequence[Group]) -> list[str]:
     if len(set(over.values())) == 1:
         every = next(iter(over.values()))
         return [f"all final figures are over {count(every)} meta-iterations, whatever the runs reported over"]
-    usual, _ = Counter(over.values()).most_common(1)[0]
+    counts = Counter(over.values())
+    usual = max(counts, key=lambda every: (counts[every], -every))
     others = ", ".join(f"those of {label} over {count(every)}" for label, every in over.items() if every != usual)
     return [f"final figures are over {count(usual)} meta-iterations, {others}"]
 
@@ -81,11 +82,12 @@ def figures_table(groups: Sequence[Group], levels: Sequence[NamedLevel], *, widt
     lines = _aligned([*folded, *_closer(_rows(groups, levels, labels))])
     if max(map(cell_len, lines)) <= width:
         return lines
-    columns = list(zip(*folded, *_closer(_rows(groups, levels, labels)), strict=True))[1:]
+    rows = _closer(_rows(groups, levels, labels))
+    _, *columns = zip(*folded, *rows, strict=True)
     room = width - sum(max(map(cell_len, column)) + 1 for column in columns)
-    if room >= _LEAST_NAME and len({names.cut(label, room) for label in labels}) == len(labels):
-        rows = [(names.cut(name, room), *cells) for name, *cells in _closer(_rows(groups, levels, labels))]
-        return _aligned([*folded, *rows])
+    cut = [(names.cut(name, room), *cells) for name, *cells in rows]
+    if room >= _LEAST_NAME and len({name for name, *_ in cut}) == len(cut):
+        return _aligned([*folded, *cut])
     numbers = {label: str(number) for number, label in enumerate(labels, 1)}
     lines = _aligned([*folded, *_closer(_rows(groups, levels, numbers))])
     return lines + [names.cut(f"{number}: {label}", width) for label, number in numbers.items()]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.cells import cell_len
 
 from l2o_engine.presets.files import load
 from l2o_engine.presets.shipped import find
@@ -186,8 +187,16 @@ def test_a_reader_that_has_seen_enough_is_no_error(runs_dir: Path) -> None:
     assert result.err == ""
 
 
-@pytest.mark.parametrize("width", [100, 80, 74])
-def test_a_narrow_terminal_gets_closer_columns_and_short_labels(width: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [
+        (100, ["hidden 4, scale [0.25, 1.5] ", "hidden 20, scale [1.25, 1.5] "]),
+        (90, ["hidden 4, scale [0.25, 1.5] ", "hidden 20, scale [1.25, 1.5] "]),
+        (70, ["hidden 4, s… [0.25, 1.5] ", "hidden 20, … [1.25, 1.5] "]),
+        (60, ["1 ", "2 "]),
+    ],
+)
+def test_a_narrow_terminal_gets_closer_columns_and_short_labels(width: int, shown: list[str], tmp_path: Path) -> None:
     small = ("report.every=10", "report.rolling_window=5", "report.baseline_draws=5", "run.iterations=19")
     runs = [
         made_run(
@@ -203,13 +212,10 @@ def test_a_narrow_terminal_gets_closer_columns_and_short_labels(width: int, tmp_
     groups = compare(runs)
     lines = figures_table(groups, baseline_levels(groups), width=width)
     assert max(map(cell_len, lines)) <= width
-    shown = {
-        100: ["hidden 4, scale [0.25, 1.5]", "hidden 20, scale [1.25, 1.5]"],
-        80: ["hidden 4, …25, 1.5]", "hidden 20,…25, 1.5]"],
-        74: ["1", "2"],
-    }
-    for label, line in zip(shown[width], lines[-9 if width == 74 else 2 :], strict=False):
-        assert line.startswith(label)
+    first = 1 if width == 100 else 2  # the headings
+    assert [line[: len(name)] for line, name in zip(lines[first:], shown, strict=False)] == shown
+    numbered = [f"{number}: {group.label}" for number, group in enumerate(groups, 1)]
+    assert (lines[-2:] == numbered) == (width == 60)
     wide = figures_table(groups, baseline_levels(groups))
     assert f"floor of Σ, {groups[1].label}" in "\n".join(wide)
 

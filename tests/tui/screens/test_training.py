@@ -179,7 +179,16 @@ async def test_plus_continues_to_the_total_that_is_asked_for() -> None:
         assert "150,000" in text_of(pilot)
 
 
-@pytest.mark.parametrize("typed", ["9999", "100000", "0", ""])
+async def test_plus_takes_a_number_as_people_write_it() -> None:
+    session = ScriptedSession([*a_run(preset()), ended()], ANSWERS)
+    async with showing(session) as pilot:
+        await pilot.press("+")
+        await pilot.pause()
+        await pilot.press(*["backspace"] * 6, *"1e6", "enter")
+        await until(pilot, lambda: session.commands == [Extend(1_000_000)])
+
+
+@pytest.mark.parametrize("typed", ["9999", "100000", "0", "", "2e5x", "1e13"])
 async def test_plus_refuses_a_total_that_is_no_further(typed: str) -> None:
     session = ScriptedSession([*a_run(preset()), ended()], ANSWERS)
     async with showing(session) as pilot:
