@@ -58,7 +58,8 @@ class HealthPane(Static, Pane):
         names, values = (max(map(cell_len, column)) for column in zip(*vitals, strict=True))
         columns = max((self.content_size.width + _GAP) // (names + 1 + values + _GAP), 1)
         rows = -(-len(vitals) // columns)
-        lines = [Content.assemble((f"{name} ", "$text-muted"), trend)]
+        is_aligned = names + 1 + cell_len(trend) <= self.content_size.width
+        lines = [Content.assemble((left(name, names + 1) if is_aligned else f"{name} ", "$text-muted"), trend)]
         for row in range(rows):
             there = [
                 Content.assemble((left(name, names + 1), "$text-muted"), left(value, values))

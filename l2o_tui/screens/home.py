@@ -498,6 +498,8 @@ class EntryTable(DataTable[Text], inherit_bindings=False):
 
     def _room_for(self, cells: list[list[str]]) -> int:
         """Return how many cells the other columns leave to the flexible one."""
+        if self._flexible < 0:
+            return 0
         widths = [max(map(cell_len, column)) for column in zip(self._headings, *cells, strict=True)]
         taken = sum(widths) - widths[self._flexible] + 2 * self.cell_padding * len(widths)
         room = self.size.width - self.styles.scrollbar_size_vertical - taken

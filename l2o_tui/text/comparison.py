@@ -10,7 +10,7 @@ from l2o_engine.studies.comparison import Group, NamedLevel
 from l2o_tui.text import names
 from l2o_tui.text.numbers import compact, count, fixed, loss_sum
 
-_LEAST_NAME = 14  # cells; where there is less room for names, a number stands for one, which is below the table
+_LEAST_NAME = 10  # cells; where there is less room for names, a number stands for one, which is below the table
 _HEADINGS = ("experiment", "seeds", "it", "final", "spread", "Σ losses", "took off", "non-finite")
 
 
