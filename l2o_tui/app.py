@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from textual.app import App, SystemCommand
 from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.notifications import Notify
 from textual.screen import Screen
 
 from l2o_engine.presets.schema import Preset
@@ -142,6 +143,11 @@ class L2oApp(ThinApp[int]):
         except OSError as error:
             self.notify(f"cannot save a picture: {error.strerror}", severity="error")
 
+    def on_notify(self, event: Notify) -> None:
+        """Let a notice take the place of the one before; textual calls its own handler as well, which shows it."""
+        self.clear_notifications()
+        self.screen.query("ToastHolder").remove()  # which textual leaves behind, empty and a row high
+
     # What the user prefers.
 
     def watch_theme(self, theme: str) -> None:
@@ -153,7 +159,6 @@ class L2oApp(ThinApp[int]):
         names = [theme.name for theme in THEMES]
         place = names.index(self.theme) if self.theme in names else -1
         self.theme = names[(place + 1) % len(names)]
-        self.clear_notifications()  # of the theme before
         self.notify(f"theme: {self.theme}", timeout=2)
 
     # Opening runs.

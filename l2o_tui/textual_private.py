@@ -1,4 +1,4 @@
-"""What is used of textual that textual does not promise to keep: how it updates the screen.
+"""What is used of textual that textual does not promise to keep: how it updates the screen, and lays out its footer.
 
 Over a thin line every character counts: of a line of the screen that changes in part, only that part is sent.
 
@@ -8,6 +8,7 @@ and the colours anew with every piece of a widget, such as a table's cell, be th
 
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.control import Control
 from rich.segment import Segment
@@ -15,6 +16,8 @@ from textual._compositor import ChopsUpdate
 from textual.app import App, ReturnType
 from textual.screen import Screen
 from textual.strip import Strip
+from textual.widget import Widget
+from textual.widgets._footer import FooterKey
 
 
 class ThinUpdate(ChopsUpdate):
@@ -49,3 +52,8 @@ class ThinApp(App[ReturnType]):
 
     def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
         super()._display(screen, thinned(renderable))
+
+
+def cells_of_key(key: Widget) -> int:
+    """Return how many cells a key of textual's footer takes: one lies around the key, and one behind its label."""
+    return cell_len(key.key_display) + cell_len(key.description) + 3 if isinstance(key, FooterKey) else 0

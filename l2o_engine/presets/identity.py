@@ -7,10 +7,10 @@ from l2o_engine.presets.schema import Preset
 from l2o_engine.presets.tables import to_dict
 
 
-def experiment_settings(preset: Preset) -> dict[str, Any]:
-    """Return all settings, as "table.key" → value, that make two runs different experiments if they differ.
+def told_settings(preset: Preset) -> dict[str, Any]:
+    """Return all settings, as "table.key" → value, that a run's figures depend on: those of its reports, too.
 
-    Names, and what only says how long, from which seed and how a run is done, do not.
+    Names, and what only says how long, from which seed and how a run is done, are none of them.
     """
     tables = to_dict(preset)
     for name in ("format", "name", "title", "notebook"):
@@ -19,12 +19,17 @@ def experiment_settings(preset: Preset) -> dict[str, Any]:
     return dict(sorted(_flat(tables)))
 
 
-def trained_settings(preset: Preset) -> dict[str, Any]:
-    """Return those of :func:`experiment_settings` that the training depends on: reports and baselines do not count.
+def experiment_settings(preset: Preset) -> dict[str, Any]:
+    """Return those of :func:`told_settings` that make two runs different experiments: how one is told does not."""
+    return {place: value for place, value in told_settings(preset).items() if place.split(".")[0] != "report"}
 
-    The baselines do where they are all there is.
+
+def trained_settings(preset: Preset) -> dict[str, Any]:
+    """Return those of :func:`experiment_settings` that the training depends on: baselines do not count.
+
+    They do where they are all there is.
     """
-    beside = ("report", "baseline") if preset.learns else ("report",)
+    beside = ("baseline",) if preset.learns else ()
     return {place: value for place, value in experiment_settings(preset).items() if place.split(".")[0] not in beside}
 
 

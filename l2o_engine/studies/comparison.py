@@ -1,10 +1,11 @@
 """Comparing runs: replicates of one experiment become one curve and a few figures, beside the baselines' levels.
 
 A replicate is one lane of one run. Replicates belong to one group if their effective presets describe the same
-experiment: seed, number of seeds, length, backend, checkpoints and names may differ. One run says little: take-off
-times vary by seed, so what a group gives are medians and quartiles over its replicates.
+experiment: seed, number of seeds, length, backend, reports, checkpoints and names may differ. One run says little:
+take-off times vary by seed, so what a group gives are medians and quartiles over its replicates.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,8 +16,9 @@ import numpy as np
 
 from l2o_engine.optimizers.learned.learned_optimizer import LEARNED
 from l2o_engine.presets.identity import experiment_settings
+from l2o_engine.presets.labels import what_differs, without_common_beginning
 from l2o_engine.presets.published import NotebookRow
-from l2o_engine.presets.schema import Preset
+from l2o_engine.presets.schema import Preset, ReportSettings
 from l2o_engine.records.curve import Curve, History
 from l2o_engine.records.rows import ReportWindow, Rows
 from l2o_engine.records.statistics import GroupCurve, Spread, group_curve, spread_of
@@ -30,7 +32,7 @@ from l2o_engine.training.trainer import Lane
 CURVE_POINTS = 512
 """Greatest number of buckets of a replicate's curve, and so of a group's."""
 
-_LONGEST_DIFFERENCE = 60  # characters of a label; more than that and the run's name says it better
+_LONGEST_DIFFERENCE = 40  # characters of a label; more than that and the run's name says it better
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +77,10 @@ class Replicate:
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """The replicates of one experiment, by seed; ``label`` tells the group from the others it is compared with."""
+    """The replicates of one experiment, by seed, all summed up as ``preset.report`` says.
+
+    ``label`` tells the group from the others it is compared with, in as few words as do.
+    """
 
     label: str
     preset: Preset
@@ -152,10 +157,17 @@ def took_off(final: float, initial: float, published: float | None = None) -> bo
     return bool(limits) and final <= min(limits)
 
 
-def summarise(run: Run) -> list[Replicate]:
+def summarise(run: Run, report: ReportSettings | None = None) -> list[Replicate]:
     """Read a run's metrics, finished or not, in bounded memory, and sum up each of its lanes.
 
     Lanes that have no row yet are left out.
+
+    Parameters
+    ----------
+    run
+        The run.
+    report
+        Over how many meta-iterations figures and curves average; as the run's own preset says if none is given.
 
     Raises
     ------
@@ -163,6 +175,8 @@ def summarise(run: Run) -> list[Replicate]:
         If the run has no result yet, or cannot be read.
     """
     preset = run.preset()
+    if report is not None:
+        preset = preset.model_copy(update={"report": report})
     readers = [_LaneReader(preset) for _ in lanes_of(preset)]
     for rows in run.rows():
         for lane, reader in enumerate(readers):
@@ -186,22 +200,35 @@ def compare(runs: Iterable[Run]) -> list[Group]:
         If a run has no result yet, or cannot be read.
     """
     distinct = {run.folder.resolve(): run for run in runs}
-    members: dict[str, list[Replicate]] = {}
-    presets: dict[str, list[Preset]] = {}
+    of_experiment: dict[str, list[Run]] = {}
     for run in distinct.values():
-        preset = run.preset()
-        for replicate in summarise(run):
-            # The hand-designed optimizers of a run that trains no network are experiments of their own.
-            key = repr((experiment_settings(preset), replicate.lane.optimizer))
-            members.setdefault(key, []).append(replicate)
-            presets.setdefault(key, []).append(preset)
-    replicates = [
-        tuple(sorted(group, key=lambda one: (one.lane.seed, str(one.run.folder)))) for group in members.values()
-    ]
-    # Any of a group's presets stands for all; the one with the notebook's rows says more.
-    chosen = [max(found, key=lambda preset: preset.notebook is not None) for found in presets.values()]
+        of_experiment.setdefault(repr(experiment_settings(run.preset())), []).append(run)
+    chosen, replicates = [], []
+    for same in of_experiment.values():
+        preset = _one_of([run.preset() for run in same])
+        # The hand-designed optimizers of a run that trains no network are groups of their own.
+        of_optimizer: dict[str, list[Replicate]] = {}
+        for run in same:
+            for replicate in summarise(run, preset.report):
+                of_optimizer.setdefault(replicate.lane.optimizer, []).append(replicate)
+        chosen += [preset] * len(of_optimizer)
+        replicates += [
+            tuple(sorted(group, key=lambda one: (one.lane.seed, str(one.run.folder))))
+            for group in of_optimizer.values()
+        ]
     labels = _labels(chosen, replicates)
     return [Group(*parts) for parts in zip(labels, chosen, replicates, strict=True)]
+
+
+def _one_of(presets: Sequence[Preset]) -> Preset:
+    """Return what stands for presets of one experiment: with the notebook's rows, and the reports that most ask for.
+
+    Of reports that as many ask for, those over fewer meta-iterations: a final result is one of the end.
+    """
+    counts = Counter(preset.report for preset in presets)
+    report = min(counts, key=lambda one: (-counts[one], one.every, one.rolling_window, one.baseline_draws))
+    preset = max(presets, key=lambda preset: preset.notebook is not None)
+    return preset.model_copy(update={"report": report})
 
 
 @dataclass(frozen=True)
@@ -227,6 +254,7 @@ def baseline_levels(groups: Sequence[Group], seed: int | None = None) -> list[Na
     """Return what the groups' baselines reach over the presets' number of draws, each that differs once.
 
     The draws are those of one seed, so that one baseline has one level: the smallest that a group has if none is given.
+    Baselines of one name whose figures agree to two decimals, as in float32 and float64, are one.
     """
     seed = min(seed for group in groups for seed in group.seeds) if seed is None else seed
     found: dict[str, tuple[str, str, Level]] = {}
@@ -239,11 +267,17 @@ def baseline_levels(groups: Sequence[Group], seed: int | None = None) -> list[Na
         new = {key: name for key, name in new.items() if key not in found}
         reached = levels.of_runs((replicate.run for replicate in group.replicates), preset, seed) if new else {}
         found |= {key: (name, group.label, reached[name]) for key, name in new.items()}
-    names = [name for name, _, _ in found.values()]
+    differing = {(name, *_shown(level)): (name, label, level) for name, label, level in reversed(found.values())}
+    names = [name for name, _, _ in differing.values()]
     return [
         NamedLevel(name if names.count(name) == 1 else f"{name} ({label})", level, label)
-        for name, label, level in found.values()
+        for name, label, level in reversed(differing.values())
     ]
+
+
+def _shown(level: Level) -> tuple[str, ...]:
+    """Return a level's figures as tables have them."""
+    return tuple(f"{value:.2f}" for value in (level.end_log10, level.sum_loss, level.first_loss))
 
 
 class _LaneReader:
@@ -294,36 +328,36 @@ class _LaneReader:
 
 
 def _labels(presets: Sequence[Preset], replicates: Sequence[tuple[Replicate, ...]]) -> list[str]:
-    """Return a label a group: its experiment's name; where two share it, also what differs, or the run's name."""
+    """Return a label a group: its experiment's name, but where all share it; where some do, also what differs."""
     names = [_name(group) for group in replicates]
-    labels = list(names)
-    order = sorted(range(len(names)), key=names.__getitem__)
-    for _, same in groupby(order, key=names.__getitem__):
+    said = [""] * len(names)
+    order = sorted(range(len(names)), key=lambda place: (names[place], replicates[place][0].lane.optimizer))
+    for _, same in groupby(order, key=lambda place: (names[place], replicates[place][0].lane.optimizer)):
         places = list(same)
-        if len(places) == 1:
-            continue
-        settings = [experiment_settings(presets[place]) for place in places]
-        differing = [
-            key
-            for key in sorted({key for one in settings for key in one})
-            if any(one.get(key) != settings[0].get(key) for one in settings)
-        ]
-        said = [", ".join(f"{key}={_plain(one[key])}" for key in differing if key in one) for one in settings]
-        if max(map(len, said)) > _LONGEST_DIFFERENCE:
-            said = [min(one.run.name for one in replicates[place]) for place in places]
-        if len(set(said)) < len(said):
-            said = [min(str(one.run.folder) for one in replicates[place]) for place in places]
-        for place, what in zip(places, said, strict=True):
-            labels[place] = f"{names[place]} {what}".strip()
+        if len(places) > 1:
+            found = _differences([presets[place] for place in places], [replicates[place] for place in places])
+            for place, what in zip(places, found, strict=True):
+                said[place] = what
+    if len(names) > 1 and len(set(names)) == 1:
+        names = [""] * len(names)
+    labels = []
+    for name, group, what in zip(names, replicates, said, strict=True):
+        optimizer = "" if group[0].lane.optimizer == LEARNED else group[0].lane.optimizer
+        owner = f"{name}: {optimizer}" if name and optimizer else name or optimizer
+        labels.append(f"{owner} {what}".strip() or _name(group))
     return labels
+
+
+def _differences(presets: Sequence[Preset], replicates: Sequence[tuple[Replicate, ...]]) -> list[str]:
+    """Return what tells groups of one name apart: settings, where there are too many the runs' names."""
+    said = what_differs([experiment_settings(preset) for preset in presets])
+    if max(map(len, said)) > _LONGEST_DIFFERENCE or len(set(said)) < len(said):
+        said = without_common_beginning([min(one.run.name for one in group) for group in replicates])
+    if len(set(said)) < len(said):
+        said = without_common_beginning([min(str(one.run.folder) for one in group) for group in replicates])
+    return said
 
 
 def _name(group: Sequence[Replicate]) -> str:
     """Return the experiment's name; copies of a preset under other names are the same experiment."""
-    names = ", ".join(sorted({replicate.run.record().preset for replicate in group}))
-    optimizer = group[0].lane.optimizer
-    return names if optimizer == LEARNED else f"{names}: {optimizer}"
-
-
-def _plain(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return ", ".join(sorted({replicate.run.record().preset for replicate in group}))

@@ -1,20 +1,26 @@
 """The health pane: what the last look at the run measured, and what is wrong, with its evidence and a remedy."""
 
+from rich.cells import cell_len
 from textual.content import Content
 from textual.widgets import Static
 
 from l2o_tui.panes.pane import Pane
 from l2o_tui.state.feed import View
 from l2o_tui.text.health import findings_of, vitals_of
+from l2o_tui.text.names import left
 from l2o_tui.text.numbers import count
+
+_GAP = 3  # cells between two columns of the grid
 
 
 class HealthPane(Static, Pane):
-    """As high as what it has to say."""
+    """What is wrong, then a grid of what was measured, in as many columns as there is room for."""
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 (textual's name)
         super().__init__("the first look is at 500, or at the end", id=id)
         self._drawn = View(phase="loading")
+        self._vitals: list[tuple[str, str]] = []
+        self._lines: list[Content] = []
         self._findings = -1
         self.border_title = "health"
 
@@ -25,18 +31,39 @@ class HealthPane(Static, Pane):
             return
         self._drawn = view
         findings = findings_of(diagnoses)
-        vitals = vitals_of(list(diagnoses.values()))
-        parts = [Content.assemble((f"{name} ", "$text-muted"), value.replace(" ", "\u00a0")) for name, value in vitals]
-        lines = [Content(" · ").join(parts)]
+        self._vitals = vitals_of(list(diagnoses.values()))
+        self._lines = []
         for owners, finding in findings:
-            lines.append(Content.assemble((f"⚠ {finding.code} ", "$text-warning bold"), f"{owners}{finding.message}"))
-            lines.append(Content.assemble(("  → ", "$text-success"), finding.remedy))
+            self._lines.append(
+                Content.assemble((f"⚠ {finding.code} ", "$text-warning bold"), f"{owners}{finding.message}")
+            )
+            self._lines.append(Content.assemble(("  → ", "$text-success"), finding.remedy))
         # A new layout of the whole screen only where there are more lines, or fewer.
         is_same_height = len(findings) == self._findings and self.size.width > 0
         self._findings = len(findings)
-        self.update(Content("\n").join(lines), layout=not is_same_height)
+        self.update(self._content(), layout=not is_same_height)
         last = max(diagnosis.vitals.iteration for diagnosis in diagnoses.values())
         title = f"health: {len(findings)} finding{'s' * (len(findings) > 1)}" if findings else "health"
         if title != self.border_title:
             self.border_title = title
         self.border_subtitle = f"at {count(last)}"
+
+    def on_resize(self) -> None:
+        """Lay out the grid anew."""
+        if self._vitals:
+            self.update(self._content(), layout=False)
+
+    def _content(self) -> Content:
+        (name, trend), *vitals = self._vitals  # in words, and longer than a number
+        names, values = (max(map(cell_len, column)) for column in zip(*vitals, strict=True))
+        columns = max((self.content_size.width + _GAP) // (names + 1 + values + _GAP), 1)
+        rows = -(-len(vitals) // columns)
+        is_aligned = names + 1 + cell_len(trend) <= self.content_size.width
+        lines = [Content.assemble((left(name, names + 1) if is_aligned else f"{name} ", "$text-muted"), trend)]
+        for row in range(rows):
+            there = [
+                Content.assemble((left(name, names + 1), "$text-muted"), left(value, values))
+                for name, value in vitals[row::rows]
+            ]
+            lines.append(Content(" " * _GAP).join(there).rstrip())
+        return Content("\n").join([*self._lines, *lines])

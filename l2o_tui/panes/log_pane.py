@@ -2,7 +2,6 @@
 
 from collections import deque
 from collections.abc import Iterable
-from textwrap import wrap
 
 from rich.text import Text
 from textual.events import Resize
@@ -10,11 +9,12 @@ from textual.widgets import RichLog
 
 from l2o_tui.panes.pane import Pane
 from l2o_tui.state.feed import LOG_KEPT, Feed, LogLine, View
+from l2o_tui.text.names import wrapped
 from l2o_tui.text.numbers import count
 
 _MARKS = {"finding": "⚠", "checkpoint": "▪", "status": "●", "notice": "i"}
 _STYLES = {"finding": "bold", "checkpoint": "dim"}
-_NUMBER = 9  # characters of a meta-iteration
+_NUMBER = 9  # cells of a meta-iteration
 _INDENT = _NUMBER + 3
 
 
@@ -55,6 +55,6 @@ class LogPane(RichLog, Pane):
         """Return the line's text, which stays under itself where it needs several rows."""
         at = count(line.iteration) if line.iteration >= 0 else ""
         what = f"checkpoint {line.text}" if line.kind == "checkpoint" else line.text
-        rows = wrap(what, max(self._width - _INDENT, 1)) or [""]
+        rows = wrapped(what, max(self._width - _INDENT, 1)) or [""]
         said = f"\n{' ' * _INDENT}".join(rows)
         return Text(f"{at:>{_NUMBER}} {_MARKS[line.kind]} {said}", style=_STYLES.get(line.kind, ""))

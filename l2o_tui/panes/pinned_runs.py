@@ -1,22 +1,73 @@
 """Other runs of the folder in the convergence chart, beside the run that is shown."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from textual.worker import Worker, get_current_worker
 
+from l2o_engine.optimizers.learned.learned_optimizer import LEARNED
+from l2o_engine.presets.schema import Preset
 from l2o_engine.records.curve import Curve
+from l2o_engine.records.statistics import group_curve, median_line
 from l2o_engine.runs.catalogue import list_runs
 from l2o_engine.runs.folder import Run
-from l2o_engine.studies.comparison import Replicate, summarise
+from l2o_engine.studies.comparison import summarise
+from l2o_engine.support.arrays import Doubles
 from l2o_engine.support.errors import UserError
 from l2o_tui.charts.widget import ConvergenceChart
+from l2o_tui.text.names import Shown, names_beside
 
 MOST_PINNED = 6  # with the baselines' levels, more could not be told apart
 
 
+@dataclass(frozen=True)
+class MedianCurve(Curve):
+    """The convergence of several replicates: ``rolling`` is the median of theirs, over any window.
+
+    Attributes
+    ----------
+    replicates
+        Their curves.
+    """
+
+    replicates: tuple[Curve, ...]
+
+    def rolling_over(self, window: int) -> Doubles:
+        """Return the median [points] of the replicates' means over another window."""
+        return median_line([(one.iteration, one.rolling_over(window)) for one in self.replicates]).median
+
+
+def median_curve(curves: Sequence[Curve]) -> Curve:
+    """Return the curve of one replicate, or the median of several, of one window; what could not be drawn is summed."""
+    if len(curves) == 1:
+        return curves[0]
+    middle = group_curve(curves)
+    total, count = np.zeros((2, len(middle.iteration)))
+    for curve in curves:
+        bucket = np.searchsorted(middle.iteration, curve.iteration)
+        np.add.at(total, bucket, curve.total)
+        np.add.at(count, bucket, curve.count)
+    return MedianCurve(
+        iteration=middle.iteration,
+        low=middle.low,
+        high=middle.high,
+        rolling=middle.median,
+        total=total,
+        count=count,
+        width=max(curve.width for curve in curves),
+        window=curves[0].window,
+        non_finite=sum(curve.non_finite for curve in curves),
+        zeros=sum(curve.zeros for curve in curves),
+        replicates=tuple(curves),
+    )
+
+
 class PinnedRuns:
     """The runs that are drawn beside one of their folder: one more every time, the newest first.
+
+    A run of several seeds is one line, their median.
 
     Parameters
     ----------
@@ -24,12 +75,16 @@ class PinnedRuns:
         What they are drawn in; it reads them in a thread, and tells the user.
     folder
         The folder of the run that they stand beside.
+    preset
+        That run's preset.
     """
 
-    def __init__(self, chart: ConvergenceChart, folder: Path) -> None:
+    def __init__(self, chart: ConvergenceChart, folder: Path, preset: Preset) -> None:
         self._chart = chart
         self._folder = folder
+        self._shown = Shown(preset, folder.name)
         self._pinned: list[Path] = []
+        self._drawn: list[tuple[Shown, Curve]] = []
         self._passed_over: list[Path] = []  # of those that cannot be drawn
         self._reading: Worker[None] | None = None
 
@@ -47,7 +102,7 @@ class PinnedRuns:
         """Draw none any more."""
         if self._reading:
             self._reading.cancel()
-        self._pinned, self._passed_over = [], []
+        self._pinned, self._drawn, self._passed_over = [], [], []
         self._chart.unpin_all()
         self._chart.notify("no other run beside it")
 
@@ -57,25 +112,44 @@ class PinnedRuns:
         known = {self._folder.resolve(), *self._pinned, *self._passed_over}
         runs = reversed(list_runs(self._folder.parent))
         run = next((run for run in runs if run.folder.resolve() not in known), None)
-        curves, problem = {}, "no other run is left to draw beside this one"
+        new: list[tuple[Shown, Curve]] = []
+        names: list[str] = []
+        problem = "no other run is left to draw beside this one"
         if run is not None:
             try:
-                curves = {_name(replicate): replicate.curve for replicate in summarise(run)}
+                new = _lines_of(run)
+                names = names_beside(self._shown, [one for one, _ in (*self._drawn, *new)])
             except UserError as error:
                 problem = str(error)
-        self._chart.app.call_from_thread(self._take, worker, run, curves, problem)
+        self._chart.app.call_from_thread(self._take, worker, run, new, names, problem)
 
-    def _take(self, worker: Worker[None], run: Run | None, curves: Mapping[str, Curve], problem: str) -> None:
+    def _take(
+        self,
+        worker: Worker[None],
+        run: Run | None,
+        new: Sequence[tuple[Shown, Curve]],
+        names: Sequence[str],
+        problem: str,
+    ) -> None:
         if worker.is_cancelled:  # the runs were taken away meanwhile, or the screen was left
             return
         if run is not None:
-            (self._pinned if curves else self._passed_over).append(run.folder.resolve())
-        for name, curve in curves.items():
-            self._chart.pin(name, curve)
-        names = ", ".join(folder.name for folder in self._pinned)
-        self._chart.notify(f"beside it: {names}" if curves else problem)
+            (self._pinned if names else self._passed_over).append(run.folder.resolve())
+        if names:
+            self._drawn += new
+            self._chart.unpin_all()  # what tells a run apart depends on the others
+            for name, (_, curve) in zip(names, self._drawn, strict=True):
+                self._chart.pin(name, curve)
+        self._chart.notify(f"beside it: {' · '.join(names)}" if names else problem, markup=False)
 
 
-def _name(replicate: Replicate) -> str:
-    several = len(replicate.run.preset().seeds) > 1
-    return f"{replicate.run.name}, seed {replicate.lane.seed}" if several else replicate.run.name
+def _lines_of(run: Run) -> list[tuple[Shown, Curve]]:
+    """Return a run's lines: one, or of a run that trains no network one an optimizer."""
+    of_optimizer: dict[str, list[Curve]] = {}
+    for replicate in summarise(run):
+        of_optimizer.setdefault(replicate.lane.optimizer, []).append(replicate.curve)
+    preset = run.preset()
+    return [
+        (Shown(preset, run.name, "" if optimizer == LEARNED else optimizer), median_curve(curves))
+        for optimizer, curves in of_optimizer.items()
+    ]

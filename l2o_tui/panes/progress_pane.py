@@ -1,6 +1,7 @@
 """The progress table on the screen: our rows, and the notebook's beside them."""
 
 from rich.text import Text
+from textual.geometry import Size
 from textual.widgets import DataTable
 
 from l2o_engine.presets.schema import Preset
@@ -52,7 +53,12 @@ class ProgressPane(DataTable[Text], Pane):
         for column in table.notebook_columns:
             self.add_column(Text(column.heading, justify="right", style="italic"), width=column.width + 1)
         self.border_subtitle = "the notebook's rows in italics" if table.has_notebook else ""
+        self.refresh(layout=True)  # as wide as its columns, where there is room
         return table
+
+    def get_content_width(self, container: Size, viewport: Size) -> int:
+        """Return the width of all columns, and of the scroll bar beside them."""
+        return sum(column.width for column in self.ordered_columns) + self.styles.scrollbar_size_vertical
 
     def _follow(self) -> None:
         if self._follows:

@@ -1,6 +1,8 @@
 """The status lines: what runs, how far it is, how fast."""
 
 import os
+from collections.abc import Sequence
+from math import isnan
 from pathlib import Path
 
 from textual.content import Content
@@ -10,7 +12,7 @@ from l2o_tui.panes.pane import Pane
 from l2o_tui.state import keys
 from l2o_tui.state.feed import View
 from l2o_tui.text.health import findings_of
-from l2o_tui.text.numbers import count, duration, rate
+from l2o_tui.text.numbers import count, duration, fixed, rate
 
 _MARKS = {
     "loading": ("◌", "$text-muted"),
@@ -21,6 +23,7 @@ _MARKS = {
     "diverged": ("✖", "$text-error"),
     "failed": ("✖", "$text-error"),
 }
+_LEAST_MESSAGE = 20  # cells; of which less is said, nothing is
 _LEAST_BAR, _GREATEST_BAR = 4, 40
 
 
@@ -79,6 +82,13 @@ class StatusLines(Pane):
         lines = [self._run(self._shown), self._progress(self._shown)]
         return Content("\n").join([line.truncate(self.content_size.width, ellipsis=True) for line in lines])
 
+    def _fitting(self, parts: Sequence[Content], room: int) -> Content:
+        """Return the parts in a line: the first ones, as many as fit whole, but one at least."""
+        parts = list(parts)
+        while len(parts) > 1 and sum(part.cell_length + 3 for part in parts) - 3 > room:
+            parts.pop()
+        return Content(" · ").join(parts)
+
     def _run(self, view: View) -> Content:
         mark, colour = _MARKS[view.phase]
         seeds = self._preset.seeds
@@ -91,24 +101,27 @@ class StatusLines(Pane):
         codes = dict.fromkeys(finding.code for _, finding in findings_of(view.diagnoses))
         parts += [Content.styled(f"⚠ {', '.join(codes)}", "$text-warning")] if codes else []
         parts += [Content.styled(f"reading it: {view.read:.0%}", "$text-warning")] if view.is_reading else []
-        parts += [Content(view.message.replace("\n", " "))] if view.message else []
         parts += [Content.styled(self._pane, "$text-muted")] if self._pane else []
-        # Last, for in a narrow terminal the end is cut off.
+        if view.message:
+            room = self.content_size.width - sum(part.cell_length + 3 for part in parts)
+            parts.append(Content(view.message.replace("\n", " ")).truncate(max(room, _LEAST_MESSAGE), ellipsis=True))
+        # Last, for in a narrow terminal the last ones are left out.
         parts += [Content(view.backend), Content(self._preset.run.dtype)] if view.backend else []
-        return Content(" · ").join(parts)
+        return self._fitting(parts, self.content_size.width)
 
     def _progress(self, view: View) -> Content:
         done = max(view.iteration, 0)
         share = min(done / view.iterations, 1.0) if view.iterations else 0.0
         parts = [f"{count(done)} of {count(view.iterations)} ({share:.0%})"]
+        parts += [] if isnan(view.average) else [f"log10 {fixed(view.average)}"]
         if view.phase == "running":
             parts += [rate(view.rate), f"{duration(view.seconds_left)} left"]
         if view.checkpoint >= 0:
             parts.append(f"saved at {count(view.checkpoint)}")
         if self._memory:
             parts.append(f"{self._memory / 1e6:.0f} MB")
-        numbers = " · ".join(parts)
-        room = self.content_size.width - len(numbers) - 1
+        numbers = self._fitting(list(map(Content, parts)), self.content_size.width - _LEAST_BAR - 1)
+        room = self.content_size.width - numbers.cell_length - 1
         width = min(max(room, _LEAST_BAR), _GREATEST_BAR)
         full = round(share * width)
-        return Content.assemble(("━" * full, "$primary"), ("─" * (width - full), "$text-disabled"), f" {numbers}")
+        return Content.assemble(("━" * full, "$primary"), ("─" * (width - full), "$text-disabled"), " ", numbers)

@@ -5,15 +5,19 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from l2o_engine.runs.folder import Run
 from l2o_engine.studies.comparison import Group, NamedLevel, baseline_levels, compare
 from l2o_engine.support.errors import UserError
 from l2o_tui.charts.widget import Chart, ComparisonChart
+from l2o_tui.panes.footer import KeyFooter
 from l2o_tui.screens.keyed import ChartScreen
 from l2o_tui.state import keys
 from l2o_tui.text.comparison import figures_table, notes_on
+from l2o_tui.text.names import wrapped
+
+_MARGINS = 3  # columns beside the table: its padding, and its scroll bar
 
 
 class CompareScreen(ChartScreen[None]):
@@ -49,7 +53,7 @@ class CompareScreen(ChartScreen[None]):
         """Lay out chart and table."""
         yield ComparisonChart(id="comparison")
         yield Static("reading the runs …", id="figures", markup=False)
-        yield Footer(show_command_palette=False)
+        yield KeyFooter()
 
     def on_mount(self) -> None:
         """Start reading; there are no axes before there is something to draw."""
@@ -74,8 +78,9 @@ class CompareScreen(ChartScreen[None]):
 
     def _show_figures(self) -> None:
         if self._compared:
-            lines = figures_table(*self._compared, width=self.size.width - 2)
-            self.query_one("#figures", Static).update("\n".join([*lines, *(f"i {note}" for note in self._notes)]))
+            lines = figures_table(*self._compared, width=self.size.width - _MARGINS)
+            notes = [line for note in self._notes for line in wrapped(f"i {note}", self.size.width - _MARGINS)]
+            self.query_one("#figures", Static).update("\n".join([*lines, *notes]))
 
     def on_resize(self) -> None:
         """Fold the table as the width asks for."""
@@ -85,6 +90,11 @@ class CompareScreen(ChartScreen[None]):
     def chart(self) -> Chart:
         """The one chart."""
         return self.query_one(ComparisonChart)
+
+    @property
+    def given_name(self) -> str:
+        """The same for all comparisons."""
+        return "comparison"
 
     def action_scale(self) -> None:
         """Change between logarithmic and linear."""

@@ -8,11 +8,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
-from textual.validation import Integer
 from textual.widgets import Button, Input, Label, Static
 
 from l2o_tui.state.keys import Key, help_lines
-from l2o_tui.text.numbers import count
+from l2o_tui.text.numbers import count, whole_number
+
+_MOST_ITERATIONS = 10**12  # as a preset has it
 
 
 class LeaveDialog(ModalScreen[str]):
@@ -86,21 +87,22 @@ class ExtendDialog(ModalScreen[int | None]):
         with Vertical(classes="dialog"):
             yield Label("Continue to how many meta-iterations in all?", classes="dialog-title")
             yield Label(f"The run is at {count(max(self._iteration, 0))}. Enter to continue, esc to leave it.")
-            yield Input(
-                str(self._proposal),
-                type="integer",
-                validators=[Integer(minimum=max(self._iteration, 0) + 1, maximum=10**12)],
-                id="total",
-            )
+            yield Input(str(self._proposal), id="total")
             yield Label("", id="total-error")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Answer, if the number will do."""
-        if event.validation_result and not event.validation_result.is_valid:
-            least = count(max(self._iteration, 0) + 1)
-            self.query_one("#total-error", Label).update(f"[$text-error]It must be a whole number from {least} on.[/]")
+        least = max(self._iteration, 0) + 1
+        try:
+            total = whole_number(event.value)
+        except ValueError:
+            total = 0
+        if not least <= total <= _MOST_ITERATIONS:
+            self.query_one("#total-error", Label).update(
+                f"[$text-error]It must be a whole number from {count(least)} on.[/]"
+            )
             return
-        self.dismiss(int(event.value))
+        self.dismiss(total)
 
 
 class HelpScreen(ModalScreen[None]):

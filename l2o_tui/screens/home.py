@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Protocol
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.coordinate import Coordinate
-from textual.widgets import DataTable, Footer, Input, Static
+from textual.widgets import DataTable, Input, Static
 
 from l2o_engine.presets.files import load
 from l2o_engine.presets.messages import PresetError
@@ -22,17 +23,20 @@ from l2o_engine.runs.catalogue import delete, list_runs
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.record import Record, RunError
 from l2o_engine.support.errors import UserError
+from l2o_tui.panes.footer import KeyFooter
 from l2o_tui.screens.compare import CompareScreen
 from l2o_tui.screens.dialogs import ConfirmDialog, ExtendDialog
 from l2o_tui.screens.export import ExportDialog
 from l2o_tui.screens.keyed import KeyedScreen
 from l2o_tui.screens.start import StartDialog
 from l2o_tui.state import keys
+from l2o_tui.text.names import cut
 from l2o_tui.text.numbers import age, compact, count, fixed, relative
 
 REFRESH_SECONDS = 2.0
 _OTHER_TOOLS = ("pyproject.toml", "Cargo.toml")  # TOML files of a project, not presets
 _MOST_NAMED = 10  # runs to be deleted, one a line
+_LEAST_NAME = 12  # cells of a run's name
 WIDE = 130  # from this many columns on, the lists stand side by side
 
 
@@ -150,9 +154,9 @@ class HomeScreen(KeyedScreen[None]):
         yield Static("l2o-tui: the laboratory for learned optimizers", id="home-title")
         with Container(id="lists"):
             yield EntryTable(("preset", "its", "what it is"), right=(1,), id="presets")
-            yield EntryTable(("", "run", "status", "at", "log10", "age"), right=(3, 4, 5), id="runs")
+            yield EntryTable(("", "run", "status", "at", "log10", "age"), right=(3, 4, 5), flexible=1, id="runs")
         yield Input(placeholder="show only what has this in it; esc shows all again", id="filter", compact=True)
-        yield Footer(show_command_palette=False)
+        yield KeyFooter()
 
     def on_mount(self) -> None:
         """Fill the lists, and keep the runs up to date."""
@@ -410,6 +414,8 @@ class EntryTable(DataTable[Text], inherit_bindings=False):
         The columns.
     right
         Which of them are aligned to the right.
+    flexible
+        Which of them gives way where there is no room for all; -1 for none.
     """
 
     # Textual's own, but for enter, which is the screen's.
@@ -424,17 +430,34 @@ class EntryTable(DataTable[Text], inherit_bindings=False):
         Binding("end,ctrl+end", "scroll_bottom", show=False),
     ]
 
-    def __init__(self, headings: tuple[str, ...], *, right: tuple[int, ...], id: str) -> None:  # noqa: A002 (textual's name)
+    def __init__(
+        self,
+        headings: tuple[str, ...],
+        *,
+        right: tuple[int, ...],
+        flexible: int = -1,
+        id: str,  # noqa: A002 (textual's name)
+    ) -> None:
         super().__init__(id=id, cursor_type="row", zebra_stripes=True, cell_padding=1)
         self._headings = headings
         self._right = right
+        self._flexible = flexible
+        self._room = 0  # cells that the flexible column's texts were cut to
         self._entries: list[Entry] = []
         self._cells: list[list[str]] = []  # as they were drawn: an age differs by when it is asked
 
     def on_mount(self) -> None:
         """Make the columns."""
+        self._add_columns()
+
+    def _add_columns(self) -> None:
         for place, heading in enumerate(self._headings):
             self.add_column(self._text(place, heading))
+
+    def on_resize(self) -> None:
+        """Cut the flexible column anew, if it has another width; textual calls DataTable's own handler as well."""
+        if self._entries and self._room_for(self._cells) != self._room:
+            self._fill()
 
     @property
     def selected(self) -> Entry | None:
@@ -455,19 +478,36 @@ class EntryTable(DataTable[Text], inherit_bindings=False):
         same_rows = list(map(_identity, self._entries)) == list(map(_identity, entries))
         row_before = self.cursor_row
         self._entries, self._cells = entries, cells
-        if same_rows:
+        if same_rows and self._room_for(cells) == self._room:
             for row, (old, new) in enumerate(zip(before, cells, strict=True)):
                 for column in (place for place, cell in enumerate(new) if cell != old[place]):
                     self.update_cell_at(Coordinate(row, column), self._text(column, new[column]), update_width=True)
             return
-        self.clear()
-        for line in cells:
-            self.add_row(*(self._text(place, cell) for place, cell in enumerate(line)))
         places = [place for place, entry in enumerate(entries) if _identity(entry) == chosen]
-        self.move_cursor(row=places[0] if places else min(row_before, len(entries) - 1), animate=False)
+        self._fill(places[0] if places else min(row_before, len(entries) - 1))
+
+    def _fill(self, cursor: int | None = None) -> None:
+        """Write all rows; the cursor stays where it is, or goes to a row."""
+        cursor = self.cursor_row if cursor is None else cursor
+        self._room = self._room_for(self._cells)
+        self.clear(columns=True)  # for a column is never narrower than it was
+        self._add_columns()
+        for line in self._cells:
+            self.add_row(*(self._text(place, cell) for place, cell in enumerate(line)))
+        self.move_cursor(row=cursor, animate=False)
+
+    def _room_for(self, cells: list[list[str]]) -> int:
+        """Return how many cells the other columns leave to the flexible one."""
+        if self._flexible < 0:
+            return 0
+        widths = [max(map(cell_len, column)) for column in zip(self._headings, *cells, strict=True)]
+        taken = sum(widths) - widths[self._flexible] + 2 * self.cell_padding * len(widths)
+        room = self.size.width - self.styles.scrollbar_size_vertical - taken
+        return min(max(room, _LEAST_NAME), widths[self._flexible])
 
     def _text(self, place: int, text: str) -> Text:
-        return Text(text, justify="right" if place in self._right else "left", no_wrap=True)
+        shown = cut(text, self._room) if place == self._flexible and self._room else text
+        return Text(shown, justify="right" if place in self._right else "left", no_wrap=True)
 
 
 def _identity(entry: Entry) -> Path:

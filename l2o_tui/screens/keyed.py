@@ -1,12 +1,17 @@
 """A screen whose keys come from the key table: only what applies now is offered."""
 
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import ClassVar, TypeVar
 
 from textual.screen import Screen
+from textual.strip import Strip
 
 from l2o_tui.charts.widget import Chart
+from l2o_tui.screens import giving
 from l2o_tui.screens.dialogs import HelpScreen
 from l2o_tui.state import keys
+from l2o_tui.text.numbers import relative
 
 Result = TypeVar("Result")
 
@@ -65,6 +70,48 @@ class ChartScreen(KeyedScreen[Result]):
     def chart(self) -> Chart:
         """The chart that the keys are about."""
         raise NotImplementedError
+
+    @property
+    def given_name(self) -> str:
+        """What a file with the chart is called, and what is written above it."""
+        raise NotImplementedError
+
+    @property
+    def given_to(self) -> Sequence[Path]:
+        """The folders that a file with the chart is written into: the first one that takes it."""
+        return [Path.cwd()]
+
+    def action_save_text(self) -> None:
+        """Write the chart as text."""
+        self._save(".txt", giving.as_text)
+
+    def action_save_svg(self) -> None:
+        """Write the chart as a picture."""
+        self._save(".svg", giving.as_svg)
+
+    def action_copy_chart(self) -> None:
+        """Give the chart, as text, to the terminal, which may put it on the clipboard."""
+        if lines := self._lines():
+            self.app.copy_to_clipboard(giving.as_text(self.given_name, lines))
+            self.notify("the chart is on the clipboard, if this terminal takes it (OSC 52)")
+
+    def _save(self, suffix: str, write: Callable[[str, Sequence[Strip]], str]) -> None:
+        lines = self._lines()
+        if not lines:
+            return
+        try:
+            path = giving.write_new(self.given_to, self.given_name, suffix, write(self.given_name, lines))
+        except OSError as error:
+            self.notify(f"cannot write the chart: {error.strerror or error}", severity="error", markup=False)
+        else:
+            self.notify(f"the chart is in {relative(str(path))}", markup=False)
+
+    def _lines(self) -> list[Strip]:
+        chart = self.chart
+        if not chart.is_on_screen:
+            self.notify("no chart is on the screen; tab shows the next pane", severity="warning")
+            return []
+        return [chart.render_line(row) for row in range(chart.size.height)]
 
     def action_move_cursor(self, columns: int) -> None:
         """Move the cursor."""

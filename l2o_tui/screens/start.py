@@ -14,6 +14,7 @@ from l2o_engine.backends.choose import choose
 from l2o_engine.presets.files import load
 from l2o_engine.presets.schema import Preset
 from l2o_engine.support.errors import UserError
+from l2o_tui.text.numbers import whole_number
 
 _FIELDS = {"seed": "seed", "seeds": "replicates", "iterations": "meta-iterations"}
 
@@ -47,7 +48,7 @@ class StartDialog(ModalScreen[Preset | None]):
             for name, label in _FIELDS.items():
                 with Horizontal(classes="field"):
                     yield Label(label)
-                    yield Input(str(getattr(run, name)), type="integer", id=name, compact=True)
+                    yield Input(str(getattr(run, name)), id=name, compact=True)
             with Horizontal(classes="field"):
                 yield Label("settings")
                 yield Input(placeholder="meta.epsilon=1e-12 network.hidden=32", id="settings", compact=True)
@@ -71,7 +72,8 @@ class StartDialog(ModalScreen[Preset | None]):
         values = {name: self.query_one(f"#{name}", Input).value.strip() for name in _FIELDS}
         try:
             settings = shlex.split(self.query_one("#settings", Input).value)
-            preset = load(self._path, settings, {name: value for name, value in values.items() if value})
+            numbers = {name: _number(label, values[name]) for name, label in _FIELDS.items() if values[name]}
+            preset = load(self._path, settings, numbers)
             if preset.learns:
                 choose(preset.experiment, preset.run.backend)
         except (UserError, ValueError) as error:
@@ -79,3 +81,11 @@ class StartDialog(ModalScreen[Preset | None]):
             self.query_one("#start-error", Static).update("\n".join(lines))
             return
         self.dismiss(preset)
+
+
+def _number(label: str, text: str) -> str:
+    """Return a whole number, as people write it, in digits; say which it is if it is none."""
+    try:
+        return str(whole_number(text))
+    except ValueError as error:
+        raise ValueError(f"{label}: {error}") from None

@@ -1,7 +1,9 @@
 """The training screen: two charts, the progress table, the status lines. It reads a feed and fills a mailbox."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from math import inf
+from pathlib import Path
 from time import monotonic
 from typing import ClassVar
 
@@ -9,13 +11,14 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.events import Resize
 from textual.reactive import var
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from l2o_engine.records.events import Command, Extend, GoOn, Pause, SaveCheckpoint, ShowDraws, Stop
 from l2o_tui.charts.widget import Chart
 from l2o_tui.panes.arrangement import SEVERAL, Panes
 from l2o_tui.panes.base_pane import BasePane
 from l2o_tui.panes.convergence_pane import ConvergencePane
+from l2o_tui.panes.footer import KeyFooter
 from l2o_tui.panes.health_pane import HealthPane
 from l2o_tui.panes.log_pane import LogPane
 from l2o_tui.panes.pinned_runs import PinnedRuns
@@ -76,7 +79,7 @@ class TrainingScreen(ChartScreen[None]):
         self._draw_seconds = 1 / fps
         self._drawn_at = -inf
         self._convergence = ConvergencePane(opened, id="convergence")
-        self._pinned = PinnedRuns(self._convergence, opened.folder)
+        self._pinned = PinnedRuns(self._convergence, opened.folder, opened.preset)
         self._draws = ShowDraws(0, 1, opened.preset.seeds[0])  # what the base chart was asked to show
         self._started_at = inf
         self._told_failure: str | None = None
@@ -100,7 +103,7 @@ class TrainingScreen(ChartScreen[None]):
             f"This terminal is too small: l2o-tui needs {SMALLEST[0]}x{SMALLEST[1]} characters. Nothing is lost.",
             id="too-small",
         )
-        yield Footer(show_command_palette=False)
+        yield KeyFooter()
 
     def on_mount(self) -> None:
         """Start looking."""
@@ -248,6 +251,16 @@ class TrainingScreen(ChartScreen[None]):
         """The chart that is the active pane, else the convergence."""
         active = self._panes.active
         return active if isinstance(active, Chart) else self._convergence
+
+    @property
+    def given_name(self) -> str:
+        """The run's name, and which of its charts it is."""
+        return f"{self.opened.folder.name or self._preset.name}-{self.chart.id}"
+
+    @property
+    def given_to(self) -> Sequence[Path]:
+        """The run's folder; of one that cannot be written to, the working folder."""
+        return [self.opened.folder, Path.cwd()]
 
     @property
     def _panes(self) -> Panes:

@@ -30,6 +30,8 @@ from l2o_engine.records.events import (
     StatusChanged,
 )
 from l2o_engine.records.health import Diagnosis
+from l2o_engine.records.rows import ReportWindow
+from l2o_engine.records.statistics import spread_of
 from l2o_engine.training.trainer import Lane
 from l2o_tui.text.health import sentence
 
@@ -68,6 +70,9 @@ class View:
         The last meta-iteration done (-1 before the first) and the total.
     rate
         Meta-iterations per second over the last seconds; NaN where it is not known.
+    average
+        Mean log10 of the last loss over the last ``report.rolling_window`` meta-iterations, of replicates the median;
+        NaN where there is none, or no network is trained.
     levels
         Name → mean log10 of the last loss of each baseline.
     checkpoint
@@ -92,6 +97,7 @@ class View:
     iteration: int = -1
     iterations: int = 0
     rate: float = nan
+    average: float = nan
     levels: Mapping[str, float] = field(default_factory=dict)
     curves: Curves | None = None
     diagnoses: Mapping[Lane, Diagnosis] = field(default_factory=dict)
@@ -131,7 +137,9 @@ class Feed:
         self._is_watched = is_watched
         self._window = preset.report.rolling_window
         self._view = View(phase="loading", message="starting", iteration=iteration, iterations=preset.run.iterations)
+        self._learns = preset.learns
         self._histories: list[History] = []
+        self._recent: list[ReportWindow] = []
         self._progress: deque[Progress] = deque(maxlen=PROGRESS_KEPT)
         self._log: deque[LogLine] = deque(maxlen=LOG_KEPT)
         self._notices: deque[str] = deque(maxlen=50)
@@ -213,6 +221,7 @@ class Feed:
     def _start(self, event: Started) -> None:
         self._resumed_from = event.iteration
         self._histories = [History(self._window) for _ in event.lanes]
+        self._recent = [ReportWindow(self._window) for _ in event.lanes]
         self._progress.clear()
         self._change(
             phase="running",
@@ -224,6 +233,7 @@ class Feed:
             iterations=event.iterations,
             levels=event.levels,
             checkpoint=event.iteration,
+            average=nan,
             diagnoses={},
             non_finite=0,
             progress_seen=0,
@@ -267,8 +277,12 @@ class Feed:
             self._notices.append(notice)
 
     def _take_in_rows(self, event: NewRows) -> None:
-        for lane, history in enumerate(self._histories):
-            history.add(event.rows.of_lane(lane))
+        for lane, (history, recent) in enumerate(zip(self._histories, self._recent, strict=True)):
+            rows = event.rows.of_lane(lane)
+            history.add(rows)
+            recent.add(rows)
+        if self._learns:
+            self._change(average=spread_of([recent.average_log_result for recent in self._recent]).median)
         iteration = int(event.rows.iteration[-1])
         seen = self._view.non_finite + int(event.rows.non_finite.sum())
         self._change(non_finite=seen, rows_seen=self._view.rows_seen + 1)

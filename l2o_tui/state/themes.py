@@ -1,6 +1,8 @@
 """The themes. Series have colours of their own, and markers too, so that a chart keeps its meaning without colour.
 
-The colour-blind theme's series are those of Okabe & Ito (2008), "Color Universal Design".
+Backgrounds, borders and plain text are greys that a terminal of 256 colours has itself, and so stay grey there. What
+is read has a contrast of 4.5 to 1 at least, in the high-contrast theme of 7 to 1. The colour-blind theme's series are
+those of Okabe & Ito (2008), "Color Universal Design", the two that are too dark to be read on black a little lighter.
 """
 
 from textual.theme import Theme
@@ -8,69 +10,125 @@ from textual.theme import Theme
 DEFAULT_THEME = "dark"
 
 
-def _series(*colours: str) -> dict[str, str]:
-    return {f"series-{place}": colour for place, colour in enumerate(colours, 1)}
+def _variables(
+    *series: str,
+    muted: int = 65,
+    disabled: int = 55,
+    chosen: str = "#444444",
+    selected: str = "#585858",
+    **others: str,
+) -> dict[str, str]:
+    """Return a theme's variables.
+
+    Parameters
+    ----------
+    series
+        The series' colours.
+    muted, disabled
+        How many percent of the text's colour quieter texts have.
+    chosen
+        Behind what is chosen where the focus is not.
+    selected
+        Behind text that is selected.
+    others
+        The rest, by name.
+    """
+    return {
+        "text": "auto 95%",
+        "text-muted": f"auto {muted}%",
+        "text-disabled": f"auto {disabled}%",
+        "footer-key-foreground": series[0],
+        "block-cursor-blurred-background": chosen,
+        "input-selection-background": selected,
+        **{f"series-{place}": colour for place, colour in enumerate(series, 1)},
+        **{name.replace("_", "-"): value for name, value in others.items()},
+    }
 
 
 THEMES = (
     Theme(
         name="dark",
-        primary="#5fa8f5",
-        secondary="#7f8fa6",
-        accent="#c792ea",
-        warning="#f0a840",
-        error="#ef6b73",
-        success="#6cc77b",
-        foreground="#d8dee9",
-        background="#14171c",
-        surface="#14171c",
-        panel="#39424f",
+        primary="#5fafff",
+        secondary="#585858",
+        accent="#d787ff",
+        warning="#ffaf5f",
+        error="#ff8787",
+        success="#87d787",
+        foreground="#dadada",
+        background="#121212",
+        surface="#121212",
+        panel="#303030",
         dark=True,
-        variables=_series("#5fa8f5", "#f0a840", "#6cc77b", "#ef6b73", "#c792ea", "#4fc3c7", "#d4c95a", "#b0b8c4"),
+        variables=_variables("#5fafff", "#ffaf5f", "#87d787", "#ff8787", "#d787ff", "#5fd7d7", "#d7d75f", "#b2b2b2"),
     ),
     Theme(
         name="light",
-        primary="#1d5fb4",
-        secondary="#5b6675",
-        accent="#7b3fa0",
-        warning="#a35c00",
-        error="#b3261e",
-        success="#22703a",
-        foreground="#20252c",
-        background="#fbfbfa",
-        surface="#fbfbfa",
-        panel="#c3c9d1",
+        primary="#005faf",
+        secondary="#a8a8a8",
+        accent="#8700af",
+        warning="#875f00",
+        error="#af0000",
+        success="#005f00",
+        foreground="#262626",
+        background="#ffffff",
+        surface="#ffffff",
+        panel="#e4e4e4",
         dark=False,
-        variables=_series("#1d5fb4", "#a35c00", "#22703a", "#b3261e", "#7b3fa0", "#0b7a80", "#77700a", "#4d5560"),
+        variables=_variables(
+            "#005faf",
+            "#af5f00",
+            "#008700",
+            "#af0000",
+            "#8700af",
+            "#005f5f",
+            "#5f5f00",
+            "#585858",
+            muted=75,
+            disabled=70,
+            chosen="#c6c6c6",
+            selected="#c6c6c6",
+        ),
     ),
     Theme(
         name="high-contrast",
         primary="#ffff00",
-        secondary="#ffffff",
-        accent="#ff80ff",
-        warning="#ffb000",
-        error="#ff6060",
-        success="#40ff40",
+        secondary="#d0d0d0",
+        accent="#ff87ff",
+        warning="#ffaf00",
+        error="#ff8787",
+        success="#5fff5f",
         foreground="#ffffff",
         background="#000000",
         surface="#000000",
-        panel="#a0a0a0",
+        panel="#303030",
         dark=True,
-        variables=_series("#ffff00", "#00ffff", "#40ff40", "#ff6060", "#ff80ff", "#ffb000", "#8080ff", "#ffffff"),
+        variables=_variables(
+            "#ffff00",
+            "#00ffff",
+            "#5fff5f",
+            "#ff8787",
+            "#ff87ff",
+            "#ffaf00",
+            "#afafff",
+            "#ffffff",
+            muted=85,
+            disabled=80,
+            footer_background="#000000",
+        ),
     ),
     Theme(
         name="colour-blind",
         primary="#56b4e9",
-        secondary="#999999",
+        secondary="#585858",
         accent="#cc79a7",
         warning="#e69f00",
-        error="#d55e00",
-        success="#009e73",
+        error="#e8702a",
+        success="#12b48a",
         foreground="#e4e4e4",
-        background="#16181b",
-        surface="#16181b",
-        panel="#45494f",
+        background="#121212",
+        surface="#121212",
+        panel="#303030",
         dark=True,
-        variables=_series("#56b4e9", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#f0e442", "#0072b2", "#bbbbbb"),
+        variables=_variables("#56b4e9", "#e69f00", "#12b48a", "#e8702a", "#cc79a7", "#f0e442", "#3f8fd0", "#bcbcbc"),
     ),
 )

@@ -3,17 +3,35 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from rich.cells import cell_len
+
 from l2o_engine.runs.record import ACTIVE
 from l2o_engine.studies.comparison import Group, NamedLevel
+from l2o_tui.text import names
 from l2o_tui.text.numbers import compact, count, fixed, loss_sum
 
-_LONG_LABEL = 20  # characters; in a narrow terminal a longer one is a number, and stands below the table
+_LEAST_NAME = 10  # cells; where there is less room for names, a number stands for one, which is below the table
 _HEADINGS = ("experiment", "seeds", "it", "final", "spread", "Σ losses", "took off", "non-finite")
 
 
 def notes_on(groups: Sequence[Group]) -> list[str]:
     """Return what must be known of the groups' figures: of which runs they are not the last word, what counts twice."""
-    return [*_unfinished(groups), *_repeated(groups)]
+    return [*_unfinished(groups), *_repeated(groups), *_windows(groups)]
+
+
+def _windows(groups: Sequence[Group]) -> list[str]:
+    """Say over how many meta-iterations final figures are, where runs say it differently."""
+    over = {group.label: group.preset.report.every for group in groups}
+    asked = {replicate.run.preset().report.every for group in groups for replicate in group.replicates}
+    if len(asked) == 1:
+        return []
+    if len(set(over.values())) == 1:
+        every = next(iter(over.values()))
+        return [f"all final figures are over {count(every)} meta-iterations, whatever the runs reported over"]
+    counts = Counter(over.values())
+    usual = max(counts, key=lambda every: (counts[every], -every))
+    others = ", ".join(f"those of {label} over {count(every)}" for label, every in over.items() if every != usual)
+    return [f"final figures are over {count(usual)} meta-iterations, {others}"]
 
 
 def _unfinished(groups: Sequence[Group]) -> list[str]:
@@ -52,21 +70,27 @@ def figures_table(groups: Sequence[Group], levels: Sequence[NamedLevel], *, widt
     groups, levels
         What is compared, and what the baselines reach.
     width
-        Of the terminal; a table that is wider is folded: headings in two lines, numbers in place of long labels.
+        Of the terminal; a table that is wider is folded: headings in two lines, names cut in the middle.
         None for a table as wide as it needs.
     """
     labels = {group.label: group.label for group in groups}
     lines = _aligned([_HEADINGS, *_rows(groups, levels, labels)])
-    if width is None or max(map(len, lines)) <= width:
+    if width is None or max(map(cell_len, lines)) <= width:
         return lines
     folded = [tuple(heading.rpartition(" ")[0] for heading in _HEADINGS)]
     folded.append(tuple(heading.rpartition(" ")[2] for heading in _HEADINGS))
     lines = _aligned([*folded, *_closer(_rows(groups, levels, labels))])
-    if max(map(len, lines)) <= width:
+    if max(map(cell_len, lines)) <= width:
         return lines
-    labels = {label: str(number) if len(label) > _LONG_LABEL else label for number, label in enumerate(labels, 1)}
-    lines = _aligned([*folded, *_closer(_rows(groups, levels, labels))])
-    return lines + [f"{short}: {label}" for label, short in labels.items() if short != label]
+    rows = _closer(_rows(groups, levels, labels))
+    _, *columns = zip(*folded, *rows, strict=True)
+    room = width - sum(max(map(cell_len, column)) + 1 for column in columns)
+    cut = [(names.cut(name, room), *cells) for name, *cells in rows]
+    if room >= _LEAST_NAME and len({name for name, *_ in cut}) == len(cut):
+        return _aligned([*folded, *cut])
+    numbers = {label: str(number) for number, label in enumerate(labels, 1)}
+    lines = _aligned([*folded, *_closer(_rows(groups, levels, numbers))])
+    return lines + [names.cut(f"{number}: {label}", width) for label, number in numbers.items()]
 
 
 def _rows(groups: Sequence[Group], levels: Sequence[NamedLevel], labels: Mapping[str, str]) -> list[tuple[str, ...]]:
@@ -94,10 +118,10 @@ def _closer(rows: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
     """Return a line a row: names at the left, numbers at the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
+    widths = [max(cell_len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
     return [
         " ".join(
-            cell.rjust(width) if column else cell.ljust(width)
+            names.right(cell, width) if column else names.left(cell, width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows

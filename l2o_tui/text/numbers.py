@@ -1,8 +1,17 @@
 """Numbers as people read them: the notebook's notations, durations, ages."""
 
+import re
 from datetime import UTC, datetime
+from decimal import Decimal
 from math import isfinite, isnan
 from pathlib import Path
+
+_WHOLE = re.compile(
+    r"(?P<digits>-?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9](?:_?[0-9]){0,22})(?:\.[0-9]{1,5})?)"
+    r"(?:e\+?(?P<exponent>[0-9]{1,2})|(?P<suffix>[kMG]))?",
+    re.IGNORECASE,
+)
+_POWERS = {"": 0, "k": 3, "m": 6, "g": 9}
 
 
 def fixed(value: float | None, decimals: int = 2) -> str:
@@ -20,6 +29,24 @@ def scientific(value: float | None) -> str:
 def count(value: int) -> str:
     """Return a whole number with thousands set apart."""
     return f"{value:,}"
+
+
+def whole_number(text: str) -> int:
+    """Return a whole number as people write it: 1000000, 1,000,000, 1_000_000, 1e6, 1M, 100k.
+
+    Raises
+    ------
+    ValueError
+        If it is none. The message is meant for the user.
+    """
+    found = _WHOLE.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(f'"{text.strip()}" is not a whole number')
+    digits, exponent, suffix = found["digits"].replace(",", "").replace("_", ""), found["exponent"], found["suffix"]
+    value = Decimal(digits).scaleb(int(exponent or 0) + _POWERS[(suffix or "").lower()])
+    if value != value.to_integral_value():
+        raise ValueError(f'"{text.strip()}" is not a whole number')
+    return int(value)
 
 
 def rate(per_second: float) -> str:

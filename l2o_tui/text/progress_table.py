@@ -4,10 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import nan
 
+from rich.cells import cell_len
+
 from l2o_engine.presets.published import NotebookRow
 from l2o_engine.presets.schema import Preset
 from l2o_engine.records.events import Progress
 from l2o_engine.training.trainer import Lane
+from l2o_tui.text.names import right
 from l2o_tui.text.numbers import fixed, scientific
 
 
@@ -49,7 +52,7 @@ class ProgressTable:
         self.has_notebook = bool(published)
         self.columns = [Column("it", max(6, len(str(preset.run.iterations))))]
         if self._by_optimizer:
-            self.columns.append(Column("optimizer", max(9, *(len(lane.optimizer) for lane in lanes))))
+            self.columns.append(Column("optimizer", max(9, *(cell_len(lane.optimizer) for lane in lanes))))
         if self._by_seed:
             self.columns.append(Column("seed", 4))
         self.columns.append(Column("sum_error", 9))
@@ -98,8 +101,8 @@ class ProgressTable:
 
     def heading(self) -> str:
         """Return the printed table's first line."""
-        line = " ".join(column.heading.rjust(column.width) for column in self.columns)
-        published = " ".join(column.heading.rjust(column.width) for column in self.notebook_columns)
+        line = " ".join(right(column.heading, column.width) for column in self.columns)
+        published = " ".join(right(column.heading, column.width) for column in self.notebook_columns)
         return f"{line} │ {published}" if self.has_notebook else line
 
     def lines(self, progress: Progress) -> Iterator[str]:
@@ -110,4 +113,4 @@ class ProgressTable:
 
 
 def _align(cells: Sequence[str], columns: Sequence[Column]) -> str:
-    return " ".join(cell.rjust(column.width) for cell, column in zip(cells, columns, strict=True))
+    return " ".join(right(cell, column.width) for cell, column in zip(cells, columns, strict=True))

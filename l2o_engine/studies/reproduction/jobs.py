@@ -15,7 +15,7 @@ from filelock import Timeout
 
 from l2o_engine.backends.choose import choose
 from l2o_engine.live.session import Session
-from l2o_engine.presets.identity import experiment_settings
+from l2o_engine.presets.identity import told_settings
 from l2o_engine.presets.schema import Preset
 from l2o_engine.records.events import Stop
 from l2o_engine.runs.driven import DrivenRun
@@ -233,7 +233,7 @@ def difference(wanted: Job) -> str:
 def _settings(preset: Preset) -> dict[str, Any]:
     """Return "table.key" → value of all settings but the backend that must be the same in a job's run."""
     run = {f"run.{key}": getattr(preset.run, key) for key in ("iterations", "seed", "seeds")}
-    return experiment_settings(preset) | run
+    return told_settings(preset) | run
 
 
 def _said(value: Any) -> str:

@@ -153,12 +153,13 @@ def test_what_says_how_to_run_an_experiment_does_not_make_it_another(tmp_path: P
         tiny_preset("run.seed=10", "run.checkpoint_every=3", "run.keep_checkpoints=9"),
         tiny_preset("run.seed=11", "name=copy", "title=A copy"),
         tiny_preset("run.seed=12", NOTEBOOK),
+        tiny_preset("run.seed=13", "report.every=7", "report.rolling_window=3", "report.baseline_draws=5"),
     ]
     runs = [
         made_run(tmp_path / str(place), preset, [[-1.0] * 3] * preset.run.seeds) for place, preset in enumerate(presets)
     ]
     (group,) = compare(runs)
-    assert group.seeds == (0, 5, 6, 9, 10, 11, 12)
+    assert group.seeds == (0, 5, 6, 9, 10, 11, 12, 13)
     assert group.label == "copy, tiny"
     assert group.published_final == -8
 
@@ -168,23 +169,47 @@ def test_groups_of_one_name_are_told_apart_by_what_differs(tmp_path: Path) -> No
     two = made_run(tmp_path / "b", tiny_preset("meta.epsilon=1e-16"), [[-1.0]])
     three = made_run(tmp_path / "c", tiny_preset("meta.epsilon=1e-16", "run.dtype=float64"), [[-1.0]])
     assert labels([one]) == ["tiny"]
-    assert labels([one, two]) == ["tiny meta.epsilon=1e-08", "tiny meta.epsilon=1e-16"]
-    assert labels([one, two, three])[2] == "tiny meta.epsilon=1e-16, run.dtype=float64"
+    assert labels([one, two]) == ["ε 1e-8", "ε 1e-16"]
+    assert labels([one, two, three])[2] == "ε 1e-16, dtype float64"
+
+
+def test_a_name_that_not_all_share_is_said(tmp_path: Path) -> None:
+    runs = [
+        made_run(tmp_path / "a", tiny_preset("meta.learning_rate=1e-4"), [[-1.0]]),
+        made_run(tmp_path / "b", tiny_preset("meta.learning_rate=0.003"), [[-1.0]]),
+        made_run(tmp_path / "c", tiny_preset("name=other", "network.hidden=3"), [[-1.0]]),
+    ]
+    assert labels(runs) == ["tiny lr 1e-4", "tiny lr 3e-3", "other"]
+
+
+def test_reports_make_no_other_experiment_and_all_replicates_of_one_are_summed_up_alike(tmp_path: Path) -> None:
+    results = [0.0, -1, -2, -3, -4, -6]
+    of_seed = {
+        seed: made_run(tmp_path / f"{seed}", tiny_preset(f"run.seed={seed}", *report), [results])
+        for seed, report in enumerate([WINDOWS, WINDOWS, ("report.every=2", "report.rolling_window=3")])
+    }
+    (group,) = compare(of_seed.values())
+    assert group.seeds == (0, 1, 2)
+    assert [one.final for one in group.replicates] == [(-2 - 3 - 4 - 6) / 4] * 3
+    assert [one.initial for one in group.replicates] == [-0.5] * 3
+    assert group.preset.report.every == 4  # what most of them say
+    (group,) = compare([of_seed[0], of_seed[2]])
+    assert [one.final for one in group.replicates] == [-5, -5]  # of two, what is nearer to the end
+    assert summarise(of_seed[2])[0].final == -5
 
 
 def test_a_setting_that_only_one_has_tells_them_apart(tmp_path: Path) -> None:
     one = made_run(tmp_path / "a", tiny_preset(), [[-1.0]])
     two = made_run(tmp_path / "b", tiny_preset("inputs={kind='ratio'}"), [[-1.0]])
     first, second = labels([one, two])
-    assert first == "tiny inputs.kind=identity"
-    assert second.startswith("tiny inputs.kind=ratio")
+    assert (first, second) == ("inputs identity", "inputs ratio")
 
 
 def test_where_much_differs_the_run_s_name_says_it(tmp_path: Path) -> None:
-    many = ("meta.epsilon=1e-16", "meta.beta1=0.5", "network.hidden=4", "report.every=3", "objective.kind=end")
+    many = ("meta.epsilon=1e-16", "meta.beta1=0.5", "network.hidden=4", "run.dtype=float64", "objective.kind=end")
     one = made_run(tmp_path / "first", tiny_preset(), [[-1.0]])
     two = made_run(tmp_path / "second", tiny_preset(*many), [[-1.0]])
-    assert labels([one, two]) == ["tiny first", "tiny second"]
+    assert labels([one, two]) == ["first", "second"]
     same_name = made_run(tmp_path / "elsewhere" / "first", tiny_preset(*many), [[-1.0]])
     assert len(set(labels([one, same_name]))) == 2
 
@@ -192,7 +217,7 @@ def test_where_much_differs_the_run_s_name_says_it(tmp_path: Path) -> None:
 def test_every_hand_designed_optimizer_is_a_group_of_its_own(tmp_path: Path) -> None:
     run = made_run(tmp_path / "run", tiny_baselines("run.seeds=2"), [[-1.0], [-2.0], [-3.0], [-4.0]])
     sgd, rmsprop = compare([run])
-    assert (sgd.label, rmsprop.label) == ("tiny: SGD", "tiny: RMSProp")
+    assert (sgd.label, rmsprop.label) == ("SGD", "RMSProp")
     assert [replicate.final for replicate in sgd.replicates] == [-1, -3]
     assert [replicate.final for replicate in rmsprop.replicates] == [-2, -4]
     assert not sgd.learns
@@ -293,6 +318,13 @@ def test_baselines_that_differ_are_told_apart(tmp_path: Path) -> None:
     two = made_run(tmp_path / "b", tiny_preset("name=tuned", "baseline.0.learning_rate=0.34"), [[-1.0]])
     found = baseline_levels(compare([one, two]))
     assert [named.name for named in found] == ["SGD (tiny)", "RMSProp", "SGD (tuned)"]
+
+
+def test_a_baseline_that_differs_in_no_figure_that_is_shown_is_there_once(tmp_path: Path) -> None:
+    one = made_run(tmp_path / "a", tiny_preset("run.dtype=float64"), [[-1.0]])
+    two = made_run(tmp_path / "b", tiny_preset(), [[-1.0]])
+    found = baseline_levels(compare([one, two]))
+    assert {named.name: named.level for named in found} == levels.measure(tiny_preset("run.dtype=float64"), 0)
 
 
 def test_where_nothing_is_trained_the_baselines_are_the_results(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.cells import cell_len
 
 from l2o_engine.presets.files import load
 from l2o_engine.presets.shipped import find
@@ -193,23 +194,35 @@ def test_a_reader_that_has_seen_enough_is_no_error(runs_dir: Path) -> None:
     assert result.err == ""
 
 
-def test_a_narrow_terminal_gets_closer_columns_and_short_labels(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [
+        (100, ["hidden 4, scale [0.25, 1.5] ", "hidden 20, scale [1.25, 1.5] "]),
+        (90, ["hidden 4, scale [0.25, 1.5] ", "hidden 20, scale [1.25, 1.5] "]),
+        (70, ["hidden 4, s… [0.25, 1.5] ", "hidden 20, … [1.25, 1.5] "]),
+        (60, ["1 ", "2 "]),
+    ],
+)
+def test_a_narrow_terminal_gets_closer_columns_and_short_labels(width: int, shown: list[str], tmp_path: Path) -> None:
     small = ("report.every=10", "report.rolling_window=5", "report.baseline_draws=5", "run.iterations=19")
     runs = [
         made_run(
             tmp_path / f"s{scale}",
-            load(find("logdiv_one_layer"), [f"problem.scale=[{scale}, 1.5]", *small]),
+            load(
+                find("logdiv_one_layer"),
+                [f"problem.scale=[{scale}, 1.5]", f"network.hidden={round(16 * scale)}", *small],
+            ),
             [[0.0] * 10 + [-37.5] * 10],
         )
         for scale in (0.25, 1.25)
     ]
     groups = compare(runs)
-    lines = figures_table(groups, baseline_levels(groups), width=80)
-    assert max(map(len, lines)) <= 80
-    assert [line.split()[0] for line in lines[2:4]] == ["1", "2"]
-    assert lines[-2:] == [f"{number}: {group.label}" for number, group in enumerate(groups, 1)]
-    floors = [line.split()[:4] for line in lines if line.startswith("floor")]
-    assert floors == [["floor", "of", "Σ,", "1"], ["floor", "of", "Σ,", "2"]]
+    lines = figures_table(groups, baseline_levels(groups), width=width)
+    assert max(map(cell_len, lines)) <= width
+    first = 1 if width == 100 else 2  # the headings
+    assert [line[: len(name)] for line, name in zip(lines[first:], shown, strict=False)] == shown
+    numbered = [f"{number}: {group.label}" for number, group in enumerate(groups, 1)]
+    assert (lines[-2:] == numbered) == (width == 60)
     wide = figures_table(groups, baseline_levels(groups))
     assert f"floor of Σ, {groups[1].label}" in "\n".join(wide)
 

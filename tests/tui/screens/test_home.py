@@ -98,7 +98,10 @@ async def test_a_run_is_started_with_another_seed_and_length(workplace: Path) ->
         screen.query_one("#iterations", Input).value = "0"
         await pilot.press("enter")
         assert "iterations" in str(screen.query_one("#start-error", Static).render())
-        screen.query_one("#iterations", Input).value = "12"
+        screen.query_one("#iterations", Input).focus()
+        await pilot.press("home", "shift+end", *"1e6y", "enter")
+        assert '"1e6y" is not a whole number' in str(screen.query_one("#start-error", Static).render())
+        await pilot.press(*["backspace"] * 4, *"1.2e1")
         screen.query_one("#seed", Input).value = "7"
         screen.query_one("#settings", Input).value = "meta.epsilon=1e-12"
         await pilot.press("enter")

@@ -91,12 +91,16 @@ async def test_the_running_screen_shows_state_charts_and_table(size: tuple[int, 
             assert label in first
 
 
+def shown_panes(pilot: Pilot[int]) -> list[str | None]:
+    rows = pilot.app.screen.query("#panes > *").results()
+    return [pane.id for row in rows if row.display for pane in row.children if pane.display]
+
+
 async def test_a_small_screen_shows_one_pane_and_tab_goes_round() -> None:
     async with showing(ScriptedSession(a_run(preset()), ANSWERS), size=(80, 24)) as pilot:
         shown = []
         for _ in range(6):
-            panes = pilot.app.screen.query("#panes > *").results()
-            shown.append([pane.id for pane in panes if pane.display])
+            shown.append(shown_panes(pilot))
             await pilot.press("tab")
         assert shown == [["convergence"], ["base"], ["progress"], ["health"], ["log"], ["convergence"]]
 
@@ -107,9 +111,9 @@ async def test_a_click_goes_to_a_pane() -> None:
         for name in ("progress", "base", "health", "convergence"):
             await pilot.click(f"#{name}", offset=(8, 3))
             await pilot.pause()
-            assert [pane.id for pane in screen.query("#panes > .active")] == [name]
+            assert [pane.id for pane in screen.query("#panes > * > .active")] == [name]
         await pilot.press("tab")
-        assert [pane.id for pane in screen.query("#panes > .active")] == ["base"]
+        assert [pane.id for pane in screen.query("#panes > * > .active")] == ["base"]
 
 
 async def test_the_layout_follows_resizes() -> None:
@@ -117,7 +121,7 @@ async def test_the_layout_follows_resizes() -> None:
         for size, panes in (((80, 24), 1), ((120, 40), 4), ((60, 16), 1), ((250, 70), 5)):
             await pilot.resize_terminal(*size)
             await pilot.pause()
-            assert sum(pane.display for pane in pilot.app.screen.query("#panes > *").results()) == panes, size
+            assert len(shown_panes(pilot)) == panes, size
 
 
 async def test_the_event_log_is_wrapped_to_the_width_there_is() -> None:
@@ -179,7 +183,16 @@ async def test_plus_continues_to_the_total_that_is_asked_for() -> None:
         assert "150,000" in text_of(pilot)
 
 
-@pytest.mark.parametrize("typed", ["9999", "100000", "0", ""])
+async def test_plus_takes_a_number_as_people_write_it() -> None:
+    session = ScriptedSession([*a_run(preset()), ended()], ANSWERS)
+    async with showing(session) as pilot:
+        await pilot.press("+")
+        await pilot.pause()
+        await pilot.press(*["backspace"] * 6, *"1e6", "enter")
+        await until(pilot, lambda: session.commands == [Extend(1_000_000)])
+
+
+@pytest.mark.parametrize("typed", ["9999", "100000", "0", "", "2e5x", "1e13"])
 async def test_plus_refuses_a_total_that_is_no_further(typed: str) -> None:
     session = ScriptedSession([*a_run(preset()), ended()], ANSWERS)
     async with showing(session) as pilot:
@@ -487,6 +500,12 @@ def labels(pilot: Pilot[int]) -> list[str]:
     return [series.label for series in figure.series] if figure else []
 
 
+def last_drawn(pilot: Pilot[int]) -> list[float]:
+    figure = pilot.app.screen.query_one(ConvergenceChart).drawn
+    assert figure
+    return [float(value) for value in figure.series[-1].y]
+
+
 def is_pinning(pilot: Pilot[int]) -> bool:
     return any(worker.group == "pin" for worker in pilot.app.workers)
 
@@ -506,9 +525,9 @@ async def test_p_adds_run_after_run_until_six_are_there_and_shift_p_takes_them_a
         await until(pilot, lambda: "has no result yet" in messages(pilot))
         for number in range(6, 0, -1):
             await pilot.press("p")
-            await until(pilot, lambda number=number: f"run-{number}" in labels(pilot))  # type: ignore[misc]
+            await until(pilot, lambda number=number: len(labels(pilot)) == 8 - number)  # type: ignore[misc]
             await until(pilot, lambda: not is_pinning(pilot))
-        assert labels(pilot) == [own, *(f"run-{number}" for number in range(6, 0, -1))]
+        assert labels(pilot) == [own, *(f"simple_sum, {number}" for number in range(6, 0, -1))]
         await pilot.press("p")
         await until(pilot, lambda: "no more can be" in messages(pilot))
         assert len(labels(pilot)) == 7
@@ -523,8 +542,26 @@ async def test_p_says_when_no_run_is_left(tmp_path: Path) -> None:
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
         await until(pilot, lambda: "● running" in text_of(pilot))
         await pilot.press("p")
-        await until(pilot, lambda: "beside it: other" in messages(pilot))
+        await until(pilot, lambda: "beside it: simple_sum" in messages(pilot))
         await until(pilot, lambda: not is_pinning(pilot))
         await pilot.press("p")
         await until(pilot, lambda: "no other run is left" in messages(pilot))
-        assert "other" in labels(pilot)
+        assert "simple_sum" in labels(pilot)
+
+
+async def test_what_differs_names_a_run_beside_this_one_and_several_seeds_are_their_median(tmp_path: Path) -> None:
+    seeds = [[-1.0] * 300, [-3.0] * 300, [-2.0] * 300]
+    made_run(tmp_path / "1", preset("log30", "meta.learning_rate=1e-4", "run.seeds=3"), seeds)
+    made_run(tmp_path / "2", preset("log30", "run.seed=7"), [[-1.0] * 300])
+    ours = made_run(tmp_path / "3", preset(), [[1.0] * 300]).folder
+    app = L2oApp(OpenRun(ScriptedSession(a_run(preset()), ANSWERS), preset(), folder=ours), fps=FPS)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await until(pilot, lambda: "● running" in text_of(pilot))
+        for number in (1, 2):
+            await pilot.press("p")
+            await until(pilot, lambda number=number: len(labels(pilot)) == 1 + number)  # type: ignore[misc]
+            await until(pilot, lambda: not is_pinning(pilot))
+        assert labels(pilot)[1:] == ["seed 7", "lr 1e-4, 3 seeds"]
+        assert last_drawn(pilot) == [-2.0] * 300
+        await pilot.press("left_square_bracket")  # over another window it is the median still
+        assert last_drawn(pilot) == [-2.0] * 300

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from l2o_tui.text.numbers import age, compact, count, duration, fixed, rate, relative, scientific
+from l2o_tui.text.numbers import age, compact, count, duration, fixed, rate, relative, scientific, whole_number
 
 
 @pytest.mark.parametrize(
@@ -109,3 +109,35 @@ def test_a_path_is_shortened_only_where_it_lies_below(monkeypatch: pytest.Monkey
     assert relative(str(tmp_path / "runs" / "a")) == str(Path("runs") / "a")
     assert relative(str(tmp_path.parent / "a")) == str(tmp_path.parent / "a")
     assert relative("runs/a") == "runs/a"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e6", 1_000_000),
+        (" 1E6 ", 1_000_000),
+        ("1e+6", 1_000_000),
+        ("1,000,000", 1_000_000),
+        ("1_000_000", 1_000_000),
+        ("1M", 1_000_000),
+        ("100k", 100_000),
+        ("1.5e6", 1_500_000),
+        ("1.5k", 1500),
+        ("16", 16),
+        ("0", 0),
+        ("-3", -3),
+        ("5.0", 5),
+        ("9223372036854775807", 2**63 - 1),
+    ],
+)
+def test_a_whole_number_is_read_as_people_write_it(text: str, value: int) -> None:
+    assert whole_number(text) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "e6", "1e", "16.5", "1.23k1", "1e-3", "1.5", "1,00", "1__0", "_1", "0x10", "ten", "1 000", "1e600", "9" * 60],
+)
+def test_what_is_no_whole_number_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a whole number"):
+        whole_number(text)
