@@ -143,7 +143,7 @@ async def pictures_of_training(pilot: Pilot[int]) -> AsyncIterator[str]:
     """Go through the training screen and its dialogs."""
     await at_rest(pilot)
     for severity in ("information", "warning", "error"):
-        pilot.app.notify("a notice", title="title", severity=severity)  # type: ignore[arg-type]
+        pilot.app.notify("a notice", title="title", severity=severity)
         await until(pilot, lambda: "a notice" in text_of(pilot))
         yield f"training, {severity}"
     for _ in range(4):

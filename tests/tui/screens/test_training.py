@@ -95,7 +95,7 @@ async def test_a_small_screen_shows_one_pane_and_tab_goes_round() -> None:
     async with showing(ScriptedSession(a_run(preset()), ANSWERS), size=(80, 24)) as pilot:
         shown = []
         for _ in range(6):
-            panes = pilot.app.screen.query("#panes > *").results()
+            panes = pilot.app.screen.query("#charts > *, #below > *").results()
             shown.append([pane.id for pane in panes if pane.display])
             await pilot.press("tab")
         assert shown == [["convergence"], ["base"], ["progress"], ["health"], ["log"], ["convergence"]]
@@ -107,9 +107,9 @@ async def test_a_click_goes_to_a_pane() -> None:
         for name in ("progress", "base", "health", "convergence"):
             await pilot.click(f"#{name}", offset=(8, 3))
             await pilot.pause()
-            assert [pane.id for pane in screen.query("#panes > .active")] == [name]
+            assert [pane.id for pane in screen.query("#charts > .active, #below > .active")] == [name]
         await pilot.press("tab")
-        assert [pane.id for pane in screen.query("#panes > .active")] == ["base"]
+        assert [pane.id for pane in screen.query("#charts > .active, #below > .active")] == ["base"]
 
 
 async def test_the_layout_follows_resizes() -> None:
@@ -117,7 +117,9 @@ async def test_the_layout_follows_resizes() -> None:
         for size, panes in (((80, 24), 1), ((120, 40), 4), ((60, 16), 1), ((250, 70), 5)):
             await pilot.resize_terminal(*size)
             await pilot.pause()
-            assert sum(pane.display for pane in pilot.app.screen.query("#panes > *").results()) == panes, size
+            assert sum(pane.display for pane in pilot.app.screen.query("#charts > *, #below > *").results()) == panes, (
+                size
+            )
 
 
 async def test_the_event_log_is_wrapped_to_the_width_there_is() -> None:
