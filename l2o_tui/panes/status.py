@@ -101,10 +101,10 @@ class StatusLines(Pane):
         codes = dict.fromkeys(finding.code for _, finding in findings_of(view.diagnoses))
         parts += [Content.styled(f"⚠ {', '.join(codes)}", "$text-warning")] if codes else []
         parts += [Content.styled(f"reading it: {view.read:.0%}", "$text-warning")] if view.is_reading else []
-        parts += [Content.styled(self._pane, "$text-muted")] if self._pane else []
         if view.message:
             room = self.content_size.width - sum(part.cell_length + 3 for part in parts)
             parts.append(Content(view.message.replace("\n", " ")).truncate(max(room, _LEAST_MESSAGE), ellipsis=True))
+        parts += [Content.styled(self._pane, "$text-muted")] if self._pane else []
         # Last, for in a narrow terminal the last ones are left out.
         parts += [Content(view.backend), Content(self._preset.run.dtype)] if view.backend else []
         return self._fitting(parts, self.content_size.width)

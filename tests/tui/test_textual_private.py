@@ -4,18 +4,20 @@ import importlib
 import inspect
 import pkgutil
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from rich.text import Text
 from textual.app import App, ComposeResult
+from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
+from textual.widgets import Footer
 
 import l2o_tui
-from l2o_tui.textual_private import ThinUpdate, thinned
+from l2o_tui.textual_private import ThinUpdate, cells_of_key, thinned
 
 
 class Board(Widget):
@@ -112,4 +114,25 @@ def test_private_parts_of_textual_are_used_in_one_module(name: str) -> None:
 
 
 def test_the_one_module_is_seen_to_use_them() -> None:
-    assert private_uses("l2o_tui.textual_private") == {"textual._compositor", "ThinApp._display"}
+    assert private_uses("l2o_tui.textual_private") == {
+        "textual._compositor",
+        "textual.widgets._footer",
+        "ThinApp._display",
+    }
+
+
+async def test_a_key_of_the_footer_takes_as_many_cells_as_are_reckoned() -> None:
+    class Keys(App[None]):
+        BINDINGS: ClassVar[list[BindingType]] = [("a", "bell", "均方根"), ("f12", "bell_twice", "e\u0301")]
+
+        def action_bell_twice(self) -> None:
+            self.bell()
+
+        def compose(self) -> ComposeResult:
+            yield Footer(show_command_palette=False)
+
+    app = Keys()
+    async with app.run_test() as pilot:
+        await pilot.pause()
+        keys = list(app.query_one(Footer).children)
+        assert [cells_of_key(key) for key in keys] == [key.outer_size.width for key in keys] == [10, 7]
