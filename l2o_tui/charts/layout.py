@@ -16,6 +16,7 @@ from l2o_tui.text.names import cut
 SMALLEST = (16, 5)  # what axes and a line need
 _TICK_WIDTH = 5  # 1e-10
 _VALUE = 7  # cells of a value: -123.45, 1.2e-12
+_LEAST_NAME = 12  # cells that a name keeps where it is cut for a reading
 _MARKER = 3  # cells of a label's marker with its spaces
 _CAPTION_FROM = 6  # rows, from which on the last one is for the caption
 _BETWEEN_TICKS = 4  # columns between their labels, at least
@@ -134,8 +135,12 @@ def caption_of(figure: Figure, width: int, *, plain: bool) -> str:
     if fitting is not None:
         return fitting
     room = (width - cell_len(said)) // max(len(readings), 1) - 3
+    names = [cut(one.name, room - 3 - len(one.value)) for one in readings]
+    if any(name != one.name and cell_len(name) < _LEAST_NAME for name, one in zip(names, readings, strict=True)):
+        names = [""] * len(readings)  # so little of a name is not what tells it from others; the markers do
     short = [
-        f"{one.style.marker(plain=plain)} {cut(one.name, room - 3 - len(one.value))} {one.value}" for one in readings
+        " ".join(filter(None, (one.style.marker(plain=plain), name, one.value)))
+        for name, one in zip(names, readings, strict=True)
     ]
     text = " · ".join([said, *short])
     return text if cell_len(text) <= width else f"{text[: width - 1]}…"

@@ -203,6 +203,8 @@ def test_the_reading_gives_way_before_its_values_do() -> None:
         caption = drawn(figure, (width, 24)).split("\n")[-1]
         assert figure.cursor is not None
         assert all(f"{one.value}" in caption for one in figure.cursor.readings), caption
+        # A short name stands whole or not at all: cut, it would lose what tells it from the others.
+        assert all(f"lr 1e-{k}" in caption for k in range(4)) == ("lr" in caption), caption
 
 
 @pytest.mark.parametrize(
