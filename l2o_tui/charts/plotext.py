@@ -19,7 +19,7 @@ from l2o_engine.support.arrays import Doubles, Flags
 from l2o_tui.charts.cells import AXIS, CURSOR, LOOKS, TEXT, Cells, faint_look, look_of
 from l2o_tui.charts.figure import QUARTILES, RAW, Band, Figure, Series
 from l2o_tui.charts.layout import Room, arrange, caption_of, placed_labels
-from l2o_tui.charts.plotext_private import add_points
+from l2o_tui.charts.plotext_private import add_points, keep_interpreter
 from l2o_tui.charts.reduce import extremes, reduced
 from l2o_tui.charts.styles import COLOURS, PLAIN_POINT, POINT, TINTS, Style
 
@@ -228,6 +228,7 @@ def _plotext() -> Any:
     """Return plotext, imported only where something is drawn: it takes a while."""
     import plotext
 
+    keep_interpreter()
     return plotext
 
 
