@@ -1,16 +1,21 @@
 """The health pane: what the last look at the run measured, and what is wrong, with its evidence and a remedy."""
 
+from math import inf
+from time import monotonic
+
 from rich.cells import cell_len
 from textual.content import Content
 from textual.widgets import Static
 
 from l2o_tui.panes.pane import Pane
+from l2o_tui.state import keys
 from l2o_tui.state.feed import View
 from l2o_tui.text.health import findings_of, vitals_of
 from l2o_tui.text.names import left
 from l2o_tui.text.numbers import count
 
 _GAP = 3  # cells between two columns of the grid
+_PERIOD = 1.0  # seconds between two looks shown while training: figures that change faster cannot be read
 
 
 class HealthPane(Static, Pane):
@@ -22,6 +27,8 @@ class HealthPane(Static, Pane):
         self._vitals: list[tuple[str, str]] = []
         self._lines: list[Content] = []
         self._findings = -1
+        self._shown_at = -inf
+        self._is_due = False  # a timer will show what waits
         self.border_title = "health"
 
     def show_view(self, view: View) -> None:
@@ -29,7 +36,13 @@ class HealthPane(Static, Pane):
         diagnoses = view.diagnoses
         if not diagnoses or diagnoses is self._drawn.diagnoses:
             return
-        self._drawn = view
+        wait = self._shown_at + _PERIOD - monotonic()
+        if wait > 0 and view.phase == keys.RUNNING:
+            if not self._is_due:
+                self._is_due = True
+                self.set_timer(wait, self._catch_up)
+            return
+        self._drawn, self._shown_at = view, monotonic()
         findings = findings_of(diagnoses)
         self._vitals = vitals_of(list(diagnoses.values()))
         self._lines = []
@@ -47,6 +60,10 @@ class HealthPane(Static, Pane):
         if title != self.border_title:
             self.border_title = title
         self.border_subtitle = f"at {count(last)}"
+
+    def _catch_up(self) -> None:
+        self._is_due = False
+        self.watch_view(self.view)
 
     def on_resize(self) -> None:
         """Lay out the grid anew."""

@@ -27,7 +27,7 @@ from l2o_tui.state.feed import LOG_KEPT, PROGRESS_KEPT, View
 from l2o_tui.state.open_run import OpenRun
 from tests.tui.scripted import LANE, ScriptedSession, a_run, curves, preset, progress, rows, started
 from tests.tui.text.test_health import recorded
-from tests.tui.waiting import text_of
+from tests.tui.waiting import text_of, until
 
 SIZE = (100, 20)
 PANES: dict[str, Callable[[OpenRun], Pane]] = {
@@ -146,6 +146,18 @@ async def test_hidden_it_draws_nothing_and_it_catches_up_when_it_is_shown(
         pane.display = True
         assert SEEN[name] in await settled(pilot)
         assert set(map(id, shown)) == {id(app.opened.feed.view())}
+
+
+async def test_looks_that_come_fast_are_shown_one_a_second_and_the_last_of_them_in_the_end() -> None:
+    async with alone("health") as (app, pilot):
+        pane = app.viewer.pane
+        looks = [Diagnosed(LANE, Diagnostician(preset().experiment, 1).judge(one)) for one in recorded("log30")[-3:]]
+        app.tell(started(preset()), looks[0])
+        first = pane.border_subtitle
+        app.tell(looks[1])
+        app.tell(looks[2])
+        assert pane.border_subtitle == first == f"at {looks[0].diagnosis.vitals.iteration:,}"
+        await until(pilot, lambda: pane.border_subtitle == f"at {looks[2].diagnosis.vitals.iteration:,}")
 
 
 async def test_convergence_is_read_of_the_feed_only_for_new_rows_or_a_new_total(
