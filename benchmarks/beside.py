@@ -47,7 +47,7 @@ def main() -> None:
                 found.setdefault(name, []).append(rate / measured[options.old][name])
     for name, ratios in found.items():
         spread = f"{min(ratios):.3f} … {max(ratios):.3f}"
-        print(f"{name:<8} new / old {median(ratios):.3f} ({spread}) over {len(ratios)} turns")  # noqa: T201
+        print(f"{name:<8} new / old {median(ratios):.3f} ({spread}) over {len(ratios)} turns")
 
 
 if __name__ == "__main__":

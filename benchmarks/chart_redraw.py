@@ -111,7 +111,7 @@ class LiveCharts(App[None]):
 
 
 def _say(text: str) -> None:
-    print(text)  # noqa: T201 (data)
+    print(text)
 
 
 async def _milliseconds() -> None:

@@ -61,7 +61,8 @@ def _weights(path: Path) -> str:
     """Return a digest of the network's weights, whatever else the checkpoint holds and however it names them."""
     digest = hashlib.sha256()
     with safe_open(path, framework="np") as file:
-        named = {name.partition("weights.")[2]: name for name in file.keys() if "weights." in name}  # noqa: SIM118
+        names = file.keys()
+        named = {name.partition("weights.")[2]: name for name in names if "weights." in name}
         for parameter in sorted(named):
             digest.update(parameter.encode())
             digest.update(file.get_tensor(named[parameter]).tobytes())
@@ -91,10 +92,10 @@ def main() -> int:
             if expected:
                 is_same = expected.get(name) == result
                 differing += not is_same
-                print(f"{'same' if is_same else 'DIFFERENT' if name in expected else 'NOT COMPARED'}  {name}")  # noqa: T201
+                print(f"{'same' if is_same else 'DIFFERENT' if name in expected else 'NOT COMPARED'}  {name}")
     if options.output:
         options.output.write_text(json.dumps(found, indent=1) + "\n")
-    print(f"{len(found)} cases, {differing} differing" if expected else f"{len(found)} cases")  # noqa: T201
+    print(f"{len(found)} cases, {differing} differing" if expected else f"{len(found)} cases")
     return int(differing > 0)
 
 

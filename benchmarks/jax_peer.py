@@ -51,10 +51,10 @@ def _losses(weights: Weights, scale: Any, x0: Any, *, layers: int, steps: int, m
         inputs = jnp.sign(gradient) * (jnp.log(jnp.abs(gradient) + residual) - min_log) / -min_log
         signal = inputs[:, None] @ weights["input_projection.kernel"] + weights["input_projection.bias"]
         next_states = []
-        for layer, (h, c) in enumerate(states):
+        for layer, (h, c_prev) in enumerate(states):
             gates = jnp.concatenate([signal, h], 1) @ weights[f"lstm{layer}.kernel"] + weights[f"lstm{layer}.bias"]
             i, j, f, o = jnp.split(gates, 4, 1)
-            c = jax.nn.sigmoid(f + 1) * c + jax.nn.sigmoid(i) * jnp.tanh(j)  # noqa: PLW2901 (the recurrence: c is the next step's)
+            c = jax.nn.sigmoid(f + 1) * c_prev + jax.nn.sigmoid(i) * jnp.tanh(j)
             signal = jax.nn.sigmoid(o) * jnp.tanh(c)
             next_states.append((signal, c))
         out = (signal @ weights["output_projection.kernel"] + weights["output_projection.bias"])[:, 0]

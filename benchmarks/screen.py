@@ -171,9 +171,13 @@ KEYS: tuple[tuple[str, str, Callable[[pyte.Screen], Hashable]], ...] = (
 """Name, what the terminal sends, and what of the screen it changes, and nothing else does."""
 
 
+def _changes(effect: Callable[[pyte.Screen], Hashable], before: Hashable) -> Callable[[pyte.Screen], bool]:
+    return lambda screen: effect(screen) != before
+
+
 def say(what: str, figure: str, bound: str = "") -> None:
     """Print a line of the table."""
-    print(f"{what:44}{figure:>36}  {bound}".rstrip(), flush=True)  # noqa: T201 (data)
+    print(f"{what:44}{figure:>36}  {bound}".rstrip(), flush=True)
 
 
 @contextmanager
@@ -247,7 +251,7 @@ def measure_keys(home: Path, presses: int, seconds: float) -> None:
             terminal.wait(lambda screen: "…" not in state(screen))
             before = effect(terminal.screen)
             at = terminal.send(keys)
-            came = terminal.wait(lambda screen, effect=effect, before=before: effect(screen) != before)  # type: ignore[misc]
+            came = terminal.wait(_changes(effect, before))
             latencies.append((name, (came - at) * 1e3))
     for name in ("all", *dict.fromkeys(name for name, _, _ in KEYS)):
         of_name = [latency for key, latency in latencies if name in ("all", key)]

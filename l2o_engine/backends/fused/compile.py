@@ -87,9 +87,8 @@ def load(spec: Spec, folder: Path) -> Kernel:
     for _ in range(2):
         try:
             return _load_from(spec, folder)
-        except Exception:  # noqa: BLE001
-            # What Numba raises for a truncated or unwritable cache is open-ended; a true error of compilation comes
-            # again below, where it is not caught.
+        except Exception:  # noqa: BLE001 (what Numba raises for a truncated or unwritable cache is open-ended)
+            # A true error of compilation comes again below, where it is not caught.
             sys.modules.pop(_name(spec), None)
             if not _discard(spec, folder):
                 break

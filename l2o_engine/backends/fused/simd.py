@@ -165,14 +165,6 @@ class LayerShape:
         full, rest = divmod(self.rows, size)
         return [(0, size, full)] + ([(full * size, rest, 1)] if rest else [])
 
-    def gate_position(self, column: int) -> int:
-        """Where canonical gate column (gate * H + unit) sits in the tiled order."""
-        gate, unit = divmod(column, self.hidden)
-        for start, width in self.tiles:
-            if start <= unit < start + width:
-                return self.gates.at[gate, start][0] + unit - start
-        raise IndexError(column)
-
 
 # expm1(r) = r + r^2 p(r) on |r| <= ln(2)/2; Chebyshev fits, relative error 2.3e-8 (float32) and 5e-19 (float64).
 _EXP = {
