@@ -259,9 +259,8 @@ class L2oApp(ThinApp[int]):
         """Listen to a run: in a thread, which posts nothing and touches no widget."""
         opened.listen()
         if self._signal and _terminal_is_gone():
-            os._exit(
-                exit_codes.of_signal(self._signal)
-            )  # the run's folder is closed, and there is no screen to restore
+            # The run's folder is closed, and there is no screen to restore.
+            os._exit(exit_codes.of_signal(self._signal))
         self.call_later(self._on_over, opened)
 
     def _on_over(self, opened: OpenRun) -> None:

@@ -44,6 +44,9 @@ FORMER_NAMES = {"transform": "inputs"}
 DEFAULT_KINDS = {"problem": "quadratic", "network": "lstm", "objective": "sum"}
 """Tables that need not say their kind."""
 
+MOST_ITERATIONS = 10**12
+"""Meta-iterations that a run may be asked for."""
+
 LEARNED_TABLES = ("unroll", "network", "inputs", "objective", "meta")
 """The tables that only mean something where a network is meta-trained (``unroll`` keeps its ``steps``)."""
 
@@ -108,7 +111,7 @@ class RunSettings(Table):
         How many of the newest are kept, besides those that were asked for.
     """
 
-    iterations: int = Field(50_000, ge=1, le=10**12)
+    iterations: int = Field(50_000, ge=1, le=MOST_ITERATIONS)
     seed: int = Field(0, ge=0, lt=2**63)
     seeds: int = Field(1, ge=1, le=1024)
     dtype: DTypeName = "float32"

@@ -139,5 +139,47 @@ def group_curve(curves: Sequence[Curve]) -> GroupCurve:
     return GroupCurve(**vars(middle), low=low, high=high)
 
 
+@dataclass(frozen=True)
+class MedianCurve(Curve):
+    """The convergence of several replicates: ``rolling`` is the median of theirs, over any window.
+
+    Attributes
+    ----------
+    replicates
+        Their curves.
+    """
+
+    replicates: tuple[Curve, ...]
+
+    def rolling_over(self, window: int) -> Doubles:
+        """Return the median [points] of the replicates' means over another window."""
+        return median_line([(one.iteration, one.rolling_over(window)) for one in self.replicates]).median
+
+
+def median_curve(curves: Sequence[Curve]) -> Curve:
+    """Return the curve of one replicate, or the median of several, of one window; what could not be drawn is summed."""
+    if len(curves) == 1:
+        return curves[0]
+    middle = group_curve(curves)
+    total, count = np.zeros((2, len(middle.iteration)))
+    for curve in curves:
+        bucket = np.searchsorted(middle.iteration, curve.iteration)
+        np.add.at(total, bucket, curve.total)
+        np.add.at(count, bucket, curve.count)
+    return MedianCurve(
+        iteration=middle.iteration,
+        low=middle.low,
+        high=middle.high,
+        rolling=middle.median,
+        total=total,
+        count=count,
+        width=max(curve.width for curve in curves),
+        window=curves[0].window,
+        non_finite=sum(curve.non_finite for curve in curves),
+        zeros=sum(curve.zeros for curve in curves),
+        replicates=tuple(curves),
+    )
+
+
 def _last(iteration: Integers) -> int:
     return int(iteration[-1]) if len(iteration) else -1

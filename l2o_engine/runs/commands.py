@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from time import time_ns
 
+from l2o_engine.presets.schema import MOST_ITERATIONS
 from l2o_engine.records.events import Command, Extend, GoOn, Notice, Pause, SaveCheckpoint, Stop
 from l2o_engine.support.files import write_atomically
 
@@ -24,7 +25,6 @@ _NAMES: dict[type, str] = {
     Stop: "stop",
 }
 _MOST_BYTES = 4096
-_MOST_ITERATIONS = 10**12  # as in a preset
 
 
 def send(folder: Path, command: Command) -> Path:
@@ -114,7 +114,7 @@ def _parse(content: bytes) -> Command:
             return GoOn()
         case {"command": "checkpoint"}:
             return SaveCheckpoint()
-        case {"command": "extend", "iterations": int(iterations)} if 1 <= iterations <= _MOST_ITERATIONS:
+        case {"command": "extend", "iterations": int(iterations)} if 1 <= iterations <= MOST_ITERATIONS:
             return Extend(iterations)
         case {"command": "stop", "host": str(host), "pid": int(pid)} if host.isprintable():
             return Stop(f"stopped by process {pid} on {host}")

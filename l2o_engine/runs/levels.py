@@ -79,9 +79,13 @@ def of_runs(runs: Iterable[Run], preset: Preset, seed: int) -> Levels:
     return measure(preset, seed)
 
 
+def circumstances(preset: Preset) -> tuple[object, ...]:
+    """Return all settings that the level of a baseline depends on, but for its own and the seed."""
+    return preset.problem, preset.unroll.steps, preset.run.dtype, preset.report.baseline_draws
+
+
 def _digest(preset: Preset) -> str:
-    """Return a digest of all settings that levels depend on."""
-    settings = preset.baseline, preset.problem, preset.unroll.steps, preset.run.dtype, preset.report.baseline_draws
+    settings = (preset.baseline, *circumstances(preset))
     return sha256(repr(settings).encode()).hexdigest()[:16]
 
 

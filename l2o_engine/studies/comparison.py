@@ -262,8 +262,7 @@ def baseline_levels(groups: Sequence[Group], seed: int | None = None) -> list[Na
         preset = group.preset
         if not group.learns:
             continue
-        surroundings = (preset.problem, preset.unroll.steps, preset.run.dtype, preset.report.baseline_draws)
-        new = {repr((baseline, surroundings)): baseline.name for baseline in preset.baseline}
+        new = {repr((baseline, levels.circumstances(preset))): baseline.name for baseline in preset.baseline}
         new = {key: name for key, name in new.items() if key not in found}
         reached = levels.of_runs((replicate.run for replicate in group.replicates), preset, seed) if new else {}
         found |= {key: (name, group.label, reached[name]) for key, name in new.items()}

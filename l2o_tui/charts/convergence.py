@@ -94,10 +94,9 @@ def convergence(
         points = Points("notebook", np.array([row.it for row in rows], np.int64), averages)
     there = [Level(name, style, level) for name, (style, level) in levels.items() if np.isfinite(level)]
     held = [row.average_log_result for row in rows]
-    y = axis_over(series, seen, bands=shows_bands, logarithmic=logarithmic, more=held)
-    if seen == whole or not _has_data(series, seen, held):
-        more = [*held, *(level.y for level in there)]
-        y = axis_over(series, seen, bands=shows_bands, logarithmic=logarithmic, more=more)
+    # A part of the run is looked at for itself: the levels may be far from it.
+    across = [level.y for level in there] if seen == whole or not _has_data(series, seen, held) else []
+    y = axis_over(series, seen, bands=shows_bands, logarithmic=logarithmic, more=[*held, *across])
     x = XAxis("meta-iterations", "it", whole, seen, own)
     return Figure(x, y, series, there, points, shows_bands, caption, title)
 

@@ -144,11 +144,6 @@ class Figure:
     cursor: Cursor | None = None
 
     @property
-    def styles(self) -> list[Style]:
-        """The styles that it makes use of."""
-        return [*(one.style for one in self.series), *(level.style for level in self.levels)]
-
-    @property
     def labels(self) -> list[Label]:
         """What is written beside the lines, what matters most first."""
         lines = [self._label(one.label, one.at, one.style) for one in self.series if not one.is_replicate]

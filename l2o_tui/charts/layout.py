@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from l2o_engine.support.arrays import Doubles
 from l2o_tui.charts.axes import Ticks
 from l2o_tui.charts.figure import Figure, Label, Reading
-from l2o_tui.text.names import cut
+from l2o_tui.text.names import cut, named
 
 SMALLEST = (16, 5)  # what axes and a line need
 _TICK_WIDTH = 5  # 1e-10
@@ -119,8 +119,7 @@ def _fitted(marker: str, label: Label, beyond: str, space: int) -> str:
     value = next((one for one in values if _MARKER + cell_len(label.name) + 1 + len(one) <= space), values[-1])
     if _MARKER + len(value) > space:
         return f" {marker}"[:space]
-    name = cut(label.name, space - _MARKER - 1 - len(value))
-    return f" {marker} {name} {value}" if name else f" {marker} {value}"
+    return f" {marker} {named(label.name, value, space - _MARKER)}"
 
 
 def caption_of(figure: Figure, width: int, *, plain: bool) -> str:

@@ -1,6 +1,6 @@
 """The charts of a run on the screen, and of several: what of their data is shown, and what is said below."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from l2o_tui.charts.chart import Chart, left_out
 from l2o_tui.charts.comparison import comparison
 from l2o_tui.charts.convergence import MOST_BANDS, convergence, curve_series, median_series
 from l2o_tui.charts.figure import Figure, Series
-from l2o_tui.charts.styles import optimizer_styles, run_styles
+from l2o_tui.charts.styles import Style, optimizer_styles, run_styles
 from l2o_tui.text.numbers import count
 
 __all__ = ["BaseChart", "Chart", "ComparisonChart", "ConvergenceChart"]
@@ -139,7 +139,7 @@ class ConvergenceChart(Chart):
         if not self._lanes:
             return None
         styles = optimizer_styles([*(lane.optimizer for lane, _ in self._lanes), *self._levels])
-        series = self._own_series()
+        series = self._own_series(styles)
         caption = self._caption(sum(bool(one.bands) for one in series))
         for style, (name, curve) in zip(
             run_styles(len(self._pinned), styles.values()), self._pinned.items(), strict=True
@@ -157,12 +157,11 @@ class ConvergenceChart(Chart):
             caption=caption,
         )
 
-    def _own_series(self) -> list[Series]:
+    def _own_series(self, styles: Mapping[str, Style]) -> list[Series]:
         """Return the lanes, those of one optimizer together."""
         of_optimizer: dict[str, dict[int, Curve]] = {}
         for lane, curve in self._lanes:
             of_optimizer.setdefault(lane.optimizer, {})[lane.seed] = curve
-        styles = optimizer_styles([*of_optimizer, *self._levels])
         series: list[Series] = []
         for name, curves in of_optimizer.items():
             if len(curves) == 1:

@@ -1,67 +1,22 @@
 """Other runs of the folder in the convergence chart, beside the run that is shown."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from textual.worker import Worker, get_current_worker
 
 from l2o_engine.optimizers.learned.learned_optimizer import LEARNED
 from l2o_engine.presets.schema import Preset
 from l2o_engine.records.curve import Curve
-from l2o_engine.records.statistics import group_curve, median_line
+from l2o_engine.records.statistics import median_curve
 from l2o_engine.runs.catalogue import list_runs
 from l2o_engine.runs.folder import Run
 from l2o_engine.studies.comparison import summarise
-from l2o_engine.support.arrays import Doubles
 from l2o_engine.support.errors import UserError
 from l2o_tui.charts.widget import ConvergenceChart
 from l2o_tui.text.names import Shown, names_beside
 
 MOST_PINNED = 6  # with the baselines' levels, more could not be told apart
-
-
-@dataclass(frozen=True)
-class MedianCurve(Curve):
-    """The convergence of several replicates: ``rolling`` is the median of theirs, over any window.
-
-    Attributes
-    ----------
-    replicates
-        Their curves.
-    """
-
-    replicates: tuple[Curve, ...]
-
-    def rolling_over(self, window: int) -> Doubles:
-        """Return the median [points] of the replicates' means over another window."""
-        return median_line([(one.iteration, one.rolling_over(window)) for one in self.replicates]).median
-
-
-def median_curve(curves: Sequence[Curve]) -> Curve:
-    """Return the curve of one replicate, or the median of several, of one window; what could not be drawn is summed."""
-    if len(curves) == 1:
-        return curves[0]
-    middle = group_curve(curves)
-    total, count = np.zeros((2, len(middle.iteration)))
-    for curve in curves:
-        bucket = np.searchsorted(middle.iteration, curve.iteration)
-        np.add.at(total, bucket, curve.total)
-        np.add.at(count, bucket, curve.count)
-    return MedianCurve(
-        iteration=middle.iteration,
-        low=middle.low,
-        high=middle.high,
-        rolling=middle.median,
-        total=total,
-        count=count,
-        width=max(curve.width for curve in curves),
-        window=curves[0].window,
-        non_finite=sum(curve.non_finite for curve in curves),
-        zeros=sum(curve.zeros for curve in curves),
-        replicates=tuple(curves),
-    )
 
 
 class PinnedRuns:

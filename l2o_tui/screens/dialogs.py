@@ -10,10 +10,9 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, Static
 
+from l2o_engine.presets.schema import MOST_ITERATIONS
 from l2o_tui.state.keys import Key, help_lines
 from l2o_tui.text.numbers import count, whole_number
-
-_MOST_ITERATIONS = 10**12  # as a preset has it
 
 
 class LeaveDialog(ModalScreen[str]):
@@ -97,7 +96,7 @@ class ExtendDialog(ModalScreen[int | None]):
             total = whole_number(event.value)
         except ValueError:
             total = 0
-        if not least <= total <= _MOST_ITERATIONS:
+        if not least <= total <= MOST_ITERATIONS:
             self.query_one("#total-error", Label).update(
                 f"[$text-error]It must be a whole number from {count(least)} on.[/]"
             )
