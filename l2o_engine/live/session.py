@@ -189,6 +189,9 @@ class Session:
     def _prepare(self) -> Iterator[Event]:
         run, preset = self._run, self._run.current
         backend, name, reason = yield from load_backend(preset, self._asked_backend, self._give_sign_of_life)
+        before = run.record()
+        if before.backend == name:  # whoever goes on names it, for the same bits: that is not why it was chosen
+            reason = before.backend_reason
         self._pipeline.open(preset, backend)
         checkpoint, notices = run.restore()
         if checkpoint is not None:
@@ -336,7 +339,7 @@ class Session:
             self._run.update(status="failed", message=what)
         except OSError as second:
             what += f"; and run.json could not be written: {second}"
-        return SessionError(what)
+        return SessionError(*what.split("\n"))  # what caused it may have several lines
 
     # What run.json says of it.
 
