@@ -150,14 +150,17 @@ class OpenRun:
 
     def farewell(self) -> Iterator[str]:
         """Yield what is worth saying once the screen is closed."""
-        record, folder = Run(self.folder).record(), relative(str(self.folder))
+        if self.failure:
+            yield self.failure
+        if self.failure and not self.folder.is_dir():
+            return
+        run, folder = Run(self.folder), relative(str(self.folder))
         if self.background_pid:
             yield f"{self.in_background} (process {self.background_pid}): {folder}"
             yield f"look at it with: l2o-tui attach {folder}"
             return
-        if self.failure:
-            yield self.failure
+        record, status = run.record(), run.status()  # run.json may say less, where the disk is full
         message = f" ({record.message})" if record.message and not self.failure else ""
-        yield f"{record.status} at {record.iteration:,} of {record.iterations:,}{message}: {folder}"
-        if record.status in ("interrupted", "failed"):
+        yield f"{status} at {record.iteration:,} of {record.iterations:,}{message}: {folder}"
+        if status in ("interrupted", "failed"):
             yield f"go on with: l2o-tui resume {folder}"
