@@ -88,9 +88,9 @@ class Cells:
 
     def changes(self, before: "Cells") -> Iterator[tuple[int, int, int]]:
         """Yield row, first and last column + 1 of what differs from an older picture of the same size."""
-        differ = (self.texts != before.texts) | (self.looks != before.looks)
-        for row in np.flatnonzero(differ.any(axis=1)).tolist():
-            columns = np.flatnonzero(differ[row])
-            breaks = np.flatnonzero(np.diff(columns) > _GAP)
-            starts, ends = columns[np.append(0, breaks + 1)], columns[np.append(breaks, len(columns) - 1)] + 1
-            yield from ((row, start, end) for start, end in zip(starts.tolist(), ends.tolist(), strict=True))
+        rows, columns = np.nonzero((self.texts != before.texts) | (self.looks != before.looks))
+        if not len(rows):
+            return
+        breaks = np.flatnonzero((np.diff(rows) > 0) | (np.diff(columns) > _GAP))
+        starts, ends = np.append(0, breaks + 1), np.append(breaks, len(rows) - 1)
+        yield from zip(rows[starts].tolist(), columns[starts].tolist(), (columns[ends] + 1).tolist(), strict=True)
