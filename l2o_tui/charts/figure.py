@@ -152,6 +152,13 @@ class Figure:
         points = [self._label(self.points.label, float(self.points.y[-1]), None)] if self.points else []
         return [label for label in (*lines, *levels, *points, *parts) if label.name]
 
+    @property
+    def nothing(self) -> str:
+        """What is said of a picture without a point of a line, and why there is none; empty for every other one."""
+        if self.points or has_data(self.series, self.x.view):
+            return ""
+        return "no finite result here" if any(len(one.x) for one in self.series) else "no results yet"
+
     def with_cursor(self, x: float, columns: int) -> "Figure":
         """Return the figure with a cursor that reads what there is in one of so many columns; itself if x is beside."""
         if not self.x.view.holds(x):
@@ -196,6 +203,15 @@ def axis_over(series: Sequence[Series], view: Span, *, bands: bool, logarithmic:
         shown = [one.y, *(line for band in one.bands for line in (band.low, band.high))] if bands else [one.y]
         parts += [part[first : last + 1] for part in shown]
     return YAxis.holding(np.concatenate(parts), logarithmic=logarithmic)
+
+
+def has_data(series: Sequence[Series], view: Span) -> bool:
+    """Return whether some line has a point in view."""
+    for one in series:
+        first, last = np.searchsorted(one.x, [view.left, view.right])
+        if np.isfinite(one.y[first : last + 1]).any():
+            return True
+    return False
 
 
 def last_of(values: Doubles) -> float:

@@ -64,8 +64,8 @@ def draw(figure: Figure, width: int, height: int, *, plain: bool = False) -> Cel
     with _DRAWING:
         built = _built(figure, room, _COARSE if plain else _FINE, plain=plain)
     _read_into(cells, built)
-    for row, text, label in placed_labels(figure, room, plain=plain):
-        cells.write(row, room.left + room.columns, text, look_of(label.style) if label.style else TEXT)
+    for row, text, style in placed_labels(figure, room, plain=plain):
+        cells.write(row, room.left + room.columns, text, look_of(style) if style else TEXT)
     if room.has_caption:
         said = caption_of(figure, width, plain=plain)
         cells.write(height - 1, room.left if len(said) <= width - room.left else 0, said, TEXT)

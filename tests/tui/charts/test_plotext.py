@@ -256,3 +256,30 @@ def test_labels_stand_in_the_order_of_their_heights_though_they_share_a_row() ->
     lines = drawn(figure_of(series), (100, 20)).split("\n")
     order = [found[1] for line in lines if (found := re.search(r" ([a-e]) -1\d\.\d\d *$", line))]
     assert order == list("abcde")
+
+
+def test_the_last_row_says_how_many_series_have_no_label() -> None:
+    series = [series_of(f"run {k}", curve_of(falling(50, seed=k, to=-k)), k) for k in range(64)]
+    lines = drawn(figure_of(series, {}), (80, 20)).split("\n")
+    assert sum(" run " in line for line in lines) == 16
+    assert re.search(r" … 48 more *$", lines[16])
+    assert "more" not in drawn(figure_of(series[:17], {}), (80, 20))
+
+
+@pytest.mark.parametrize(
+    ("results", "said"),
+    [([], "no results yet"), ([nan] * 9, "no finite result here"), ([nan, -2.0], None), ([-38.0] * 9, None)],
+)
+def test_a_picture_of_nothing_says_why(results: list[float], said: str | None) -> None:
+    text = drawn(figure_of([series_of("run", curve_of(results, window=1))]), (80, 20))
+    assert ("no " in text) == (said is not None)
+    assert said is None or f"meta-iterations · {said}" in text
+
+
+def test_a_series_that_ends_in_nothing_is_named_and_moves_no_other_label() -> None:
+    lost = Series("lost", Style(3), np.arange(50), np.append(np.full(49, -17.0), nan))
+    with_it = drawn(figure_of([series_of("run", curve_of(falling(50))), lost])).split("\n")
+    without = drawn(figure_of([series_of("run", curve_of(falling(50)))])).split("\n")
+    assert sum(re.search(r" ◆ lost –", line) is not None for line in with_it) == 1
+    for name in ("SGD", "RMSProp"):
+        assert [name in line for line in with_it] == [name in line for line in without]
