@@ -164,7 +164,7 @@ def _strokes(figure: Figure, room: Room, strokes: Strokes, *, plain: bool) -> It
 def _series(figure: Figure, room: Room, one: Series, strokes: Strokes, *, plain: bool) -> Iterator[Stroke]:
     """Yield a line, and its markers: some along it and one at its end."""
     look, marker = look_of(one.style), one.style.marker(plain=plain)
-    grain = (figure.y.high - figure.y.low) / room.rows / 4
+    grain = (figure.y.high - figure.y.low) / room.rows  # a zigzag within a row would only make the line thicker
     line = reduced(one.x, figure.y.heights(one.y), figure.x.view, room.columns, grain=grain)
     if not len(line.x):
         return

@@ -125,6 +125,19 @@ def test_a_bands_cells_are_fainter_and_sparser_than_the_lines() -> None:
     assert not (without.looks == faint_look(Style(0))).any()
 
 
+def test_a_line_that_trembles_within_a_row_is_no_thicker_than_one_that_does_not() -> None:
+    steps = np.arange(20_000)
+    for tremble, most in ((0.0, 2), (0.4, 2), (4.0, 8)):  # dots in a cell; a row is half a decade
+        y = np.where(steps % 2 == 0, -10.0, -10.0 + tremble)
+        line = Series("", Style(0), steps, y)
+        ends = Series("", Style(1), np.array([0, 1]), np.array([-1.0, -19.0]))
+        cells = draw(figure_of([ends, line], {}, bands=False), 107, 39)
+        drawn_cells = cells.texts[:36, 20:][cells.looks[:36, 20:] == look_of(Style(0))]
+        dots = [(ord(text) - 0x2800).bit_count() for text in drawn_cells.tolist() if BRAILLE.match(text)]
+        assert 1 <= max(dots) <= most
+        assert (tremble < 1) == (max(dots) <= 2)
+
+
 def test_an_outlier_among_a_million_is_in_the_picture() -> None:
     results = np.full(200_000, -2.0)
     results[123_456] = -30.0
