@@ -81,6 +81,7 @@ class Points:
 class Label:
     """What is written at the height of a line's end: its name and its value, also in fewer characters.
 
+    ``log`` says at which height: the value's, or where there is none the last that the line has; NaN if it has none.
     ``style`` is None for points, which have a marker of their own.
     """
 
@@ -146,8 +147,8 @@ class Figure:
     @property
     def labels(self) -> list[Label]:
         """What is written beside the lines, what matters most first."""
-        lines = [self._label(one.label, one.at, one.style) for one in self.series if not one.is_replicate]
-        parts = [self._label(one.label, one.at, one.style) for one in self.series if one.is_replicate]
+        lines = [self._label_of(one) for one in self.series if not one.is_replicate]
+        parts = [self._label_of(one) for one in self.series if one.is_replicate]
         levels = [self._label(level.label, level.y, level.style) for level in self.levels]
         points = [self._label(self.points.label, float(self.points.y[-1]), None)] if self.points else []
         return [label for label in (*lines, *levels, *points, *parts) if label.name]
@@ -178,6 +179,10 @@ class Figure:
         if not isfinite(log):
             return "–"
         return f"{log:.2f}" if self.y.logarithmic else _number(log)
+
+    def _label_of(self, one: Series) -> Label:
+        label = self._label(one.label, one.at, one.style)
+        return label if isfinite(one.at) else replace(label, log=last_of(one.y[np.isfinite(one.y)]))
 
     def _label(self, name: str, log: float, style: Style | None) -> Label:
         short = self.value(log) if not isfinite(log) else f"{log:.1f}" if self.y.logarithmic else _number(log, 0)

@@ -22,7 +22,7 @@ _MARKER = 3  # cells of a label's marker with its spaces
 _CAPTION_FROM = 6  # rows, from which on the last one is for the caption
 _BETWEEN_TICKS = 4  # columns between their labels, at least
 _EDGE = 1e-9  # rows, by which the last one begins above the drawing's end
-_MOST_Y_TICKS, _MOST_X_TICKS = 9, 7  # as many as a file has: a picture says the same wherever it is drawn
+_MOST_Y_TICKS, _MOST_X_TICKS = 12, 7  # as many as a file has: a picture says the same wherever it is drawn
 
 
 _FORMS = ((True, True), (True, False), (False, False))  # of readings: with numbers, with bands
@@ -104,7 +104,7 @@ def placed_labels(figure: Figure, room: Room, *, plain: bool) -> list[tuple[int,
     """Return row, text and style of what is written beside the lines.
 
     Where there is no room for all, these are the first ones, and the last row says how many more there are. What has no
-    value stands in the lowest row that is free.
+    height stands in the lowest row that is free.
     """
     labels, rows = figure.labels, room.rows
     more = len(labels) - rows

@@ -35,7 +35,7 @@ _SUPERSCRIPTS = str.maketrans("-+0123456789.", "⁻⁺⁰¹²³⁴⁵⁶⁷⁸�
 _POINTS = 1800  # of all lines and bands together, so that an SVG stays small
 _LEAST_POINTS = 24
 _LONGEST_NAME = 48  # characters of a name in the legend, two of which stand side by side
-_MOST_X_TICKS, _MOST_Y_TICKS = 7, 9  # as on a terminal
+_MOST_X_TICKS, _MOST_Y_TICKS = 7, 12  # as on a terminal
 _MOST_SHARED_TICKS = 4  # below one of several pictures
 _SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",

@@ -289,8 +289,15 @@ def test_a_picture_of_nothing_says_why(results: list[float], said: str | None) -
     assert said is None or f"meta-iterations · {said}" in text
 
 
-def test_a_series_that_ends_in_nothing_is_named_and_moves_no_other_label() -> None:
-    lost = Series("lost", Style(3), np.arange(50), np.append(np.full(49, -17.0), nan))
+def test_a_series_that_ends_in_nothing_is_named_where_it_ended() -> None:
+    lost = Series("lost", Style(3), np.arange(50), np.append(np.full(30, -11.0), np.full(20, nan)))
+    lines = drawn(figure_of([series_of("run", curve_of(falling(50))), lost])).split("\n")
+    (at,) = (line for line in lines if "lost" in line)
+    assert re.search(r"[⠁-⣿].* ◆ lost – *$", at)
+
+
+def test_a_series_without_a_value_is_named_and_moves_no_other_label() -> None:
+    lost = Series("lost", Style(3), np.arange(50), np.full(50, nan))
     with_it = drawn(figure_of([series_of("run", curve_of(falling(50))), lost])).split("\n")
     without = drawn(figure_of([series_of("run", curve_of(falling(50)))])).split("\n")
     assert sum(re.search(r" ◆ lost –", line) is not None for line in with_it) == 1
