@@ -78,8 +78,13 @@ class Cells:
             self.looks[row, column : column + len(held)] = look
 
     def runs(self, row: int) -> Iterator[tuple[str, int]]:
-        """Yield the texts of a row, each with its look."""
-        looks, texts = self.looks[row], self.texts[row].tolist()
+        """Yield the texts of a row, each with its look.
+
+        A space looks the same in all of them, and goes with what is before it: fewer colours are sent so.
+        """
+        texts = self.texts[row].tolist()
+        seen = np.maximum.accumulate(np.where(self.texts[row] == " ", 0, np.arange(len(texts))))
+        looks = self.looks[row][seen]
         ends = [*(np.flatnonzero(np.diff(looks)) + 1).tolist(), len(looks)]
         start = 0
         for end in ends:
