@@ -125,6 +125,13 @@ def test_a_bands_cells_are_fainter_and_sparser_than_the_lines() -> None:
     assert not (without.looks == faint_look(Style(0))).any()
 
 
+def test_a_lines_last_marker_is_where_its_value_is() -> None:
+    y = np.append(np.linspace(-1, -12, 500), [-12.0, -1.0, -6.0])  # a short run of a long axis: a column holds it all
+    line = Series("run", Style(0), np.arange(len(y)), y, at=-6.0)
+    (row,) = (row for row in drawn(figure_of([line], {}, right=100_000)).split("\n") if "run -6.00" in row)
+    assert row.count("●") == 2
+
+
 def test_a_line_that_trembles_within_a_row_is_no_thicker_than_one_that_does_not() -> None:
     steps = np.arange(20_000)
     for tremble, most in ((0.0, 2), (0.4, 2), (4.0, 8)):  # dots in a cell; a row is half a decade

@@ -104,4 +104,4 @@ def test_heights_that_cannot_be_told_apart_are_the_last_of_them() -> None:
     line = reduced(np.arange(1000), y, Span(0, 999), 50, grain=0.1)
     assert_array_equal(line.x, np.append(np.arange(19, 999, 20), 999))
     assert_array_equal(line.y, np.full(50, 0.01))
-    assert len(reduced(np.arange(1000), y, Span(0, 999), 50).x) == 100
+    assert len(reduced(np.arange(1000), y, Span(0, 999), 50).x) == 100 + 1  # and the end
