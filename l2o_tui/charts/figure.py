@@ -154,11 +154,12 @@ class Figure:
         return [label for label in (*lines, *levels, *points, *parts) if label.name]
 
     @property
-    def nothing(self) -> str:
-        """What is said of a picture without a point of a line, and why there is none; empty for every other one."""
-        if self.points or has_data(self.series, self.x.view):
-            return ""
-        return "no finite result here" if any(len(one.x) for one in self.series) else "no results yet"
+    def below(self) -> str:
+        """What is said below: the x axis' name, why there is no line if there is none, and the caption."""
+        nothing = ""
+        if not self.points and not has_data(self.series, self.x.view):
+            nothing = "no finite result here" if any(len(one.x) for one in self.series) else "no results yet"
+        return " · ".join(filter(None, (self.x.name, nothing, self.caption)))
 
     def with_cursor(self, x: float, columns: int) -> "Figure":
         """Return the figure with a cursor that reads what there is in one of so many columns; itself if x is beside."""

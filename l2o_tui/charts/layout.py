@@ -139,8 +139,7 @@ def _fitted(marker: str, label: Label, beyond: str, space: int) -> str:
 def caption_of(figure: Figure, width: int, *, plain: bool) -> str:
     """Return what is said below: the x axis' name, and what the cursor reads, else the caption; in so many cells."""
     if figure.cursor is None:
-        said = " · ".join(part for part in (figure.x.name, figure.nothing, figure.caption) if part)
-        return said if cell_len(said) <= width else f"{said[: width - 1]}…"
+        return figure.below if cell_len(figure.below) <= width else f"{figure.below[: width - 1]}…"
     said, readings = figure.cursor.said, figure.cursor.readings
     forms = [_read(readings, plain=plain, number=number, band=band) for number, band in _FORMS]
     texts = [" · ".join([*name, said, *form]) for form in forms for name in ([figure.x.name], [])]

@@ -157,7 +157,7 @@ def _draw(axes: "Axes", figure: Figure, most_ticks: int) -> "dict[str, Artist]":
     ticks = figure.x.ticks(most_ticks)
     axes.set_xticks(ticks.places, ticks.labels)
     axes.grid(axis="y", color=_FAINT_GREY, linewidth=0.6)
-    axes.set_xlabel(figure.x.name)
+    axes.set_xlabel(figure.below)
     axes.set_title(figure.title)
     ordered = {label.name: named[label.name] for label in figure.labels if label.name in named}
     return ordered | background if len(figure.series) == 1 else ordered
