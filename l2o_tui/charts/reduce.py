@@ -37,7 +37,7 @@ class Polyline:
 
 
 def reduced(x: Integers | Doubles, y: Doubles, view: Span, columns: int, *, grain: float = 0.0) -> Polyline:
-    """Return the points of a line that so many columns can show: of each column the lowest and the highest, and the end.
+    """Return the points of a line that so many columns can show: its end, and the lowest and highest of each column.
 
     What enters or leaves the view begins or ends at its edge.
 
