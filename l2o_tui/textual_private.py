@@ -16,7 +16,7 @@ from typing import Any
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.control import Control
-from rich.segment import Segment
+from rich.segment import Segment, Segments
 from textual import on
 from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.app import App, ReturnType
@@ -96,6 +96,15 @@ class ThinApp(App[ReturnType]):
 
     def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
         super()._display(screen, thinned(renderable, self.fit))
+
+    def _print_error_renderables(self) -> None:
+        """Print how the app has failed, once it is closed: a traceback, which quotes what it met."""
+        for failure in self._exit_renderables:
+            if isinstance(failure, Segments):
+                failure.segments = [
+                    Segment("\n".join(map(self.fit, text.split("\n"))), style) for text, style, _ in failure.segments
+                ]
+        super()._print_error_renderables()
 
 
 class PatientPalette(CommandPalette):

@@ -5,6 +5,7 @@ Whatever is wrong with one (an unknown key, a wrong type, an impossible value) r
 valid name.
 """
 
+import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -212,14 +213,23 @@ def setting_of(name: str, value: Any) -> str:
     return f"{name}={text.partition('[')[2].rpartition(']')[0].strip().rstrip(',')}"
 
 
+def _as_text(setting: str) -> str:
+    """Return a setting as text: UTF-8, whatever the locale has the command line decoded as."""
+    if _is_text(setting):
+        return setting
+    try:
+        return os.fsencode(setting).decode()
+    except UnicodeError as error:
+        raise PresetError(f"{_option(setting)}: {_NO_TEXT}") from error
+
+
 def _option(setting: str) -> str:
     """Return what messages call a setting: the option that it was given by, without the middle of a very long one."""
     return f"--set {shown(setting, most=_LONGEST_SETTING)}"
 
 
 def _apply(raw: dict[str, Any], setting: str) -> tuple[str | int, ...]:
-    if not _is_text(setting):
-        raise PresetError(f"{_option(setting)}: {_NO_TEXT}")
+    setting = _as_text(setting)
     name, equals, text = setting.partition("=")
     keys = [key.strip() for key in name.split(".")]
     keys[0] = FORMER_NAMES.get(keys[0], keys[0])

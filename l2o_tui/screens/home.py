@@ -236,7 +236,9 @@ class HomeScreen(KeyedScreen[None]):
         found = []
         for run in reversed(list_runs(self._runs_dir)):
             try:
-                found.append(RunEntry(run, run.record(), run.status(), run.is_driven()))
+                entry = RunEntry(run, run.record(), run.status(), run.is_driven())
+                _ = entry.cells  # which says whether it can be shown, too
+                found.append(entry)
             except Exception:  # noqa: BLE001, S112 (vanished while we looked, or damaged: the others are none the worse)
                 continue
         return found

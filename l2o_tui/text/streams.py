@@ -9,9 +9,10 @@ import codecs
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
-from io import TextIOWrapper
-from typing import IO
+from io import RawIOBase, TextIOWrapper
+from typing import IO, Any
 
 from rich.cells import cell_len
 
@@ -46,8 +47,10 @@ def is_terminal(stream: IO[str] | None) -> bool:
 
 
 def say(message: str) -> None:
-    """Print what is no data on stderr."""
-    print(shown_lines(message), file=sys.stderr, flush=True)  # noqa: T201 (the one place)
+    """Print what is no data on stderr; where that cannot be written to, nobody reads it."""
+    if sys.stderr is not None:  # it was closed before we started: print() would take stdout
+        with suppress(OSError):
+            print(shown_lines(message), file=sys.stderr, flush=True)  # noqa: T201 (the one place)
 
 
 def write_path(path: str) -> None:
@@ -64,6 +67,32 @@ def write_path(path: str) -> None:
     sys.stdout.flush()
     sys.stdout.buffer.write(os.fsencode(path) + b"\n")
     sys.stdout.buffer.flush()
+
+
+class TerminalBytes(RawIOBase):
+    """A terminal, for data that is written as bytes: what it would obey is written as an escape.
+
+    Parameters
+    ----------
+    descriptor
+        The terminal's, which stays open.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")  # a character may come in two pieces
+
+    def writable(self) -> bool:
+        """Return that it is."""
+        return True
+
+    def write(self, data: "bytes | bytearray | memoryview[Any]", /) -> int:  # type: ignore[override] # of bytes alone
+        """Write text."""
+        text = shown_lines(self._decoder.decode(bytes(data)), most=sys.maxsize, most_lines=sys.maxsize - 1)
+        rest = memoryview(text.encode("utf-8"))
+        while rest:
+            rest = rest[os.write(self._descriptor, rest) :]
+        return len(data)
 
 
 def fitting(encoding: str | None) -> Callable[[str], str]:

@@ -53,6 +53,7 @@ from l2o_engine.runs.folder import Run
 from l2o_engine.runs.levels import measure
 from l2o_engine.training.trainer import Trainer
 from tests.engine.kernels import compile_kernels
+from tests.engine.made import change_record
 from tests.engine.tiny import INPUTS, OBJECTIVES, of_kind, resume, run, start, tiny_baselines, tiny_preset
 
 ADAPTIVE = tiny_preset(INPUTS["ratio and adaptive log"])
@@ -695,6 +696,16 @@ def test_a_stop_behind_the_last_chunk_finds_the_run_finished(tmp_path: Path) -> 
     ended = stop_at(tmp_path / "run", ADAPTIVE, 30)[-1]
     assert isinstance(ended, Ended)
     assert (ended.status, ended.iteration) == ("finished", 30)
+
+
+def test_going_on_with_the_same_backend_keeps_the_reason_why_it_was_chosen(tmp_path: Path) -> None:
+    run(tmp_path / "run", tiny_preset())
+    change_record(tmp_path / "run", backend_reason="not fused: it is too large")
+    driven = DrivenRun.take(tmp_path / "run")
+    driven.set_iterations(40)
+    (started,) = of_kind(list(Session(driven, backend="torch").events()), Started)  # as a detached run is gone on with
+    assert started.reason == "not fused: it is too large"
+    assert Run(tmp_path / "run").record().backend_reason == started.reason
 
 
 # A disk that takes nothing more, and then something again.

@@ -1,8 +1,9 @@
 """What stdout and stderr can hold: any encoding will do, and nothing fails."""
 
+import os
 import subprocess
 import sys
-from io import BytesIO, TextIOWrapper
+from io import BufferedWriter, BytesIO, TextIOWrapper
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,24 @@ def test_a_path_for_a_script_is_its_very_bytes(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(sys, "stdout", TextIOWrapper(out, encoding="ascii", write_through=True))
     streams.write_path("runs/a\x1b\udcff")
     assert out.getvalue() == b"runs/a\x1b\xff\n"
+
+
+def test_data_for_a_terminal_is_shown_and_not_obeyed() -> None:
+    reading, writing = os.pipe()
+    with BufferedWriter(streams.TerminalBytes(writing), buffer_size=5) as terminal:
+        for piece in (b"1,a\x1b[2J\n2,\xe5\x9d", b"\x87\x07\n", b"\xff\n" * 3):
+            terminal.write(piece)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        assert pipe.read().decode() == "1,a\\x1b[2J\n2,均\\x07\n" + "\ufffd\n" * 3
+
+
+def test_what_is_said_where_there_is_no_stderr_does_not_come_out_on_stdout(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    streams.say("not data")
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize("encoding", [None, "utf-8", *ENCODINGS])
