@@ -1,4 +1,4 @@
-"""What every test shares: how hypothesis runs here, signals, and the time that a soak may take."""
+"""What every test shares: how hypothesis runs here, the files' order, signals, and the time that a soak may take."""
 
 import os
 import signal
@@ -25,6 +25,31 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 def pytest_xdist_auto_num_workers() -> int:
     """Return how many processes test: one more than there are cores, for on real terminals one mostly waits."""
     return (os.cpu_count() or 1) + 1
+
+
+# The files that take longest, the longest first: a worker that takes one up last would test alone in the end.
+_LONGEST = (
+    "engine/backends/test_golden.py",
+    "engine/live/test_session.py",
+    "engine/backends/test_fused.py",
+    "tui/screens/test_training.py",
+    "tui/commands/test_reproduce.py",
+    "tui/screens/test_home.py",
+    "tui/screens/test_snapshots.py",
+    "tui/commands/test_terminal.py",
+    "test_imports.py",
+    "tui/screens/test_colours.py",
+    "engine/studies/test_reproduction.py",
+    "tui/commands/test_bench.py",
+    "tui/commands/test_signals.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the longest files come first; a file's own tests keep their order."""
+    places = {name: place for place, name in enumerate(_LONGEST)}
+    tests = Path(__file__).parent
+    items.sort(key=lambda item: places.get(item.path.relative_to(tests).as_posix(), len(places)))
 
 
 def pytest_configure() -> None:

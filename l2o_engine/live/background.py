@@ -62,7 +62,7 @@ def hand_over(folder: Path, command: Sequence[str], *, patience: float = _PATIEN
         return process.pid
     what = f"took nothing over within {patience:g} s" if process.returncode is None else "ended at once"
     _end(process)
-    raise HandOverError(f"the background process for {folder.name} {what}; {log} says:\n{_last_lines(log, began)}")
+    raise HandOverError(f"the background process for {folder.name} {what}; {log} says:", *_last_lines(log, began))
 
 
 def _goes_on(folder: Path, pid: int) -> bool:
@@ -83,8 +83,8 @@ def _end(process: Popen[bytes]) -> None:
         process.wait()
 
 
-def _last_lines(log: Path, began: int) -> str:
+def _last_lines(log: Path, began: int) -> list[str]:
     with log.open("rb") as file:
         file.seek(began)
         lines = file.read().decode("utf-8", "replace").splitlines()
-    return "\n".join(lines[-_LINES:]) or "nothing"
+    return lines[-_LINES:] or ["nothing"]

@@ -205,6 +205,9 @@ class Session:
     def _prepare(self) -> Iterator[Event]:
         run, preset = self._run, self._run.current
         backend, name, reason = yield from load_backend(preset, self._asked_backend, self._give_sign_of_life)
+        before = run.record()
+        if before.backend == name:  # whoever goes on names it, for the same bits: that is not why it was chosen
+            reason = before.backend_reason
         self._computes = name, reason
         self._pipeline.open(preset, backend)
         checkpoint, notices = self._restore()
@@ -393,7 +396,7 @@ class Session:
             self._run.update(status="failed", message=what)
         except OSError as second:
             what += f"; and run.json could not be written: {second}"
-        return SessionError(what)
+        return SessionError(*what.split("\n"))  # what caused it may have several lines
 
     # What run.json says of it.
 

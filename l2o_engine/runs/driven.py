@@ -129,7 +129,7 @@ class DrivenRun(Run):
             self._metrics.truncate(checkpoint.metrics_bytes)
             return checkpoint, notices
         if paths:
-            raise RunError(f"none of the checkpoints of {self.name} is good:\n" + "\n".join(notices))
+            raise RunError(f"none of the checkpoints of {self.name} is good:", *notices)
         if any(event.get("event") == "checkpoint" for event in self.events()):
             raise RunError(f"the checkpoints of {self.name} are gone; there is nothing to go on from")
         empty = len(self._format.header)

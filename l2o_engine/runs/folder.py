@@ -92,7 +92,7 @@ class Run:
         try:
             return load(self.folder / "preset.toml")
         except PresetError as error:
-            raise RunError(str(error)) from error
+            raise RunError(*error.lines) from error
 
     def status(self) -> Status:
         """Return the run's status; "interrupted" where it says it is active and its process is gone."""

@@ -118,6 +118,7 @@ def test_the_one_module_is_seen_to_use_them() -> None:
         "textual._compositor",
         "textual.widgets._footer",
         "ThinApp._display",
+        "PatientPalette._select_or_command",
     }
 
 
