@@ -64,3 +64,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Begin nothing of a soak whose time is up."""
     if item.get_closest_marker("soak") and soak.is_over():
         pytest.skip(f"the soak's {soak.MINUTES:g} minutes are over (L2O_SOAK_MINUTES)")
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Keep how the tests of a soak ended, once, in the process that has started the others."""
+    is_end = report.when == "call" or (report.when == "setup" and not report.passed)
+    if "soak" in report.keywords and is_end and "PYTEST_XDIST_WORKER" not in os.environ:
+        reason = str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else ""
+        soak.keep(soak.Told(report.nodeid, report.outcome, round(report.duration, 1), reason))

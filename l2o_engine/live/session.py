@@ -341,8 +341,9 @@ class Session:
         self._stopwatch.stop()
         self._status = "paused"
         where = f"from {self._last_checkpoint:,}" if self._last_checkpoint >= 0 else "from the start"
+        reason = f"the disk has failed: {error.strerror or error}"
         message = f"paused, for the disk has failed: {error}. Going on, once it can, is {where}"
-        for event in (StatusChanged("paused", self._iteration), Notice(message)):
+        for event in (StatusChanged("paused", self._iteration, reason), Notice(message)):
             with suppress(OSError):
                 self._run.append_event(event)
             yield event

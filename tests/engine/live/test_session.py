@@ -753,6 +753,8 @@ def test_under_a_screen_a_full_disk_pauses_the_run_and_going_on_loses_nothing(
             case Ended():
                 session.mailbox.put(Stop())
     assert failed == 3
+    paused = [event.message for event in of_kind(told, StatusChanged) if event.status == "paused"]
+    assert paused == ["the disk has failed: No space left on device"] * 3
     assert [event.status for event in of_kind(told, Ended)] == ["finished"]
     assert of_kind(told, Started)[-1].iteration == (10 if full_at > 10 else -1)
     assert_same_outcome(tmp_path / "uninterrupted", tmp_path / "run")
