@@ -142,6 +142,7 @@ class _Status(_Object):
     event: Literal["status"] = "status"
     status: Status
     iteration: int
+    message: str | None = None  # left out where there is none
 
 
 class _Extended(_Object):
@@ -205,8 +206,8 @@ def _objects_of(event: Event) -> Sequence[_AnyObject]:
                 )
                 for result in event.results
             ]
-        case StatusChanged(status, iteration):
-            objects = [_Status(status=status, iteration=iteration)]
+        case StatusChanged(status, iteration, message):
+            objects = [_Status(status=status, iteration=iteration, message=message or None)]
         case Extended(iterations):
             objects = [_Extended(iterations=iterations)]
         case Notice(message):
@@ -243,7 +244,7 @@ def event_from_json(documents: Sequence[Mapping[str, Any]]) -> Event:
             furthest = max(result.iteration for result in results)
             event = Ended(one.status, furthest, one.elapsed_seconds, results, one.message or "")
         case [_Status() as one]:
-            event = StatusChanged(one.status, one.iteration)
+            event = StatusChanged(one.status, one.iteration, one.message or "")
         case [_Extended() as one]:
             event = Extended(one.iterations)
         case [_Notice() as one]:

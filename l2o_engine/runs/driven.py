@@ -154,6 +154,11 @@ class DrivenRun(Run):
         return path
 
     @property
+    def is_there(self) -> bool:
+        """Whether the folder is still where it was."""
+        return self.folder.is_dir()
+
+    @property
     def metrics_bytes(self) -> int:
         """How long metrics.csv is."""
         return self._metrics.seek(0, os.SEEK_END)
@@ -166,8 +171,9 @@ class DrivenRun(Run):
     def set_iterations(self, iterations: int) -> None:
         """Give the run a new total, in preset.toml and run.json."""
         settings = self.current.run.model_copy(update={"iterations": iterations})
-        self._use(self.current.model_copy(update={"run": settings}))
-        write_atomically(self.folder / "preset.toml", to_toml(self.current).encode())
+        changed = self.current.model_copy(update={"run": settings})
+        write_atomically(self.folder / "preset.toml", to_toml(changed).encode())
+        self._use(changed)  # not before: the disk may be full
         self.update(iterations=iterations)
 
     def close(self) -> None:
@@ -186,10 +192,15 @@ def _format_of(preset: Preset) -> RowFormat:
 
 
 def _write(file: RawIOBase, data: bytes) -> None:
-    """Write all of it: a raw file may take less at a time."""
+    """Write all of it, for a raw file may take less at a time; or nothing, where the disk does not take all."""
     rest = memoryview(data)
-    while rest:
-        rest = rest[file.write(rest) or 0 :]
+    try:
+        while rest:
+            rest = rest[file.write(rest) or 0 :]
+    except OSError as error:
+        with suppress(OSError):
+            file.truncate(file.seek(0, os.SEEK_END) - (len(data) - len(rest)))
+        raise OSError(error.errno, error.strerror, getattr(file, "name", None)) from error
 
 
 def _ends_with_newline(path: Path) -> bool:

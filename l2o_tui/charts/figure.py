@@ -95,6 +95,7 @@ class Points:
 class Label:
     """What is written at the height of a line's end: its name and its value, also in fewer characters.
 
+    ``log`` says at which height: the value's, or where there is none the last that the line has; NaN if it has none.
     ``style`` is None for points, which have a marker of their own.
     """
 
@@ -160,11 +161,19 @@ class Figure:
     @property
     def labels(self) -> list[Label]:
         """What is written beside the lines, what matters most first."""
-        lines = [self._label(one.label, one.at, one.style) for one in self.series if not one.is_replicate]
-        parts = [self._label(one.label, one.at, one.style) for one in self.series if one.is_replicate]
+        lines = [self._label_of(one) for one in self.series if not one.is_replicate]
+        parts = [self._label_of(one) for one in self.series if one.is_replicate]
         levels = [self._label(level.label, level.y, level.style) for level in self.levels]
         points = [self._label(self.points.label, float(self.points.y[-1]), None)] if self.points else []
         return [label for label in (*lines, *levels, *points, *parts) if label.name]
+
+    @property
+    def below(self) -> str:
+        """What is said below: the x axis' name, why there is no line if there is none, and the caption."""
+        nothing = ""
+        if not self.points and not has_data(self.series, self.x.view):
+            nothing = "no finite result here" if any(len(one.x) for one in self.series) else "no results yet"
+        return " · ".join(filter(None, (self.x.name, nothing, self.caption)))
 
     def with_cursor(self, x: float, columns: int) -> "Figure":
         """Return the figure with a cursor that reads what there is in one of so many columns; itself if x is beside."""
@@ -185,6 +194,10 @@ class Figure:
         if not isfinite(log):
             return "–"
         return f"{log:.2f}" if self.y.logarithmic else _number(log)
+
+    def _label_of(self, one: Series) -> Label:
+        label = self._label(one.label, one.at, one.style)
+        return label if isfinite(one.at) else replace(label, log=last_of(one.y[np.isfinite(one.y)]))
 
     def _label(self, name: str, log: float, style: Style | None) -> Label:
         short = self.value(log) if not isfinite(log) else f"{log:.1f}" if self.y.logarithmic else _number(log, 0)
@@ -215,6 +228,15 @@ def axis_over(series: Sequence[Series], view: Span, *, bands: bool, logarithmic:
 def _show_label(part: Series | Level | Points) -> None:
     """Make the label of a part that is just being made one that can be written."""
     object.__setattr__(part, "label", shown(part.label, most=_LONGEST_LABEL))
+
+
+def has_data(series: Sequence[Series], view: Span) -> bool:
+    """Return whether some line has a point in view."""
+    for one in series:
+        first, last = np.searchsorted(one.x, [view.left, view.right])
+        if np.isfinite(one.y[first : last + 1]).any():
+            return True
+    return False
 
 
 def last_of(values: Doubles) -> float:

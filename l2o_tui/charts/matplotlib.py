@@ -38,7 +38,7 @@ _POINTS = 1800  # of all lines and bands together, so that an SVG stays small
 _LEAST_POINTS = 24
 _LONGEST_TITLE = 200  # characters
 _LONGEST_NAME = 48  # characters of a name in the legend, two of which stand side by side
-_MOST_X_TICKS, _MOST_Y_TICKS = 7, 9  # as on a terminal
+_MOST_X_TICKS, _MOST_Y_TICKS = 7, 12  # as on a terminal
 _MOST_SHARED_TICKS = 4  # below one of several pictures
 _SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -162,7 +162,7 @@ def _draw(axes: "Axes", figure: Figure, most_ticks: int) -> "dict[str, Artist]":
     ticks = figure.x.ticks(most_ticks)
     axes.set_xticks(ticks.places, ticks.labels)
     axes.grid(axis="y", color=_FAINT_GREY, linewidth=0.6)
-    axes.set_xlabel(figure.x.name)
+    axes.set_xlabel(figure.below)
     axes.set_title(figure.title)
     ordered = {label.name: named[label.name] for label in figure.labels if label.name in named}
     return ordered | background if len(figure.series) == 1 else ordered

@@ -1,8 +1,8 @@
 """What a series is told from the others by. An optimizer keeps its colour and its marker wherever it is drawn."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import chain, count, islice
 from zlib import crc32
 
 from l2o_engine.optimizers.learned.learned_optimizer import LEARNED
@@ -14,9 +14,11 @@ PLAIN_MARKERS = "*+#xoa%@"
 POINT, PLAIN_POINT = "×", "X"
 _DIGITS = "0123456789"
 
-# Places of optimizers by name. Those of any other name follow from the name, so that every preset has the same.
+# Places of optimizers by name. Those of any other name follow from the name, so that every preset has the same; the
+# colour of the learned one, which is in nearly every picture, is its own.
 _KNOWN = {LEARNED: 0, "SGD": 1, "RMSProp": 2, "Momentum": 3, "Adam": 4}
 _PLACES = COLOURS * len(MARKERS)
+_OTHERS = [place for place in range(len(_KNOWN), _PLACES) if place % COLOURS != _KNOWN[LEARNED]]
 
 
 @dataclass(frozen=True)
@@ -58,13 +60,19 @@ def optimizer_styles(names: Iterable[str]) -> dict[str, Style]:
     places = {name: _KNOWN[name] for name in names if name in _KNOWN}
     for name in names:
         if name not in places:
-            first = len(_KNOWN) + crc32(name.encode()) % (_PLACES - len(_KNOWN))
+            first = crc32(name.encode()) % len(_OTHERS)
             taken = set(places.values())
-            places[name] = next(place for place in count(first) if place not in taken)
+            wanted = chain(_OTHERS[first:], _OTHERS[:first], count(_PLACES))
+            places[name] = next(place for place in wanted if place not in taken)
     return {name: Style(places[name]) for name in names}
 
 
-def run_styles(number: int, taken: Iterable[Style]) -> Sequence[Style]:
-    """Return styles for so many runs of one optimizer: the first ones that no other series of the picture has."""
-    used = {style.place for style in taken}
-    return list(islice((Style(place) for place in count() if place not in used), number))
+def run_styles(number: int, taken: Collection[Style]) -> Sequence[Style]:
+    """Return styles for so many runs of one optimizer: those of colours that no other series of the picture has first.
+
+    Where there are more runs than such colours, they differ from all others by their markers.
+    """
+    used, colours = {style.place for style in taken}, {style.colour for style in taken}
+    fresh = [place for place in range(COLOURS) if place not in colours]
+    wanted = chain(fresh, (place for place in count() if place not in used and place not in fresh))
+    return [Style(place) for place in islice(wanted, number)]

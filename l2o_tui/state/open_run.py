@@ -158,15 +158,17 @@ class OpenRun:
 
     def farewell(self) -> Iterator[str]:
         """Yield what is worth saying once the screen is closed."""
+        if self.failure:
+            yield self.failure
+        if self.failure and not self.folder.is_dir():
+            return
         run, folder = Run(self.folder), relative(str(self.folder))
-        record = run.record()
-        if self.background_pid and record.status in ACTIVE:  # it may be over by now
+        record, status = run.record(), run.status()  # run.json may say less, where the disk is full
+        if self.background_pid and status in ACTIVE:  # it may be over by now
             yield f"{self.in_background} (process {self.background_pid}): {folder}"
             yield f"look at it with: {proposed('attach', Path(folder))}"
             return
-        if self.failure:
-            yield self.failure
         message = f" ({record.message})" if record.message and not self.failure else ""
-        yield f"{run.status()} at {record.iteration:,} of {record.iterations:,}{message}: {folder}"
-        if record.status in ("interrupted", "failed"):
+        yield f"{status} at {record.iteration:,} of {record.iterations:,}{message}: {folder}"
+        if status in ("interrupted", "failed"):
             yield f"go on with: {proposed('resume', Path(folder))}"

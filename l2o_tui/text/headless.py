@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
 from rich.progress import Progress as ProgressBar
 
 from l2o_engine.live.mailbox import Mailbox
-from l2o_engine.live.session import Session
+from l2o_engine.live.session import Session, SessionError
 from l2o_engine.presets.schema import Preset
 from l2o_engine.records.codec import as_json
 from l2o_engine.records.events import (
@@ -202,6 +202,11 @@ def run_headless(session: Session, preset: Preset, *, as_json_lines: bool, quiet
                     unwritable = "stdout was closed" if isinstance(error, BrokenPipeError) else f"stdout: {error}"
                     silence(sys.stdout)
                     session.mailbox.put(Stop(unwritable))
+        except SessionError as error:
+            if isinstance(error.__cause__, OSError) and Path(run_dir).is_dir():  # of the disk, which may be mended
+                go_on = proposed("resume", Path(run_dir))
+                raise SessionError(f"{error}. Once that is mended, go on with: {go_on}") from error
+            raise
         finally:
             printer.close()
     if unwritable:
