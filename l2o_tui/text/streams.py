@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING
 
 from rich.cells import cell_len
 
-from l2o_engine.support.wording import is_seen, shown_lines
+from l2o_engine.support.wording import MOST_LINES, is_seen, shown_lines
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -49,11 +49,11 @@ def is_terminal(stream: IO[str] | None) -> bool:
     return stream is not None and stream.isatty()
 
 
-def say(message: str) -> None:
-    """Print what is no data on stderr; where that cannot be written to, nobody reads it."""
+def say(message: str, *, most_lines: int = MOST_LINES) -> None:
+    """Print what is no data on stderr, so many lines of it; where that cannot be written to, nobody reads it."""
     if sys.stderr is not None:  # it was closed before we started: print() would take stdout
         with suppress(OSError):
-            print(shown_lines(message), file=sys.stderr, flush=True)  # noqa: T201 (the one place)
+            print(shown_lines(message, most_lines=most_lines), file=sys.stderr, flush=True)  # noqa: T201 (the one place)
 
 
 def write_path(path: str) -> None:
