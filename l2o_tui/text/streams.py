@@ -56,6 +56,11 @@ def say(message: str, *, most_lines: int = MOST_LINES) -> None:
             print(shown_lines(message, most_lines=most_lines), file=sys.stderr, flush=True)  # noqa: T201 (the one place)
 
 
+def all_shown(text: str) -> str:
+    """Return data as it is shown: all of it, however long."""
+    return shown_lines(text, most=sys.maxsize, most_lines=sys.maxsize - 1)
+
+
 def write_path(path: str) -> None:
     """Print a path on stdout: on a terminal to be read, else its very bytes, for a script goes on with it.
 
@@ -65,7 +70,7 @@ def write_path(path: str) -> None:
         If stdout cannot be written to.
     """
     if is_terminal(sys.stdout) or not isinstance(sys.stdout, TextIOWrapper):
-        print(shown_lines(path), flush=True)  # noqa: T201 (data)
+        print(all_shown(path), flush=True)  # noqa: T201 (data)
         return
     sys.stdout.flush()
     sys.stdout.buffer.write(os.fsencode(path) + b"\n")
@@ -91,8 +96,7 @@ class TerminalBytes(RawIOBase):
 
     def write(self, data: "ReadableBuffer", /) -> int:
         """Write text."""
-        text = shown_lines(self._decoder.decode(bytes(data)), most=sys.maxsize, most_lines=sys.maxsize - 1)
-        rest = memoryview(text.encode("utf-8"))
+        rest = memoryview(all_shown(self._decoder.decode(bytes(data))).encode("utf-8"))
         while rest:
             rest = rest[os.write(self._descriptor, rest) :]
         return memoryview(data).nbytes
