@@ -30,6 +30,7 @@ _PLAIN = (
     | {"Σ": "sum", "ε": "eps", "β": "beta", "θ": "theta", "“": '"', "”": '"', "’": "'", "‘": "'"}
 )
 _UNKNOWN = "?"
+_OF_CONSOLES = "cp437"
 
 
 def prepare() -> bool:
@@ -102,11 +103,18 @@ class TerminalBytes(RawIOBase):
         return memoryview(data).nbytes
 
 
-def fitting(encoding: str | None) -> Callable[[str], str]:
-    """Return what makes any text one that a screen of this encoding can show, in as many cells.
+def fitting(encoding: str | None, *, is_console: bool = False) -> Callable[[str], str]:
+    """Return what makes any text one that a screen can show, in as many cells; the same object if it is one.
 
     A terminal obeys control characters, and one that moves the cursor or has no width spoils what is beside it: these
     are left out. Who wants them seen has made escapes of them before, which take more cells.
+
+    Parameters
+    ----------
+    encoding
+        The screen's; UTF-8, if None.
+    is_console
+        Whether it is the Linux console, whose fonts have of ours what an old PC had.
     """
     name = encoding or "utf-8"
 
@@ -115,13 +123,17 @@ def fitting(encoding: str | None) -> Callable[[str], str]:
         width = cell_len(character)
         if not is_seen(character):
             return " " * width
-        if _holds(name, character):
+        is_drawn = not is_console or character not in _PLAIN or _holds(_OF_CONSOLES, character)
+        if is_drawn and _holds(name, character):
             return character
         return _PLAIN.get(character, _UNKNOWN)[:width].ljust(width, _UNKNOWN)
 
     def fit(text: str) -> str:
-        is_fit = text.isprintable() and (text.isascii() or _holds(name, text))
-        return text if is_fit else "".join(map(fitted, text))
+        is_fit = text.isprintable() and (text.isascii() or (not is_console and _holds(name, text)))
+        if is_fit:
+            return text
+        made = "".join(map(fitted, text))
+        return text if made == text else made
 
     return fit
 
