@@ -1,7 +1,15 @@
 """How values and near misses are put into words, the same in every message."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+
+_MOST_NAMED = 3
+
+
+def some_of(names: Sequence[str]) -> str:
+    """Return the first few of names that strangers chose, and how many more there are."""
+    more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(map(ascii, names[:_MOST_NAMED])) + more
 
 
 def quote(value: object) -> str:

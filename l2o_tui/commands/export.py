@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 from typing import Literal
 
+import typer
+
 from l2o_engine.runs.export import ExportError, export_file, export_tensorboard, write_metrics
 from l2o_engine.runs.folder import Run
 from l2o_engine.support.errors import Failure
@@ -14,7 +16,7 @@ STDOUT = Path("-")
 def export_run(
     run: Run, file_format: Literal["csv", "json", "tensorboard"], output: Path, *, every: int, force: bool
 ) -> None:
-    """Write a run's metrics to a file, a folder or stdout.
+    """Write a run's metrics to a file, a folder or stdout; on stderr, what is known to be damaged of the run.
 
     Parameters
     ----------
@@ -50,3 +52,5 @@ def export_run(
             raise  # who reads has seen enough: typer ends the program without a message
         except OSError as error:
             raise Failure(f"stdout: {error.strerror}") from error
+    for note in run.damage():
+        typer.echo(f"l2o-tui: {run.name}: {note}", err=True)

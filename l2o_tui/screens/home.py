@@ -19,8 +19,9 @@ from l2o_engine.presets.messages import PresetError
 from l2o_engine.presets.schema import Preset
 from l2o_engine.presets.shipped import find, shipped_names
 from l2o_engine.records.events import Status
-from l2o_engine.runs.catalogue import delete, list_runs
+from l2o_engine.runs.catalogue import Unreadable, delete, look_through
 from l2o_engine.runs.folder import Run
+from l2o_engine.runs.rebuild import mend_record
 from l2o_engine.runs.record import Record, RunError
 from l2o_engine.support.errors import UserError
 from l2o_tui.panes.footer import KeyFooter
@@ -91,16 +92,35 @@ class RunEntry:
         return [mark, self.run.name, self.status, at, average, age(self.record.updated).removesuffix(" ago")]
 
 
-Entry = PresetEntry | RunEntry
+@dataclass(frozen=True)
+class UnreadableEntry:
+    """A line of the runs, for one that cannot be read."""
+
+    found: Unreadable
+
+    @property
+    def cells(self) -> list[str]:
+        """What the line shows."""
+        return ["", f"{self.found.name}: {self.found.reason}", "unreadable", "", "", ""]
+
+
+Entry = PresetEntry | RunEntry | UnreadableEntry
 
 
 def read_presets() -> list[PresetEntry]:
     """Return the shipped presets, then those of the working folder and its folder ``presets``."""
     shipped = sorted((_read_preset(find(name)) for name in shipped_names()), key=_by_title)
-    here = sorted({path.resolve() for folder in (Path(), Path("presets")) for path in folder.glob("*.toml")})
-    known = {entry.path.resolve() for entry in shipped}
+    here = sorted({_resolved(path) for folder in (Path(), Path("presets")) for path in folder.glob("*.toml")})
+    known = {_resolved(entry.path) for entry in shipped}
     local = [path for path in here if path not in known and path.name not in _OTHER_TOOLS]
     return [*shipped, *map(_read_preset, local)]
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):  # a link to itself
+        return path.absolute()
 
 
 def _by_title(entry: PresetEntry) -> str:
@@ -143,6 +163,7 @@ class HomeScreen(KeyedScreen[None]):
         self._opener = opener
         self._presets: list[PresetEntry] = []
         self._runs: list[RunEntry] = []
+        self._unreadable: list[UnreadableEntry] = []
         self._marked: set[Path] = set()
         self._filter = ""
         self._is_filtering = False
@@ -164,7 +185,7 @@ class HomeScreen(KeyedScreen[None]):
         self.query_one("#runs").border_title = f"runs in {relative(str(self._runs_dir.resolve()))}"
         self.query_one("#filter").display = False
         self._presets = read_presets()
-        self._take_runs(self._read_runs())
+        self._take_runs(*self._read_runs())
         self.set_interval(REFRESH_SECONDS, self._refresh)
         (self._runs_table if self._runs else self._presets_table).focus()
 
@@ -204,6 +225,8 @@ class HomeScreen(KeyedScreen[None]):
                 return keys.DRIVEN_RUN
             case RunEntry():
                 return keys.IDLE_RUN
+            case UnreadableEntry():
+                return keys.UNREADABLE_RUN
             case _:
                 return keys.NOTHING
 
@@ -217,21 +240,20 @@ class HomeScreen(KeyedScreen[None]):
             self.run_worker(self._read_and_take, thread=True, exclusive=True, group="runs")
 
     def _read_and_take(self) -> None:
-        entries = self._read_runs()
-        self.app.call_from_thread(self._take_runs, entries)
+        self.app.call_from_thread(self._take_runs, *self._read_runs())
 
-    def _read_runs(self) -> list[RunEntry]:
+    def _read_runs(self) -> tuple[list[RunEntry], list[UnreadableEntry]]:
         """Read the runs folder: in a thread, for its disk may be slow."""
-        found = []
-        for run in reversed(list_runs(self._runs_dir)):
+        found, listing = [], look_through(self._runs_dir)
+        for run in reversed(listing.runs):
             try:
                 found.append(RunEntry(run, run.record(), run.status(), run.is_driven()))
             except RunError:  # vanished while we looked
                 continue
-        return found
+        return found, [UnreadableEntry(one) for one in listing.unreadable]
 
-    def _take_runs(self, entries: list[RunEntry]) -> None:
-        self._runs = entries
+    def _take_runs(self, entries: list[RunEntry], unreadable: list[UnreadableEntry]) -> None:
+        self._runs, self._unreadable = entries, unreadable
         self._marked &= {entry.run.folder for entry in entries}
         self._show()
 
@@ -239,11 +261,11 @@ class HomeScreen(KeyedScreen[None]):
         self._presets_table.show(self._matching(self._presets))
         # The marks of this moment: the runs may have been read before one was set.
         runs = [replace(entry, is_marked=entry.run.folder in self._marked) for entry in self._runs]
-        self._runs_table.show(self._matching(runs))
-        hidden = len(self._runs) - self._runs_table.row_count
+        self._runs_table.show(self._matching([*runs, *self._unreadable]))
+        hidden = len(self._runs) + len(self._unreadable) - self._runs_table.row_count
         marked = f"{len(self._marked)} marked · " if self._marked else ""
         self._runs_table.border_subtitle = f"{marked}{hidden} not shown" if hidden else marked.removesuffix(" · ")
-        if not self._runs:
+        if not self._runs and not self._unreadable:
             self._runs_table.border_subtitle = "none yet: start a preset with enter"
         if self._wanted and self._runs_table.select(self._wanted):
             self._wanted = None
@@ -258,6 +280,8 @@ class HomeScreen(KeyedScreen[None]):
 
     @on(DataTable.RowSelected)
     async def _open(self) -> None:
+        if isinstance(entry := self.selected, UnreadableEntry):
+            self.notify(f"{entry.found.name} cannot be read: {entry.found.reason}", severity="warning", markup=False)
         actions = {keys.PRESET: "start", keys.IDLE_RUN: "look", keys.DRIVEN_RUN: "attach"}
         if self.phase in actions:
             await self.run_action(actions[self.phase])
@@ -296,7 +320,10 @@ class HomeScreen(KeyedScreen[None]):
         self._with_run(self._opener.look)
 
     def action_resume(self) -> None:
-        """Go on with the run; ask for a new total if it is finished."""
+        """Go on with the run; ask for a new total if it is finished, and mend one that cannot be read."""
+        if isinstance(unreadable := self.selected, UnreadableEntry):
+            self._mend(unreadable.found.folder)
+            return
         if not isinstance(entry := self.selected, RunEntry):
             return
         record = entry.record
@@ -307,6 +334,14 @@ class HomeScreen(KeyedScreen[None]):
             self.app.push_screen(dialog, lambda total: self._continue(entry.run, total))
         else:
             self._opener.resume(entry.run, None)
+
+    def _mend(self, folder: Path) -> None:
+        try:
+            for notice in mend_record(folder):
+                self.notify(notice, markup=False)
+            self._opener.resume(Run(folder), None)
+        except UserError as error:
+            self.notify(str(error), severity="error", markup=False)
 
     def _continue(self, run: Run, total: int | None) -> None:
         if total is not None:
@@ -511,4 +546,10 @@ class EntryTable(DataTable[Text], inherit_bindings=False):
 
 
 def _identity(entry: Entry) -> Path:
-    return entry.path if isinstance(entry, PresetEntry) else entry.run.folder
+    match entry:
+        case PresetEntry():
+            return entry.path
+        case UnreadableEntry():
+            return entry.found.folder
+        case RunEntry():
+            return entry.run.folder
