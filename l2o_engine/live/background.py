@@ -1,5 +1,6 @@
 """Handing a run over to a process of its own, which goes on with it when we, or our terminal, are gone."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from subprocess import DEVNULL, STDOUT, Popen, TimeoutExpired
@@ -9,12 +10,14 @@ from time import monotonic, sleep
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.record import ACTIVE, RunError
 from l2o_engine.support.errors import Failure
+from l2o_engine.support.files import open_to_append, open_to_read
 
 LOG = "background.log"
 _PATIENCE = 120.0  # loading PyTorch, or compiling the kernel, on a busy machine
 _POLL_SECONDS = 0.05
 _GOOD_ENDS = (0, 3)  # a short run may be finished, or diverged, before we look
 _LINES = 10
+_MOST_SAID = 20_000  # bytes of what a process said that are looked at
 
 
 class HandOverError(Failure):
@@ -46,7 +49,7 @@ def hand_over(folder: Path, command: Sequence[str], *, patience: float = _PATIEN
     folder = folder.resolve()
     log = folder / LOG
     try:
-        with log.open("ab") as output:
+        with open_to_append(log) as output:
             began = output.tell()
             # nohup ignores SIGHUP and becomes the program: the process id stays the same.
             process = Popen(["nohup", *command], stdin=DEVNULL, stdout=output, stderr=STDOUT, start_new_session=True)
@@ -84,7 +87,7 @@ def _end(process: Popen[bytes]) -> None:
 
 
 def _last_lines(log: Path, began: int) -> list[str]:
-    with log.open("rb") as file:
-        file.seek(began)
+    with open_to_read(log) as file:
+        file.seek(max(began, file.seek(0, os.SEEK_END) - _MOST_SAID))
         lines = file.read().decode("utf-8", "replace").splitlines()
     return lines[-_LINES:] or ["nothing"]

@@ -12,11 +12,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
 from io import RawIOBase, TextIOWrapper
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING
 
 from rich.cells import cell_len
 
 from l2o_engine.support.wording import is_seen, shown_lines
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 _ERRORS = "l2o-tui.plain"
 _DRAWN = "⠿│─┼●▲┈"  # charts are made of such
@@ -86,13 +89,13 @@ class TerminalBytes(RawIOBase):
         """Return that it is."""
         return True
 
-    def write(self, data: "bytes | bytearray | memoryview[Any]", /) -> int:  # type: ignore[override] # of bytes alone
+    def write(self, data: "ReadableBuffer", /) -> int:
         """Write text."""
         text = shown_lines(self._decoder.decode(bytes(data)), most=sys.maxsize, most_lines=sys.maxsize - 1)
         rest = memoryview(text.encode("utf-8"))
         while rest:
             rest = rest[os.write(self._descriptor, rest) :]
-        return len(data)
+        return memoryview(data).nbytes
 
 
 def fitting(encoding: str | None) -> Callable[[str], str]:
