@@ -1,10 +1,13 @@
-"""What every test shares: how hypothesis runs here."""
+"""What every test shares: how hypothesis runs here, signals, and the time that a soak may take."""
 
 import os
 import signal
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
+
+from tests import soak
 
 # Compiled kernels are kept between runs, apart from the user's own.
 os.environ.setdefault("L2O_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "l2o"))
@@ -26,6 +29,13 @@ def pytest_xdist_auto_num_workers() -> int:
 
 def pytest_configure() -> None:
     """Hear the signals that tests send: processes that they start would ignore what a background job ignores."""
+    soak.begin()
     for number in (signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Begin nothing of a soak whose time is up."""
+    if item.get_closest_marker("soak") and soak.is_over():
+        pytest.skip(f"the soak's {soak.MINUTES:g} minutes are over (L2O_SOAK_MINUTES)")
