@@ -65,7 +65,7 @@ def hand_over(folder: Path, command: Sequence[str], *, patience: float = _PATIEN
         return process.pid
     what = f"took nothing over within {patience:g} s" if process.returncode is None else "ended at once"
     _end(process)
-    raise HandOverError(f"the background process for {folder.name} {what}; {log} says:\n{_last_lines(log, began)}")
+    raise HandOverError(f"the background process for {folder.name} {what}; {log} says:", *_last_lines(log, began))
 
 
 def _goes_on(folder: Path, pid: int) -> bool:
@@ -86,8 +86,8 @@ def _end(process: Popen[bytes]) -> None:
         process.wait()
 
 
-def _last_lines(log: Path, began: int) -> str:
+def _last_lines(log: Path, began: int) -> list[str]:
     with open_to_read(log) as file:
         file.seek(max(began, file.seek(0, os.SEEK_END) - _MOST_SAID))
         lines = file.read().decode("utf-8", "replace").splitlines()
-    return "\n".join(lines[-_LINES:]) or "nothing"
+    return lines[-_LINES:] or ["nothing"]

@@ -183,6 +183,7 @@ class _Status(_Object):
     event: Literal["status"] = "status"
     status: Status
     iteration: _Iteration
+    message: str | None = None  # left out where there is none
 
 
 class _Extended(_Object):
@@ -251,8 +252,8 @@ def _objects_of(event: Event) -> Sequence[Recorded]:
                 )
                 for result in event.results
             ]
-        case StatusChanged(status, iteration):
-            objects = [_Status(status=status, iteration=iteration)]
+        case StatusChanged(status, iteration, message):
+            objects = [_Status(status=status, iteration=iteration, message=message or None)]
         case Extended(iterations):
             objects = [_Extended(iterations=iterations)]
         case Notice(message):
@@ -313,7 +314,7 @@ def event_of(objects: Sequence[Recorded]) -> Event:
             furthest = max(result.iteration for result in results)
             event = Ended(one.status, furthest, one.elapsed_seconds, results, one.message or "")
         case [_Status() as one]:
-            event = StatusChanged(one.status, one.iteration)
+            event = StatusChanged(one.status, one.iteration, one.message or "")
         case [_Extended() as one]:
             event = Extended(one.iterations)
         case [_Notice() as one]:

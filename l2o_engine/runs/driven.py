@@ -159,8 +159,8 @@ class DrivenRun(Run):
             return checkpoint, notices
         anew = f"`l2o-tui run {self.folder / 'preset.toml'}` begins anew with its settings"
         if paths:
-            what = [f"none of the checkpoints of {self.name} is good:", *notices]
-            raise RunError("\n".join([*what, f"restore what was changed from a copy; {anew}"]))
+            what = f"none of the checkpoints of {self.name} is good:"
+            raise RunError(what, *notices, f"restore what was changed from a copy; {anew}")
         if self._had_checkpoints():
             raise RunError(f"the checkpoints of {self.name} are gone; there is nothing to go on from. {anew}")
         return None, [*notices, *self._start_over(anew)]
@@ -215,6 +215,11 @@ class DrivenRun(Run):
         return path
 
     @property
+    def is_there(self) -> bool:
+        """Whether the folder is still where it was."""
+        return self.folder.is_dir()
+
+    @property
     def metrics_bytes(self) -> int:
         """How long metrics.csv is."""
         return self._metrics.seek(0, os.SEEK_END)
@@ -227,8 +232,9 @@ class DrivenRun(Run):
     def set_iterations(self, iterations: int) -> None:
         """Give the run a new total, in preset.toml and run.json."""
         settings = self.current.run.model_copy(update={"iterations": iterations})
-        self._use(self.current.model_copy(update={"run": settings}))
-        write_atomically(self.folder / "preset.toml", to_toml(self.current).encode())
+        changed = self.current.model_copy(update={"run": settings})
+        write_atomically(self.folder / "preset.toml", to_toml(changed).encode())
+        self._use(changed)  # not before: the disk may be full
         self.update(iterations=iterations)
 
     def close(self) -> None:
@@ -247,13 +253,20 @@ def _format_of(preset: Preset) -> RowFormat:
 
 
 def _write(file: FileIO, data: bytes, digest: "_Hash | None" = None) -> None:
-    """Write all of it, and let a digest know of it: a raw file may take less at a time."""
+    """Write all of it, for a raw file may take less at a time; or nothing, where the disk does not take all.
+
+    A digest gets to know of what was written.
+    """
     rest = memoryview(data)
-    while rest:
-        taken = file.write(rest) or 0
-        if digest:
-            digest.update(rest[:taken])
-        rest = rest[taken:]
+    try:
+        while rest:
+            rest = rest[file.write(rest) or 0 :]
+    except OSError as error:
+        with suppress(OSError):
+            file.truncate(file.seek(0, os.SEEK_END) - (len(data) - len(rest)))
+        raise OSError(error.errno, error.strerror, getattr(file, "name", None)) from error
+    if digest:
+        digest.update(data)
 
 
 def _ends_with_newline(path: Path) -> bool:

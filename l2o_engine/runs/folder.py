@@ -145,7 +145,7 @@ class Run:
         try:
             return load(self.folder / "preset.toml", follows=False)
         except PresetError as error:
-            raise RunError(str(error)) from error
+            raise RunError(*error.lines) from error
 
     def status(self) -> Status:
         """Return the run's status; "interrupted" where it says it is active and its process is gone."""

@@ -4,13 +4,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from l2o_engine.runs.catalogue import Unreadable, look_through
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.record import RunError
+from l2o_tui.text.commands import proposed
 from l2o_tui.text.numbers import age, count, duration, fixed
 from l2o_tui.text.output import Page, write_json
+from l2o_tui.text.streams import say
 from l2o_tui.text.tables import plain_table
 
 
@@ -21,7 +21,7 @@ def print_runs(runs_dir: Path, *, as_json_document: bool) -> None:
     if as_json_document:
         return write_json([*map(summary_of, runs), *map(_summary_of_unreadable, unreadable)])
     if not runs and not unreadable:
-        return Console(stderr=True, highlight=False).print(f"no runs in {runs_dir} yet; start one: l2o-tui run log30")
+        return say(f"no runs in {runs_dir} yet; start one: {proposed('run', 'log30')}")
     page = Page()
     console = page.console
     headings = ["run", "status", "iteration", "average log", "trained", "updated"]
@@ -39,7 +39,7 @@ def print_runs(runs_dir: Path, *, as_json_document: bool) -> None:
         table.add_row(*[one.name, "unreadable", *[""] * 4][:shown])
     console.print(table)
     for one in unreadable:
-        console.print(f"{one.name}: {one.reason}", markup=False, soft_wrap=True)
+        console.print(f"{one.name}: {one.reason}", soft_wrap=True)
     return page.write()
 
 

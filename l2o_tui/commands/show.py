@@ -54,10 +54,10 @@ def print_run(run: Run, *, as_json_document: bool) -> None:
     _print_health(console, diagnoses_of(run))
     console.print("\nprogress", style="bold")
     table = ProgressTable(preset, lanes_of(preset))
-    console.print(table.heading(), markup=False, soft_wrap=True)
+    console.print(table.heading(), soft_wrap=True)
     for event in progress:
         for line in table.lines(event):
-            console.print(line, markup=False, soft_wrap=True)
+            console.print(line, soft_wrap=True)
     return page.write()
 
 
@@ -71,4 +71,4 @@ def _print_health(console: Console, diagnoses: dict[Lane, Diagnosis]) -> None:
         table.add_row(name, value)
     console.print(table)
     for owners, finding in findings_of(diagnoses):
-        console.print(f"{finding.code}: {owners}{sentence(finding)}", markup=False, soft_wrap=True)
+        console.print(f"{finding.code}: {owners}{sentence(finding)}", soft_wrap=True)

@@ -296,6 +296,15 @@ KEYS = (
         shown=False,
     ),
     Key(
+        "ctrl+z",
+        "suspend",
+        "",
+        "app: Suspend",
+        "Stop the program, training too, and go back to the shell; `fg` goes on.",
+        _ALL,
+        shown=False,
+    ),
+    Key(
         "t",
         "theme",
         "",

@@ -9,6 +9,7 @@ from rich.cells import cell_len
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.record import ACTIVE
 from l2o_engine.studies.comparison import Group, NamedLevel
+from l2o_engine.support.wording import shown
 from l2o_tui.text import names
 from l2o_tui.text.numbers import compact, count, fixed, loss_sum
 
@@ -83,7 +84,7 @@ def figures_table(groups: Sequence[Group], levels: Sequence[NamedLevel], *, widt
         Of the terminal; a table that is wider is folded: headings in two lines, names cut in the middle.
         None for a table as wide as it needs.
     """
-    labels = {group.label: group.label for group in groups}
+    labels = {group.label: shown(group.label) for group in groups}
     lines = _aligned([_HEADINGS, *_rows(groups, levels, labels)])
     if width is None or max(map(cell_len, lines)) <= width:
         return lines
@@ -128,6 +129,7 @@ def _closer(rows: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
     """Return a line a row: names at the left, numbers at the right."""
+    rows = [tuple(map(shown, row)) for row in rows]
     widths = [max(cell_len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
     return [
         " ".join(

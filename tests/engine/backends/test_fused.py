@@ -1,6 +1,7 @@
 """The kernel against the reference, on random presets; its cache; what it does with numbers that are not finite."""
 
 import os
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -365,27 +366,40 @@ def test_a_task_that_is_made_of_one_of_the_kernel_s_is_not_taken_for_it() -> Non
 # The cache.
 
 
-def test_a_kernel_is_compiled_once_and_then_loaded(tmp_path: Path) -> None:
-    spec = spec_of(tiny_preset("network.hidden=1").experiment)
-    assert not compiling.is_compiled(spec, tmp_path)
-    compiling.compile_in_child(spec, tmp_path)
-    assert compiling.is_compiled(spec, tmp_path)
-    files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
-    compiling.load(spec, tmp_path)
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.suffix == ".nbc"} == {
+SMALLEST = spec_of(tiny_preset("network.hidden=1").experiment)
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder in which the smallest kernel is, compiled as the program does it."""
+    folder = tmp_path_factory.mktemp("compiled")
+    assert not compiling.is_compiled(SMALLEST, folder)
+    compiling.compile_in_child(SMALLEST, folder)
+    return folder
+
+
+@pytest.fixture
+def kernels(compiled: Path, tmp_path: Path) -> Path:
+    """Return a copy of that folder."""
+    return Path(shutil.copytree(compiled, tmp_path / "kernels"))
+
+
+def test_a_kernel_is_compiled_once_and_then_loaded(kernels: Path) -> None:
+    assert compiling.is_compiled(SMALLEST, kernels)
+    files = {path: path.stat().st_mtime_ns for path in kernels.rglob("*") if path.is_file()}
+    compiling.load(SMALLEST, kernels)
+    assert {path: path.stat().st_mtime_ns for path in kernels.rglob("*") if path.suffix == ".nbc"} == {
         path: time for path, time in files.items() if path.suffix == ".nbc"
     }
 
 
 @pytest.mark.parametrize("entry", ["meta_iterations", "evaluate_losses"])
-def test_a_kernel_that_lacks_an_entry_is_not_compiled_yet(entry: str, tmp_path: Path) -> None:
-    spec = spec_of(tiny_preset("network.hidden=1").experiment)
-    compiling.compile_in_child(spec, tmp_path)
-    (machine_code,) = tmp_path.rglob(f"*.{entry}-*.nbc")
+def test_a_kernel_that_lacks_an_entry_is_not_compiled_yet(entry: str, kernels: Path) -> None:
+    (machine_code,) = kernels.rglob(f"*.{entry}-*.nbc")
     machine_code.unlink()
-    assert not compiling.is_compiled(spec, tmp_path)
-    compiling.load(spec, tmp_path)
-    assert compiling.is_compiled(spec, tmp_path)
+    assert not compiling.is_compiled(SMALLEST, kernels)
+    compiling.load(SMALLEST, kernels)
+    assert compiling.is_compiled(SMALLEST, kernels)
 
 
 def test_kernels_are_named_after_every_module_that_they_are_made_of() -> None:
@@ -394,18 +408,15 @@ def test_kernels_are_named_after_every_module_that_they_are_made_of() -> None:
     assert beside_the_caller == set(compiling._SOURCES)
 
 
-def test_a_damaged_entry_is_compiled_again(tmp_path: Path) -> None:
-    spec = spec_of(tiny_preset("network.hidden=1").experiment)
-    compiling.compile_in_child(spec, tmp_path)
-    for path in tmp_path.rglob("*.nb?"):
+def test_a_damaged_entry_is_compiled_again(kernels: Path) -> None:
+    for path in kernels.rglob("*.nb?"):
         path.write_bytes(path.read_bytes()[:10])
-    assert callable(compiling.load(spec, tmp_path).evaluate_losses)
+    assert callable(compiling.load(SMALLEST, kernels).evaluate_losses)
 
 
 def test_without_a_folder_that_can_be_made_the_kernel_is_compiled_in_memory(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    spec = spec_of(tiny_preset("network.hidden=1").experiment)
-    assert callable(compiling.load(spec, tmp_path / "file" / "kernels").evaluate_losses)
+    assert callable(compiling.load(SMALLEST, tmp_path / "file" / "kernels").evaluate_losses)
 
 
 def test_an_unusable_cache_folder_is_no_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def test_what_is_not_named_like_a_command_stays_and_is_told_of_once(inbox: Inbox
         (folder / name).write_text('{"command": "pause"}')
     notice = inbox.take()
     assert isinstance(notice, Notice)
-    assert notice.message.endswith(r"left there: '\x1b]0;x\x07', '0.json', 'c' and 1 more")
+    assert notice.message.endswith(r'left there: "\x1b]0;x\x07", "0.json", "c" and 1 more')
     assert inbox.take() is None
     send(folder, Pause())
     assert inbox.take() == Pause()

@@ -343,7 +343,7 @@ async def test_a_look_that_began_before_a_mark_does_not_take_it_away(runs_dir: P
         assert isinstance(screen, HomeScreen)
         before = screen._read_runs()
         await pilot.press("space")
-        screen._take_runs(*before)
+        screen._take_runs(before)
         await pilot.pause()
         assert "● second-s1" in " ".join(text_of(pilot).split())
         assert "1 marked" in text_of(pilot)

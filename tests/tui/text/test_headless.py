@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from l2o_engine.presets.files import load
 from l2o_engine.presets.shipped import find
+from l2o_engine.runs.driven import DrivenRun
 from tests.tui.conftest import COMMAND, TINY, Result, Running, call, files_below, spawn
 
 START = {"event", "run_dir", "preset", "seed", "backend", "iterations"}
@@ -385,6 +387,22 @@ def test_a_full_disk_under_stdout_is_a_failure_with_a_message(workplace: Path) -
     assert result.code == 1
     assert "Traceback" not in result.err
     assert "No space left" in result.err
+
+
+def test_a_disk_that_fills_up_is_one_message_that_says_how_to_go_on(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(ENOSPC, "No space left on device", "metrics.csv")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DrivenRun, "append_rows", full)
+        result = call("run", "log30", "--quiet", *TINY, "--iterations=10", "--run-dir", "a")
+    assert result.code == 1
+    assert result.err.count("\n") == 1
+    assert "No space left on device" in result.err
+    assert "go on with: l2o-tui resume " in result.err
+    assert call("resume", "a", "--quiet").code == 0
 
 
 # What is wrong is said before anything is done.
