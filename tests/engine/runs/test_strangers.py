@@ -102,7 +102,7 @@ def test_what_others_keep_among_checkpoints_and_commands_stays_and_is_told_once(
     told = [notice.message for notice in of_kind(events, Notice)]
     assert len(told) == 2
     assert '"best-model.safetensors", "notes"' in told[0]
-    assert "'0.json'" in told[1]
+    assert '"0.json"' in told[1]
     assert [path.read_text() for path in foreign] == ["the user's"] * len(foreign)
     assert of_kind(events, Ended)[0].status == "finished"
 
