@@ -21,8 +21,10 @@ from l2o_engine.presets.messages import PresetError, describe
 from l2o_engine.presets.schema import DEFAULT_KINDS, FORMER_NAMES, Preset
 from l2o_engine.presets.shipped import find
 from l2o_engine.presets.tables import to_dict
+from l2o_engine.support.files import read_bytes
 from l2o_engine.support.wording import quote, shown
 
+_MOST_BYTES = 1_000_000  # of a file; the shipped ones have some thousand
 _DEEPEST = 20  # tables within tables; a preset has three
 _TOO_DEEP = "is nested too deeply"
 _NO_TEXT = "holds what is no text: bytes that are not UTF-8"
@@ -30,7 +32,9 @@ _LONGEST_SETTING = 200  # characters, in a message
 _ENTRY = re.compile(r"[0-9]{1,6}")  # the number of a list's entry, in a setting's name
 
 
-def load(path: Path, settings: Sequence[str] = (), options: Mapping[str, Any] | None = None) -> Preset:
+def load(
+    path: Path, settings: Sequence[str] = (), options: Mapping[str, Any] | None = None, *, follows: bool = True
+) -> Preset:
     """Read, override and check a preset.
 
     Settings that make another experiment of it take away [notebook], unless they set that too: what the notebook
@@ -44,14 +48,17 @@ def load(path: Path, settings: Sequence[str] = (), options: Mapping[str, Any] | 
         Overrides as a user writes them, ``"table.key=value"``; the value is TOML, or else a plain string.
     options
         Values of the [run] table that come from options of their own: ``{"seed": 3}`` from ``--seed 3``. They win.
+    follows
+        Whether the file may be a link, which one that the user names may be.
 
     Raises
     ------
     PresetError
-        If the file cannot be read, is not TOML, or describes no possible experiment.
+        If the file cannot be read, is no regular file or too long, is not TOML, or describes no possible experiment.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte order mark
+        # Some editors begin a file with a byte order mark.
+        text = read_bytes(path, _MOST_BYTES, follows=follows).decode("utf-8-sig")
     except OSError as error:
         raise PresetError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:

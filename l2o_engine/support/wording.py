@@ -7,7 +7,7 @@ left out. A text that is shown already stays as it is, so to be careful twice do
 """
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 MOST = 1000
@@ -20,6 +20,7 @@ _SPACES = "Zs"  # all are seen for what they are
 # Seen by nobody, though Unicode calls them letters and marks: fillers, and what only holds apart or joins.
 _INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u3164\uffa0")
 _SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
+_MOST_NAMED = 3
 _MOST_DIGITS = 40  # of a whole number; Python refuses to write one of thousands
 
 
@@ -63,6 +64,12 @@ def is_seen(character: str) -> bool:
     if character in _INVISIBLE:
         return False
     return character.isprintable() or unicodedata.category(character) == _SPACES
+
+
+def some_of(names: Sequence[str]) -> str:
+    """Return the first few of names that strangers chose, and how many more there are."""
+    more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(map(quote, names[:_MOST_NAMED])) + more
 
 
 def quote(value: object) -> str:

@@ -8,7 +8,7 @@ from typing import Literal
 from l2o_engine.runs.export import ExportError, export_file, export_tensorboard, write_metrics
 from l2o_engine.runs.folder import Run
 from l2o_engine.support.errors import Failure
-from l2o_tui.text.streams import TerminalBytes
+from l2o_tui.text.streams import TerminalBytes, say
 
 STDOUT = Path("-")
 
@@ -16,7 +16,7 @@ STDOUT = Path("-")
 def export_run(
     run: Run, file_format: Literal["csv", "json", "tensorboard"], output: Path, *, every: int, force: bool
 ) -> None:
-    """Write a run's metrics to a file, a folder or stdout.
+    """Write a run's metrics to a file, a folder or stdout; on stderr, what is known to be damaged of the run.
 
     Parameters
     ----------
@@ -53,3 +53,5 @@ def export_run(
             raise  # who reads has seen enough: typer ends the program without a message
         except OSError as error:
             raise Failure(f"stdout: {error.strerror}") from error
+    for note in run.damage():
+        say(f"l2o-tui: {run.name}: {note}")

@@ -20,11 +20,11 @@ from l2o_tui.text.tables import plain_table
 
 def print_run(run: Run, *, as_json_document: bool) -> None:
     """Print one run: state, settings, progress table beside the notebook's."""
-    preset, record, progress = run.preset(), run.record(), run.progress()
+    preset, record, progress, damage = run.preset(), run.record(), run.progress(), run.damage()
     if as_json_document:
         rows = [document for event in progress for document in as_json(event)]
         looks = [document for event in diagnoses_of(run).items() for document in as_json(Diagnosed(*event))]
-        parts = {"settings": to_dict(preset), "progress": rows, "health": looks}
+        parts = {"settings": to_dict(preset), "progress": rows, "health": looks, "damage": damage}
         return write_json(summary_of(run) | parts)
     page = Page()
     console = page.console
@@ -40,6 +40,8 @@ def print_run(run: Run, *, as_json_document: bool) -> None:
     state.add_row("trained", f"{duration(record.elapsed_seconds)}, last updated {age(record.updated)}")
     state.add_row("checkpoint", str(checkpoint) if checkpoint else "none yet")
     state.add_row("versions", ", ".join(f"{name} {number}" for name, number in record.versions.items()))
+    for note in damage:
+        state.add_row("damage", note)
     console.print(state)
     console.print("\nsettings", style="bold")
     settings = plain_table("", "")

@@ -19,9 +19,11 @@ from l2o_engine.presets.files import load
 from l2o_engine.presets.schema import Preset
 from l2o_engine.presets.shipped import find, shipped_names
 from l2o_engine.records.events import Status
-from l2o_engine.runs.catalogue import delete, list_runs
+from l2o_engine.runs.catalogue import Unreadable, delete, look_through
 from l2o_engine.runs.folder import Run
+from l2o_engine.runs.rebuild import mend_record
 from l2o_engine.runs.record import Record
+from l2o_engine.support.errors import UserError
 from l2o_engine.support.wording import shown
 from l2o_tui.panes.footer import KeyFooter
 from l2o_tui.screens.compare import CompareScreen
@@ -97,16 +99,35 @@ class RunEntry:
         return [mark, self.run.name, self.status, at, average, age(self.record.updated).removesuffix(" ago")]
 
 
-Entry = PresetEntry | RunEntry
+@dataclass(frozen=True)
+class UnreadableEntry:
+    """A line of the runs, for one that cannot be read."""
+
+    found: Unreadable
+
+    @property
+    def cells(self) -> list[str]:
+        """What the line shows."""
+        return ["", f"{self.found.name}: {self.found.reason}", "unreadable", "", "", ""]
+
+
+Entry = PresetEntry | RunEntry | UnreadableEntry
 
 
 def read_presets() -> list[PresetEntry]:
     """Return the shipped presets, then those of the working folder and its folder ``presets``."""
     shipped = sorted((_read_preset(find(name)) for name in shipped_names()), key=_by_title)
-    here = sorted({path.resolve() for folder in (Path(), Path("presets")) for path in folder.glob("*.toml")})
-    known = {entry.path.resolve() for entry in shipped}
+    here = sorted({_resolved(path) for folder in (Path(), Path("presets")) for path in folder.glob("*.toml")})
+    known = {_resolved(entry.path) for entry in shipped}
     local = [path for path in here if path not in known and path.name not in _OTHER_TOOLS]
     return [*shipped, *map(_read_preset, local)]
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):  # a link to itself
+        return path.absolute()
 
 
 def _by_title(entry: PresetEntry) -> str:
@@ -149,6 +170,7 @@ class HomeScreen(KeyedScreen[None]):
         self._opener = opener
         self._presets: list[PresetEntry] = []
         self._runs: list[RunEntry] = []
+        self._unreadable: list[UnreadableEntry] = []
         self._marked: set[Path] = set()
         self._filter = ""
         self._is_filtering = False
@@ -211,6 +233,8 @@ class HomeScreen(KeyedScreen[None]):
                 return keys.DRIVEN_RUN
             case RunEntry():
                 return keys.IDLE_RUN
+            case UnreadableEntry():
+                return keys.UNREADABLE_RUN
             case _:
                 return keys.NOTHING
 
@@ -231,20 +255,21 @@ class HomeScreen(KeyedScreen[None]):
             self._trouble = message
             self.notify(message, severity="error")
 
-    def _read_runs(self) -> list[RunEntry]:
+    def _read_runs(self) -> tuple[list[RunEntry], list[UnreadableEntry]]:
         """Read the runs folder: in a thread, for its disk may be slow."""
-        found = []
-        for run in reversed(list_runs(self._runs_dir)):
+        found, listing = [], look_through(self._runs_dir)
+        for run in reversed(listing.runs):
             try:
                 entry = RunEntry(run, run.record(), run.status(), run.is_driven())
                 _ = entry.cells  # which says whether it can be shown, too
                 found.append(entry)
             except Exception:  # noqa: BLE001, S112 (vanished while we looked, or damaged: the others are none the worse)
                 continue
-        return found
+        return found, [UnreadableEntry(one) for one in listing.unreadable]
 
-    def _take_runs(self, entries: list[RunEntry]) -> None:
-        self._runs, self._trouble = entries, ""
+    def _take_runs(self, found: tuple[list[RunEntry], list[UnreadableEntry]]) -> None:
+        entries, unreadable = found
+        self._runs, self._unreadable, self._trouble = entries, unreadable, ""
         self._marked &= {entry.run.folder for entry in entries}
         self._show()
 
@@ -252,12 +277,12 @@ class HomeScreen(KeyedScreen[None]):
         self._presets_table.show(self._matching(self._presets))
         # The marks of this moment: the runs may have been read before one was set.
         runs = [replace(entry, is_marked=entry.run.folder in self._marked) for entry in self._runs]
-        self._runs_table.show(self._matching(runs))
-        hidden = len(self._runs) - self._runs_table.row_count
+        self._runs_table.show(self._matching([*runs, *self._unreadable]))
+        hidden = len(self._runs) + len(self._unreadable) - self._runs_table.row_count
         marked = f"{len(self._marked)} marked · " if self._marked else ""
         said = f"{marked}{hidden} not shown" if hidden else marked.removesuffix(" · ")
         self._runs_table.border_subtitle = Content(said)
-        if not self._runs:
+        if not self._runs and not self._unreadable:
             self._runs_table.border_subtitle = "none yet: start a preset with enter"
         if self._wanted and self._runs_table.select(self._wanted):
             self._wanted = None
@@ -272,7 +297,7 @@ class HomeScreen(KeyedScreen[None]):
 
     @on(DataTable.RowSelected)
     async def _open(self) -> None:
-        actions = {keys.PRESET: "start", keys.IDLE_RUN: "look", keys.DRIVEN_RUN: "attach"}
+        actions = {keys.PRESET: "start", keys.IDLE_RUN: "look", keys.UNREADABLE_RUN: "look", keys.DRIVEN_RUN: "attach"}
         if self.phase in actions:
             await self.run_action(actions[self.phase])
 
@@ -302,7 +327,9 @@ class HomeScreen(KeyedScreen[None]):
             self._opener.start(preset)
 
     def action_look(self) -> None:
-        """Look at the run."""
+        """Look at the run; of one that cannot be read, say why."""
+        if isinstance(entry := self.selected, UnreadableEntry):
+            self.notify(f"{entry.found.name}: {entry.found.reason}", severity="warning")
         self._with_run(self._opener.look)
 
     def action_attach(self) -> None:
@@ -310,7 +337,10 @@ class HomeScreen(KeyedScreen[None]):
         self._with_run(self._opener.look)
 
     def action_resume(self) -> None:
-        """Go on with the run; ask for a new total if it is finished."""
+        """Go on with the run; ask for a new total if it is finished, and mend one that cannot be read."""
+        if isinstance(unreadable := self.selected, UnreadableEntry):
+            self._mend(unreadable.found.folder)
+            return
         if not isinstance(entry := self.selected, RunEntry):
             return
         record = entry.record
@@ -321,6 +351,14 @@ class HomeScreen(KeyedScreen[None]):
             self.app.push_screen(dialog, lambda total: self._continue(entry.run, total))
         else:
             self._opener.resume(entry.run, None)
+
+    def _mend(self, folder: Path) -> None:
+        try:
+            for notice in mend_record(folder):
+                self.notify(notice)
+            self._opener.resume(Run(folder), None)
+        except UserError as error:
+            self.notify(str(error), severity="error")
 
     def _continue(self, run: Run, total: int | None) -> None:
         if total is not None:
@@ -525,4 +563,10 @@ class EntryTable(DataTable[Text], inherit_bindings=False):
 
 
 def _identity(entry: Entry) -> Path:
-    return entry.path if isinstance(entry, PresetEntry) else entry.run.folder
+    match entry:
+        case PresetEntry():
+            return entry.path
+        case UnreadableEntry():
+            return entry.found.folder
+        case RunEntry():
+            return entry.run.folder

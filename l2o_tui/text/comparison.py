@@ -2,9 +2,11 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from rich.cells import cell_len
 
+from l2o_engine.runs.folder import Run
 from l2o_engine.runs.record import ACTIVE
 from l2o_engine.studies.comparison import Group, NamedLevel
 from l2o_engine.support.wording import shown
@@ -17,7 +19,7 @@ _HEADINGS = ("experiment", "seeds", "it", "final", "spread", "Σ losses", "took 
 
 def notes_on(groups: Sequence[Group]) -> list[str]:
     """Return what must be known of the groups' figures: of which runs they are not the last word, what counts twice."""
-    return [*_unfinished(groups), *_repeated(groups), *_windows(groups)]
+    return [*_unfinished(groups), *_damaged(groups), *_repeated(groups), *_windows(groups)]
 
 
 def _windows(groups: Sequence[Group]) -> list[str]:
@@ -35,8 +37,16 @@ def _windows(groups: Sequence[Group]) -> list[str]:
     return [f"final figures are over {count(usual)} meta-iterations, {others}"]
 
 
+def _runs_of(groups: Sequence[Group]) -> dict[Path, Run]:
+    return {replicate.run.folder.resolve(): replicate.run for group in groups for replicate in group.replicates}
+
+
+def _damaged(groups: Sequence[Group]) -> list[str]:
+    return [f"{run.name}: {note}" for run in _runs_of(groups).values() for note in run.damage()]
+
+
 def _unfinished(groups: Sequence[Group]) -> list[str]:
-    runs = {replicate.run.folder.resolve(): replicate.run for group in groups for replicate in group.replicates}
+    runs = _runs_of(groups)
     ends = {
         folder: max(one.iteration for group in groups for one in group.replicates if one.run.folder.resolve() == folder)
         for folder in runs

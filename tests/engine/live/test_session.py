@@ -351,12 +351,14 @@ def test_a_run_without_a_good_checkpoint_fails_and_keeps_its_rows(tmp_path: Path
 
 def test_a_run_that_was_killed_before_its_first_checkpoint_starts_over(tmp_path: Path) -> None:
     run(tmp_path / "uninterrupted", ADAPTIVE)
-    stop_at(tmp_path / "run", ADAPTIVE, 5)
-    for path in (tmp_path / "run" / "checkpoints").iterdir():
-        path.unlink()
-    (tmp_path / "run" / "events.jsonl").unlink()
-    resume(tmp_path / "run")
-    assert_same_outcome(tmp_path / "uninterrupted", tmp_path / "run")
+    told = start(tmp_path / "run", ADAPTIVE, chunk=1).events()
+    while not isinstance(event := next(told), NewRows) or event.rows.iteration[-1] < 5:
+        pass
+    shutil.copytree(tmp_path / "run", tmp_path / "killed")  # as it is at this moment
+    list(told)
+    events = resume(tmp_path / "killed")
+    assert of_kind(events, Notice)[0].message == "there is no checkpoint yet: the run starts over"
+    assert_same_outcome(tmp_path / "uninterrupted", tmp_path / "killed")
 
 
 # Commands.

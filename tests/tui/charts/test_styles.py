@@ -34,18 +34,21 @@ def test_runs_differ_from_one_another_and_from_the_optimizers(names: list[str], 
     assert len({*styles, *taken}) == number + len(names)
 
 
-@given(st.lists(st.text(min_size=1), unique=True, min_size=1, max_size=60))
-def test_the_networks_colour_is_its_own(names: list[str]) -> None:
-    names = [name for name in names if name != LEARNED]
-    styles = optimizer_styles([LEARNED, *names])
-    assert all(styles[name].colour != styles[LEARNED].colour for name in names if styles[name].place < 64)
+@given(st.lists(st.text(min_size=1), unique=True, max_size=20))
+def test_what_every_picture_has_looks_like_nothing_else(names: list[str]) -> None:
+    usual = [LEARNED, "SGD", "RMSProp"]
+    styles = optimizer_styles([*usual, *names])
+    others = [styles[name] for name in styles if name not in usual]
+    assert not {style.colour for style in others} & {styles[name].colour for name in usual}
+    assert not {style.marker() for style in others} & {styles[name].marker() for name in usual}
 
 
-def test_runs_have_colours_that_no_optimizer_of_the_picture_has_while_there_are_some() -> None:
-    taken = optimizer_styles([LEARNED, "均方根传播法", "確率的勾配降下法"]).values()
-    colours = [style.colour for style in (*taken, *run_styles(5, taken))]
-    assert sorted(colours) == list(range(COLOURS))
-    assert len({*run_styles(30, taken), *taken}) == 33
+@given(st.lists(st.text(min_size=1), unique=True, max_size=3), st.integers(0, 5))
+def test_a_few_differ_in_colour_and_in_marker(names: list[str], runs: int) -> None:
+    optimizers = optimizer_styles([LEARNED, *names]).values()
+    styles = [*optimizers, *run_styles(min(runs, COLOURS - len(optimizers)), optimizers)]
+    assert len({style.colour for style in styles}) == len(styles)
+    assert len({style.marker() for style in styles}) == len(styles)
 
 
 def test_sixty_four_differ_by_colour_or_marker_in_both_alphabets() -> None:
