@@ -343,7 +343,10 @@ def _front_end(*, no_ui: bool, json: bool, quiet: bool, chunk: int | None, on_ha
 def main() -> NoReturn:
     """Run a command; turn what is wrong with its input, or a failure, into one message and its exit code."""
     from l2o_engine.support.errors import Failure, UserError
+    from l2o_engine.support.processes import NUMBA_SETTINGS
 
+    for name in [name for name in os.environ if name.startswith("NUMBA_") and name not in NUMBA_SETTINGS]:
+        del os.environ[name]
     # One thread for PyTorch, here and in the processes that this one starts: with tensors of 2 x 20 a second one only
     # costs. The environment says it, for PyTorch may never be imported.
     os.environ["OMP_NUM_THREADS"] = "1"

@@ -11,6 +11,7 @@ from l2o_engine.runs.folder import Run
 from l2o_engine.runs.record import ACTIVE, RunError
 from l2o_engine.support.errors import Failure
 from l2o_engine.support.files import open_to_append, open_to_read
+from l2o_engine.support.processes import environment
 
 LOG = "background.log"
 _PATIENCE = 120.0  # loading PyTorch, or compiling the kernel, on a busy machine
@@ -27,17 +28,18 @@ class HandOverError(Failure):
 def hand_over(folder: Path, command: Sequence[str], *, patience: float = _PATIENCE) -> int:
     """Start a process in the background that goes on with a run, and return its id once it does.
 
-    The process has a session of its own, no terminal, and ignores SIGHUP; it has our environment and working folder.
-    What it says goes to ``background.log`` in the run's folder. The run goes on from its newest checkpoint, so whoever
-    drives it now writes one and closes the run first.
+    The process has a session of its own, no terminal, and ignores SIGHUP; it has our environment and working folder,
+    and imports from where we do. What it says goes to ``background.log`` in the run's folder. The run goes on from its
+    newest checkpoint, so whoever drives it now writes one and closes the run first.
 
     Parameters
     ----------
     folder
         The run's folder.
     command
-        The program that goes on with it, and its arguments. For the same results bit for bit, it computes with the
-        backend that has computed before.
+        The program that goes on with it, and its arguments, as
+        :func:`~l2o_engine.support.processes.python_command` gives them. For the same results bit for bit, it computes
+        with the backend that has computed before.
     patience
         Seconds after which a process that has not taken the run is ended.
 
@@ -52,7 +54,14 @@ def hand_over(folder: Path, command: Sequence[str], *, patience: float = _PATIEN
         with open_to_append(log) as output:
             began = output.tell()
             # nohup ignores SIGHUP and becomes the program: the process id stays the same.
-            process = Popen(["nohup", *command], stdin=DEVNULL, stdout=output, stderr=STDOUT, start_new_session=True)
+            process = Popen(
+                ["nohup", *command],
+                stdin=DEVNULL,
+                stdout=output,
+                stderr=STDOUT,
+                env=environment(),
+                start_new_session=True,
+            )
     except OSError as error:
         raise HandOverError(f"no background process could be started for {folder.name}: {error}") from error
     deadline = monotonic() + patience

@@ -1,6 +1,5 @@
 """A run on the screen: what tells its events, and the feed that keeps them for the screen."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +13,7 @@ from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.record import ACTIVE
 from l2o_engine.support.errors import Failure, UserError
+from l2o_engine.support.processes import python_command
 from l2o_tui.state import keys
 from l2o_tui.state.feed import Feed
 from l2o_tui.text.commands import proposed
@@ -146,7 +146,7 @@ class OpenRun:
 
     def _resuming(self) -> list[str]:
         """Return the command that goes on with the run, without a screen."""
-        command = [sys.executable, "-m", "l2o_tui", "resume", str(self.folder.resolve()), "--no-ui", "--quiet"]
+        command = python_command("l2o_tui", "resume", str(self.folder.resolve()), "--no-ui", "--quiet")
         command += ["--start-paused"] if self._was_paused else []
         backend = self._computes()
         return command + (["--backend", backend] if backend else [])

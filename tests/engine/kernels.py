@@ -8,7 +8,7 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-from l2o_engine.backends.fused.compile import cache_folder, is_compiled, load
+from l2o_engine.backends.fused.compile import cache_folder, compile_here, is_compiled, keep
 from l2o_engine.backends.fused.spec import Spec, spec_of
 from l2o_engine.presets.schema import Preset
 
@@ -26,4 +26,4 @@ def compile_kernels(presets: Iterable[Preset]) -> None:
 
 
 def _compile(spec: Spec, folder: Path) -> None:
-    load(spec, folder)
+    keep(spec, compile_here(spec), folder)

@@ -49,7 +49,7 @@ def test_a_detached_run_is_resumed_without_a_screen_as_it_was(
     opened = OpenRun(Told([*events, Ended("interrupted", 5, 1.0, ())]), preset, folder=tmp_path)
     opened.detaching = True
     opened.listen()
-    command = [sys.executable, "-m", "l2o_tui", "resume", str(tmp_path), "--no-ui", "--quiet", *options]
+    command = [sys.executable, "-P", "-m", "l2o_tui", "resume", str(tmp_path), "--no-ui", "--quiet", *options]
     assert handed == [(tmp_path, command)]
     assert (opened.background_pid, opened.failure) == (77, "")
 
