@@ -63,7 +63,7 @@ class DrivenRun(Run):
             self._events = opened.enter_context(open_to_append(self.events_path))
             self.inbox = Inbox(self.commands_path)
             if self._events.tell() and not _ends_with_newline(self.events_path):
-                _write(self._events, b"\n")  # a killed process left half a line
+                _write(self._events, self.events_path, b"\n")  # a killed process left half a line
             opened.pop_all()  # it is close() that closes them from here on
 
     def _use(self, preset: Preset) -> None:
@@ -221,13 +221,13 @@ class DrivenRun(Run):
 
     def append_rows(self, rows: Rows) -> None:
         """Write rows of metrics; they are in the file, if not yet on the disk, when this returns."""
-        _write(self._metrics, self._format.format(rows), self._digest)
+        _write(self._metrics, self.metrics_path, self._format.format(rows), self._digest)
 
     def append_event(self, event: Event) -> None:
         """Write an event, if it is one that is recorded."""
         lines = [json.dumps({"time": now()} | document) + "\n" for document in as_json(event)]
         if lines:
-            _write(self._events, "".join(lines).encode())
+            _write(self._events, self.events_path, "".join(lines).encode())
 
     def save(self, checkpoint: Checkpoint, *, keep: bool) -> Path:
         """Write a checkpoint and remove old ones; the metrics it counts on are on the disk first."""
@@ -276,7 +276,7 @@ def _format_of(preset: Preset) -> RowFormat:
     return RowFormat(lanes_of(preset), preset.run.dtype, learned=preset.learns, numbers=numbers)
 
 
-def _write(file: FileIO, data: bytes, digest: "_Hash | None" = None) -> None:
+def _write(file: FileIO, path: Path, data: bytes, digest: "_Hash | None" = None) -> None:
     """Write all of it, for a raw file may take less at a time; or nothing, where the disk does not take all.
 
     A digest gets to know of what was written.
@@ -288,7 +288,7 @@ def _write(file: FileIO, data: bytes, digest: "_Hash | None" = None) -> None:
     except OSError as error:
         with suppress(OSError):
             file.truncate(file.seek(0, os.SEEK_END) - (len(data) - len(rest)))
-        raise OSError(error.errno, error.strerror, getattr(file, "name", None)) from error
+        raise OSError(error.errno, error.strerror, str(path)) from error
     if digest:
         digest.update(data)
 

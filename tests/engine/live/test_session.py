@@ -734,7 +734,7 @@ def test_under_a_screen_a_full_disk_pauses_the_run_and_going_on_loses_nothing(
 ) -> None:
     run(tmp_path / "uninterrupted", ADAPTIVE)
     driven = DrivenRun.create(ADAPTIVE, tmp_path / "run")
-    path = getattr(driven, file).name
+    path = driven.metrics_path if file == "_metrics" else driven.events_path
     getattr(driven, file).close()
     disk = FillingDisk(path, "ab")
     setattr(driven, file, disk)
@@ -746,7 +746,7 @@ def test_under_a_screen_a_full_disk_pauses_the_run_and_going_on_loses_nothing(
             case NewRows() if event.rows.iteration[-1] == full_at and not failed:
                 disk.is_full = True
             case Notice() if "the disk has failed" in event.message:
-                assert Path(path).name in event.message
+                assert path.name in event.message
                 assert "No space left on device" in event.message
                 failed += 1
                 disk.is_full = failed < 3
@@ -762,6 +762,26 @@ def test_under_a_screen_a_full_disk_pauses_the_run_and_going_on_loses_nothing(
     assert of_kind(told, Started)[-1].iteration == (10 if full_at > 10 else -1)
     assert_same_outcome(tmp_path / "uninterrupted", tmp_path / "run")
     assert reported(tmp_path / "uninterrupted") == reported(tmp_path / "run")
+
+
+def test_under_a_screen_a_disk_that_is_full_from_the_start_pauses_too(tmp_path: Path) -> None:
+    run(tmp_path / "uninterrupted", ADAPTIVE)
+    driven = DrivenRun.create(ADAPTIVE, tmp_path / "run")
+    driven._events.close()
+    driven._events = disk = FillingDisk(driven.events_path, "ab")
+    disk.is_full = True
+    session = Session(driven, interactive=True)
+    told = []
+    for event in session.events():
+        told.append(event)
+        match event:
+            case Notice() if "from the start" in event.message:
+                disk.is_full = False
+                session.mailbox.put(GoOn())
+            case Ended():
+                session.mailbox.put(Stop())
+    assert len(of_kind(told, Started)) == 1
+    assert_same_outcome(tmp_path / "uninterrupted", tmp_path / "run")
 
 
 def test_a_run_that_is_left_while_the_disk_is_full_goes_on_from_its_checkpoint(
