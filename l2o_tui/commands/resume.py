@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from l2o_engine.backends.choose import choose
+from l2o_engine.live.sizes import admit
 from l2o_engine.runs.catalogue import find_run
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.record import RunError
@@ -50,8 +50,7 @@ def resume_run(
     found = find_run(name, runs_dir)
     record = found.record()
     preset = found.preset()
-    if preset.learns:
-        choose(preset.experiment, backend or preset.run.backend)
+    admit(preset, backend)
     if iterations is not None and iterations <= record.iteration:
         raise RunError(f"{found.name} is already at {record.iteration}: --iterations must be above that")
     if iterations is not None and record.status == "diverged" and record.seeds == 1:

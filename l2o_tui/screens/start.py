@@ -10,7 +10,7 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, Static
 
-from l2o_engine.backends.choose import choose
+from l2o_engine.live.sizes import admit
 from l2o_engine.presets.files import load
 from l2o_engine.presets.schema import Preset
 from l2o_engine.support.errors import UserError
@@ -74,8 +74,7 @@ class StartDialog(ModalScreen[Preset | None]):
             settings = shlex.split(self.query_one("#settings", Input).value)
             numbers = {name: _number(label, values[name]) for name, label in _FIELDS.items() if values[name]}
             preset = load(self._path, settings, numbers)
-            if preset.learns:
-                choose(preset.experiment, preset.run.backend)
+            admit(preset)
         except (UserError, ValueError) as error:
             lines = [line.removeprefix("--set ").removeprefix("--") for line in str(error).splitlines()]
             self.query_one("#start-error", Static).update("\n".join(lines))
