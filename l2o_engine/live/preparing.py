@@ -102,11 +102,14 @@ def find_levels(run: DrivenRun, patience: Patience) -> Generator[Preparing, None
 
 def _in_thread(work: Callable[[], Value], give_up: Callable[[], None], patience: Patience) -> Value:
     with ThreadPoolExecutor(1, "l2o-loading") as loader:
-        future, sign_due = loader.submit(work), monotonic() + SIGN_SECONDS
+        future, sign_due, is_given_up = loader.submit(work), monotonic() + SIGN_SECONDS, False
         while not wait([future], _LOOK_SECONDS).done:
             if patience.is_over():
+                is_given_up = True
                 give_up()
             if monotonic() >= sign_due:
                 patience.sign_of_life()
                 sign_due = monotonic() + SIGN_SECONDS
+        if is_given_up:  # be it that there was nothing to give up, and it has come to its end
+            raise EndedError("it was told to stop")
         return future.result()

@@ -95,8 +95,8 @@ class Baselines:
         for n in _parts(self._number, drawn_at_once(experiment.task, experiment.steps)):
             task = self._draw(generator, n)
             for optimizer in experiment.baselines:
-                between()
-                figures[optimizer.name].append(_figures(run(optimizer, task, experiment.steps).astype(np.float64)))
+                losses = run(optimizer, task, experiment.steps, between)
+                figures[optimizer.name].append(_figures(losses.astype(np.float64)))
         return {name: Level(*map(finite_mean, np.concatenate(parts, axis=1))) for name, parts in figures.items()}
 
     def _draw(self, generator: np.random.Generator, n: int) -> Task:

@@ -106,8 +106,7 @@ def test_levels_are_the_same_to_the_last_bit_however_many_draws_are_made_at_once
         assert repr(Baselines(experiment, 4, 100).measured) == repr(whole)  # NaN too
 
 
-def test_who_waits_for_the_levels_is_called_between_the_parts_and_may_end_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation, "_MOST_NUMBERS", 1)
+def test_who_waits_for_the_levels_is_called_between_the_steps_and_may_end_it() -> None:
     calls: list[int] = []
 
     def between() -> None:
@@ -116,4 +115,4 @@ def test_who_waits_for_the_levels_is_called_between_the_parts_and_may_end_it(mon
             raise EndedError
 
     with pytest.raises(EndedError):
-        Baselines(tiny_baselines().experiment, 0, 1000).measure(between)
+        Baselines(tiny_baselines().experiment, 0, 1).measure(between)
