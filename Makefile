@@ -23,8 +23,10 @@ fuzz: $(VENV)/installed-dev
 	@L2O_HYPOTHESIS=fuzz $(BIN)/python -m pytest -m 'hypothesis and not soak' --timeout=3600 $(PYTEST_ARGS)
 
 # What takes minutes: hundreds of kills, bad disks, a million inputs. `L2O_SOAK_MINUTES=60 make soak` does more of it.
+# It writes docs/reliability.md.
 soak: $(VENV)/installed-dev
-	@$(BIN)/python -m pytest -m soak --timeout=3600 $(PYTEST_ARGS)
+	@rm -rf .pytest_cache/soak
+	@$(BIN)/python -m pytest -m soak --timeout=3600 $(PYTEST_ARGS); code=$$?; $(BIN)/python -m tests.reliability.page; exit $$code
 
 check: $(VENV)/installed-dev
 	@$(BIN)/ruff format --check .

@@ -1,5 +1,6 @@
 """Handing a run over to a process of its own, which goes on with it when we, or our terminal, are gone."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from subprocess import DEVNULL, STDOUT, Popen, TimeoutExpired
@@ -9,6 +10,7 @@ from time import monotonic, sleep
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.record import ACTIVE, RunError
 from l2o_engine.support.errors import Failure
+from l2o_engine.support.files import open_to_append, open_to_read
 from l2o_engine.support.processes import environment
 
 LOG = "background.log"
@@ -16,6 +18,7 @@ _PATIENCE = 120.0  # loading PyTorch, or compiling the kernel, on a busy machine
 _POLL_SECONDS = 0.05
 _GOOD_ENDS = (0, 3)  # a short run may be finished, or diverged, before we look
 _LINES = 10
+_MOST_SAID = 20_000  # bytes of what a process said that are looked at
 
 
 class HandOverError(Failure):
@@ -48,7 +51,7 @@ def hand_over(folder: Path, command: Sequence[str], *, patience: float = _PATIEN
     folder = folder.resolve()
     log = folder / LOG
     try:
-        with log.open("ab") as output:
+        with open_to_append(log) as output:
             began = output.tell()
             # nohup ignores SIGHUP and becomes the program: the process id stays the same.
             process = Popen(
@@ -71,7 +74,7 @@ def hand_over(folder: Path, command: Sequence[str], *, patience: float = _PATIEN
         return process.pid
     what = f"took nothing over within {patience:g} s" if process.returncode is None else "ended at once"
     _end(process)
-    raise HandOverError(f"the background process for {folder.name} {what}; {log} says:\n{_last_lines(log, began)}")
+    raise HandOverError(f"the background process for {folder.name} {what}; {log} says:", *_last_lines(log, began))
 
 
 def _goes_on(folder: Path, pid: int) -> bool:
@@ -92,8 +95,8 @@ def _end(process: Popen[bytes]) -> None:
         process.wait()
 
 
-def _last_lines(log: Path, began: int) -> str:
-    with log.open("rb") as file:
-        file.seek(began)
+def _last_lines(log: Path, began: int) -> list[str]:
+    with open_to_read(log) as file:
+        file.seek(max(began, file.seek(0, os.SEEK_END) - _MOST_SAID))
         lines = file.read().decode("utf-8", "replace").splitlines()
-    return "\n".join(lines[-_LINES:]) or "nothing"
+    return lines[-_LINES:] or ["nothing"]

@@ -82,7 +82,8 @@ class Session:
         Meta-iterations between two looks into the mailbox; None to adapt to about 50 ms.
     interactive
         Whether somebody watches: then the past of a resumed run is told again, the base chart's curves are made, and
-        after the end the session waits for commands, to look and to continue.
+        after the end the session waits for commands, to look and to continue. When the disk fails it pauses; without
+        anybody to make room it ends.
     start_paused
         Whether the run waits for a GoOn before it trains.
     executor
@@ -116,8 +117,10 @@ class Session:
         self._reporter = Reporter(run.current)
         self._base_chart = BaseChart(self._pipeline)
         self._stopwatch = _Stopwatch(0.0)
+        self._computes = "", ""  # the backend's name, and why it was chosen
         self._status: Status = "running"
         self._stopping: Stop | None = None
+        self._has_lost = False  # what has been trained since the last checkpoint is not in the files
         self._last_checkpoint = -1
         self._record_due = 0.0
         self._folder_due = 0.0
@@ -132,9 +135,7 @@ class Session:
             If something failed; what was trained up to the last checkpoint is safe.
         """
         try:
-            for event in self._drive():
-                self._run.append_event(event)
-                yield event
+            yield from self._drive()
         except Exception as error:
             failure = self._failure(error)
             yield self._failed(str(failure))
@@ -158,33 +159,50 @@ class Session:
 
     def _drive(self) -> Iterator[Event]:
         try:
-            yield from self._prepare()
+            yield from self._recorded(self._prepare())
         except EndedError:
-            yield self._given_up()
+            yield from self._recorded(self._give_up())
             return
         if self._status == "paused":
-            yield from self._become("paused")
+            yield from self._recorded(self._become("paused"))
         while self._stopping is None:
-            if self._status == "running" and self._is_over:
-                yield from self._finish()
-            is_running = self._status == "running"
-            if not is_running and not self._interactive and self._status != "paused":
+            if self._status in ("finished", "diverged") and not self._interactive:
                 return
-            command = self.mailbox.take() if is_running else self.mailbox.wait(_FOLDER_SECONDS)
-            asked = command or self._asked_in_folder()
-            if isinstance(asked, Notice):
-                yield asked
-            elif asked is not None:
-                if self._pipeline.is_ahead:
-                    yield from self._advance(launch=False)  # a command finds the run between two chunks
-                yield from self._obey(asked)
-            elif is_running:
-                yield from self._advance()
-            elif self._status == "paused" and monotonic() >= self._record_due:
-                with suppress(OSError):  # it only says that we are still here
-                    self._update_record()
+            try:
+                yield from self._recorded(self._turn())
+            except EndedError:  # told to stop while it went back: the command is still there
+                continue
+            except OSError as error:
+                if not (self._interactive and self._run.is_there):
+                    raise
+                yield from self._wait_for_the_disk(error)
         if self._status in ("running", "paused"):
-            yield from self._end("interrupted", self._stopping.reason)
+            yield from self._recorded(self._end("interrupted", self._stopping.reason))
+
+    def _recorded(self, events: Iterator[Event]) -> Iterator[Event]:
+        for event in events:
+            self._run.append_event(event)
+            yield event
+
+    def _turn(self) -> Iterator[Event]:
+        """Do what is next: what is asked, a chunk, or waiting a moment."""
+        if self._status == "running" and self._is_over:
+            yield from self._finish()
+            return
+        is_running = self._status == "running"
+        command = self.mailbox.take() if is_running else self.mailbox.wait(_FOLDER_SECONDS)
+        asked = command or self._asked_in_folder()
+        if isinstance(asked, Notice):
+            yield asked
+        elif asked is not None:
+            if self._pipeline.is_ahead:
+                yield from self._advance(launch=False)  # a command finds the run between two chunks
+            yield from self._obey(asked)
+        elif is_running:
+            yield from self._advance()
+        elif self._status == "paused" and monotonic() >= self._record_due:
+            with suppress(OSError):  # it only says that we are still here
+                self._update_record()
 
     def _asked_in_folder(self) -> Command | Notice | None:
         """Return what another process asks of the run: one look into the folder now and then, for looks cost time."""
@@ -208,15 +226,28 @@ class Session:
     def _prepare(self) -> Iterator[Event]:
         run, preset = self._run, self._run.current
         backend, name, reason = yield from load_backend(preset, self._asked_backend, self._patience)
+        before = run.record()
+        if before.backend == name:  # whoever goes on names it, for the same bits: that is not why it was chosen
+            reason = before.backend_reason
+        self._computes = name, reason
         self._pipeline.open(preset, backend)
-        checkpoint, notices = run.restore()
-        if checkpoint is not None:
-            self._pipeline.load(checkpoint.trainers)
-            self._stopwatch = _Stopwatch(checkpoint.elapsed_seconds)
-            self._last_checkpoint = checkpoint.iteration
+        checkpoint, notices = self._restore()
         if not self._is_over:  # to look at a finished run does not change it
             self._status = "paused" if self._start_paused else "running"
             run.update(status=self._status, backend=name, backend_reason=reason, message="")
+        yield from self._begin(checkpoint, notices)
+
+    def _restore(self) -> tuple[Checkpoint | None, list[str]]:
+        """Go back to the newest good checkpoint, or to the beginning; return it, and what was wrong with newer ones."""
+        checkpoint, notices = self._run.restore()
+        self._pipeline.load(checkpoint.trainers if checkpoint else None)
+        self._stopwatch = _Stopwatch(checkpoint.elapsed_seconds if checkpoint else 0.0)
+        self._last_checkpoint = checkpoint.iteration if checkpoint else -1
+        return checkpoint, notices
+
+    def _begin(self, checkpoint: Checkpoint | None, notices: list[str]) -> Iterator[Event]:
+        """Tell where the run starts, or goes on, and what came before."""
+        run, preset, (name, reason) = self._run, self._run.current, self._computes
         reached = yield from find_levels(run, self._patience)
         yield Started(
             run_dir=str(run.folder),
@@ -237,14 +268,14 @@ class Session:
             self._stopwatch.start()
         self._reporter.start_clock(self._stopwatch.seconds, self._iteration)
 
-    def _given_up(self) -> Event:
+    def _give_up(self) -> Iterator[Event]:
         """End what has not begun to train: all that was kept of the run is as it was."""
         reason = self.mailbox.stop.reason if self.mailbox.stop else ""
         if self._run.record().status in ACTIVE:
             self._run.update(status="interrupted", message=reason)
         record = self._run.record()
         results = tuple(LaneResult(lane, record.iteration, nan) for lane in self._reporter.lanes)
-        return Ended("interrupted", record.iteration, record.elapsed_seconds, results, reason)
+        yield Ended("interrupted", record.iteration, record.elapsed_seconds, results, reason)
 
     # While it trains.
 
@@ -275,7 +306,7 @@ class Session:
         return min(self._total, self._reporter.next_due(first), -(-first // every) * every)
 
     def _checkpoint(self, *, requested: bool = False) -> Iterator[Event]:
-        if self._iteration < 0 or (self._iteration == self._last_checkpoint and not requested):
+        if self._iteration < 0 or self._has_lost or (self._iteration == self._last_checkpoint and not requested):
             return
         path = self._run.save(
             Checkpoint(
@@ -298,9 +329,13 @@ class Session:
                 self._stopwatch.stop()
                 yield from self._checkpoint()
                 yield from self._become("paused")
+            case GoOn() if self._status == "paused" and self._has_lost:
+                yield from self._go_back()
             case GoOn() if self._status == "paused":
                 self._stopwatch.start()
                 yield from self._become("running")
+            case SaveCheckpoint() if self._has_lost:
+                yield Notice("no checkpoint is saved: the disk has not taken what came before it")
             case SaveCheckpoint():
                 yield from self._checkpoint(requested=True)
             case Extend(iterations):
@@ -326,6 +361,31 @@ class Session:
         self._status = status
         self._update_record()
         yield StatusChanged(status, self._iteration)
+
+    # When the disk takes nothing more.
+
+    def _wait_for_the_disk(self, error: OSError) -> Iterator[Event]:
+        """Pause where the disk has failed and somebody watches: he may make room, and go on."""
+        self._has_lost = True
+        self._pipeline.drop()
+        self._stopwatch.stop()
+        self._status = "paused"
+        where = f"from {self._last_checkpoint:,}" if self._last_checkpoint >= 0 else "from the start"
+        reason = f"the disk has failed: {error.strerror or error}"
+        message = f"paused, for the disk has failed: {error}. Going on, once it can, is {where}"
+        for event in (StatusChanged("paused", self._iteration, reason), Notice(message)):
+            with suppress(OSError):
+                self._run.append_event(event)
+            yield event
+
+    def _go_back(self) -> Iterator[Event]:
+        """Go on from the newest checkpoint, as who resumes: whatever was not written is trained again."""
+        checkpoint, notices = self._restore()
+        self._reporter = Reporter(self._run.current)
+        self._status = "running"
+        self._has_lost = False
+        self._update_record()
+        yield from self._begin(checkpoint, notices)
 
     # How it ends.
 
@@ -358,13 +418,15 @@ class Session:
 
     def _failure(self, error: Exception) -> SessionError:
         cause = str(error) if isinstance(error, OSError | UserError) else f"{type(error).__name__}: {error}"
+        if not self._run.is_there:
+            return SessionError(f"{self._run.folder} is gone, removed or renamed while it was being trained")
         latest = self._run.latest_checkpoint()
         what = f"{cause} ({f'the last checkpoint is {latest}' if latest else 'there is no checkpoint yet'})"
         try:
             self._run.update(status="failed", message=what)
         except OSError as second:
             what += f"; and run.json could not be written: {second}"
-        return SessionError(what)
+        return SessionError(*what.split("\n"))  # what caused it may have several lines
 
     # What run.json says of it.
 
@@ -372,7 +434,7 @@ class Session:
         self._record_due = monotonic() + SIGN_SECONDS
         self._run.update(
             status=self._status,
-            iteration=max(self._iteration, 0),
+            iteration=max(self._last_checkpoint if self._has_lost else self._iteration, 0),
             elapsed_seconds=round(self._stopwatch.seconds, 3),
             average_log_result=self._reporter.average_log_result,
             message=message,

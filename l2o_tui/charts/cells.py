@@ -78,8 +78,13 @@ class Cells:
             self.looks[row, column : column + len(held)] = look
 
     def runs(self, row: int) -> Iterator[tuple[str, int]]:
-        """Yield the texts of a row, each with its look."""
-        looks, texts = self.looks[row], self.texts[row].tolist()
+        """Yield the texts of a row, each with its look.
+
+        A space looks the same in all of them, and goes with what is before it: fewer colours are sent so.
+        """
+        texts = self.texts[row].tolist()
+        seen = np.maximum.accumulate(np.where(self.texts[row] == " ", 0, np.arange(len(texts))))
+        looks = self.looks[row][seen]
         ends = [*(np.flatnonzero(np.diff(looks)) + 1).tolist(), len(looks)]
         start = 0
         for end in ends:
@@ -88,9 +93,9 @@ class Cells:
 
     def changes(self, before: "Cells") -> Iterator[tuple[int, int, int]]:
         """Yield row, first and last column + 1 of what differs from an older picture of the same size."""
-        differ = (self.texts != before.texts) | (self.looks != before.looks)
-        for row in np.flatnonzero(differ.any(axis=1)).tolist():
-            columns = np.flatnonzero(differ[row])
-            breaks = np.flatnonzero(np.diff(columns) > _GAP)
-            starts, ends = columns[np.append(0, breaks + 1)], columns[np.append(breaks, len(columns) - 1)] + 1
-            yield from ((row, start, end) for start, end in zip(starts.tolist(), ends.tolist(), strict=True))
+        rows, columns = np.nonzero((self.texts != before.texts) | (self.looks != before.looks))
+        if not len(rows):
+            return
+        breaks = np.flatnonzero((np.diff(rows) > 0) | (np.diff(columns) > _GAP))
+        starts, ends = np.append(0, breaks + 1), np.append(breaks, len(rows) - 1)
+        yield from zip(rows[starts].tolist(), columns[starts].tolist(), (columns[ends] + 1).tolist(), strict=True)

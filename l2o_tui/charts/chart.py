@@ -15,6 +15,7 @@ from textual.widget import Widget
 
 from l2o_tui.charts.axes import Span
 from l2o_tui.charts.cells import AXIS, LOOKS, Cells, faint_look, look_of
+from l2o_tui.charts.colours import of_sixteen, tint
 from l2o_tui.charts.figure import Figure
 from l2o_tui.charts.layout import SMALLEST, Room, arrange
 from l2o_tui.charts.plotext import draw
@@ -27,6 +28,7 @@ _SERIES_VARIABLE = "series-{}"
 _FALLBACKS = ("primary", "warning", "success", "error", "accent", "secondary")
 _FAINT_SHARE = 0.35  # of a series' colour in its band's
 _GREY = Color(100, 100, 100)  # faint where there are no blends: of 16 colours "bright black" is the nearest
+_SELDOM_BESIDE = 3  # places further on: those of SGD and RMSProp are in nearly every picture of the network
 _LEAST_VIEW = 8  # iterations, or steps, that a view shows at least
 _PAGE = 4  # pages that a view has, for the cursor
 
@@ -205,17 +207,21 @@ class Chart(Widget):
             Color.parse(variables.get(_SERIES_VARIABLE.format(place + 1)) or variables[_FALLBACKS[place % 6]])
             for place in range(COLOURS)
         ]
-        has_blends = self.app.console.color_system != "standard" and all(one.ansi is None for one in colours)
-        has_blends = has_blends and background.ansi is None
+        is_rgb = all(one.ansi is None for one in (*colours, background))
+        has_blends = is_rgb and self.app.console.color_system != "standard"
+        if is_rgb and not has_blends:
+            colours = of_sixteen(colours, background)
         found = dict.fromkeys(range(LOOKS), RichStyle(bgcolor=background.rich_color))
         for place, colour in enumerate(colours):
             faint = background.blend(colour, _FAINT_SHARE) if has_blends else _GREY
             found[look_of(Style(place))] = RichStyle(color=colour.rich_color, bgcolor=background.rich_color)
             found[faint_look(Style(place))] = RichStyle(color=faint.rich_color, bgcolor=background.rich_color)
-            others = [one for one in dict.fromkeys([*colours[place:], *colours]) if one != colour] or [colour]
+            # Where there are no tints, other series' colours: at first of those that are seldom beside this one.
+            first = place + _SELDOM_BESIDE
+            others = [one for one in dict.fromkeys([*colours[first:], *colours]) if one != colour] or [colour]
             for seed in range(TINTS):
-                tint = _tint(colour, background, seed) if has_blends else others[seed % len(others)]
-                style = RichStyle(color=tint.rich_color, bgcolor=background.rich_color)
+                part = tint(colour, background, seed) if has_blends else others[seed % len(others)]
+                style = RichStyle(color=part.rich_color, bgcolor=background.rich_color)
                 found[look_of(Style(place, seed))] = style
         return [self.rich_style, *(found[look] for look in range(AXIS, LOOKS))]
 
@@ -224,11 +230,3 @@ def left_out(non_finite: int, zeros: int, *, logarithmic: bool) -> list[str]:
     """Say what cannot be drawn of a curve, or not where it belongs: nothing is dropped in silence."""
     said = [f"{count(non_finite)} not finite, left out"] if non_finite else []
     return [*said, f"{count(zeros)} zero, at 1e-38"] if zeros and logarithmic else said
-
-
-def _tint(colour: Color, background: Color, seed: int) -> Color:
-    """Return a tint of a colour that can be told from the others: of another hue, and lighter or darker by turns."""
-    hue, saturation, lightness = colour.hsl
-    turned = Color.from_hsl((hue + (seed + 1) * 0.09 * (-1) ** seed) % 1.0, saturation, lightness)
-    contrast = background.get_contrast_text(1.0)
-    return turned.blend(contrast, 0.25) if seed % 3 == 1 else turned.blend(background, 0.3) if seed % 3 == 2 else turned

@@ -9,7 +9,7 @@ from l2o_engine.records.curve import Curve
 from l2o_engine.records.statistics import median_line
 from l2o_engine.support.arrays import Doubles, Integers
 from l2o_tui.charts.axes import Span, XAxis
-from l2o_tui.charts.figure import QUARTILES, RAW, Band, Figure, Level, Points, Series, axis_over, last_of
+from l2o_tui.charts.figure import QUARTILES, RAW, Band, Figure, Level, Points, Series, axis_over, has_data, last_of
 from l2o_tui.charts.styles import Style
 
 MOST_BANDS = 2  # series whose bands can still be told apart
@@ -95,15 +95,7 @@ def convergence(
     there = [Level(name, style, level) for name, (style, level) in levels.items() if np.isfinite(level)]
     held = [row.average_log_result for row in rows]
     # A part of the run is looked at for itself: the levels may be far from it.
-    across = [level.y for level in there] if seen == whole or not _has_data(series, seen, held) else []
+    across = [level.y for level in there] if seen == whole or not (held or has_data(series, seen)) else []
     y = axis_over(series, seen, bands=shows_bands, logarithmic=logarithmic, more=[*held, *across])
     x = XAxis("meta-iterations", "it", whole, seen, own)
     return Figure(x, y, series, there, points, shows_bands, caption, title)
-
-
-def _has_data(series: Sequence[Series], view: Span, held: Sequence[float]) -> bool:
-    for one in series:
-        first, last = np.searchsorted(one.x, [view.left, view.right])
-        if np.isfinite(one.y[first : last + 1]).any():
-            return True
-    return bool(held)

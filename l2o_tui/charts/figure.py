@@ -1,5 +1,8 @@
 """A picture before it is drawn: what is shown, in data units. Renderers draw it, and decide nothing of it.
 
+Labels may be names that anybody has given: a picture holds them as they are shown, see
+:func:`~l2o_engine.support.wording.shown`.
+
 Losses are log10(loss + 1e-38) throughout; the y axis says whether they are drawn so or as they are.
 """
 
@@ -10,11 +13,13 @@ from math import isfinite, nan
 import numpy as np
 
 from l2o_engine.support.arrays import Doubles, Integers
+from l2o_engine.support.wording import shown
 from l2o_tui.charts.axes import Span, XAxis, YAxis
 from l2o_tui.charts.reduce import extremes, point_at, value_at
 from l2o_tui.charts.styles import Style
 
 RAW, QUARTILES = "raw", "quartiles"
+_LONGEST_LABEL = 200  # characters
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +58,9 @@ class Series:
     bands: Sequence[Band] = ()
     at: float = nan
 
+    def __post_init__(self) -> None:
+        _show_label(self)
+
     @property
     def is_replicate(self) -> bool:
         """Whether it is one of those that another series is the median of."""
@@ -67,6 +75,9 @@ class Level:
     style: Style
     y: float
 
+    def __post_init__(self) -> None:
+        _show_label(self)
+
 
 @dataclass(frozen=True, eq=False)
 class Points:
@@ -76,11 +87,15 @@ class Points:
     x: Integers
     y: Doubles
 
+    def __post_init__(self) -> None:
+        _show_label(self)
+
 
 @dataclass(frozen=True)
 class Label:
     """What is written at the height of a line's end: its name and its value, also in fewer characters.
 
+    ``log`` says at which height: the value's, or where there is none the last that the line has; NaN if it has none.
     ``style`` is None for points, which have a marker of their own.
     """
 
@@ -146,11 +161,19 @@ class Figure:
     @property
     def labels(self) -> list[Label]:
         """What is written beside the lines, what matters most first."""
-        lines = [self._label(one.label, one.at, one.style) for one in self.series if not one.is_replicate]
-        parts = [self._label(one.label, one.at, one.style) for one in self.series if one.is_replicate]
+        lines = [self._label_of(one) for one in self.series if not one.is_replicate]
+        parts = [self._label_of(one) for one in self.series if one.is_replicate]
         levels = [self._label(level.label, level.y, level.style) for level in self.levels]
         points = [self._label(self.points.label, float(self.points.y[-1]), None)] if self.points else []
         return [label for label in (*lines, *levels, *points, *parts) if label.name]
+
+    @property
+    def below(self) -> str:
+        """What is said below: the x axis' name, why there is no line if there is none, and the caption."""
+        nothing = ""
+        if not self.points and not has_data(self.series, self.x.view):
+            nothing = "no finite result here" if any(len(one.x) for one in self.series) else "no results yet"
+        return " · ".join(filter(None, (self.x.name, nothing, self.caption)))
 
     def with_cursor(self, x: float, columns: int) -> "Figure":
         """Return the figure with a cursor that reads what there is in one of so many columns; itself if x is beside."""
@@ -171,6 +194,10 @@ class Figure:
         if not isfinite(log):
             return "–"
         return f"{log:.2f}" if self.y.logarithmic else _number(log)
+
+    def _label_of(self, one: Series) -> Label:
+        label = self._label(one.label, one.at, one.style)
+        return label if isfinite(one.at) else replace(label, log=last_of(one.y[np.isfinite(one.y)]))
 
     def _label(self, name: str, log: float, style: Style | None) -> Label:
         short = self.value(log) if not isfinite(log) else f"{log:.1f}" if self.y.logarithmic else _number(log, 0)
@@ -196,6 +223,20 @@ def axis_over(series: Sequence[Series], view: Span, *, bands: bool, logarithmic:
         shown = [one.y, *(line for band in one.bands for line in (band.low, band.high))] if bands else [one.y]
         parts += [part[first : last + 1] for part in shown]
     return YAxis.holding(np.concatenate(parts), logarithmic=logarithmic)
+
+
+def _show_label(part: Series | Level | Points) -> None:
+    """Make the label of a part that is just being made one that can be written."""
+    object.__setattr__(part, "label", shown(part.label, most=_LONGEST_LABEL))
+
+
+def has_data(series: Sequence[Series], view: Span) -> bool:
+    """Return whether some line has a point in view."""
+    for one in series:
+        first, last = np.searchsorted(one.x, [view.left, view.right])
+        if np.isfinite(one.y[first : last + 1]).any():
+            return True
+    return False
 
 
 def last_of(values: Doubles) -> float:

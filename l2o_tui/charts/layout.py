@@ -11,7 +11,8 @@ from rich.cells import cell_len
 from l2o_engine.support.arrays import Doubles
 from l2o_tui.charts.axes import Ticks
 from l2o_tui.charts.figure import Figure, Label, Reading
-from l2o_tui.text.names import cut, named
+from l2o_tui.charts.styles import Style
+from l2o_tui.text.names import ELLIPSIS, cut, named
 
 SMALLEST = (16, 5)  # what axes and a line need
 _TICK_WIDTH = 5  # 1e-10
@@ -21,7 +22,7 @@ _MARKER = 3  # cells of a label's marker with its spaces
 _CAPTION_FROM = 6  # rows, from which on the last one is for the caption
 _BETWEEN_TICKS = 4  # columns between their labels, at least
 _EDGE = 1e-9  # rows, by which the last one begins above the drawing's end
-_MOST_Y_TICKS, _MOST_X_TICKS = 9, 7  # as many as a file has: a picture says the same wherever it is drawn
+_MOST_Y_TICKS, _MOST_X_TICKS = 12, 7  # as many as a file has: a picture says the same wherever it is drawn
 
 
 _FORMS = ((True, True), (True, False), (False, False))  # of readings: with numbers, with bands
@@ -99,17 +100,30 @@ def arrange(figure: Figure, width: int, height: int) -> Room:
     return Room(width, height, left, columns, rows, x_ticks, y_ticks)
 
 
-def placed_labels(figure: Figure, room: Room, *, plain: bool) -> list[tuple[int, str, Label]]:
-    """Return row, text and label of what is written beside the lines; the first ones if there is no room for all."""
-    labels = [label for label in figure.labels if isfinite(label.log)][: room.rows]
-    heights = [figure.y.height(label.log) for label in labels]
-    rows = spread([room.depth_of(figure, height) for height in heights], 0, room.rows - _EDGE, 1)
+def placed_labels(figure: Figure, room: Room, *, plain: bool) -> list[tuple[int, str, Style | None]]:
+    """Return row, text and style of what is written beside the lines.
+
+    Where there is no room for all, these are the first ones, and the last row says how many more there are. What has no
+    height stands in the lowest row that is free.
+    """
+    labels, rows = figure.labels, room.rows
+    more = len(labels) - rows
+    if more > 0:
+        rows, more = rows - 1, more + 1
+    heights = {label: figure.y.height(label.log) for label in labels[:rows]}
+    there = [label for label in heights if isfinite(label.log)]
+    depths = spread([room.depth_of(figure, heights[label]) for label in there], 0, rows - _EDGE, 1)
+    places = dict(zip(there, map(int, depths), strict=True))
+    free = (row for row in reversed(range(rows)) if row not in places.values())
     space = room.width - room.left - room.columns
-    found = []
-    for label, height, row in zip(labels, heights, rows, strict=True):
+    found: list[tuple[int, str, Style | None]] = []
+    for label, height in heights.items():
         beyond = "↑" if height > figure.y.high else "↓" if height < figure.y.low else ""
         marker = label.style.marker(plain=plain) if label.style else "X" if plain else "×"
-        found.append((int(row), _fitted(marker, label, beyond, space), label))
+        row = places[label] if label in places else next(free)
+        found.append((row, _fitted(marker, label, beyond, space), label.style))
+    if more > 0:
+        found.append((rows, f" {ELLIPSIS} {more:,} more"[:space], None))
     return found
 
 
@@ -125,8 +139,7 @@ def _fitted(marker: str, label: Label, beyond: str, space: int) -> str:
 def caption_of(figure: Figure, width: int, *, plain: bool) -> str:
     """Return what is said below: the x axis' name, and what the cursor reads, else the caption; in so many cells."""
     if figure.cursor is None:
-        said = " · ".join(part for part in (figure.x.name, figure.caption) if part)
-        return said if cell_len(said) <= width else f"{said[: width - 1]}…"
+        return figure.below if cell_len(figure.below) <= width else f"{figure.below[: width - 1]}…"
     said, readings = figure.cursor.said, figure.cursor.readings
     forms = [_read(readings, plain=plain, number=number, band=band) for number, band in _FORMS]
     texts = [" · ".join([*name, said, *form]) for form in forms for name in ([figure.x.name], [])]

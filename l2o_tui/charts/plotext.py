@@ -64,8 +64,8 @@ def draw(figure: Figure, width: int, height: int, *, plain: bool = False) -> Cel
     with _DRAWING:
         built = _built(figure, room, _COARSE if plain else _FINE, plain=plain)
     _read_into(cells, built)
-    for row, text, label in placed_labels(figure, room, plain=plain):
-        cells.write(row, room.left + room.columns, text, look_of(label.style) if label.style else TEXT)
+    for row, text, style in placed_labels(figure, room, plain=plain):
+        cells.write(row, room.left + room.columns, text, look_of(style) if style else TEXT)
     if room.has_caption:
         said = caption_of(figure, width, plain=plain)
         cells.write(height - 1, room.left if len(said) <= width - room.left else 0, said, TEXT)
@@ -164,7 +164,7 @@ def _strokes(figure: Figure, room: Room, strokes: Strokes, *, plain: bool) -> It
 def _series(figure: Figure, room: Room, one: Series, strokes: Strokes, *, plain: bool) -> Iterator[Stroke]:
     """Yield a line, and its markers: some along it and one at its end."""
     look, marker = look_of(one.style), one.style.marker(plain=plain)
-    grain = (figure.y.high - figure.y.low) / room.rows / 4
+    grain = (figure.y.high - figure.y.low) / room.rows  # a zigzag within a row would only make the line thicker
     line = reduced(one.x, figure.y.heights(one.y), figure.x.view, room.columns, grain=grain)
     if not len(line.x):
         return

@@ -37,7 +37,7 @@ class Polyline:
 
 
 def reduced(x: Integers | Doubles, y: Doubles, view: Span, columns: int, *, grain: float = 0.0) -> Polyline:
-    """Return the points of a line that so many columns can show: of each column the lowest and the highest.
+    """Return the points of a line that so many columns can show: its end, and the lowest and highest of each column.
 
     What enters or leaves the view begins or ends at its edge.
 
@@ -50,7 +50,7 @@ def reduced(x: Integers | Doubles, y: Doubles, view: Span, columns: int, *, grai
     columns
         In how many columns.
     grain
-        Heights that differ by less cannot be told apart: one point stands for both.
+        Where a column's heights differ by less, its last point stands for all.
     """
     finite = np.isfinite(y)
     gaps, x, y = np.cumsum(~finite)[finite], x[finite].astype(np.float64), y[finite]
@@ -69,7 +69,7 @@ def reduced(x: Integers | Doubles, y: Doubles, view: Span, columns: int, *, grai
 
 
 def _extreme_points(x: Doubles, y: Doubles, view: Span, columns: int, grain: float) -> Integers:
-    """Return the indices of each column's lowest and highest point, in the points' order."""
+    """Return the indices of each column's lowest and highest point, or of its last one, and of the last of all."""
     if not len(x):
         return np.zeros(0, np.int64)
     column = np.minimum(((x - view.left) / view.width * columns).astype(np.int64), columns - 1)
@@ -77,9 +77,8 @@ def _extreme_points(x: Doubles, y: Doubles, view: Span, columns: int, grain: flo
     group = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(x)))
     low, high = np.minimum.reduceat(y, starts), np.maximum.reduceat(y, starts)
     lowest, highest = _firsts(y == low[group], group), _firsts(y == high[group], group)
-    later = np.maximum(lowest, highest)
-    earlier = np.where(high - low < grain, later, np.minimum(lowest, highest))
-    return np.unique(np.concatenate([earlier, later]))
+    is_flat, last = high - low < grain, np.append(starts[1:], len(x)) - 1
+    return np.unique(np.append(np.where(is_flat, last, np.stack([lowest, highest])), last[-1:]))
 
 
 def _firsts(wanted: Flags, group: Integers) -> Integers:

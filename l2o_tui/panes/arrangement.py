@@ -10,6 +10,7 @@ SEVERAL = (100, 30)  # from this size of the terminal on, several panes are show
 BESIDE = 118  # from this many columns on, what the run measures stands beside its table
 WIDE = (190, 45)  # from this size on, all of them
 _CHARTS = 2  # of the panes, the first ones
+_BELOW = 3  # panes that there are below them; of fewer, the last one has room beside the table
 
 
 class Panes(Container):
@@ -56,6 +57,7 @@ class Panes(Container):
         """Choose the layout for a terminal of this size."""
         self.set_class(size.width >= WIDE[0] and size.height >= WIDE[1], "wide")
         self.set_class(size.width >= BESIDE, "beside")
+        self.set_class(size.width >= BESIDE and len(self._panes) < _CHARTS + _BELOW, "spare")
         self.set_class(self._is_maximised or not self.has_room_in(size), "one")
         self._tell_place()
 

@@ -1,7 +1,9 @@
 """The health pane: what the last look at the run measured, and what is wrong, with its evidence and a remedy."""
 
+from collections.abc import Iterator
 from math import inf
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 from textual.content import Content
@@ -14,19 +16,22 @@ from l2o_tui.text.health import findings_of, vitals_of
 from l2o_tui.text.names import left
 from l2o_tui.text.numbers import count
 
+if TYPE_CHECKING:
+    from l2o_engine.records.health import Finding
+
 _GAP = 3  # cells between two columns of the grid
+_FORMS = ((True, True), (True, False), (False, False))  # with the findings' evidence; as a grid
 _PERIOD = 1.0  # seconds between two looks shown while training: figures that change faster cannot be read
 
 
 class HealthPane(Static, Pane):
-    """What is wrong, then a grid of what was measured, in as many columns as there is room for."""
+    """What is wrong, then what was measured: a grid, or where there is no room for it, shorter forms of both."""
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 (textual's name)
         super().__init__("the first look is at 500, or at the end", id=id)
         self._drawn = View(phase="loading")
         self._vitals: list[tuple[str, str]] = []
-        self._lines: list[Content] = []
-        self._findings = -1
+        self._findings: list[tuple[str, Finding]] | None = None
         self._shown_at = -inf
         self._is_due = False  # a timer will show what waits
         self.border_title = "health"
@@ -44,22 +49,15 @@ class HealthPane(Static, Pane):
             return
         self._drawn, self._shown_at = view, monotonic()
         findings = findings_of(diagnoses)
-        self._vitals = vitals_of(list(diagnoses.values()))
-        self._lines = []
-        for owners, finding in findings:
-            self._lines.append(
-                Content.assemble((f"⚠ {finding.code} ", "$text-warning bold"), f"{owners}{finding.message}")
-            )
-            self._lines.append(Content.assemble(("  → ", "$text-success"), finding.remedy))
         # A new layout of the whole screen only where there are more lines, or fewer.
-        is_same_height = len(findings) == self._findings and self.size.width > 0
-        self._findings = len(findings)
+        is_same_height = self._findings is not None and len(findings) == len(self._findings) and self.size.width > 0
+        self._findings, self._vitals = findings, vitals_of(list(diagnoses.values()))
         self.update(self._content(), layout=not is_same_height)
         last = max(diagnosis.vitals.iteration for diagnosis in diagnoses.values())
         title = f"health: {len(findings)} finding{'s' * (len(findings) > 1)}" if findings else "health"
         if title != self.border_title:
-            self.border_title = title
-        self.border_subtitle = f"at {count(last)}"
+            self.border_title = Content(title)
+        self.border_subtitle = Content(f"at {count(last)}")
 
     def _catch_up(self) -> None:
         self._is_due = False
@@ -71,16 +69,40 @@ class HealthPane(Static, Pane):
             self.update(self._content(), layout=False)
 
     def _content(self) -> Content:
+        """Return all of it in the first of its forms that there is room for."""
+        width, height = self.content_size
+        for has_evidence, is_grid in _FORMS:
+            vitals = self._grid(width) if is_grid else self._flow()
+            content = Content("\n").join([*self._finding_lines(has_evidence=has_evidence), *vitals])
+            if content.get_height({}, max(width, 1)) <= height:
+                break
+        return content
+
+    def _finding_lines(self, *, has_evidence: bool) -> Iterator[Content]:
+        """Yield what is wrong and the remedy; without its evidence where there is no room."""
+        for owners, finding in self._findings or ():
+            code, arrow = (f"⚠ {finding.code} ", "$text-warning bold"), ("→ ", "$text-success")
+            if has_evidence:
+                yield Content.assemble(code, f"{owners}{finding.message}")
+                yield Content.assemble("  ", arrow, finding.remedy)
+            else:
+                yield Content.assemble(code, owners, arrow, finding.remedy)
+
+    def _grid(self, width: int) -> Iterator[Content]:
+        """Yield what was measured, a label and a value each, in as many columns as there is room for."""
         (name, trend), *vitals = self._vitals  # in words, and longer than a number
         names, values = (max(map(cell_len, column)) for column in zip(*vitals, strict=True))
-        columns = max((self.content_size.width + _GAP) // (names + 1 + values + _GAP), 1)
+        columns = max((width + _GAP) // (names + 1 + values + _GAP), 1)
         rows = -(-len(vitals) // columns)
-        is_aligned = names + 1 + cell_len(trend) <= self.content_size.width
-        lines = [Content.assemble((left(name, names + 1) if is_aligned else f"{name} ", "$text-muted"), trend)]
+        is_aligned = names + 1 + cell_len(trend) <= width
+        yield Content.assemble((left(name, names + 1) if is_aligned else f"{name} ", "$text-muted"), trend)
         for row in range(rows):
             there = [
                 Content.assemble((left(name, names + 1), "$text-muted"), left(value, values))
                 for name, value in vitals[row::rows]
             ]
-            lines.append(Content(" " * _GAP).join(there).rstrip())
-        return Content("\n").join([*self._lines, *lines])
+            yield Content(" " * _GAP).join(there).rstrip()
+
+    def _flow(self) -> Iterator[Content]:
+        """Yield the same in fewer lines, one behind the other."""
+        yield Content(" · ").join(Content.assemble((f"{name} ", "$text-muted"), value) for name, value in self._vitals)

@@ -1,6 +1,7 @@
 """What a user prefers, kept between sessions in the XDG config folder: a few lines of TOML, safe to delete."""
 
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -41,20 +42,25 @@ def preferences_path() -> Path:
 
 
 class Preferences:
-    """The settings as they were left, and as they are changed."""
+    """The settings as they were left, and as they are changed.
+
+    They are written in a thread: a disk takes its time, and a key must not wait for it to have its effect.
+    """
 
     def __init__(self) -> None:
         self.settings = _read()
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="preferences")
 
     def change(self, **changes: Any) -> None:
         """Change settings, and keep them; where they cannot be kept they last as long as the program."""
         changed = replace(self.settings, **changes)
-        if changed == self.settings:
-            return
-        self.settings = changed
-        with suppress(OSError):
-            preferences_path().parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(preferences_path(), tomli_w.dumps(asdict(changed)).encode())
+        if changed != self.settings:
+            self.settings = changed
+            self._writer.submit(_write, changed)
+
+    def close(self) -> None:
+        """Wait until all is written. The end of the program waits by itself."""
+        self._writer.shutdown()
 
 
 def _read() -> Settings:
@@ -69,3 +75,9 @@ def _read() -> Settings:
         if type(written.get(field.name)) is type(field.default)
     }
     return Settings(**known)
+
+
+def _write(settings: Settings) -> None:
+    with suppress(OSError):
+        preferences_path().parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(preferences_path(), tomli_w.dumps(asdict(settings)).encode())

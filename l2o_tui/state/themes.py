@@ -12,8 +12,8 @@ DEFAULT_THEME = "dark"
 
 def _variables(
     *series: str,
-    muted: int = 65,
-    disabled: int = 55,
+    muted: str = "#a8a8a8",
+    disabled: str = "#949494",
     chosen: str = "#444444",
     selected: str = "#585858",
     **others: str,
@@ -25,7 +25,7 @@ def _variables(
     series
         The series' colours.
     muted, disabled
-        How many percent of the text's colour quieter texts have.
+        Of quieter texts: colours, for a share of the text's own ("auto 65%") counts for nothing in a Content.
     chosen
         Behind what is chosen where the focus is not.
     selected
@@ -35,8 +35,8 @@ def _variables(
     """
     return {
         "text": "auto 95%",
-        "text-muted": f"auto {muted}%",
-        "text-disabled": f"auto {disabled}%",
+        "text-muted": muted,
+        "text-disabled": disabled,
         "footer-key-foreground": series[0],
         "block-cursor-blurred-background": chosen,
         "input-selection-background": selected,
@@ -83,8 +83,8 @@ THEMES = (
             "#005f5f",
             "#5f5f00",
             "#585858",
-            muted=75,
-            disabled=70,
+            muted="#444444",
+            disabled="#4e4e4e",
             chosen="#c6c6c6",
             selected="#c6c6c6",
         ),
@@ -111,8 +111,8 @@ THEMES = (
             "#ffaf00",
             "#afafff",
             "#ffffff",
-            muted=85,
-            disabled=80,
+            muted="#d0d0d0",
+            disabled="#c6c6c6",
             footer_background="#000000",
         ),
     ),

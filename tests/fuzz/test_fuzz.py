@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
 from itertools import islice
 from random import Random
 from typing import Any
@@ -29,15 +28,7 @@ MUTATED = {
 DOCUMENTS = 500  # for each of the five that read JSON or values
 PROCESSES = 2
 
-# What the readers on this branch still let through is mended on two others; strictly, so that it goes with the merge.
-MENDED_ELSEWHERE = {"preset": "text", "setting": "text", "record": "files", "events": "files"}
-
-
-def targets(mended: Mapping[str, str]) -> list[Any]:
-    """Return the targets' names; with those that are mended elsewhere it is said where."""
-    where = {name: [pytest.mark.xfail(strict=True, reason=f"branch {branch}")] for name, branch in mended.items()}
-    return [pytest.param(name, marks=where.get(name, [])) for name in TARGETS]
-
+every_target = pytest.mark.parametrize("name", TARGETS)
 
 # Keys and values that the formats have, in places where they do not belong.
 _KEYS = st.sampled_from(
@@ -89,13 +80,13 @@ def test_there_are_so_many() -> None:
     assert MUTATED.keys() == TARGETS.keys()
 
 
-@pytest.mark.parametrize("name", targets(MENDED_ELSEWHERE | {"metrics": "files"}))
+@every_target
 def test_what_has_once_failed_does_not_fail_again(name: str) -> None:
     for content in kept(name):
         feed(TARGETS[name], content)
 
 
-@pytest.mark.parametrize("name", targets(MENDED_ELSEWHERE))
+@every_target
 @pytest.mark.timeout(600)
 def test_mutations_of_what_is_good(name: str) -> None:
     for content in islice(inputs(TARGETS[name], Random(0)), MUTATED[name]):  # noqa: S311 (the same each time)
@@ -129,7 +120,7 @@ def test_rows_and_settings_with_other_values(name: str, places: list[tuple[int, 
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("name", TARGETS)
+@every_target
 def test_a_million_inputs(name: str) -> None:
     number = soak.times(1_000_000 // len(TARGETS) // PROCESSES + 1)
     command = [sys.executable, "-m", "tests.fuzz.run", name, f"--inputs={number}", "--seconds=300"]

@@ -8,6 +8,7 @@ bytes are read once, from a folder that nobody else can write (:mod:`~l2o_engine
 bytes are checked before anything is made of them.
 """
 
+import gc
 import hashlib
 import json
 import os
@@ -105,16 +106,27 @@ def compile_in_child(spec: Spec, folder: Path, compiler: Child | None = None) ->
     command = python_command("l2o_engine.backends.fused.compile", json.dumps(asdict(spec)))
     # Not in the folder that we work in, where Numba would look for settings.
     done = (compiler or Child()).run(command, environment=_environment(), folder=Path("/"))
-    content = done.stdout
-    code = _decode(content, _name(spec))
+    code = _decode(done.stdout, _name(spec))
     if code is None:
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()
         raise CompilationError(said[-1] if said else f"the compiling process ended with {done.returncode}")
+    keep(spec, code, folder)
+    return code
+
+
+def compile_here(spec: Spec) -> Code:
+    """Compile a kernel in this process, which does nothing else for some seconds."""
+    code: Code = {}
+    load(spec, code)
+    return {entry: code[entry] for entry in _ENTRIES}
+
+
+def keep(spec: Spec, code: Code, folder: Path) -> None:
+    """Keep a compiled kernel in the folder; if that may not be trusted or written to, in this process."""
     try:
-        write_own(folder / _file_name(spec), content)
+        write_own(folder / _file_name(spec), _encode(code, _name(spec)))
     except (OSError, UntrustedError):
         _unkept[_name(spec)] = code
-    return code
 
 
 def load(spec: Spec, code: Code) -> Kernel:
@@ -194,10 +206,9 @@ def _main(spec: Spec) -> None:
     """Compile a kernel and write it to stdout, as it is kept; whatever else is printed goes to stderr."""
     with os.fdopen(os.dup(1), "wb") as output:
         os.dup2(2, 1)
-        code: Code = {}
-        load(spec, code)
-        output.write(_encode({entry: code[entry] for entry in _ENTRIES}, _name(spec)))
+        output.write(_encode(compile_here(spec), _name(spec)))
 
 
 if __name__ == "__main__":
+    gc.disable()  # what a compiler makes is mostly kept: looking for what is not would take a tenth of the time
     _main(Spec(**json.loads(sys.argv[1])))

@@ -20,9 +20,18 @@ def test_changed_cells_are_told_and_rows_are_runs_of_one_look(texts: list[str]) 
     assert len(told) <= 12
     assert not list(after.changes(after))
     after.looks[1, 3:5] = 2
-    runs = list(after.runs(1))
-    assert "".join(text for text, _ in runs) == texts[1]
-    assert [text for text, look in runs if look == 2] == [texts[1][3:5]]
+    shown = [(character, look) for text, look in after.runs(1) for character in text]
+    assert "".join(character for character, _ in shown) == texts[1]
+    written = zip(texts[1], after.looks[1].tolist(), strict=True)
+    assert [cell for cell in shown if cell[0] != " "] == [cell for cell in written if cell[0] != " "]
+
+
+def test_a_space_needs_no_run_of_its_own() -> None:
+    cells = Cells.blank(12, 1)
+    cells.write(0, 1, "a", look=1)
+    cells.write(0, 4, "b", look=1)
+    cells.write(0, 6, "c", look=2)
+    assert list(cells.runs(0)) == [(" ", 0), ("a  b ", 1), ("c     ", 2)]
 
 
 @given(st.text(st.sampled_from("ab均方é\u0301\u0308 "), max_size=20), st.integers(0, 12))

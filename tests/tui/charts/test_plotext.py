@@ -125,6 +125,26 @@ def test_a_bands_cells_are_fainter_and_sparser_than_the_lines() -> None:
     assert not (without.looks == faint_look(Style(0))).any()
 
 
+def test_a_lines_last_marker_is_where_its_value_is() -> None:
+    y = np.append(np.linspace(-1, -12, 500), [-12.0, -1.0, -6.0])  # a short run of a long axis: a column holds it all
+    line = Series("run", Style(0), np.arange(len(y)), y, at=-6.0)
+    (row,) = (row for row in drawn(figure_of([line], {}, right=100_000)).split("\n") if "run -6.00" in row)
+    assert row.count("●") == 2
+
+
+def test_a_line_that_trembles_within_a_row_is_no_thicker_than_one_that_does_not() -> None:
+    steps = np.arange(20_000)
+    for tremble, most in ((0.0, 2), (0.4, 2), (4.0, 8)):  # dots in a cell; a row is half a decade
+        y = np.where(steps % 2 == 0, -10.0, -10.0 + tremble)
+        line = Series("", Style(0), steps, y)
+        ends = Series("", Style(1), np.array([0, 1]), np.array([-1.0, -19.0]))
+        cells = draw(figure_of([ends, line], {}, bands=False), 107, 39)
+        drawn_cells = cells.texts[:36, 20:][cells.looks[:36, 20:] == look_of(Style(0))]
+        dots = [(ord(text) - 0x2800).bit_count() for text in drawn_cells.tolist() if BRAILLE.match(text)]
+        assert 1 <= max(dots) <= most
+        assert (tremble < 1) == (max(dots) <= 2)
+
+
 def test_an_outlier_among_a_million_is_in_the_picture() -> None:
     results = np.full(200_000, -2.0)
     results[123_456] = -30.0
@@ -256,3 +276,37 @@ def test_labels_stand_in_the_order_of_their_heights_though_they_share_a_row() ->
     lines = drawn(figure_of(series), (100, 20)).split("\n")
     order = [found[1] for line in lines if (found := re.search(r" ([a-e]) -1\d\.\d\d *$", line))]
     assert order == list("abcde")
+
+
+def test_the_last_row_says_how_many_series_have_no_label() -> None:
+    series = [series_of(f"run {k}", curve_of(falling(50, seed=k, to=-k)), k) for k in range(64)]
+    lines = drawn(figure_of(series, {}), (80, 20)).split("\n")
+    assert sum(" run " in line for line in lines) == 16
+    assert re.search(r" … 48 more *$", lines[16])
+    assert "more" not in drawn(figure_of(series[:17], {}), (80, 20))
+
+
+@pytest.mark.parametrize(
+    ("results", "said"),
+    [([], "no results yet"), ([nan] * 9, "no finite result here"), ([nan, -2.0], None), ([-38.0] * 9, None)],
+)
+def test_a_picture_of_nothing_says_why(results: list[float], said: str | None) -> None:
+    text = drawn(figure_of([series_of("run", curve_of(results, window=1))]), (80, 20))
+    assert ("no " in text) == (said is not None)
+    assert said is None or f"meta-iterations · {said}" in text
+
+
+def test_a_series_that_ends_in_nothing_is_named_where_it_ended() -> None:
+    lost = Series("lost", Style(3), np.arange(50), np.append(np.full(30, -11.0), np.full(20, nan)))
+    lines = drawn(figure_of([series_of("run", curve_of(falling(50))), lost])).split("\n")
+    (at,) = (line for line in lines if "lost" in line)
+    assert re.search(r"[⠁-⣿].* ◆ lost – *$", at)
+
+
+def test_a_series_without_a_value_is_named_and_moves_no_other_label() -> None:
+    lost = Series("lost", Style(3), np.arange(50), np.full(50, nan))
+    with_it = drawn(figure_of([series_of("run", curve_of(falling(50))), lost])).split("\n")
+    without = drawn(figure_of([series_of("run", curve_of(falling(50)))])).split("\n")
+    assert sum(re.search(r" ◆ lost –", line) is not None for line in with_it) == 1
+    for name in ("SGD", "RMSProp"):
+        assert [name in line for line in with_it] == [name in line for line in without]

@@ -99,7 +99,9 @@ def test_gaps_stay_gaps_and_what_leaves_the_view_ends_at_its_edge() -> None:
     assert not len(reduced(x[:0], y[:0], Span(0, 1), 10).x)
 
 
-def test_heights_that_cannot_be_told_apart_are_one_point() -> None:
+def test_heights_that_cannot_be_told_apart_are_the_last_of_them() -> None:
     y = np.where(np.arange(1000) % 2 == 0, 0.0, 0.01)
-    assert len(reduced(np.arange(1000), y, Span(0, 999), 50, grain=0.1).x) == 50
-    assert len(reduced(np.arange(1000), y, Span(0, 999), 50).x) == 100
+    line = reduced(np.arange(1000), y, Span(0, 999), 50, grain=0.1)
+    assert_array_equal(line.x, np.append(np.arange(19, 999, 20), 999))
+    assert_array_equal(line.y, np.full(50, 0.01))
+    assert len(reduced(np.arange(1000), y, Span(0, 999), 50).x) == 100 + 1  # and the end

@@ -26,7 +26,8 @@ def _figures() -> dict[str, Figure]:
     ]
     return {
         "a run": figure_of(notebook=[NotebookRow(it=it, average_log_result=-it / 50) for it in (0, 200, 400)]),
-        "a sweep": figure_of(runs),
+        "a sweep": figure_of(runs, caption="line: rolling log-average"),
+        "nothing": figure_of([series_of(LEARNED, curve_of([]))]),
         "a part": figure_of(view=Span(300, 500)),
         "less than two decades": figure_of([series_of("near", curve_of(np.linspace(-3.1, -3.4, 50)))], {}),
         "linear": figure_of(logarithmic=False),
@@ -73,8 +74,8 @@ def test_both_renderers_say_the_same(name: str, tmp_path: Path) -> None:
     for terminal, file in zip(_ticks_of_terminal(text), _ticks_of_file(tmp_path / "picture.svg"), strict=True):
         assert terminal == pytest.approx(file, rel=1e-9)
         assert len(file) >= 2
-    assert figure.x.name in text
-    assert figure.x.name in written
+    assert figure.below in text
+    assert figure.below in written
     order = [label.name for label in figure.labels if label.name not in {level.label for level in figure.levels}]
     assert [line for line in written if line in order] == order
     for label in figure.labels:

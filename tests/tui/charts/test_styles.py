@@ -34,6 +34,23 @@ def test_runs_differ_from_one_another_and_from_the_optimizers(names: list[str], 
     assert len({*styles, *taken}) == number + len(names)
 
 
+@given(st.lists(st.text(min_size=1), unique=True, max_size=20))
+def test_what_every_picture_has_looks_like_nothing_else(names: list[str]) -> None:
+    usual = [LEARNED, "SGD", "RMSProp"]
+    styles = optimizer_styles([*usual, *names])
+    others = [styles[name] for name in styles if name not in usual]
+    assert not {style.colour for style in others} & {styles[name].colour for name in usual}
+    assert not {style.marker() for style in others} & {styles[name].marker() for name in usual}
+
+
+@given(st.lists(st.text(min_size=1), unique=True, max_size=3), st.integers(0, 5))
+def test_a_few_differ_in_colour_and_in_marker(names: list[str], runs: int) -> None:
+    optimizers = optimizer_styles([LEARNED, *names]).values()
+    styles = [*optimizers, *run_styles(min(runs, COLOURS - len(optimizers)), optimizers)]
+    assert len({style.colour for style in styles}) == len(styles)
+    assert len({style.marker() for style in styles}) == len(styles)
+
+
 def test_sixty_four_differ_by_colour_or_marker_in_both_alphabets() -> None:
     styles = [Style(place) for place in range(64)]
     assert {style.marker() for style in styles} == set(MARKERS)

@@ -312,9 +312,11 @@ SERIES = {f"series-{place + 1}": f"#0{place}0a0b" for place in range(8)}
 
 
 @pytest.mark.parametrize("variables", [SERIES, {"series-1": "#00aaff"}, {}])
-async def test_colours_are_the_themes_and_follow_it(variables: dict[str, str]) -> None:
+async def test_colours_are_the_themes_and_follow_it(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     chart = convergence()
     async with on_screen(chart) as pilot:
+        monkeypatch.setattr(type(pilot.app.console), "color_system", property(lambda _: "truecolor"))
+        chart._on_theme(pilot.app.current_theme)
         before = [segment.style for row in range(40) for segment in chart.render_line(row)]
         theme = Theme(name="ours", primary="#123456", surface="#111111", variables=variables)
         pilot.app.register_theme(theme)

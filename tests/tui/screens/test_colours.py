@@ -174,3 +174,21 @@ async def test_of_a_run_every_text_can_be_read_and_greys_stay_grey() -> None:
     async with app.run_test(size=(200, 50), notifications=True) as pilot:
         found = {place: await faults(pilot) async for place in pictures_of_training(pilot)}
     assert not {place: said for place, said in found.items() if said}
+
+
+async def test_what_only_names_or_rests_is_quieter_than_what_it_stands_beside() -> None:
+    opened = OpenRun(ScriptedSession([]), LOG43)
+    for event in stuck():
+        opened.feed.publish(event)
+    app = L2oApp(opened, fps=1000)
+    async with app.run_test(size=(200, 50)) as pilot:
+        await at_rest(pilot)
+        for theme in THEMES:
+            app.theme = theme.name
+            await pilot.pause()
+            reached = [(text.strip(), contrast(front, back)) for text, front, back in looks(app.screen)]
+            bar, label, value = (
+                next(quiet for text, quiet in reached if text.startswith(start)) for start in ("──", "clipped", "flat")
+            )
+            assert bar < value, theme.name
+            assert label < value, theme.name

@@ -18,11 +18,13 @@ from l2o_engine.presets.shipped import find
 from l2o_engine.records.events import Event
 from l2o_tui.app import L2oApp
 from l2o_tui.charts.widget import BaseChart, Chart, ConvergenceChart
+from l2o_tui.panes.health_pane import HealthPane
 from l2o_tui.panes.progress_pane import ProgressPane
 from l2o_tui.panes.status import StatusLines
 from l2o_tui.screens.compare import CompareScreen
 from l2o_tui.screens.home import HomeScreen
 from l2o_tui.state.open_run import OpenRun
+from l2o_tui.text.health import vitals_of
 from tests.engine.made import made_run
 from tests.tui.curves import falling
 from tests.tui.screens.test_snapshots import LOG30, LOG43, learning, replicates, stuck
@@ -76,6 +78,34 @@ async def test_at_120_by_40_the_charts_have_22_to_24_rows_and_all_panes_one_back
         assert backgrounds == {pilot.app.screen.background_colors[1].hex}
 
 
+@pytest.mark.parametrize("size", [(200, 55), (120, 40), (118, 40)])
+async def test_a_finding_leaves_room_for_all_that_was_measured(size: tuple[int, int]) -> None:
+    async with showing(stuck(), LOG43, size) as pilot:
+        await at_rest(pilot)
+        health = pilot.app.screen.query_one(HealthPane)
+        lines = health.render_lines(health.outer_size.region)
+        said = " ".join("".join(segment.text for segment in line)[1:-1].strip() for line in lines)
+        said = re.sub(" +", " ", said)
+        for name, value in vitals_of(list(pilot.app.screen.view.diagnoses.values())):  # type: ignore[attr-defined]
+            assert f"{name} {value}" in said
+        assert "⚠ epsilon" in said
+        assert "→ try meta.gradient" in said
+        assert ("99.999999 % of the step is lost" in said) == (size == (200, 55))
+
+
+async def test_without_health_the_event_log_has_its_room() -> None:
+    experiment = load(find("baselines"))
+    async with showing([], experiment, (120, 40)) as pilot:
+        below = pilot.app.screen.query_one("#below")
+        assert sum(pane.region.width for pane in below.children if pane.display) == 120
+        assert pilot.app.screen.query_one("#log").region.width > 20
+        await pilot.press("m", "tab", "tab")
+        await at_rest(pilot)
+        assert not pilot.app.screen.query_one("#log").display
+    async with showing(learning(LOG30), LOG30, (120, 40)) as pilot:
+        assert not pilot.app.screen.query_one("#log").display
+
+
 @pytest.mark.parametrize("size", [(200, 55), (120, 40)])
 async def test_the_table_of_four_seeds_shows_all_its_columns(size: tuple[int, int]) -> None:
     experiment = preset("log15_end_log", "run.seeds=4")
@@ -94,7 +124,7 @@ async def test_the_header_tells_the_average_before_memory_and_backend_and_cuts_n
         screen = pilot.app.screen
         average = screen.view.average  # type: ignore[attr-defined]
         assert average == pytest.approx(falling(20_000, to=-22)[-500:].mean(), abs=1e-6)
-        for width in range(60, 130):
+        for width in (*range(60, 70), *range(70, 130, 7)):
             await pilot.resize_terminal(width, 24)
             lines = str(screen.query_one(StatusLines).render()).splitlines()
             assert all(cell_len(line) <= width - 2 and "…" not in line for line in lines), width

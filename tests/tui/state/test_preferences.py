@@ -1,6 +1,7 @@
 """What the user prefers lasts from one session to the next, and never keeps the program from starting."""
 
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -14,8 +15,28 @@ from tests.tui.waiting import at_rest, until
 
 
 def test_settings_last() -> None:
-    Preferences().change(theme="light", window=2000)
+    preferences = Preferences()
+    preferences.change(theme="light")
+    preferences.change(window=2000)
+    preferences.close()
     assert Preferences().settings == Settings(theme="light", window=2000)
+
+
+def test_a_disk_that_answers_late_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = Event()
+
+    def write_late(path: Path, data: bytes) -> None:
+        answered.wait()
+        path.write_bytes(data)
+
+    monkeypatch.setattr("l2o_tui.state.preferences.write_atomically", write_late)
+    preferences = Preferences()
+    preferences.change(logarithmic=False)
+    assert not preferences.settings.logarithmic
+    assert Preferences().settings.logarithmic  # it is not written yet
+    answered.set()
+    preferences.close()
+    assert not Preferences().settings.logarithmic
 
 
 @pytest.mark.parametrize(
@@ -45,6 +66,7 @@ async def test_the_screen_is_as_it_was_left(tmp_path: Path) -> None:
         await pilot.pause()
         window = first.screen.chart.window  # type: ignore[attr-defined]
         assert window > 500
+    first.preferences.close()
     session = ScriptedSession(a_run(preset()))
     second = L2oApp(OpenRun(session, preset()), fps=10)
     async with second.run_test(size=(120, 40)) as pilot:
@@ -58,7 +80,9 @@ async def test_the_screen_is_as_it_was_left(tmp_path: Path) -> None:
 
 
 async def test_a_theme_that_is_gone_gives_way_to_the_default() -> None:
-    Preferences().change(theme="no-such-theme")
+    preferences = Preferences()
+    preferences.change(theme="no-such-theme")
+    preferences.close()
     app = L2oApp(OpenRun(ScriptedSession([]), preset()))
     async with app.run_test():
         assert app.theme == DEFAULT_THEME
