@@ -120,7 +120,7 @@ class Session:
         self._computes = "", ""  # the backend's name, and why it was chosen
         self._status: Status = "running"
         self._stopping: Stop | None = None
-        self._has_lost = False  # what has been trained since the last checkpoint is not in the files
+        self._has_begun = False  # since a disk failed, too: until then the files do not hold what is told
         self._last_checkpoint = -1
         self._record_due = 0.0
         self._folder_due = 0.0
@@ -135,7 +135,10 @@ class Session:
             If something failed; what was trained up to the last checkpoint is safe.
         """
         try:
-            yield from self._drive()
+            try:
+                yield from self._drive()
+            except EndedError:  # told to stop before it began
+                yield from self._recorded(self._give_up())
         except Exception as error:
             failure = self._failure(error)
             yield self._failed(str(failure))
@@ -158,20 +161,12 @@ class Session:
         return self._iteration >= self._total or self._pipeline.is_stuck
 
     def _drive(self) -> Iterator[Event]:
-        try:
-            yield from self._recorded(self._prepare())
-        except EndedError:
-            yield from self._recorded(self._give_up())
-            return
-        if self._status == "paused":
-            yield from self._recorded(self._become("paused"))
+        yield from self._recorded(self._prepare())
         while self._stopping is None:
             if self._status in ("finished", "diverged") and not self._interactive:
                 return
             try:
                 yield from self._recorded(self._turn())
-            except EndedError:  # told to stop while it went back: the command is still there
-                continue
             except OSError as error:
                 if not (self._interactive and self._run.is_there):
                     raise
@@ -186,6 +181,9 @@ class Session:
 
     def _turn(self) -> Iterator[Event]:
         """Do what is next: what is asked, a chunk, or waiting a moment."""
+        if self._status == "running" and not self._has_begun:
+            yield from self._begin()
+            return
         if self._status == "running" and self._is_over:
             yield from self._finish()
             return
@@ -224,30 +222,25 @@ class Session:
     # Before it trains.
 
     def _prepare(self) -> Iterator[Event]:
-        run, preset = self._run, self._run.current
+        preset = self._run.current
         backend, name, reason = yield from load_backend(preset, self._asked_backend, self._patience)
-        before = run.record()
+        before = self._run.record()
         if before.backend == name:  # whoever goes on names it, for the same bits: that is not why it was chosen
             reason = before.backend_reason
         self._computes = name, reason
         self._pipeline.open(preset, backend)
-        checkpoint, notices = self._restore()
+
+    def _begin(self) -> Iterator[Event]:
+        """Go on from the newest good checkpoint, or begin, and tell from where and what came before."""
+        run, preset, (name, reason) = self._run, self._run.current, self._computes
+        checkpoint, notices = run.restore()
+        self._pipeline.load(checkpoint.trainers if checkpoint else None)
+        self._reporter = Reporter(preset)
+        self._stopwatch = _Stopwatch(checkpoint.elapsed_seconds if checkpoint else 0.0)
+        self._last_checkpoint = checkpoint.iteration if checkpoint else -1
         if not self._is_over:  # to look at a finished run does not change it
             self._status = "paused" if self._start_paused else "running"
             run.update(status=self._status, backend=name, backend_reason=reason, message="")
-        yield from self._begin(checkpoint, notices)
-
-    def _restore(self) -> tuple[Checkpoint | None, list[str]]:
-        """Go back to the newest good checkpoint, or to the beginning; return it, and what was wrong with newer ones."""
-        checkpoint, notices = self._run.restore()
-        self._pipeline.load(checkpoint.trainers if checkpoint else None)
-        self._stopwatch = _Stopwatch(checkpoint.elapsed_seconds if checkpoint else 0.0)
-        self._last_checkpoint = checkpoint.iteration if checkpoint else -1
-        return checkpoint, notices
-
-    def _begin(self, checkpoint: Checkpoint | None, notices: list[str]) -> Iterator[Event]:
-        """Tell where the run starts, or goes on, and what came before."""
-        run, preset, (name, reason) = self._run, self._run.current, self._computes
         reached = yield from find_levels(run, self._patience)
         yield Started(
             run_dir=str(run.folder),
@@ -267,6 +260,9 @@ class Session:
         if self._status == "running":
             self._stopwatch.start()
         self._reporter.start_clock(self._stopwatch.seconds, self._iteration)
+        self._has_begun = True
+        if self._status == "paused":
+            yield from self._become("paused")
 
     def _give_up(self) -> Iterator[Event]:
         """End what has not begun to train: all that was kept of the run is as it was."""
@@ -306,7 +302,7 @@ class Session:
         return min(self._total, self._reporter.next_due(first), -(-first // every) * every)
 
     def _checkpoint(self, *, requested: bool = False) -> Iterator[Event]:
-        if self._iteration < 0 or self._has_lost or (self._iteration == self._last_checkpoint and not requested):
+        if self._iteration < 0 or not self._has_begun or (self._iteration == self._last_checkpoint and not requested):
             return
         path = self._run.save(
             Checkpoint(
@@ -329,12 +325,12 @@ class Session:
                 self._stopwatch.stop()
                 yield from self._checkpoint()
                 yield from self._become("paused")
-            case GoOn() if self._status == "paused" and self._has_lost:
-                yield from self._go_back()
-            case GoOn() if self._status == "paused":
+            case GoOn() if self._status == "paused" and self._has_begun:
                 self._stopwatch.start()
                 yield from self._become("running")
-            case SaveCheckpoint() if self._has_lost:
+            case GoOn() if self._status == "paused":
+                self._status, self._start_paused = "running", False
+            case SaveCheckpoint() if not self._has_begun:
                 yield Notice("no checkpoint is saved: the disk has not taken what came before it")
             case SaveCheckpoint():
                 yield from self._checkpoint(requested=True)
@@ -365,27 +361,21 @@ class Session:
     # When the disk takes nothing more.
 
     def _wait_for_the_disk(self, error: OSError) -> Iterator[Event]:
-        """Pause where the disk has failed and somebody watches: he may make room, and go on."""
-        self._has_lost = True
+        """Pause where the disk has failed and somebody watches: he may make room, and go on.
+
+        To go on is to begin again from the newest checkpoint, as who resumes does: nothing depends on what was written.
+        """
+        self._has_begun = False
         self._pipeline.drop()
         self._stopwatch.stop()
         self._status = "paused"
         where = f"from {self._last_checkpoint:,}" if self._last_checkpoint >= 0 else "from the start"
         reason = f"the disk has failed: {error.strerror or error}"
-        message = f"paused, for the disk has failed: {error}. Going on, once it can, is {where}"
+        message = f"paused, for the disk has failed: {error}. Once it takes files again, the run goes on {where}"
         for event in (StatusChanged("paused", self._iteration, reason), Notice(message)):
             with suppress(OSError):
                 self._run.append_event(event)
             yield event
-
-    def _go_back(self) -> Iterator[Event]:
-        """Go on from the newest checkpoint, as who resumes: whatever was not written is trained again."""
-        checkpoint, notices = self._restore()
-        self._reporter = Reporter(self._run.current)
-        self._status = "running"
-        self._has_lost = False
-        self._update_record()
-        yield from self._begin(checkpoint, notices)
 
     # How it ends.
 
@@ -434,7 +424,7 @@ class Session:
         self._record_due = monotonic() + SIGN_SECONDS
         self._run.update(
             status=self._status,
-            iteration=max(self._last_checkpoint if self._has_lost else self._iteration, 0),
+            iteration=max(self._iteration if self._has_begun else self._last_checkpoint, 0),
             elapsed_seconds=round(self._stopwatch.seconds, 3),
             average_log_result=self._reporter.average_log_result,
             message=message,
