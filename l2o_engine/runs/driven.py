@@ -46,6 +46,8 @@ class DrivenRun(Run):
         self._record = self.record()
         self._digest: _Hash | None = None  # of metrics.csv, once it is known what is in it
         make_folder(self.checkpoints_path, self.folder)
+        if foreign := checkpoints.foreign_in(self.checkpoints_path):
+            self._notices.append(f"checkpoints/ holds what is no checkpoint, and is left there: {some_of(foreign)}")
         with ExitStack() as opened:
             # Unbuffered: what a full disk did not take is not tried again when the file is closed.
             self._metrics = opened.enter_context(open_to_append(self.metrics_path, make=False))
@@ -144,9 +146,7 @@ class DrivenRun(Run):
         RunError
             If there are checkpoints and none is good, or if there must have been some. Nothing is cut then.
         """
-        notices, self._notices = self._notices, []
-        if foreign := checkpoints.foreign_in(self.checkpoints_path):
-            notices.append(f"checkpoints/ holds what is no checkpoint, and is left there: {some_of(foreign)}")
+        notices, self._notices = self._notices, []  # each is told once, however often a run goes back
         paths = checkpoints.newest_first(self.checkpoints_path)
         for path in paths:
             try:
@@ -157,12 +157,12 @@ class DrivenRun(Run):
                 continue
             self._metrics.truncate(checkpoint.metrics_bytes)
             return checkpoint, notices
-        anew = f"`l2o-tui run {self.folder / 'preset.toml'}` begins anew with its settings"
+        anew = f"to begin anew with its settings, run {self.folder / 'preset.toml'}"
         if paths:
             what = f"none of the checkpoints of {self.name} is good:"
-            raise RunError(what, *notices, f"restore what was changed from a copy; {anew}")
+            raise RunError(what, *notices, f"restore what was changed from a copy; or {anew}")
         if self._had_checkpoints():
-            raise RunError(f"the checkpoints of {self.name} are gone; there is nothing to go on from. {anew}")
+            raise RunError(f"the checkpoints of {self.name} are gone; there is nothing to go on from; {anew}")
         return None, [*notices, *self._start_over(anew)]
 
     def _checked_metrics(self, path: Path, checkpoint: Checkpoint) -> "_Hash":

@@ -20,6 +20,7 @@ from l2o_engine.records.rows import LOG_DECIMALS, Rows
 from l2o_engine.runs.tail import MOST_LINE
 from l2o_engine.support.arrays import Doubles, Flags, Integers
 from l2o_engine.support.files import open_to_read
+from l2o_engine.support.wording import quote, shown
 from l2o_engine.training.trainer import Lane
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ class RowReader:
         misplaced = self._order.misplaced(rows)
         if misplaced is not None:
             place, why = misplaced
-            raise ValueError(f"line {first + place} ({_shown(lines[place])}) {why}")
+            raise ValueError(f"line {first + place} ({quote(lines[place].rstrip()[:60])}) {why}")
         return rows
 
     def _parse(self, lines: Sequence[str]) -> Rows:
@@ -195,11 +196,12 @@ class RowReader:
         """Return which of the lines, the first of which has this number, cannot be parsed, and why."""
         for number, line in enumerate(lines, first):
             cells = line.rstrip("\n").split(",")
-            where = f"line {number} ({_shown(line)})"
+            where = f"line {number} ({quote(line.rstrip()[:60])})"
             if len(cells) != len(self._names):
                 return f"{where} has {len(cells)} cells, not {len(self._names)}"
             if line.split(",", len(self._names) - 2)[-1] not in self._lane_of:
-                return f"{where} is of {cells[-2][:24]!a}, seed {cells[-1][:24]!a}, which the preset does not have"
+                lane = f"{shown(cells[-2], most=24)}, seed {shown(cells[-1], most=24)}"
+                return f"{where} is of {lane}, which the preset does not have"
             try:
                 self._parse([line])
             except _ImpossibleError as error:
@@ -272,10 +274,6 @@ class _Order:
         if iteration[at] <= previous[at]:
             return at, f"comes behind meta-iteration {previous[at]}"
         return at, "comes behind rows that belong behind it"
-
-
-def _shown(line: str) -> str:
-    return ascii(line.rstrip()[:60])
 
 
 def read_rows(path: Path, lanes: Sequence[Lane], size: int | None = None) -> Iterator[Rows]:

@@ -131,6 +131,8 @@ def read_record(path: Path) -> Record:
     """
     try:
         text = read_bytes(path, _MOST_BYTES)
+        if not text:
+            raise ValueError("it is empty")
         document = from_json(text)  # which knows how deep it may be
         if document["format"] != FORMAT:
             what = LaterFormatError if isinstance(document["format"], int) and document["format"] > FORMAT else RunError
@@ -145,7 +147,7 @@ def read_record(path: Path) -> Record:
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path} cannot be read: {error or 'it is empty'}") from error
+        raise RunError(f"{path} cannot be read: {error}") from error
 
 
 def write_record(path: Path, record: Record) -> None:

@@ -39,7 +39,7 @@ def print_runs(runs_dir: Path, *, as_json_document: bool) -> None:
         table.add_row(*[one.name, "unreadable", *[""] * 4][:shown])
     console.print(table)
     for one in unreadable:
-        console.print(f"{one.name} cannot be read: {one.reason}", soft_wrap=True)
+        console.print(f"{one.name}: {one.reason}", soft_wrap=True)
     return page.write()
 
 

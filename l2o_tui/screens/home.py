@@ -297,9 +297,7 @@ class HomeScreen(KeyedScreen[None]):
 
     @on(DataTable.RowSelected)
     async def _open(self) -> None:
-        if isinstance(entry := self.selected, UnreadableEntry):
-            self.notify(f"{entry.found.name} cannot be read: {entry.found.reason}", severity="warning")
-        actions = {keys.PRESET: "start", keys.IDLE_RUN: "look", keys.DRIVEN_RUN: "attach"}
+        actions = {keys.PRESET: "start", keys.IDLE_RUN: "look", keys.UNREADABLE_RUN: "look", keys.DRIVEN_RUN: "attach"}
         if self.phase in actions:
             await self.run_action(actions[self.phase])
 
@@ -329,7 +327,9 @@ class HomeScreen(KeyedScreen[None]):
             self._opener.start(preset)
 
     def action_look(self) -> None:
-        """Look at the run."""
+        """Look at the run; of one that cannot be read, say why."""
+        if isinstance(entry := self.selected, UnreadableEntry):
+            self.notify(f"{entry.found.name}: {entry.found.reason}", severity="warning")
         self._with_run(self._opener.look)
 
     def action_attach(self) -> None:

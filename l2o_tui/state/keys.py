@@ -90,7 +90,7 @@ KEYS = (
         _HOME,
         frozenset({PRESET}),
     ),
-    Key("enter", "look", "look", "run: Look", "Look at the run.", _HOME, frozenset({IDLE_RUN})),
+    Key("enter", "look", "look", "run: Look", "Look at the run.", _HOME, frozenset({IDLE_RUN, UNREADABLE_RUN})),
     Key("enter", "attach", "attach", "run: Attach", "Watch and steer the run.", _HOME, frozenset({DRIVEN_RUN})),
     Key(
         "r",

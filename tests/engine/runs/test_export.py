@@ -334,7 +334,7 @@ def test_a_damaged_row_is_the_user_s_error_and_nothing_is_written(
 
 def test_a_row_of_a_lane_that_the_preset_has_not_is_the_user_s_error(trained: Run, tmp_path: Path) -> None:
     strange = changed(trained, tmp_path / "run", lambda lines: [*lines, with_cells(lines[-1], seed="5")])
-    with pytest.raises(RunError, match="is of 'RNN', seed '5', which the preset does not have"):
+    with pytest.raises(RunError, match="is of RNN, seed 5, which the preset does not have"):
         export_tensorboard(strange, tmp_path / "events")
     assert not (tmp_path / "events").exists()
 

@@ -87,7 +87,7 @@ def test_a_damaged_run_is_listed_with_its_reason_beside_the_others(name: str, ru
     shown = call("runs", "--runs-dir", runs_dir)
     assert shown.code == 0
     assert "good" in shown.out
-    assert f"one cannot be read: {listing.unreadable[0].reason}" in shown.out
+    assert f"one: {listing.unreadable[0].reason}" in shown.out
     documents = json.loads(call("runs", "--runs-dir", runs_dir, "--json").out)
     assert [(document["name"], document.get("error", "")) for document in documents] == [
         ("good", ""),

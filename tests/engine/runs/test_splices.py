@@ -8,6 +8,7 @@ import pytest
 
 from l2o_engine.live.session import SessionError
 from l2o_engine.records.events import Notice, Started
+from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run
 from tests.engine.made import change_record
 from tests.engine.runs.test_format1 import KEPT
@@ -62,7 +63,7 @@ def test_a_damaged_file_is_refused_and_nothing_is_cut(name: str, folder: Path) -
     with pytest.raises(SessionError, match=says) as failed:
         resume(folder, iterations=40)
     assert "none of the checkpoints" in str(failed.value)
-    assert "begins anew" in str(failed.value)
+    assert "to begin anew" in str(failed.value)
     assert (folder / "metrics.csv").read_bytes() == before
 
 
@@ -113,6 +114,20 @@ def test_every_checkpoint_vouches_for_the_rows_before_it(folder: Path) -> None:
     assert "not those that the run wrote" in exported.err
 
 
+def test_a_run_that_goes_back_tells_nothing_twice_and_keeps_its_digest(folder: Path) -> None:
+    (folder / "checkpoints" / "model.safetensors").write_text("mine")
+    driven = DrivenRun.take(folder, notices=["told before"])
+    try:
+        (first, told), (second, nothing) = driven.restore(), driven.restore()
+        assert (len(told), nothing) == (2, [])
+        assert first is not None
+        assert second is not None
+        driven.save(second, keep=True)
+    finally:
+        driven.close()
+    assert Run(folder).checkpoint().metrics_sha256 == first.metrics_sha256
+
+
 # Case 45.
 
 
@@ -127,7 +142,7 @@ def test_a_run_that_lost_checkpoints_and_events_is_not_started_over(status: str,
     lose_all(folder)
     change_record(folder, status=status)
     before = (folder / "metrics.csv").read_bytes()
-    with pytest.raises(SessionError, match=r"the checkpoints of one are gone.*begins anew"):
+    with pytest.raises(SessionError, match=r"the checkpoints of one are gone.*to begin anew"):
         resume(folder)
     assert (folder / "metrics.csv").read_bytes() == before
 

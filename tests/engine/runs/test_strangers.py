@@ -74,6 +74,16 @@ def test_a_file_that_is_a_link_is_neither_cut_nor_appended_to(name: str, folder:
     assert call("show", folder).code == call("runs", "--runs-dir", folder.parent).code == 0
 
 
+def test_a_lock_that_is_a_link_is_not_taken(folder: Path, home: Path) -> None:
+    (folder / ".lock").unlink(missing_ok=True)
+    (folder / ".lock").symlink_to(home / "thesis.tex")
+    before = contents(home)
+    with pytest.raises(RunError, match="cannot go on with one"):
+        DrivenRun.take(folder)
+    assert contents(home) == before
+    assert Run(folder).status() == "finished"
+
+
 @pytest.mark.parametrize("name", ["preset.toml", "run.json"])
 def test_a_run_is_not_read_through_a_link(name: str, folder: Path, home: Path) -> None:
     (folder / name).rename(home / name)

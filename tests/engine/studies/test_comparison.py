@@ -277,8 +277,8 @@ def test_a_run_without_results_cannot_be_compared(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("nonsense\n", r"line 3 \('nonsense'\) has 1 cells, not 10"),
-        ("1,1,1,0,0,0,,0,RNN,7\n", r"line 3 .* is of 'RNN', seed '7', which the preset does not have"),
+        ("nonsense\n", r'line 3 \("nonsense"\) has 1 cells, not 10'),
+        ("1,1,1,0,0,0,,0,RNN,7\n", r"line 3 .* is of RNN, seed 7, which the preset does not have"),
         ("1,x,1,0,0,0,,0,RNN,0\n", r"line 3 .* holds something that is not a number"),
     ],
 )

@@ -357,6 +357,17 @@ def test_a_failure_while_training_exits_with_1_and_says_what(workplace: Path) ->
     assert json.loads(Path("one/run.json").read_text())["status"] == "failed"
 
 
+def test_what_is_in_the_way_of_a_folder_is_said_before_anything_starts(workplace: Path) -> None:
+    _unfinished(Path("one"))
+    Path("one/checkpoints").rename("aside")
+    Path("one/checkpoints").write_text("in the way")
+    before = Path("one/run.json").read_bytes()
+    result = call("resume", "one", "--json")
+    assert (result.code, result.out) == (2, "")
+    assert "one/checkpoints: Not a directory" in result.err
+    assert Path("one/run.json").read_bytes() == before
+
+
 # Streams that are not as usual
 
 
