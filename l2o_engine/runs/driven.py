@@ -5,7 +5,7 @@ import os
 import socket
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from io import FileIO
 from pathlib import Path
@@ -32,6 +32,14 @@ if TYPE_CHECKING:
     from hashlib import _Hash
 
 
+@dataclass(frozen=True)
+class _Good:
+    """A checkpoint to go on from, and the digest of the metrics before it."""
+
+    checkpoint: Checkpoint
+    digest: "_Hash"
+
+
 class DrivenRun(Run):
     """A run's folder, in the hands of the process that drives it. Close it when done.
 
@@ -45,6 +53,7 @@ class DrivenRun(Run):
         self._notices = list(notices)
         self._record = self.record()
         self._digest: _Hash | None = None  # of metrics.csv, once it is known what is in it
+        self._good: _Good | None = None  # to go on from, where it has been looked for already
         make_folder(self.checkpoints_path, self.folder)
         if foreign := checkpoints.foreign_in(self.checkpoints_path):
             self._notices.append(f"checkpoints/ holds what is no checkpoint, and is left there: {some_of(foreign)}")
@@ -104,8 +113,8 @@ class DrivenRun(Run):
         Raises
         ------
         RunError
-            If there is none, another process drives it, or a link or something else that is no file stands where the
-            run has a file. Nothing is changed then.
+            If there is none, another process drives it, a link or something else that is no file stands where the run
+            has a file, or there is nothing good to go on from. Nothing is changed then.
         """
         run = Run(folder)
         found = run.record()
@@ -120,8 +129,13 @@ class DrivenRun(Run):
             except (RunError, OSError):
                 lock.release()
                 raise
-            taken._remove_temporaries()
-            taken.update(pid=os.getpid(), host=socket.gethostname(), versions=versions())
+            try:
+                taken._good = taken._newest_good()
+                taken._remove_temporaries()
+                taken.update(pid=os.getpid(), host=socket.gethostname(), versions=versions())
+            except (RunError, OSError):
+                taken.close()
+                raise
         except Timeout as error:
             raise RunError(in_other_hands) from error
         except OSError as error:
@@ -146,24 +160,45 @@ class DrivenRun(Run):
         RunError
             If there are checkpoints and none is good, or if there must have been some. Nothing is cut then.
         """
+        good, self._good = self._good or self._newest_good(), None
         notices, self._notices = self._notices, []  # each is told once, however often a run goes back
+        if good is None:
+            header = self._format.header.encode()
+            if self.metrics_bytes > len(header):
+                notices.append("there is no checkpoint yet: the run starts over")
+            self._metrics.truncate(len(header))
+            self._digest = sha256(header)
+            return None, notices
+        self._metrics.truncate(good.checkpoint.metrics_bytes)
+        self._digest = good.digest
+        return good.checkpoint, notices
+
+    def _newest_good(self) -> "_Good | None":
+        """Return the newest checkpoint that is good, None where there is none yet; note what is wrong with newer ones.
+
+        Raises
+        ------
+        RunError
+            If there are checkpoints and none is good, or if there must have been some, or metrics.csv is another's.
+        """
         paths = checkpoints.newest_first(self.checkpoints_path)
         for path in paths:
             try:
                 checkpoint = checkpoints.read(path, self.current.experiment, len(self.current.seeds))
-                self._digest = self._checked_metrics(path, checkpoint)
+                return _Good(checkpoint, self._checked_metrics(path, checkpoint))
             except CheckpointError as error:
-                notices.append(f"passed over a checkpoint: {error}")
-                continue
-            self._metrics.truncate(checkpoint.metrics_bytes)
-            return checkpoint, notices
+                self._notices.append(f"passed over a checkpoint: {error}")
         anew = f"to begin anew with its settings, run {self.folder / 'preset.toml'}"
         if paths:
             what = f"none of the checkpoints of {self.name} is good:"
-            raise RunError(what, *notices, f"restore what was changed from a copy; or {anew}")
+            raise RunError(what, *self._notices, f"restore what was changed from a copy; or {anew}")
         if self._had_checkpoints():
             raise RunError(f"the checkpoints of {self.name} are gone; there is nothing to go on from; {anew}")
-        return None, [*notices, *self._start_over(anew)]
+        header = self._format.header.encode()
+        with open_to_read(self.metrics_path) as file:
+            if file.read(len(header)) != header:
+                raise RunError(f"{self.metrics_path} does not begin with the header that the run wrote; {anew}")
+        return None
 
     def _checked_metrics(self, path: Path, checkpoint: Checkpoint) -> "_Hash":
         """Make sure that metrics.csv begins with the rows that a checkpoint was written after."""
@@ -183,17 +218,6 @@ class DrivenRun(Run):
             or (self._record.iteration > 0 and self._record.status not in (*ACTIVE, "failed"))  # saved when it ended
             or (has_done and not any(isinstance(event, StartLine) for event in events))  # they are gone as well
         )
-
-    def _start_over(self, anew: str) -> list[str]:
-        """Throw away the rows of a run that has no checkpoint yet, and return what is to be told of that."""
-        header = self._format.header.encode()
-        with open_to_read(self.metrics_path) as file:
-            if file.read(len(header)) != header:
-                raise RunError(f"{self.metrics_path} does not begin with the header that the run wrote; {anew}")
-        has_rows = self.metrics_bytes > len(header)
-        self._metrics.truncate(len(header))
-        self._digest = sha256(header)
-        return ["there is no checkpoint yet: the run starts over"] if has_rows else []
 
     def append_rows(self, rows: Rows) -> None:
         """Write rows of metrics; they are in the file, if not yet on the disk, when this returns."""

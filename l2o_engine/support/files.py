@@ -150,7 +150,7 @@ def open_to_append(path: Path, root: Path | None = None, *, make: bool = True) -
         If it cannot be opened.
     """
     flags = os.O_WRONLY | os.O_APPEND | (os.O_CREAT if make else 0)
-    return FileIO(_open_regular(path, flags, root), "ab")
+    return FileIO(path, "ab", opener=lambda *_: _open_regular(path, flags, root))  # its name is the path
 
 
 @contextmanager

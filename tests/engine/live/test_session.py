@@ -51,6 +51,7 @@ from l2o_engine.runs.checkpoints import Checkpoint
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.levels import measure
+from l2o_engine.runs.record import RunError
 from l2o_engine.training.trainer import Trainer
 from tests.engine.kernels import compile_kernels
 from tests.engine.made import change_record
@@ -337,16 +338,16 @@ def test_a_checkpoint_ahead_of_the_metrics_is_passed_over(tmp_path: Path) -> Non
     assert_same_outcome(tmp_path / "uninterrupted", tmp_path / "lost")
 
 
-def test_a_run_without_a_good_checkpoint_fails_and_keeps_its_rows(tmp_path: Path) -> None:
+def test_a_run_without_a_good_checkpoint_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     stop_at(folder, ADAPTIVE, 25)
     before = metrics(folder)
     for path in (folder / "checkpoints").iterdir():
         damage(path)
-    with pytest.raises(SessionError, match="none of the checkpoints"):
+    with pytest.raises(RunError, match="none of the checkpoints"):
         resume(folder)
     assert metrics(folder) == before
-    assert Run(folder).record().status == "failed"
+    assert Run(folder).record().status == "interrupted"
 
 
 def test_a_run_that_was_killed_before_its_first_checkpoint_starts_over(tmp_path: Path) -> None:
