@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 ARGS ?= log30
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: run test fuzz check clean
+.PHONY: run test fuzz soak check clean
 
 run: $(VENV)/installed
 	@$(BIN)/l2o-tui run $(ARGS)
@@ -17,7 +17,13 @@ test: $(VENV)/installed-dev
 
 # The tests that hypothesis finds examples for, with more of them, and others every time.
 fuzz: $(VENV)/installed-dev
-	@L2O_HYPOTHESIS=fuzz $(BIN)/python -m pytest -m hypothesis --timeout=3600 $(PYTEST_ARGS)
+	@L2O_HYPOTHESIS=fuzz $(BIN)/python -m pytest -m 'hypothesis and not soak' --timeout=3600 $(PYTEST_ARGS)
+
+# What takes minutes: hundreds of kills, bad disks, a million inputs. `L2O_SOAK_MINUTES=60 make soak` does more of it.
+# It writes docs/reliability.md.
+soak: $(VENV)/installed-dev
+	@rm -rf .pytest_cache/soak
+	@$(BIN)/python -m pytest -m soak --dist=load --timeout=3600 $(PYTEST_ARGS); code=$$?; $(BIN)/python -m tests.reliability.page; exit $$code
 
 check: $(VENV)/installed-dev
 	@$(BIN)/ruff format --check .

@@ -27,7 +27,7 @@ from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run
 from l2o_tui.app import L2oApp
 from l2o_tui.screens.compare import CompareScreen
-from l2o_tui.screens.dialogs import ConfirmDialog, FailureScreen, HelpScreen, LeaveDialog
+from l2o_tui.screens.dialogs import ConfirmDialog, HelpScreen, LeaveDialog
 from l2o_tui.screens.export import ExportDialog
 from l2o_tui.screens.home import HomeScreen
 from l2o_tui.screens.start import StartDialog
@@ -159,7 +159,7 @@ async def picture_leaving_and_failing(folder: Path) -> None:
         allowed = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, ((folder / "metrics.csv").stat().st_size, allowed[1]))
         await pilot.press("escape", "space")  # the next row does not fit on the disk
-        await until(pilot, lambda: isinstance(app.screen, FailureScreen))
+        await until(pilot, lambda: isinstance(app.screen, TrainingScreen) and bool(app.screen.view.message))
         resource.setrlimit(resource.RLIMIT_FSIZE, allowed)
         await save(pilot, PICTURES / "failure.svg")
 

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from textual.app import App, SystemCommand
 from textual.command import DiscoveryHit, Hit, Hits, Provider
-from textual.notifications import Notify
+from textual.notifications import Notify, SeverityLevel
 from textual.screen import Screen
 
 from l2o_engine.presets.schema import Preset
@@ -19,9 +19,10 @@ from l2o_engine.runs.catalogue import new_folder
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.record import RunError
-from l2o_engine.support.errors import UserError
+from l2o_engine.support.wording import shown, shown_lines
 from l2o_tui import exit_codes
 from l2o_tui.screens.dialogs import LeaveDialog
+from l2o_tui.screens.giving import well_formed
 from l2o_tui.screens.home import HomeScreen
 from l2o_tui.screens.keyed import KeyedScreen
 from l2o_tui.screens.training import FPS, TrainingScreen
@@ -29,8 +30,11 @@ from l2o_tui.state import keys
 from l2o_tui.state.open_run import OpenRun
 from l2o_tui.state.preferences import Preferences
 from l2o_tui.state.themes import DEFAULT_THEME, THEMES
-from l2o_tui.textual_private import ThinApp
+from l2o_tui.state.workers import in_background
+from l2o_tui.text.streams import fitting, say
+from l2o_tui.textual_private import PatientPalette, ThinApp
 
+_NOTICE, _NOTICE_LINES = 500, 12  # characters a line, and lines: a notice covers what is under it
 _FAILURE_SECONDS = 30.0  # for which a failure on leaving is shown
 _SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
@@ -104,6 +108,8 @@ class L2oApp(ThinApp[int]):
             self.register_theme(theme)
         preferred = self.preferences.settings.theme
         self.theme = preferred if preferred in self.available_themes else DEFAULT_THEME
+        painted = sys.__stderr__.encoding if sys.__stderr__ else None  # where textual paints
+        self._fit = fitting(painted, is_console=os.environ.get("TERM") == "linux")
         self._fps = fps
         self._opened = opened
         self._has_home = opened is None
@@ -143,10 +149,49 @@ class L2oApp(ThinApp[int]):
         except OSError as error:
             self.notify(f"cannot save a picture: {error.strerror}", severity="error")
 
+    def fit(self, text: str) -> str:
+        """Return a text as the terminal can show it, and without what it would obey."""
+        return self._fit(text)
+
+    def export_screenshot(self, *, title: str | None = None, simplify: bool = False) -> str:
+        """Return this screen as SVG."""
+        return well_formed(super().export_screenshot(title=title, simplify=simplify))
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = False,
+    ) -> None:
+        """Show a notice; brackets in it are brackets. textual's own is called by every widget's ``notify``."""
+        super().notify(
+            shown_lines(message, most=_NOTICE, most_lines=_NOTICE_LINES),
+            title=shown(title),
+            severity=severity,
+            timeout=timeout,
+            markup=False,
+        )
+
+    def action_command_palette(self) -> None:
+        """Show the palette."""
+        if not isinstance(self.screen, PatientPalette):
+            self.push_screen(PatientPalette(id="--command-palette"))
+
     def on_notify(self, event: Notify) -> None:
         """Let a notice take the place of the one before; textual calls its own handler as well, which shows it."""
         self.clear_notifications()
         self.screen.query("ToastHolder").remove()  # which textual leaves behind, empty and a row high
+
+    def action_suspend(self) -> None:
+        """Stop until the shell goes on with us; without one nobody could."""
+        if not has_job_control():
+            self.notify("no shell waits for this program, and could go on with it", severity="warning")
+            return
+        self.app_suspend_signal.publish(self)
+        os.killpg(os.getpgrp(), signal.SIGTSTP)  # as the terminal does: who started us waits for all of the group
 
     # What the user prefers.
 
@@ -192,19 +237,11 @@ class L2oApp(ThinApp[int]):
             self.notify("a run is being opened already; a moment")
             return
         self._is_opening = True
-        self.run_worker(lambda: self._make(make), thread=True, name="opening")
-
-    def _make(self, make: Callable[[], OpenRun]) -> None:
-        try:
-            opened = make()
-        except UserError as error:
-            self.call_later(self._on_refused, str(error))
-        else:
-            self.call_later(self._on_made, opened)
+        in_background(self, make, self._on_made, failed=self._on_refused, group="opening")
 
     def _on_refused(self, message: str) -> None:
         self._is_opening = False
-        self.notify(message, severity="error", markup=False)
+        self.notify(message, severity="error")
 
     def _on_made(self, opened: OpenRun) -> None:
         self._is_opening = False
@@ -281,9 +318,7 @@ class L2oApp(ThinApp[int]):
         if isinstance(self.screen, HomeScreen):
             self.screen.select(opened.folder)
         if opened.failure:  # on leaving, perhaps: then no screen has shown it
-            self.notify(
-                opened.failure, title=opened.folder.name, severity="error", timeout=_FAILURE_SECONDS, markup=False
-            )
+            self.notify(opened.failure, title=opened.folder.name, severity="error", timeout=_FAILURE_SECONDS)
         if opened.background_pid:
             self.notify(f"{opened.in_background}: {opened.folder.name}")
 
@@ -325,6 +360,21 @@ def _take(folder: Path, iterations: int | None = None) -> OpenRun:
     return OpenRun.driving(driven)
 
 
+def has_job_control() -> bool:
+    """Return whether a shell has started our process group, and notices when it stops."""
+    try:
+        leader = os.getpgrp()
+        parent = os.getppid() if leader == os.getpid() else _parent_of(leader)
+        return os.getpgid(parent) != leader and os.getsid(parent) == os.getsid(0)
+    except (OSError, ValueError):  # it is gone, or another's
+        return False
+
+
+def _parent_of(pid: int) -> int:
+    """Return the parent of a process, where the system says so as Linux does."""
+    return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])
+
+
 def _terminal_is_gone() -> bool:
     try:
         termios.tcgetattr(sys.__stderr__ or 2)  # where textual paints
@@ -346,7 +396,7 @@ def run_app(opened: OpenRun | None, *, runs_dir: Path, on_hangup: str, fps: floa
     for left in app.left:
         try:
             for line in left.farewell():
-                print(line, file=sys.stderr)  # noqa: T201 (the screen is closed)
+                say(line)
         except RunError as error:  # the folder has gone
-            print(f"l2o-tui: {error}", file=sys.stderr)  # noqa: T201 (the screen is closed)
+            say(f"l2o-tui: {error}")
     return app.return_code or exit_codes.DONE

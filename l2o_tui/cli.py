@@ -1,19 +1,24 @@
 """The commands' options, and nothing else: each hands over to its module, imported then, so ``--help`` is quick."""
 
 import os
-import shlex
 import sys
+import traceback
 from enum import StrEnum
+from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Annotated, Any, Literal, NoReturn, Protocol, runtime_checkable
 
 import typer
 
 from l2o_tui import exit_codes
 from l2o_tui.charts.terminal import PLAIN_VARIABLE
+from l2o_tui.text import streams
+from l2o_tui.text.commands import proposed
 
 if TYPE_CHECKING:
     from l2o_tui.commands.drive import FrontEnd
+
 
 app = typer.Typer(
     name="l2o-tui",
@@ -284,7 +289,7 @@ def reproduce(
         as_json=json,
         runs_dir=runs_dir,
         backend=backend,
-        command=shlex.join(["l2o-tui", *sys.argv[1:]]),
+        command=proposed(*sys.argv[1:]),
     )
     sys.exit(code)
 
@@ -338,16 +343,50 @@ def _front_end(*, no_ui: bool, json: bool, quiet: bool, chunk: int | None, on_ha
 def main() -> NoReturn:
     """Run a command; turn what is wrong with its input, or a failure, into one message and its exit code."""
     from l2o_engine.support.errors import Failure, UserError
+    from l2o_engine.support.processes import NUMBA_SETTINGS
 
+    for name in [name for name in os.environ if name.startswith("NUMBA_") and name not in NUMBA_SETTINGS]:
+        del os.environ[name]
     # One thread for PyTorch, here and in the processes that this one starts: with tensors of 2 x 20 a second one only
     # costs. The environment says it, for PyTorch may never be imported.
     os.environ["OMP_NUM_THREADS"] = "1"
+    _draw_plainly(not streams.prepare())
     try:
-        app()
+        code = app(standalone_mode=False)
     except UserError as error:
-        typer.echo(f"l2o-tui: {error}", err=True)
+        streams.say(f"l2o-tui: {error}")
         sys.exit(exit_codes.USAGE)
     except Failure as error:
-        typer.echo(f"l2o-tui: {error}", err=True)
+        streams.say(f"l2o-tui: {error}")
         sys.exit(exit_codes.FAILED)
-    sys.exit(exit_codes.DONE)
+    except Exception as error:
+        if isinstance(error, _Usage):
+            streams.say(_said(error))
+            sys.exit(error.exit_code)
+        # A fault of ours, to be reported. What it quotes may be anybody's, and the interpreter would not look at it.
+        sys.excepthook = _tell_fault
+        raise
+    sys.exit(code if isinstance(code, int) else exit_codes.DONE)
+
+
+@runtime_checkable
+class _Usage(Protocol):
+    """What typer raises where a command is called wrongly; click's error, wherever typer has it from."""
+
+    exit_code: int
+
+    def show(self, file: IO[Any] | None = None) -> None: ...
+    def format_message(self) -> str: ...
+
+
+def _said(error: _Usage) -> str:
+    """Return what typer says of wrong usage, which quotes what was typed."""
+    said = StringIO()
+    error.show(said)
+    return said.getvalue().rstrip("\n")
+
+
+def _tell_fault(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print a traceback, as the interpreter would, of what can be shown."""
+    said = "".join(traceback.format_exception(kind, error, trace)).rstrip("\n")
+    streams.say(said, most_lines=said.count("\n") + 1)  # the last one says most

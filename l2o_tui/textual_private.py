@@ -1,4 +1,7 @@
-"""What is used of textual that textual does not promise to keep: how it updates the screen, and lays out its footer.
+"""What is used of textual that textual does not promise to keep: how it updates the screen, its footer, its palette.
+
+Everything that the terminal is sent of a screen goes through here, so here is the last look at it: a text that the
+terminal would obey, or cannot show, does not get beyond (:meth:`ThinApp.fit`).
 
 Over a thin line every character counts: of a line of the screen that changes in part, only that part is sent.
 
@@ -6,22 +9,47 @@ Textual's own update sends such a line from the left edge of its widget up to th
 and the colours anew with every piece of a widget, such as a table's cell, be they the same or not.
 """
 
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.control import Control
-from rich.segment import Segment
-from textual._compositor import ChopsUpdate
+from rich.segment import Segment, Segments
+from textual import on
+from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.app import App, ReturnType
+from textual.command import CommandPalette
 from textual.screen import Screen
 from textual.strip import Strip
 from textual.widget import Widget
+from textual.widgets import Input
 from textual.widgets._footer import FooterKey
+from textual.worker import WorkerCancelled
+
+Fit = Callable[[str], str]
+"""Makes any text one that may be sent to the terminal, in as many cells; returns the same object if it is one."""
+
+
+def _as_it_is(text: str) -> str:
+    return text
 
 
 class ThinUpdate(ChopsUpdate):
-    """The same update of the screen, but of each line only the spans that changed."""
+    """The same update of the screen, but of each line only the spans that changed.
+
+    Parameters
+    ----------
+    update
+        The update.
+    fit
+        Is asked about every text of it.
+    """
+
+    def __init__(self, update: ChopsUpdate, fit: Fit = _as_it_is) -> None:
+        super().__init__(update.chops, update.spans, update.chop_ends)
+        self._fit = fit
 
     def render_segments(self, console: Console) -> str:
         """Return what the terminal is sent."""
@@ -31,27 +59,75 @@ class ThinUpdate(ChopsUpdate):
             for end, (begin, strip) in zip(self.chop_ends[y], self.chops[y].items(), strict=False):
                 first, last = max(begin, left), min(end, right)
                 if strip is not None and first < last:
-                    span = _joined(strip.crop(first - begin, last - begin))
+                    span = _joined(strip.crop(first - begin, last - begin), self._fit)
                     sent += [Control.move_to(first, y).segment.text, span.render(console)]
         return "".join(sent)
 
 
-def _joined(strip: Strip) -> Strip:
+def _joined(strip: Strip, fit: Fit) -> Strip:
     """Return a strip whose neighbours of one look are one piece; what tells them apart is for the mouse alone."""
-    looks = [Segment(text, style.clear_meta_and_links() if style else style) for text, style, _ in strip]
+    looks = [Segment(fit(text), style.clear_meta_and_links() if style else style) for text, style, _ in strip]
     return Strip(looks, strip.cell_length).simplify()
 
 
-def thinned(update: RenderableType | None) -> RenderableType | None:
-    """Return an update of parts of the screen as one that sends no more than them; any other one as it is."""
-    return ThinUpdate(update.chops, update.spans, update.chop_ends) if isinstance(update, ChopsUpdate) else update
+def _fitted(strip: Strip, fit: Fit) -> Strip:
+    """Return a strip of fitting texts: itself, with what it has rendered already, if they are."""
+    texts = [fit(text) for text, _, _ in strip]
+    if all(text is segment.text for text, segment in zip(texts, strip, strict=True)):
+        return strip
+    return Strip([Segment(text, style) for text, (_, style, _) in zip(texts, strip, strict=True)], strip.cell_length)
+
+
+def thinned(update: RenderableType | None, fit: Fit = _as_it_is) -> RenderableType | None:
+    """Return an update of parts of the screen as one that sends no more than them, and only what fits."""
+    if isinstance(update, ChopsUpdate):
+        return ThinUpdate(update, fit)
+    if isinstance(update, LayoutUpdate):
+        return LayoutUpdate([[_fitted(strip, fit) for strip in line] for line in update.strips], update.region)
+    return update
 
 
 class ThinApp(App[ReturnType]):
-    """An app that sends the terminal no more than what has changed."""
+    """An app that sends the terminal no more than what has changed, and nothing that does not fit."""
+
+    def fit(self, text: str) -> str:
+        """Return a text as it may be sent to the terminal, in as many cells; the same object if it may."""
+        return text
 
     def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
-        super()._display(screen, thinned(renderable))
+        super()._display(screen, thinned(renderable, self.fit))
+
+    def _print_error_renderables(self) -> None:
+        """Print how the app has failed, once it is closed: a traceback, which quotes what it met."""
+        for failure in self._exit_renderables:
+            if isinstance(failure, Segments):
+                failure.segments = [
+                    Segment("\n".join(map(self.fit, text.split("\n"))), style) for text, style, _ in failure.segments
+                ]
+        super()._print_error_renderables()
+
+
+class PatientPalette(CommandPalette):
+    """The palette, where enter is about what was typed: it waits for the list of that, if it is not there yet.
+
+    Textual's own takes what is chosen in the list at that moment, which is what matched before.
+    """
+
+    @on(Input.Submitted)
+    def _wait_for_the_list(self, event: Input.Submitted) -> None:
+        group = self._GATHER_COMMANDS_GROUP
+        gathering = [one for one in self.workers if one.group == group and one.node is self and not one.is_finished]
+        if not gathering:
+            return
+        event.stop()
+        event.prevent_default()  # what textual does at once
+
+        async def choose() -> None:
+            with suppress(WorkerCancelled):  # more was typed meanwhile: that enter was not about it
+                await gathering[-1].wait()
+                self._select_or_command()
+
+        self.run_worker(choose(), group="l2o-choose", exclusive=True)
 
 
 def cells_of_key(key: Widget) -> int:

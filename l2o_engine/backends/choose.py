@@ -4,13 +4,17 @@ Choosing imports no torch; loading may. What the kernel cannot do falls back to 
 reason; asked for by name it is an error.
 """
 
+import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib import import_module
 from importlib.util import find_spec
 
 from l2o_engine.meta.experiment import Experiment
 from l2o_engine.meta.learner import Backend
 from l2o_engine.support.errors import UserError
+from l2o_engine.support.processes import Child, EndedError
 from l2o_engine.support.wording import nearest
 
 _NAMES = ("auto", "fused", "torch")
@@ -34,6 +38,10 @@ class Choice:
         Names the kernel that has to be compiled first, which experiments of one shape share; "" if none has to be.
     load
         Loads it and returns it with the reason; another one, with another reason, if "auto" had to think again.
+    notice
+        What is to be said of the preparation once it is over; "" if nothing is.
+    give_up
+        Ends, from another thread, what :attr:`load` waits for, as far as it can be: then that raises.
     """
 
     name: str
@@ -41,6 +49,8 @@ class Choice:
     preparation: str
     to_compile: str
     load: Callable[[], tuple[Backend, str]]
+    notice: str = ""
+    give_up: Callable[[], None] = lambda: None
 
 
 def choose(experiment: Experiment, asked: str) -> Choice:
@@ -74,10 +84,19 @@ def _why_not_fused(experiment: Experiment) -> str:
     if find_spec("numba") is None:
         return "numba is not installed"
     try:
+        _import_numba()
         from l2o_engine.backends.fused.backend import why_not
     except Exception as error:  # noqa: BLE001 (of a NumPy that it does not know, of a library of LLVM's, …)
         return f"numba cannot be loaded ({error})"
     return why_not(experiment)
+
+
+def _import_numba() -> None:
+    """Import Numba without its warnings of settings in the environment that it cannot read: then its defaults hold."""
+    if "numba" not in sys.modules:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import_module("numba")
 
 
 def _torch(experiment: Experiment, reason: str) -> Choice:
@@ -90,11 +109,20 @@ def _torch(experiment: Experiment, reason: str) -> Choice:
 
 
 def _fused(experiment: Experiment, reason: str = "asked for") -> Choice:
-    from l2o_engine.backends.fused.backend import FusedBackend, to_compile
+    from l2o_engine.backends.fused.backend import FusedBackend, to_compile, why_compiled_each_time
 
-    missing = to_compile(experiment)
-    preparation = "compiling the kernel, once (some seconds)" if missing else "loading the kernel"
-    return Choice("fused", reason, preparation, missing, lambda: (FusedBackend(experiment), reason))
+    compiler, missing = Child(), to_compile(experiment)
+    why = why_compiled_each_time() if missing else ""
+    how_often = "for this run only" if why else "once"
+    return Choice(
+        "fused",
+        reason,
+        f"compiling the kernel, {how_often} (some seconds)" if missing else "loading the kernel",
+        missing,
+        lambda: (FusedBackend(experiment, compiler), reason),
+        f"the kernel was compiled for this run only: {why}" if why else "",
+        compiler.end,
+    )
 
 
 def _fused_or_torch(experiment: Experiment) -> Choice:
@@ -103,6 +131,8 @@ def _fused_or_torch(experiment: Experiment) -> Choice:
     def load() -> tuple[Backend, str]:
         try:
             return fused.load()
+        except EndedError:
+            raise
         except Exception as error:  # noqa: BLE001 (what a compiler may raise on some machine is open-ended)
             return _torch(experiment, f"not fused: the kernel could not be compiled ({error})").load()
 

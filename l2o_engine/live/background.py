@@ -1,5 +1,6 @@
 """Handing a run over to a process of its own, which goes on with it when we, or our terminal, are gone."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from subprocess import DEVNULL, STDOUT, Popen, TimeoutExpired
@@ -9,12 +10,15 @@ from time import monotonic, sleep
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.record import ACTIVE, RunError
 from l2o_engine.support.errors import Failure
+from l2o_engine.support.files import open_to_append, open_to_read
+from l2o_engine.support.processes import environment
 
 LOG = "background.log"
 _PATIENCE = 120.0  # loading PyTorch, or compiling the kernel, on a busy machine
 _POLL_SECONDS = 0.05
 _GOOD_ENDS = (0, 3)  # a short run may be finished, or diverged, before we look
 _LINES = 10
+_MOST_SAID = 20_000  # bytes of what a process said that are looked at
 
 
 class HandOverError(Failure):
@@ -24,17 +28,18 @@ class HandOverError(Failure):
 def hand_over(folder: Path, command: Sequence[str], *, patience: float = _PATIENCE) -> int:
     """Start a process in the background that goes on with a run, and return its id once it does.
 
-    The process has a session of its own, no terminal, and ignores SIGHUP; it has our environment and working folder.
-    What it says goes to ``background.log`` in the run's folder. The run goes on from its newest checkpoint, so whoever
-    drives it now writes one and closes the run first.
+    The process has a session of its own, no terminal, and ignores SIGHUP; it has our environment and working folder,
+    and imports from where we do. What it says goes to ``background.log`` in the run's folder. The run goes on from its
+    newest checkpoint, so whoever drives it now writes one and closes the run first.
 
     Parameters
     ----------
     folder
         The run's folder.
     command
-        The program that goes on with it, and its arguments. For the same results bit for bit, it computes with the
-        backend that has computed before.
+        The program that goes on with it, and its arguments, as
+        :func:`~l2o_engine.support.processes.python_command` gives them. For the same results bit for bit, it computes
+        with the backend that has computed before.
     patience
         Seconds after which a process that has not taken the run is ended.
 
@@ -46,10 +51,17 @@ def hand_over(folder: Path, command: Sequence[str], *, patience: float = _PATIEN
     folder = folder.resolve()
     log = folder / LOG
     try:
-        with log.open("ab") as output:
+        with open_to_append(log) as output:
             began = output.tell()
             # nohup ignores SIGHUP and becomes the program: the process id stays the same.
-            process = Popen(["nohup", *command], stdin=DEVNULL, stdout=output, stderr=STDOUT, start_new_session=True)
+            process = Popen(
+                ["nohup", *command],
+                stdin=DEVNULL,
+                stdout=output,
+                stderr=STDOUT,
+                env=environment(),
+                start_new_session=True,
+            )
     except OSError as error:
         raise HandOverError(f"no background process could be started for {folder.name}: {error}") from error
     deadline = monotonic() + patience
@@ -62,7 +74,7 @@ def hand_over(folder: Path, command: Sequence[str], *, patience: float = _PATIEN
         return process.pid
     what = f"took nothing over within {patience:g} s" if process.returncode is None else "ended at once"
     _end(process)
-    raise HandOverError(f"the background process for {folder.name} {what}; {log} says:\n{_last_lines(log, began)}")
+    raise HandOverError(f"the background process for {folder.name} {what}; {log} says:", *_last_lines(log, began))
 
 
 def _goes_on(folder: Path, pid: int) -> bool:
@@ -83,8 +95,8 @@ def _end(process: Popen[bytes]) -> None:
         process.wait()
 
 
-def _last_lines(log: Path, began: int) -> str:
-    with log.open("rb") as file:
-        file.seek(began)
+def _last_lines(log: Path, began: int) -> list[str]:
+    with open_to_read(log) as file:
+        file.seek(max(began, file.seek(0, os.SEEK_END) - _MOST_SAID))
         lines = file.read().decode("utf-8", "replace").splitlines()
-    return "\n".join(lines[-_LINES:]) or "nothing"
+    return lines[-_LINES:] or ["nothing"]

@@ -73,6 +73,7 @@ class Pipeline:
     def __init__(self, executor: Executor | None, chunk: int | None, sign_of_life: Callable[[], None]) -> None:
         self.states: dict[int, TrainerState] = {}
         self._trainers: dict[int, Trainer] = {}
+        self._beginning: Mapping[int, TrainerState] = {}
         self._executor = executor
         self._own_executor: Executor | None = None
         self._workers = 1
@@ -85,15 +86,16 @@ class Pipeline:
         """Make the trainers, as they are before the first meta-iteration; the backend is None where none is trained."""
         self._trainers = {seed: make_trainer(preset.experiment, backend, seed) for seed in preset.seeds}
         self._take_states()
+        self._beginning = self.states
         self._workers = len(self._trainers)  # of an executor that was given; its own business, a guess
         if self._executor is None:
             self._workers = min(self._workers, os.cpu_count() or 1) if backend and backend.is_parallel else 1
             self._executor = self._own_executor = ThreadPoolExecutor(self._workers, "l2o-training")
 
-    def load(self, states: Mapping[int, TrainerState]) -> None:
-        """Go on from saved states, one a seed."""
+    def load(self, states: Mapping[int, TrainerState] | None) -> None:
+        """Go on from saved states, one a seed, or from the beginning."""
         for seed, trainer in self._trainers.items():
-            trainer.load_state(states[seed])
+            trainer.load_state((states or self._beginning)[seed])
         self._take_states()
 
     def _take_states(self) -> None:
@@ -101,12 +103,17 @@ class Pipeline:
 
     def close(self) -> None:
         """Let nothing go on behind the end: what is being computed is waited for and dropped."""
+        self.drop()
+        if self._own_executor:
+            self._own_executor.shutdown(wait=True)
+
+    def drop(self) -> None:
+        """Wait for the chunk that is being computed, if there is one, and forget it; load() must come next."""
         if self._in_flight:
             for future in self._in_flight.futures.values():
                 future.cancel()
             wait(self._in_flight.futures.values())
-        if self._own_executor:
-            self._own_executor.shutdown(wait=True)
+            self._in_flight = None
 
     @property
     def iteration(self) -> int:

@@ -78,7 +78,8 @@ class Session:
         Meta-iterations between two looks into the mailbox; None to adapt to about 50 ms.
     interactive
         Whether somebody watches: then the past of a resumed run is told again, the base chart's curves are made, and
-        after the end the session waits for commands, to look and to continue.
+        after the end the session waits for commands, to look and to continue. When the disk fails it pauses; without
+        anybody to make room it ends.
     start_paused
         Whether the run waits for a GoOn before it trains.
     executor
@@ -109,8 +110,10 @@ class Session:
         self._reporter = Reporter(run.current)
         self._base_chart = BaseChart(self._pipeline)
         self._stopwatch = _Stopwatch(0.0)
+        self._computes = "", ""  # the backend's name, and why it was chosen
         self._status: Status = "running"
         self._stopping: Stop | None = None
+        self._has_begun = False  # since a disk failed, too: until then the files do not hold what is told
         self._last_checkpoint = -1
         self._record_due = 0.0
         self._folder_due = 0.0
@@ -124,9 +127,7 @@ class Session:
             If something failed; what was trained up to the last checkpoint is safe.
         """
         try:
-            for event in self._drive():
-                self._run.append_event(event)
-                yield event
+            yield from self._drive()
         except Exception as error:
             failure = self._failure(error)
             yield self._failed(str(failure))
@@ -149,30 +150,46 @@ class Session:
         return self._iteration >= self._total or self._pipeline.is_stuck
 
     def _drive(self) -> Iterator[Event]:
-        yield from self._prepare()
-        if self._status == "paused":
-            yield from self._become("paused")
+        yield from self._recorded(self._prepare())
         while self._stopping is None:
-            if self._status == "running" and self._is_over:
-                yield from self._finish()
-            is_running = self._status == "running"
-            if not is_running and not self._interactive and self._status != "paused":
+            if self._status in ("finished", "diverged") and not self._interactive:
                 return
-            command = self.mailbox.take() if is_running else self.mailbox.wait(_FOLDER_SECONDS)
-            asked = command or self._asked_in_folder()
-            if isinstance(asked, Notice):
-                yield asked
-            elif asked is not None:
-                if self._pipeline.is_ahead:
-                    yield from self._advance(launch=False)  # a command finds the run between two chunks
-                yield from self._obey(asked)
-            elif is_running:
-                yield from self._advance()
-            elif self._status == "paused" and monotonic() >= self._record_due:
-                with suppress(OSError):  # it only says that we are still here
-                    self._update_record()
+            try:
+                yield from self._recorded(self._turn())
+            except OSError as error:
+                if not (self._interactive and self._run.is_there):
+                    raise
+                yield from self._wait_for_the_disk(error)
         if self._status in ("running", "paused"):
-            yield from self._end("interrupted", self._stopping.reason)
+            yield from self._recorded(self._end("interrupted", self._stopping.reason))
+
+    def _recorded(self, events: Iterator[Event]) -> Iterator[Event]:
+        for event in events:
+            self._run.append_event(event)
+            yield event
+
+    def _turn(self) -> Iterator[Event]:
+        """Do what is next: what is asked, a chunk, or waiting a moment."""
+        if self._status == "running" and not self._has_begun:
+            yield from self._begin()
+            return
+        if self._status == "running" and self._is_over:
+            yield from self._finish()
+            return
+        is_running = self._status == "running"
+        command = self.mailbox.take() if is_running else self.mailbox.wait(_FOLDER_SECONDS)
+        asked = command or self._asked_in_folder()
+        if isinstance(asked, Notice):
+            yield asked
+        elif asked is not None:
+            if self._pipeline.is_ahead:
+                yield from self._advance(launch=False)  # a command finds the run between two chunks
+            yield from self._obey(asked)
+        elif is_running:
+            yield from self._advance()
+        elif self._status == "paused" and monotonic() >= self._record_due:
+            with suppress(OSError):  # it only says that we are still here
+                self._update_record()
 
     def _asked_in_folder(self) -> Command | Notice | None:
         """Return what another process asks of the run: one look into the folder now and then, for looks cost time."""
@@ -187,14 +204,22 @@ class Session:
     # Before it trains.
 
     def _prepare(self) -> Iterator[Event]:
-        run, preset = self._run, self._run.current
+        preset = self._run.current
         backend, name, reason = yield from load_backend(preset, self._asked_backend, self._give_sign_of_life)
+        before = self._run.record()
+        if before.backend == name:  # whoever goes on names it, for the same bits: that is not why it was chosen
+            reason = before.backend_reason
+        self._computes = name, reason
         self._pipeline.open(preset, backend)
+
+    def _begin(self) -> Iterator[Event]:
+        """Go on from the newest good checkpoint, or begin, and tell from where and what came before."""
+        run, preset, (name, reason) = self._run, self._run.current, self._computes
         checkpoint, notices = run.restore()
-        if checkpoint is not None:
-            self._pipeline.load(checkpoint.trainers)
-            self._stopwatch = _Stopwatch(checkpoint.elapsed_seconds)
-            self._last_checkpoint = checkpoint.iteration
+        self._pipeline.load(checkpoint.trainers if checkpoint else None)
+        self._reporter = Reporter(preset)
+        self._stopwatch = _Stopwatch(checkpoint.elapsed_seconds if checkpoint else 0.0)
+        self._last_checkpoint = checkpoint.iteration if checkpoint else -1
         if not self._is_over:  # to look at a finished run does not change it
             self._status = "paused" if self._start_paused else "running"
             run.update(status=self._status, backend=name, backend_reason=reason, message="")
@@ -217,6 +242,9 @@ class Session:
         if self._status == "running":
             self._stopwatch.start()
         self._reporter.start_clock(self._stopwatch.seconds, self._iteration)
+        self._has_begun = True
+        if self._status == "paused":
+            yield from self._become("paused")
 
     # While it trains.
 
@@ -247,7 +275,7 @@ class Session:
         return min(self._total, self._reporter.next_due(first), -(-first // every) * every)
 
     def _checkpoint(self, *, requested: bool = False) -> Iterator[Event]:
-        if self._iteration < 0 or (self._iteration == self._last_checkpoint and not requested):
+        if self._iteration < 0 or not self._has_begun or (self._iteration == self._last_checkpoint and not requested):
             return
         path = self._run.save(
             Checkpoint(
@@ -270,9 +298,13 @@ class Session:
                 self._stopwatch.stop()
                 yield from self._checkpoint()
                 yield from self._become("paused")
-            case GoOn() if self._status == "paused":
+            case GoOn() if self._status == "paused" and self._has_begun:
                 self._stopwatch.start()
                 yield from self._become("running")
+            case GoOn() if self._status == "paused":
+                self._status, self._start_paused = "running", False
+            case SaveCheckpoint() if not self._has_begun:
+                yield Notice("no checkpoint is saved: the disk has not taken what came before it")
             case SaveCheckpoint():
                 yield from self._checkpoint(requested=True)
             case Extend(iterations):
@@ -298,6 +330,25 @@ class Session:
         self._status = status
         self._update_record()
         yield StatusChanged(status, self._iteration)
+
+    # When the disk takes nothing more.
+
+    def _wait_for_the_disk(self, error: OSError) -> Iterator[Event]:
+        """Pause where the disk has failed and somebody watches: he may make room, and go on.
+
+        To go on is to begin again from the newest checkpoint, as who resumes does: nothing depends on what was written.
+        """
+        self._has_begun = False
+        self._pipeline.drop()
+        self._stopwatch.stop()
+        self._status = "paused"
+        where = f"from {self._last_checkpoint:,}" if self._last_checkpoint >= 0 else "from the start"
+        reason = f"the disk has failed: {error.strerror or error}"
+        message = f"paused, for the disk has failed: {error}. Once it takes files again, the run goes on {where}"
+        for event in (StatusChanged("paused", self._iteration, reason), Notice(message)):
+            with suppress(OSError):
+                self._run.append_event(event)
+            yield event
 
     # How it ends.
 
@@ -330,13 +381,15 @@ class Session:
 
     def _failure(self, error: Exception) -> SessionError:
         cause = str(error) if isinstance(error, OSError | UserError) else f"{type(error).__name__}: {error}"
+        if not self._run.is_there:
+            return SessionError(f"{self._run.folder} is gone, removed or renamed while it was being trained")
         latest = self._run.latest_checkpoint()
         what = f"{cause} ({f'the last checkpoint is {latest}' if latest else 'there is no checkpoint yet'})"
         try:
             self._run.update(status="failed", message=what)
         except OSError as second:
             what += f"; and run.json could not be written: {second}"
-        return SessionError(what)
+        return SessionError(*what.split("\n"))  # what caused it may have several lines
 
     # What run.json says of it.
 
@@ -344,7 +397,7 @@ class Session:
         self._record_due = monotonic() + SIGN_SECONDS
         self._run.update(
             status=self._status,
-            iteration=max(self._iteration, 0),
+            iteration=max(self._iteration if self._has_begun else self._last_checkpoint, 0),
             elapsed_seconds=round(self._stopwatch.seconds, 3),
             average_log_result=self._reporter.average_log_result,
             message=message,

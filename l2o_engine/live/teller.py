@@ -4,21 +4,20 @@ A run that was killed and resumed has done some meta-iterations twice. Its metri
 it went on from, its events are not: of these, what lay beyond the checkpoint is left out.
 """
 
-import json
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
-from typing import Any
 
-from l2o_engine.live.tail import Tail
-from l2o_engine.records.codec import event_from_json, vitals_from_json
+from l2o_engine.records.codec import DiagnosisLine, Recorded, StartLine, event_of, lane_of, vitals_of
 from l2o_engine.records.events import Diagnosed, Ended, Event, Extended, NewRows, Notice, Started, Status, StatusChanged
 from l2o_engine.records.health import Diagnostician
+from l2o_engine.runs.events_file import EventsFile, damage_note
 from l2o_engine.runs.folder import Run, lanes_of
 from l2o_engine.runs.levels import Levels
 from l2o_engine.runs.metrics_file import RowReader, last_iteration
 from l2o_engine.runs.record import ACTIVE, Record
+from l2o_engine.runs.tail import Tail
 
 
 @dataclass(frozen=True)
@@ -69,11 +68,14 @@ class Teller:
         self._lanes = lanes_of(self.preset)
         self._metrics = Tail(run.metrics_path)
         self._reader = RowReader(self._lanes)
-        self._events = Tail(run.events_path)
+        self._events = EventsFile(run.events_path)
         experiment, every = self.preset.experiment, self.preset.report.every
         self._diagnosticians = {lane: Diagnostician(experiment, every) for lane in self._lanes}
-        self._untold: deque[dict[str, Any]] = deque()
-        self._parts: list[dict[str, Any]] = []
+        self._untold: deque[Recorded] = deque()
+        self._parts: list[Recorded] = []
+        self._row_trouble = ""  # what was said last of rows that are left out
+        self._foreign = 0  # events that are of no lane of ours
+        self._has_told_of_damage = False
         self._status: Status = "running"
         self._iteration = -1
 
@@ -84,11 +86,10 @@ class Teller:
         size = self._events.size
         starts: list[tuple[int, int]] = []
         names = ""
-        for place, document in enumerate(_documents(Tail(self._run.events_path), size)):
-            name = document.get("event", "")
-            if name == "start" != names:  # a session's start is told once a seed
-                starts.append((place, document.get("resumed_from", -1)))
-            names = name
+        for place, (_, event) in enumerate(EventsFile(self._run.events_path).read(size)):
+            if isinstance(event, StartLine) and names != "start":  # a session's start is told once a seed
+                starts.append((place, -1 if event.resumed_from is None else event.resumed_from))
+            names = event.event
         return Past(size, tuple(starts))
 
     def begin(self, past: Past, levels: Levels, *, is_driven: bool) -> Iterator[Event]:
@@ -119,6 +120,7 @@ class Teller:
         yield from self.settle(record, is_driven=is_driven)
         yield from self._tell_rows()
         yield from self._tell_the_past(past)
+        yield from self._tell_of_damage()
         self.has_begun = True
 
     def settle(self, record: Record, *, is_driven: bool) -> Iterator[Event]:
@@ -134,11 +136,11 @@ class Teller:
         """Tell of past events what still holds: how the run's status changed on the way is history."""
         limits = past.limits
         status, limit, ended = self._status, inf, None
-        for place, document in enumerate(_documents(self._events, past.size)):
+        for place, (_, line) in enumerate(self._events.read(past.size)):
             limit = limits.get(place, limit)
-            if document.get("iteration", -1) > limit:
+            if getattr(line, "iteration", -1) > limit:  # not every event is of a meta-iteration
                 continue
-            for event in self._tell(document):
+            for event in self._tell(line):
                 match event:
                     case Ended():
                         ended = event
@@ -148,7 +150,7 @@ class Teller:
                         pass
                     case _:
                         yield event
-            if document.get("event") == "start":
+            if isinstance(line, StartLine):
                 ended = None
         self._status = status
         if ended is not None:
@@ -161,9 +163,9 @@ class Teller:
         """Read the events that were added, and return whether what was told still holds; else it is to be told anew."""
         if not self.has_begun:
             return False
-        for document in _documents(self._events):
-            self._untold.append(document)  # one by one: what has been read is not read again, whatever fails
-        has_started = any(document.get("event") == "start" for document in self._untold)
+        for _, line in self._events.read():
+            self._untold.append(line)  # one by one: what has been read is not read again, whatever fails
+        has_started = any(isinstance(line, StartLine) for line in self._untold)
         return not (has_started or self._metrics.is_cut or self._events.is_cut)
 
     def news(self) -> Iterator[Event]:
@@ -171,55 +173,53 @@ class Teller:
         yield from self._tell_rows()  # which are written before the events that are about them
         while self._untold:
             yield from self._tell(self._untold.popleft())
+        yield from self._tell_of_damage()
+
+    def _tell_of_damage(self) -> Iterator[Event]:
+        damaged = self._events.damaged + self._foreign
+        if damaged and not self._has_told_of_damage:
+            self._has_told_of_damage = True
+            yield Notice(damage_note(damaged))
 
     def _tell_rows(self) -> Iterator[Event]:
         for lines in self._metrics.lines():
             try:
                 rows = self._reader.read(lines)
             except ValueError as error:
-                yield Notice(f"some rows of {self._run.metrics_path} are left out, they cannot be read: {error}")
+                if str(error) != self._row_trouble:  # a damaged header is so for all that follows
+                    self._row_trouble = str(error)
+                    yield Notice(f"some rows of {self._run.metrics_path} are left out, they cannot be read: {error}")
                 continue
             if rows is not None:
                 self._iteration = int(rows.iteration[-1])
                 yield NewRows(rows)
 
-    def _tell(self, document: dict[str, Any]) -> Iterator[Event]:
-        """Tell the event that this object completes."""
-        event: Event | None
-        try:
-            if document["event"] == "diagnosis":
-                lane, vitals = vitals_from_json(document)
-                event = Diagnosed(lane, self._diagnosticians[lane].judge(vitals))
-            else:
-                event = self._completed(document)
-        except (KeyError, TypeError, ValueError):  # of another version
+    def _tell(self, line: Recorded) -> Iterator[Event]:
+        """Tell the event that this line completes."""
+        lane = lane_of(line)
+        if lane is not None and lane not in self._diagnosticians:
+            self._foreign += 1
             return
+        event: Event | None
+        if isinstance(line, DiagnosisLine):
+            owner, vitals = vitals_of(line)
+            event = Diagnosed(owner, self._diagnosticians[owner].judge(vitals))
+        else:
+            event = self._completed(line)
         if isinstance(event, StatusChanged | Ended):
             self._status = event.status
         if event is not None:
             yield event
 
-    def _completed(self, document: dict[str, Any]) -> Event | None:
-        """Return the event that this object is the last one of: some have one a seed or lane."""
-        name = document["event"]
-        if name == "start":
+    def _completed(self, line: Recorded) -> Event | None:
+        """Return the event that this line is the last one of: some have one a seed or lane."""
+        name = line.event
+        if isinstance(line, StartLine):
             return None
-        if self._parts and self._parts[0]["event"] != name:
+        if self._parts and self._parts[0].event != name:
             self._parts = []
-        self._parts.append(document)
+        self._parts.append(line)
         if len(self._parts) < {"checkpoint": len(self.preset.seeds), "end": len(self._lanes)}.get(name, 1):
             return None
         parts, self._parts = self._parts, []
-        return event_from_json(parts)
-
-
-def _documents(tail: Tail, size: int | None = None) -> Iterator[dict[str, Any]]:
-    """Yield the JSON objects of a file's new lines; none beyond ``size`` bytes."""
-    for lines in tail.lines(size):
-        for line in lines:
-            try:
-                document = json.loads(line)
-            except ValueError:  # a killed process left half a line
-                continue
-            if isinstance(document, dict):
-                yield document
+        return event_of(parts)

@@ -10,7 +10,7 @@ from l2o_engine.presets.schema import PIECES, Preset
 from l2o_engine.support.errors import UserError
 from l2o_engine.support.registry import kind_of
 from l2o_engine.support.settings import fields_of
-from l2o_engine.support.wording import nearest, quote
+from l2o_engine.support.wording import nearest, quote, shown
 
 
 class PresetError(UserError):
@@ -85,9 +85,9 @@ def describe(
     if kind in ("literal_error", "union_tag_invalid"):
         valid = re.findall(r"'([^']*)'|(\d+)", context.get("expected") or context["expected_tags"])
         names = [text or number for text, number in valid]
-        shown = ", ".join((text and quote(text)) or number for text, number in valid)
+        choices = ", ".join((text and quote(text)) or number for text, number in valid)
         hint = nearest(value, names) if isinstance(value, str) else ""
-        return f"{where}: must be {'one of ' if len(names) > 1 else ''}{shown} (got {quote(value)}){hint}"
+        return f"{where}: must be {'one of ' if len(names) > 1 else ''}{choices} (got {quote(value)}){hint}"
     limits = {
         name: int(limit) if isinstance(limit, float) and limit.is_integer() else limit
         for name, limit in context.items()
@@ -153,7 +153,5 @@ def _where(
         f"[{former.get(str(table[0]), table[0])}]" if not isinstance(step, int) else f"entry {step}"
         for step in table[:1]
     ]
-    names += [f"entry {step}" if isinstance(step, int) else step for step in table[1:]]
-    if isinstance(key, int):
-        return f"{source}: {' '.join([*names, f'entry {key}'])}"
-    return f"{source}: {' '.join([*names, key])}"
+    names += [f"entry {step}" if isinstance(step, int) else step for step in (*table[1:], key)]
+    return f"{source}: {' '.join(map(shown, names))}"

@@ -144,7 +144,7 @@ class Preset(Table):
     """
 
     format: Literal[1] = 1
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
+    name: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     title: str = ""
     kind: Literal["meta-training", "baselines"] = "meta-training"
     problem: _ProblemTable = Quadratic()

@@ -2,7 +2,7 @@
 
 Each object has a model below, told from the others by its key "event"; the model's fields are the object's keys, in
 order. One event may be several objects: one a seed or lane. A number that is not finite is null. Unknown keys are
-ignored: recorded lines carry their time, and later versions add keys.
+ignored: recorded lines carry their time, and later versions add keys, and events.
 
 The numbers of the network's inputs that adapt lie flat in their object: min_log, null where there is none, and behind
 it those of other names, if there are any. Then "numbers" lists these names.
@@ -11,9 +11,19 @@ it those of other names, if there are any. Then "numbers" lists these names.
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from math import isfinite, nan
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, TypeAdapter
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    TypeAdapter,
+    model_validator,
+)
+from pydantic_core import from_json
 
 from l2o_engine.records.events import (
     Checkpointed,
@@ -51,29 +61,56 @@ def _not_below_0(value: float) -> float:
     return value
 
 
+def _nested(document: Any) -> Any:
+    """Return the keys of an object with its adaptive numbers together, as the models have them."""
+    if not isinstance(document, Mapping):
+        raise ValueError(f"no JSON object: {document!r:.80}")
+    names = document.get("numbers", [])
+    if isinstance(names, Mapping):  # an object that is being made, not read
+        return document
+    if not isinstance(names, list) or not all(isinstance(name, str) and name in document for name in names):
+        raise ValueError("numbers that it does not have")
+    numbers = {name: document[name] for name in names}
+    if document.get("min_log") is not None:
+        numbers = {"min_log": document["min_log"]} | numbers
+    return {**document, "numbers": numbers}
+
+
 _Number: TypeAlias = Annotated[float, BeforeValidator(_nan_of_null), PlainSerializer(finite)]
 _Numbers: TypeAlias = dict[str, _Number]
+# Beyond these a number is no run's, and no array's either.
+_Iteration: TypeAlias = Annotated[int, Field(ge=-1, le=2**53)]
+_Count: TypeAlias = Annotated[int, Field(ge=0, le=2**53)]
+_Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class _Object(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
 
 
-class _Start(_Object):
+class _WithNumbers(_Object):
+    _nest = model_validator(mode="before")(_nested)
+
+
+class StartLine(_Object):
+    """What a session's start is, of one seed."""
+
     event: Literal["start"] = "start"
     run_dir: str
     preset: str
-    seed: int
+    seed: _Seed
     backend: str
     backend_reason: str
-    iterations: int
+    iterations: _Count
     baselines: _Numbers
-    resumed_from: int | None = None  # left out of a new run's
+    resumed_from: _Iteration | None = None  # left out of a new run's
 
 
-class _Progress(_Object):
+class ProgressLine(_WithNumbers):
+    """A progress row."""
+
     event: Literal["progress"] = "progress"
-    iteration: int
+    iteration: _Iteration
     sum_error: _Number
     optim_result: _Number
     average_log_result: _Number
@@ -81,22 +118,24 @@ class _Progress(_Object):
     numbers: _Numbers
     iterations_per_second: _Number
     elapsed_seconds: _Number
-    non_finite: int
+    non_finite: _Count
     optimizer: str
-    seed: int
+    seed: _Seed
 
 
-class _Diagnosis(_Object):
+class DiagnosisLine(_WithNumbers):
+    """What a look at a lane measured and says."""
+
     event: Literal["diagnosis"] = "diagnosis"
-    iteration: int
-    rows: int
+    iteration: _Iteration
+    rows: _Count
     average_log_result: _Number
     gradient_norm: _Number
     clipped: _Number
     epsilon_share: _Number
     root: _Number = nan  # runs recorded before it was measured are read without it
-    non_finite: int
-    zeros: int
+    non_finite: _Count
+    zeros: _Count
     numbers: _Numbers
     saturated: _Number
     flipped: _Number
@@ -106,47 +145,50 @@ class _Diagnosis(_Object):
     trend: str
     findings: list[str]
     optimizer: str
-    seed: int
+    seed: _Seed
 
 
 class _Finding(_Object):
     event: Literal["finding"] = "finding"
-    iteration: int
+    iteration: _Iteration
     code: str
     message: str
     remedy: str
     optimizer: str
-    seed: int
+    seed: _Seed
 
 
-class _Checkpoint(_Object):
+class CheckpointLine(_Object):
+    """A checkpoint that was written, of one seed."""
+
     event: Literal["checkpoint"] = "checkpoint"
-    iteration: int
+    iteration: _Iteration
     path: str
     requested: bool
-    seed: int
+    seed: _Seed
 
 
 class _End(_Object):
     event: Literal["end"] = "end"
     status: Status
-    iteration: int
+    iteration: _Iteration
     average_log_result: _Number
     elapsed_seconds: _Number
     message: str | None = None  # left out where there is none
     optimizer: str
-    seed: int
+    seed: _Seed
 
 
 class _Status(_Object):
     event: Literal["status"] = "status"
     status: Status
-    iteration: int
+    iteration: _Iteration
+    message: str | None = None  # left out where there is none
 
 
 class _Extended(_Object):
     event: Literal["extended"] = "extended"
-    iterations: int
+    iterations: _Count
 
 
 class _Notice(_Object):
@@ -154,8 +196,13 @@ class _Notice(_Object):
     message: str
 
 
-_AnyObject: TypeAlias = _Start | _Progress | _Diagnosis | _Finding | _Checkpoint | _End | _Status | _Extended | _Notice
-_OBJECTS: TypeAdapter[_AnyObject] = TypeAdapter(Annotated[_AnyObject, Field(discriminator="event")])
+Recorded: TypeAlias = (
+    StartLine | ProgressLine | DiagnosisLine | _Finding | CheckpointLine | _End | _Status | _Extended | _Notice
+)
+"""What an object is once it was read: ``event`` says of which event, the other attributes are its keys."""
+
+_OBJECTS: TypeAdapter[Recorded] = TypeAdapter(Annotated[Recorded, Field(discriminator="event")])
+_EVENTS = frozenset(model.model_fields["event"].default for model in get_args(Recorded))
 _OF_VITALS = [field.name for field in fields(Vitals)]
 _OF_PROGRESS = [field.name for field in fields(Progress) if field.name != "lane"]
 _Model = TypeVar("_Model", bound=_Object)
@@ -166,13 +213,13 @@ def as_json(event: Event) -> list[dict[str, Any]]:
     return [_written(found) for found in _objects_of(event)]
 
 
-def _objects_of(event: Event) -> Sequence[_AnyObject]:
-    objects: Sequence[_AnyObject] = ()
+def _objects_of(event: Event) -> Sequence[Recorded]:
+    objects: Sequence[Recorded] = ()
     match event:
         case Started():
             resumed_from = None if event.iteration < 0 else event.iteration
             objects = [
-                _Start(
+                StartLine(
                     run_dir=event.run_dir,
                     preset=event.preset,
                     seed=seed,
@@ -185,14 +232,14 @@ def _objects_of(event: Event) -> Sequence[_AnyObject]:
                 for seed in event.seeds
             ]
         case Progress(lane):
-            objects = [_Progress(**vars(event), **vars(lane))]
+            objects = [ProgressLine(**vars(event), **vars(lane))]
         case Diagnosed(lane, diagnosis):
             codes = [finding.code for finding in diagnosis.findings]
-            objects = [_Diagnosis(**vars(diagnosis.vitals), trend=diagnosis.trend, findings=codes, **vars(lane))]
+            objects = [DiagnosisLine(**vars(diagnosis.vitals), trend=diagnosis.trend, findings=codes, **vars(lane))]
         case Found(lane, iteration, finding):
             objects = [_Finding(iteration=iteration, **vars(finding), **vars(lane))]
         case Checkpointed(iteration, path, seeds, requested):
-            objects = [_Checkpoint(iteration=iteration, path=path, requested=requested, seed=seed) for seed in seeds]
+            objects = [CheckpointLine(iteration=iteration, path=path, requested=requested, seed=seed) for seed in seeds]
         case Ended():
             objects = [
                 _End(
@@ -205,8 +252,8 @@ def _objects_of(event: Event) -> Sequence[_AnyObject]:
                 )
                 for result in event.results
             ]
-        case StatusChanged(status, iteration):
-            objects = [_Status(status=status, iteration=iteration)]
+        case StatusChanged(status, iteration, message):
+            objects = [_Status(status=status, iteration=iteration, message=message or None)]
         case Extended(iterations):
             objects = [_Extended(iterations=iterations)]
         case Notice(message):
@@ -216,25 +263,49 @@ def _objects_of(event: Event) -> Sequence[_AnyObject]:
     return objects
 
 
+def recorded(line: str) -> Recorded | None:
+    """Return the object of a line of ``events.jsonl``; None for an event that a later version tells.
+
+    Raises
+    ------
+    ValueError
+        If the line is damaged: no JSON, or not what is written of an event.
+    """
+    document = from_json(line.encode())  # which undecodable bytes do not survive: surrogates stand for them
+    if isinstance(document, dict) and isinstance(name := document.get("event"), str) and name not in _EVENTS:
+        return None
+    return _OBJECTS.validate_python(document)
+
+
 def event_from_json(documents: Sequence[Mapping[str, Any]]) -> Event:
-    """Return the event that these JSON objects, all of one event, were made of.
+    """Return the event that these JSON objects, all of one event, were made of; see :func:`event_of`.
+
+    Raises
+    ------
+    ValueError
+        If they were made of something else.
+    """
+    return event_of([_OBJECTS.validate_python(document) for document in documents])
+
+
+def event_of(objects: Sequence[Recorded]) -> Event:
+    """Return the event that these objects, all of one event, were made of.
 
     A start and a diagnosis are not made again: they hold more than their objects do.
 
     Raises
     ------
-    KeyError, TypeError, ValueError
+    ValueError
         If they were made of something else.
     """
-    objects = [_OBJECTS.validate_python(_nested(document)) for document in documents]
     event: Event
     match objects:
-        case [_Progress() as one]:
-            event = _progress_of(one)
+        case [ProgressLine() as one]:
+            event = progress_of(one)
         case [_Finding() as one]:
             event = Found(_lane_of(one), one.iteration, Finding(one.code, one.message, one.remedy))
-        case [_Checkpoint() as one, *_]:
-            seeds = tuple(checkpoint.seed for checkpoint in _all(objects, _Checkpoint))
+        case [CheckpointLine() as one, *_]:
+            seeds = tuple(checkpoint.seed for checkpoint in _all(objects, CheckpointLine))
             event = Checkpointed(one.iteration, one.path, seeds, one.requested)
         case [_End() as one, *_]:
             results = tuple(
@@ -243,7 +314,7 @@ def event_from_json(documents: Sequence[Mapping[str, Any]]) -> Event:
             furthest = max(result.iteration for result in results)
             event = Ended(one.status, furthest, one.elapsed_seconds, results, one.message or "")
         case [_Status() as one]:
-            event = StatusChanged(one.status, one.iteration)
+            event = StatusChanged(one.status, one.iteration, one.message or "")
         case [_Extended() as one]:
             event = Extended(one.iterations)
         case [_Notice() as one]:
@@ -258,10 +329,10 @@ def progress_from_json(document: Mapping[str, Any]) -> Progress:
 
     Raises
     ------
-    KeyError, TypeError, ValueError
+    ValueError
         If it was made of something else.
     """
-    return _progress_of(_Progress.model_validate(_nested(document)))
+    return progress_of(ProgressLine.model_validate(document))
 
 
 def vitals_from_json(document: Mapping[str, Any]) -> tuple[Lane, Vitals]:
@@ -269,31 +340,41 @@ def vitals_from_json(document: Mapping[str, Any]) -> tuple[Lane, Vitals]:
 
     Raises
     ------
-    KeyError, TypeError, ValueError
+    ValueError
         If it was made of something else.
     """
-    read = _Diagnosis.model_validate(_nested(document))
-    values: dict[str, Any] = vars(read)
-    return _lane_of(read), Vitals(**{name: values[name] for name in _OF_VITALS})
+    return vitals_of(DiagnosisLine.model_validate(document))
 
 
-def _progress_of(read: _Progress) -> Progress:
+def progress_of(read: ProgressLine) -> Progress:
+    """Return the event of a progress row."""
     values: dict[str, Any] = vars(read)
     return Progress(lane=_lane_of(read), **{name: values[name] for name in _OF_PROGRESS})
 
 
-def _lane_of(read: _Progress | _Diagnosis | _Finding | _End) -> Lane:
+def vitals_of(read: DiagnosisLine) -> tuple[Lane, Vitals]:
+    """Return the lane and the vitals of a diagnosis."""
+    values: dict[str, Any] = vars(read)
+    return _lane_of(read), Vitals(**{name: values[name] for name in _OF_VITALS})
+
+
+def lane_of(read: Recorded) -> Lane | None:
+    """Return the lane that a line is about; None for one that is about the whole run, or a seed."""
+    return _lane_of(read) if isinstance(read, ProgressLine | DiagnosisLine | _Finding | _End) else None
+
+
+def _lane_of(read: ProgressLine | DiagnosisLine | _Finding | _End) -> Lane:
     return Lane(read.seed, read.optimizer)
 
 
-def _all(objects: Sequence[_AnyObject], model: type[_Model]) -> list[_Model]:
+def _all(objects: Sequence[Recorded], model: type[_Model]) -> list[_Model]:
     found: list[_Model] = [one for one in objects if isinstance(one, model)]
     if len(found) < len(objects):
         raise ValueError("these objects are of several events")
     return found
 
 
-def _written(read: _AnyObject) -> dict[str, Any]:
+def _written(read: Recorded) -> dict[str, Any]:
     """Return an object as it is written: its adaptive numbers flat, without keys that are left out."""
     document: dict[str, Any] = {}
     for key, value in read.model_dump(exclude_none=True).items():
@@ -305,13 +386,3 @@ def _written(read: _AnyObject) -> dict[str, Any]:
         else:
             document[key] = value
     return document
-
-
-def _nested(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keys of an object with its adaptive numbers together, as the models have them."""
-    if not isinstance(document, Mapping):
-        raise TypeError(f"no JSON object: {document!r:.80}")
-    numbers = {name: document[name] for name in document.get("numbers", ())}
-    if document.get("min_log") is not None:
-        numbers = {"min_log": document["min_log"]} | numbers
-    return {**document, "numbers": numbers}

@@ -103,10 +103,11 @@ class Curves:
 
 @dataclass(frozen=True)
 class StatusChanged:
-    """The run is now running, paused or finished."""
+    """The run is now running, paused or finished; the message says why, where nobody has asked for it."""
 
     status: Status
     iteration: int
+    message: str = ""
 
 
 @dataclass(frozen=True)

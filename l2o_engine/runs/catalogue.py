@@ -1,13 +1,38 @@
 """The runs of a folder: making a place for a new one, listing and finding them, removing one."""
 
 import shutil
+from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
 
 from l2o_engine.presets.schema import Preset
-from l2o_engine.runs.folder import Run
+from l2o_engine.runs.folder import Run, is_beginning
 from l2o_engine.runs.record import RunError
+from l2o_engine.support.files import names_in
+
+_OF_A_RUN = {"preset.toml", "metrics.csv", "checkpoints"}  # by which one without run.json is known
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A folder that holds a run, or the beginning of one, which cannot be read; ``reason`` says why."""
+
+    folder: Path
+    reason: str
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The runs of a folder: those that can be read, the oldest first, and the others, by name."""
+
+    runs: list[Run]
+    unreadable: list[Unreadable]
 
 
 def new_folder(runs_dir: Path, preset: Preset) -> Path:
@@ -33,20 +58,42 @@ def new_folder(runs_dir: Path, preset: Preset) -> Path:
         raise RunError(f"cannot make a folder for the run in {runs_dir}: {error.strerror}") from error
 
 
+def look_through(runs_dir: Path) -> Listing:
+    """Return all runs of a folder; what is wrong with one keeps no other from being listed."""
+    found, unreadable = [], []
+    for folder in sorted(runs_dir.glob("*/")):
+        try:
+            run = Run(folder)
+            found.append((run.record().created, run.name, run))
+        except RunError as error:
+            if _looks_like_a_run(folder):
+                unreadable.append(Unreadable(folder, _reason(folder, error)))
+    return Listing([run for _, _, run in sorted(found, key=lambda entry: entry[:2])], unreadable)
+
+
 def list_runs(runs_dir: Path) -> list[Run]:
     """Return the readable runs of a folder, the oldest first."""
-    found = []
-    for record in runs_dir.glob("*/run.json"):
-        try:
-            run = Run(record.parent)
-            found.append((run.record().created, run.name, run))
-        except RunError:
-            continue
-    return [run for _, _, run in sorted(found, key=lambda entry: entry[:2])]
+    return look_through(runs_dir).runs
 
 
-def find_run(reference: str, runs_dir: Path) -> Run:
-    """Return the run that a user means: a path, a name in the runs folder, the beginning of one, or "last".
+def _looks_like_a_run(folder: Path) -> bool:
+    try:
+        names = set(names_in(folder))
+    except OSError:
+        return False
+    return "run.json" in names or names >= _OF_A_RUN or is_beginning(folder)
+
+
+def _reason(folder: Path, error: RunError) -> str:
+    if is_beginning(folder):
+        return "unfinished: who made it was killed; `run` with this --run-dir takes it"
+    if not (folder / "run.json").exists():
+        return "there is no run.json; `resume` rebuilds it"
+    return str(error).removeprefix(f"{folder / 'run.json'} ").removeprefix(f"{folder} ")
+
+
+def find_folder(reference: str, runs_dir: Path) -> Path:
+    """Return the folder of the run that a user means, which may be one that cannot be read; see :func:`find_run`.
 
     Raises
     ------
@@ -57,21 +104,33 @@ def find_run(reference: str, runs_dir: Path) -> Run:
         raise RunError('name a run: a folder, a name in the runs folder, or "last"')
     for folder in (Path(reference), runs_dir / reference):
         try:
-            if (folder / "run.json").is_file():
-                return Run(folder)
+            if folder.is_dir() and _looks_like_a_run(folder):
+                return folder
         except OSError:  # no name that the file system knows
             continue
-    runs = list_runs(runs_dir)
-    if reference == "last" and runs:
-        return runs[-1]
-    matches = [run for run in runs if run.name.startswith(reference)]
+    listing = look_through(runs_dir)
+    if reference == "last" and listing.runs:
+        return listing.runs[-1].folder
+    there: list[Run | Unreadable] = [*listing.runs, *listing.unreadable]
+    matches = [run for run in there if run.name.startswith(reference)]
     if len(matches) == 1:
-        return matches[0]
+        return matches[0].folder
     if matches:
         raise RunError(f'"{reference}" may be any of {", ".join(run.name for run in matches)}')
-    close = get_close_matches(reference, [run.name for run in runs], n=1, cutoff=0.4)
+    close = get_close_matches(reference, [run.name for run in there], n=1, cutoff=0.4)
     hint = f'; did you mean "{close[0]}"?' if close else ""
     raise RunError(f'there is no run "{reference}" in {runs_dir}{hint}')
+
+
+def find_run(reference: str, runs_dir: Path) -> Run:
+    """Return the run that a user means: a path, a name in the runs folder, the beginning of one, or "last".
+
+    Raises
+    ------
+    RunError
+        If there is none, or more than one, or it cannot be read.
+    """
+    return Run(find_folder(reference, runs_dir))
 
 
 def load_run(reference: str | Path, *, runs_dir: str | Path = "runs") -> Run:
@@ -93,7 +152,7 @@ def load_run(reference: str | Path, *, runs_dir: str | Path = "runs") -> Run:
 
 
 def delete(run: Run) -> None:
-    """Remove a run's folder with all that is in it.
+    """Remove a run's folder with all that is in it; of one that is a link, the link.
 
     Raises
     ------
@@ -103,6 +162,9 @@ def delete(run: Run) -> None:
     if run.is_driven():
         raise RunError(f"{run.name} is being driven; stop it before it is deleted")
     try:
-        shutil.rmtree(run.folder)
+        if run.folder.is_symlink():
+            run.folder.unlink()
+        else:
+            shutil.rmtree(run.folder)  # which follows no links
     except OSError as error:
-        raise RunError(f"cannot remove {run.folder}: {error.strerror}") from error
+        raise RunError(f"cannot remove {run.folder}: {error.strerror or error}") from error

@@ -7,14 +7,16 @@ was) is JSON in the file's metadata, with a digest of the whole. No pickle is ev
 
 import hashlib
 import json
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from l2o_engine.meta.experiment import Experiment
 from l2o_engine.meta.learner import Learner
@@ -22,7 +24,7 @@ from l2o_engine.meta.meta_adam import Powers
 from l2o_engine.meta.truncation import Episode
 from l2o_engine.optimizers.learned.layout import Layout
 from l2o_engine.support.arrays import Floats
-from l2o_engine.support.files import write_atomically
+from l2o_engine.support.files import make_folder, names_in, open_to_read, remove, write_atomically
 from l2o_engine.support.tree import Tree, join, part, to_tree
 from l2o_engine.training.trainer import TrainerState
 
@@ -31,6 +33,11 @@ FORMAT = 2
 
 _VECTORS = ("weights", "moment1", "moment2")
 _KEPT = "-kept"
+_NAME = re.compile(r"(?P<iteration>[0-9]{12,13})(?P<kind>-kept)?\.safetensors")
+_TEMPORARY = re.compile(rf"\.{_NAME.pattern}\.[0-9]+\.tmp")
+_MOST_SEEDS = 1024
+# Bytes beside the numbers, at most: in all, a seed's (its generator, its counts), a tensor's (name, shape, place).
+_ALL_BESIDE, _SEED_BESIDE, _TENSOR_BESIDE = 65_536, 4_096, 512
 
 
 class CheckpointError(Exception):
@@ -51,12 +58,15 @@ class Checkpoint:
         How long ``metrics.csv`` was.
     trainers
         Seed → state.
+    metrics_sha256
+        Its SHA-256 then; None where it was not known, as in checkpoints of an older version.
     """
 
     iteration: int
     elapsed_seconds: float
     metrics_bytes: int
     trainers: Mapping[int, TrainerState]
+    metrics_sha256: str | None = None
 
 
 def write(folder: Path, checkpoint: Checkpoint, layout: Layout | None, *, keep: bool) -> Path:
@@ -83,18 +93,28 @@ def write(folder: Path, checkpoint: Checkpoint, layout: Layout | None, *, keep: 
             "iteration": checkpoint.iteration,
             "elapsed_seconds": checkpoint.elapsed_seconds,
             "metrics_bytes": checkpoint.metrics_bytes,
+            "metrics_sha256": checkpoint.metrics_sha256,
             "trainers": trainers,
         }
     )
     metadata = {"l2o": document, "sha256": _digest(document, tensors)}
-    folder.mkdir(exist_ok=True)
+    make_folder(folder, folder.parent)
     path = folder / f"{checkpoint.iteration:012d}{_KEPT if keep else ''}.safetensors"
-    write_atomically(path, save(tensors, metadata))
+    write_atomically(path, save(tensors, metadata), folder.parent)
     return path
 
 
-def read(path: Path, experiment: Experiment) -> Checkpoint:
+def read(path: Path, experiment: Experiment, seeds: int = _MOST_SEEDS) -> Checkpoint:
     """Read a checkpoint back.
+
+    Parameters
+    ----------
+    path
+        The file, in a run's checkpoints folder.
+    experiment
+        What it is of.
+    seeds
+        How many replicates it may hold. A file that is larger than theirs can be is not read at all.
 
     Raises
     ------
@@ -102,9 +122,8 @@ def read(path: Path, experiment: Experiment) -> Checkpoint:
         If the file is damaged, of another format, or of another experiment: network, adaptive numbers, dtype.
     """
     try:
-        with safe_open(path, framework="np") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        content = _read_bounded(path, _most_bytes(experiment, seeds))
+        tensors, metadata = load(content), _metadata_of(content)
         if metadata["sha256"] != _digest(metadata["l2o"], tensors):
             raise CheckpointError(f"{path.name} is damaged: its digest does not fit")
         if any(values.dtype != experiment.dtype for values in tensors.values()):
@@ -119,9 +138,34 @@ def read(path: Path, experiment: Experiment) -> Checkpoint:
             else join(tensors, head.trainers)
         )
         trainers = {int(name.removeprefix("seed")): _state_of(tree, experiment) for name, tree in trees.items()}
-        return Checkpoint(head.iteration, head.elapsed_seconds, head.metrics_bytes, trainers)
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        return Checkpoint(head.iteration, head.elapsed_seconds, head.metrics_bytes, trainers, head.metrics_sha256)
+    except OSError as error:
+        raise CheckpointError(f"{path.name} cannot be read: {error.strerror or error}") from error
+    except (SafetensorError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path.name} cannot be read: {error}") from error
+
+
+def _most_bytes(experiment: Experiment, seeds: int) -> int:
+    """Return how large a checkpoint of an experiment with so many replicates is at most."""
+    layout = experiment.layout
+    size, tensors = (layout.size, len(layout.shapes)) if layout else (0, 0)
+    a_seed = len(_VECTORS) * (8 * size + tensors * _TENSOR_BESIDE) + _SEED_BESIDE
+    return _ALL_BESIDE + seeds * a_seed
+
+
+def _read_bounded(path: Path, most: int) -> bytes:
+    with open_to_read(path, path.parents[1]) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise CheckpointError(f"{path.name} has {size:,} bytes; one of this run has {most:,} at most")
+        return file.read(most)
+
+
+def _metadata_of(content: bytes) -> dict[str, str]:
+    """Return the metadata of a file that has been loaded, and so has a header."""
+    length = int.from_bytes(content[:8], "little")
+    metadata: dict[str, str] = json.loads(content[8 : 8 + length]).get("__metadata__", {})
+    return metadata
 
 
 class _Part(BaseModel):
@@ -135,6 +179,7 @@ class _Head(BaseModel):
     iteration: int = Field(ge=-1)
     elapsed_seconds: float = Field(ge=0, allow_inf_nan=False)
     metrics_bytes: int = Field(ge=0)
+    metrics_sha256: str | None = None
     trainers: dict[str, Any]
 
 
@@ -217,17 +262,20 @@ def _trees_of_format_1(
 
 
 def newest_first(folder: Path) -> list[Path]:
-    """Return the checkpoint files of a folder, the newest first."""
-    return sorted(folder.glob("*.safetensors"), key=iteration_of, reverse=True)
+    """Return the checkpoint files of a folder, the newest first, by their names; none of a folder that is a link."""
+    paths = [folder / name for name in _names_in(folder) if _NAME.fullmatch(name)]
+    return sorted(paths, key=lambda path: (iteration_of(path), path.name), reverse=True)
+
+
+def foreign_in(folder: Path) -> list[str]:
+    """Return the names in a checkpoints folder that are none of ours, sorted."""
+    return sorted(name for name in _names_in(folder) if not (_NAME.fullmatch(name) or _TEMPORARY.fullmatch(name)))
 
 
 def iteration_of(path: Path) -> int:
     """Return the iteration that a checkpoint's name gives, -2 for a file that is not named like one."""
-    number = path.stem.removesuffix(_KEPT)
-    try:
-        return int(number)
-    except ValueError:
-        return -2
+    found = _NAME.fullmatch(path.name)
+    return int(found["iteration"]) if found else -2
 
 
 def is_kept(path: Path) -> bool:
@@ -238,7 +286,20 @@ def is_kept(path: Path) -> bool:
 def prune(folder: Path, keep: int) -> None:
     """Remove all but the newest few checkpoints and those that were asked for."""
     for path in [path for path in newest_first(folder) if not is_kept(path)][keep:]:
-        path.unlink(missing_ok=True)
+        remove(path, folder.parent)
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Remove what a killed process was writing."""
+    for name in filter(_TEMPORARY.fullmatch, _names_in(folder)):
+        remove(folder / name, folder.parent)
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return names_in(folder, folder.parent)
+    except OSError:
+        return []
 
 
 def _digest(document: str, tensors: Mapping[str, Floats]) -> str:

@@ -2,11 +2,13 @@
 
 Files need nothing but the folder, so a login node can steer a run on a compute node. Each is written whole, under a
 name that sorts by time. Who drives the run looks into the folder between two chunks, and removes a file before it
-obeys it: a command that cannot be removed would be obeyed for ever, so it is not obeyed at all.
+obeys it: a command that cannot be removed would be obeyed for ever, so it is not obeyed at all. What is not named like
+a command is somebody else's, and stays.
 """
 
 import json
 import os
+import re
 import socket
 import uuid
 from contextlib import suppress
@@ -15,7 +17,8 @@ from time import time_ns
 
 from l2o_engine.presets.schema import MOST_ITERATIONS
 from l2o_engine.records.events import Command, Extend, GoOn, Notice, Pause, SaveCheckpoint, Stop
-from l2o_engine.support.files import write_atomically
+from l2o_engine.support.files import make_folder, names_in, read_bytes, remove, write_atomically
+from l2o_engine.support.wording import some_of
 
 _NAMES: dict[type, str] = {
     Pause: "pause",
@@ -24,6 +27,8 @@ _NAMES: dict[type, str] = {
     Extend: "extend",
     Stop: "stop",
 }
+_NAME = re.compile(r"[0-9]{20}-[0-9a-f]{32}\.json")
+_TEMPORARY = re.compile(rf"\.{_NAME.pattern}\.[0-9]+\.tmp")
 _MOST_BYTES = 4096
 
 
@@ -44,7 +49,7 @@ def send(folder: Path, command: Command) -> Path:
         document["iterations"] = command.iterations
     document |= {"host": socket.gethostname(), "pid": os.getpid()}
     path = folder / f"{time_ns():020d}-{uuid.uuid4().hex}.json"
-    write_atomically(path, json.dumps(document).encode())
+    write_atomically(path, json.dumps(document).encode(), folder.parent)
     return path
 
 
@@ -61,48 +66,49 @@ class Inbox:
     Raises
     ------
     OSError
-        If the folder cannot be made or looked into.
+        If the folder cannot be made or looked into, or a link leads to it.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._immovable: set[str] = set()
-        folder.mkdir(exist_ok=True)
-        for path in folder.iterdir():
-            with suppress(OSError):  # take() will say so
-                path.unlink()
+        self._has_told = False  # of files that are none of ours
+        make_folder(folder, folder.parent)
+        for name in names_in(folder, folder.parent):
+            if _NAME.fullmatch(name) or _TEMPORARY.fullmatch(name):
+                with suppress(OSError):  # take() will say so
+                    remove(folder / name, folder.parent)
 
     def take(self) -> Command | Notice | None:
         """Return what was asked first, or a notice about a file that is no command; None if there is nothing."""
         try:
-            with os.scandir(self._folder) as entries:
-                found = {entry.name: entry.is_file(follow_symlinks=False) for entry in entries}
+            found = names_in(self._folder, self._folder.parent)
         except OSError:  # out of reach, perhaps for a moment only: training goes on
             return None
-        # Names with a dot in front are still being written.
-        for name in sorted(name for name in found if not name.startswith(".") and name not in self._immovable):
+        for name in sorted(name for name in found if _NAME.fullmatch(name) and name not in self._immovable):
             path = self._folder / name
-            content = _read(path) if found[name] else b""
+            content = self._read(path)
             try:
-                path.unlink()
-            except FileNotFoundError:
-                continue
+                remove(path, self._folder.parent)
             except OSError as error:
                 self._immovable.add(name)
-                return Notice(f"commands/{name!a} is not obeyed, because it cannot be removed: {error.strerror}")
+                return Notice(f"commands/{name} is not obeyed, because it cannot be removed: {error.strerror}")
             try:
                 return _parse(content)
             except (ValueError, RecursionError):
-                return Notice(f"removed commands/{name!a}: it is no command")
+                return Notice(f"removed commands/{name}: it is no command")
+        # Names with a dot in front are still being written.
+        foreign = sorted(name for name in found if not name.startswith(".") and not _NAME.fullmatch(name))
+        if foreign and not self._has_told:
+            self._has_told = True
+            return Notice(f"commands/ holds what is no command, and is left there: {some_of(foreign)}")
         return None
 
-
-def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(_MOST_BYTES)
-    except OSError:
-        return b""
+    def _read(self, path: Path) -> bytes:
+        try:
+            return read_bytes(path, _MOST_BYTES, self._folder.parent)
+        except OSError:  # gone, too long, or no file at all
+            return b""
 
 
 def _parse(content: bytes) -> Command:

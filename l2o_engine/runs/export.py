@@ -7,11 +7,13 @@ exported too. It is read a block at a time, and more than once where that saves 
 import errno
 import json
 import os
+import re
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from io import BufferedWriter
 from math import isfinite
 from pathlib import Path
 from textwrap import indent
@@ -28,7 +30,15 @@ from l2o_engine.runs.folder import Run, lanes_of
 from l2o_engine.runs.metrics_file import CutBackError, ThinnedLines
 from l2o_engine.runs.record import RunError
 from l2o_engine.support.errors import Failure, UserError
-from l2o_engine.support.files import atomic_file, sync_folder
+from l2o_engine.support.files import (
+    atomic_file,
+    make_folder,
+    names_in,
+    open_to_append,
+    remove,
+    rename,
+    sync_folder,
+)
 from l2o_engine.training.trainer import Lane
 
 FORMAT = 1
@@ -44,6 +54,8 @@ _TAGS = {
 }  # all other numbers are under meta/
 _MISSING_LIBRARY = "--format tensorboard needs a library that is not installed: pip install 'l2o-tui[tensorboard]'"
 _RUN_FILES = ("preset.toml", "run.json", "metrics.csv", "events.jsonl")
+_EVENT_FILE = re.compile(r"events\.out\.tfevents\.[0-9]+\.l2o-tui")
+_LANE_FOLDER = re.compile(r"seed[0-9]+(-.*)?")
 # What goes wrong on the way; any other OSError says that the place was wrong from the start.
 _FAILURES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EPIPE)
 
@@ -75,7 +87,7 @@ def write_metrics(run: Run, file_format: FileFormat, file: BinaryIO, *, every: i
         If the run cannot be read.
     """
     with _reading(run):
-        lines = ThinnedLines(run.metrics_path, every)
+        lines = ThinnedLines(run.metrics_path, lanes_of(run.preset()), every)
         if file_format == "csv":
             file.write(lines.header)
             for block in lines.blocks():
@@ -130,8 +142,8 @@ def export_tensorboard(run: Run, folder: Path, *, every: int = 1, force: bool = 
     every
         Only the meta-iterations that it divides are written, and each lane's last one.
     force
-        Write into a folder that is not empty: event files in it and in its subfolders ``seed*`` are replaced, nothing
-        else is touched.
+        Write into a folder that is not empty: our event files in it and in its subfolders ``seed*`` are replaced,
+        nothing else is touched, and no link is followed.
 
     Raises
     ------
@@ -146,10 +158,10 @@ def export_tensorboard(run: Run, folder: Path, *, every: int = 1, force: bool = 
     try:
         if folder.exists() and not folder.is_dir():
             raise ExportError(f"{folder} is a file; --format tensorboard writes a folder")
-        if folder.is_dir() and any(folder.iterdir()) and not force:
-            raise ExportError(f"{folder} is not empty; --force replaces the event files in it")
+        if folder.is_dir() and names_in(folder) and not force:
+            raise ExportError(f"{folder} is not empty; --force replaces our event files in it")
         with _reading(run):
-            _write_tensorboard(run, ThinnedLines(run.metrics_path, every), folder, events)
+            _write_tensorboard(run, ThinnedLines(run.metrics_path, lanes_of(run.preset()), every), folder, events)
     except OSError as error:
         raise _unwritable(folder, error) from error
 
@@ -271,23 +283,31 @@ def _write_tensorboard(run: Run, lines: ThinnedLines, folder: Path, events: _Eve
         files[lane.optimizer.encode(), str(lane.seed).encode()] = _LaneFile(path, own)
     made = [place for file in files.values() for place in file.path.parents if not place.exists()]
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         for file in files.values():
-            file.path.parent.mkdir(parents=True, exist_ok=True)
-            with file.part.open("wb") as part:
+            if file.path.parent != folder:
+                make_folder(file.path.parent, folder)
+            remove(file.part, folder)  # of a killed process that had our id
+            with _appending(file.part, folder) as part:
                 events.append(part, events.version(created))
                 events.append(part, events.text(created, "preset", to_toml(preset)))
-        _append_rows(lines, files, created, events)
+        _append_rows(lines, files, created, events, folder)
         _publish(folder, list(files.values()))
     finally:
         for file in files.values():
-            file.part.unlink(missing_ok=True)
+            with suppress(OSError):
+                remove(file.part, folder)
         for place in made:
             with suppress(OSError):  # it is not there, or not empty: what was exported stays
                 place.rmdir()
 
 
 def _append_rows(
-    lines: ThinnedLines, files: Mapping[tuple[bytes, bytes], _LaneFile], created: float, events: _EventFormat
+    lines: ThinnedLines,
+    files: Mapping[tuple[bytes, bytes], _LaneFile],
+    created: float,
+    events: _EventFormat,
+    folder: Path,
 ) -> None:
     iteration = lines.names.index("iteration")
     tags = [(index, _TAGS.get(name, f"meta/{name}")) for index, name in enumerate(lines.names) if name not in _KEYS]
@@ -297,31 +317,42 @@ def _append_rows(
         for row in rows:
             by_owner[lines.owner(row)].append(row)
         for owner, own in by_owner.items():
-            if owner not in files:
-                raise ValueError(f"it has rows of {b','.join(owner).decode()}, which the preset does not")
             steps = [int(row[iteration]) for row in own]
-            with files[owner].part.open("ab") as part:  # opened anew for every block: there may be 1,000 lanes
+            with _appending(files[owner].part, folder) as part:  # opened anew for every block: there may be 1,000 lanes
                 for row, step, seconds in zip(own, steps, files[owner].seconds(steps), strict=True):
                     while reports[owner] and reports[owner][0].step <= step:
                         events.append(part, reports[owner].popleft())
                     values = [(tag, float(row[index])) for index, tag in tags if row[index]]
                     events.append(part, events.scalars(created + seconds, step, values))
     for owner, rest in reports.items():  # told after the rows were read
-        with files[owner].part.open("ab") as part:
+        with _appending(files[owner].part, folder) as part:
             for report in rest:
                 events.append(part, report)
 
 
 def _publish(folder: Path, files: Sequence[_LaneFile]) -> None:
-    old = {*folder.glob("events.out.tfevents.*"), *folder.glob("seed*/events.out.tfevents.*")}
+    old = _event_files(folder)
     for file in files:
-        with file.part.open("rb") as part:
+        with _appending(file.part, folder) as part:
             os.fsync(part.fileno())
     for file in files:
-        file.part.replace(file.path)
-        sync_folder(file.path.parent)
+        rename(file.part, file.path.name, folder)
+        sync_folder(file.path.parent, folder)
     for path in old.difference(file.path for file in files):
-        path.unlink()
+        remove(path, folder)
+
+
+def _appending(path: Path, folder: Path) -> BufferedWriter:
+    return BufferedWriter(open_to_append(path, folder))
+
+
+def _event_files(folder: Path) -> set[Path]:
+    """Return the event files of ours that are in a folder and in its subfolders for lanes; no link is followed."""
+    found: set[Path] = set()
+    for place in [folder, *(folder / name for name in names_in(folder) if _LANE_FOLDER.fullmatch(name))]:
+        with suppress(OSError):  # a link, or no folder
+            found.update(place / name for name in names_in(place, folder) if _EVENT_FILE.fullmatch(name))
+    return found
 
 
 def _report(events: _EventFormat, row: Progress, created: float) -> Any:

@@ -3,34 +3,89 @@
 ``preset.toml`` is the effective preset, ``run.json`` the status, ``metrics.csv`` one row a meta-iteration,
 ``events.jsonl`` what happened when, ``checkpoints/`` the state, ``commands/`` what others ask of it. One process drives
 a run at a time: it holds ``.lock``, and writes ``run.json`` every second.
+
+A folder may come from anywhere: what is in it is opened by :mod:`l2o_engine.support.files`, and believed by nobody
+before it was checked.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from l2o_engine.optimizers.learned.learned_optimizer import TrainedOptimizer
 from l2o_engine.presets.files import load
 from l2o_engine.presets.messages import PresetError
 from l2o_engine.presets.schema import Preset
-from l2o_engine.records.codec import progress_from_json, vitals_from_json
+from l2o_engine.records.codec import (
+    DiagnosisLine,
+    ProgressLine,
+    Recorded,
+    StartLine,
+    lane_of,
+    progress_of,
+    vitals_of,
+)
 from l2o_engine.records.events import Progress, Status
 from l2o_engine.records.health import Vitals
 from l2o_engine.records.metrics import Metrics
 from l2o_engine.records.rows import Rows
 from l2o_engine.runs import checkpoints, lock
 from l2o_engine.runs.checkpoints import Checkpoint, CheckpointError
-from l2o_engine.runs.metrics_file import read_rows
+from l2o_engine.runs.events_file import EventsFile, damage_note
+from l2o_engine.runs.metrics_file import check_prefix, header_of, read_rows
 from l2o_engine.runs.record import ACTIVE, Record, RunError, read_record
+from l2o_engine.support.files import names_in, read_bytes
 from l2o_engine.training.trainer import Lane, lanes_of_seed
 
-_Kind = TypeVar("_Kind")
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+TEMPORARY = re.compile(r"\.(run\.json|preset\.toml|metrics\.csv)\.[0-9]+\.tmp")
+"""What the files of a run's folder are called while they are written."""
+
+_BEGINNINGS = {".lock", "checkpoints", "commands", "preset.toml", "metrics.csv"}
+_MOST_BEGINNING = 100_000  # bytes of a metrics.csv that holds but its header
+
+
+@dataclass(frozen=True)
+class Told:
+    """What ``events.jsonl`` tells, each thing once: a resumed run may have told one twice.
+
+    Attributes
+    ----------
+    progress
+        The progress rows, by iteration, then by lane.
+    vitals
+        What was measured at every look, by iteration, then by lane.
+    damaged
+        How many lines were skipped because they are damaged.
+    """
+
+    progress: list[Progress]
+    vitals: list[tuple[Lane, Vitals]]
+    damaged: int
 
 
 def lanes_of(preset: Preset) -> tuple[Lane, ...]:
     """Return the series that a run of this preset produces: by seed, then by optimizer."""
     return tuple(lane for seed in preset.seeds for lane in lanes_of_seed(preset.experiment, seed))
+
+
+def is_beginning(folder: Path) -> bool:
+    """Return whether a folder holds what a process leaves that was killed while it made a run, and nothing else."""
+    try:
+        names = names_in(folder)
+        if not names or not all(name in _BEGINNINGS or TEMPORARY.fullmatch(name) for name in names):
+            return False
+        inside = [names_in(folder / name, folder) for name in ("checkpoints", "commands") if name in names]
+        rows = read_bytes(folder / "metrics.csv", _MOST_BEGINNING) if "metrics.csv" in names else b""
+    except OSError:
+        return False
+    return not any(inside) and rows.count(b"\n") <= 1
 
 
 class Run:
@@ -49,8 +104,6 @@ class Run:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        if not self.record_path.is_file():
-            raise RunError(f"{folder} holds no run (there is no run.json)")
         self.record()
 
     @property
@@ -90,9 +143,9 @@ class Run:
     def preset(self) -> Preset:
         """Return the effective preset."""
         try:
-            return load(self.folder / "preset.toml")
+            return load(self.folder / "preset.toml", follows=False)
         except PresetError as error:
-            raise RunError(str(error)) from error
+            raise RunError(*error.lines) from error
 
     def status(self) -> Status:
         """Return the run's status; "interrupted" where it says it is active and its process is gone."""
@@ -104,49 +157,92 @@ class Run:
         return lock.is_driven(self.folder, self.record)
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """Yield the recorded events, each with its time; a torn line is left out."""
-        try:
-            lines = self.events_path.read_text(encoding="utf-8").splitlines()
-        except OSError:
-            return
-        for line in lines:
+        """Yield the recorded events, each with its time; damaged lines are left out."""
+        with suppress(OSError):  # there is none yet, or what is there is no file
+            for line, _ in EventsFile(self.events_path).read():
+                yield json.loads(line)
+
+    def told(self) -> Told:
+        """Return what the events tell, and how many lines of them are damaged."""
+        places = {lane: place for place, lane in enumerate(lanes_of(self.preset()))}
+        progress: dict[tuple[int, int], Progress] = {}
+        vitals: dict[tuple[int, int], tuple[Lane, Vitals]] = {}
+        foreign, file = 0, EventsFile(self.events_path)
+        for event in self._read(file):
+            lane = lane_of(event)
+            if lane is not None and lane not in places:
+                foreign += 1
+            elif isinstance(event, StartLine):  # of a resumed run: what lay beyond its checkpoint was done again
+                last = -1 if event.resumed_from is None else event.resumed_from
+                progress = {place: one for place, one in progress.items() if place[0] <= last}
+                vitals = {place: one for place, one in vitals.items() if place[0] <= last}
+            elif isinstance(event, ProgressLine):
+                row = progress_of(event)
+                progress[row.iteration, places[row.lane]] = row
+            elif isinstance(event, DiagnosisLine):
+                of_lane, measured = vitals_of(event)
+                vitals[measured.iteration, places[of_lane]] = of_lane, measured
+        in_order = [progress[place] for place in sorted(progress)]
+        return Told(in_order, [vitals[place] for place in sorted(vitals)], file.damaged + foreign)
+
+    def damage(self) -> list[str]:
+        """Return what is known to be damaged of the run's records, a sentence each; none where nothing is.
+
+        Of metrics.csv this is what the newest checkpoint vouches for; whoever reads its rows is told more.
+        """
+        notes = [damage_note(self.told().damaged)]
+        if self.latest_checkpoint() is not None:
             try:
-                document = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(document, dict):
-                yield document
+                self.check_metrics(self.checkpoint())
+            except CheckpointError as error:
+                notes.append(f"the newest checkpoint is damaged: {error}")
+            except (OSError, ValueError) as error:
+                notes.append(f"metrics.csv is damaged: {error}")
+        return [note for note in notes if note]
+
+    def check_metrics(self, checkpoint: Checkpoint) -> "_Hash":
+        """Make sure that metrics.csv begins with the rows that a checkpoint was written after; return their SHA-256.
+
+        Raises
+        ------
+        OSError
+            If it cannot be read.
+        ValueError
+            If it does not. The message says, where that can be told, which line is wrong.
+        """
+        preset = self.preset()
+        lanes = lanes_of(preset)
+        return check_prefix(
+            self.metrics_path,
+            header_of(preset.inputs.numbers if preset.learns else ()),
+            lanes,
+            [checkpoint.trainers[lane.seed].done - 1 for lane in lanes],
+            checkpoint.metrics_bytes,
+            checkpoint.metrics_sha256,
+        )
 
     def progress(self) -> list[Progress]:
         """Return the progress rows, by iteration, then by lane."""
-        return self._told("progress", progress_from_json)
+        return self.told().progress
 
     def vitals(self) -> list[tuple[Lane, Vitals]]:
         """Return what was measured at every look, by iteration, then by lane."""
-        return self._told("diagnosis", vitals_from_json)
+        return self.told().vitals
 
-    def _told(self, name: str, parse: Callable[[Mapping[str, Any]], _Kind]) -> list[_Kind]:
-        """Return the events of a name, each once, in order: a resumed run may have told one twice."""
-        places = {lane: place for place, lane in enumerate(lanes_of(self.preset()))}
-        found: dict[tuple[int, int], _Kind] = {}
-        for document in self.events():
-            if document.get("event") == "start":  # of a resumed run: what lay beyond its checkpoint was done again
-                resumed_from = document.get("resumed_from", -1)
-                found = {place: event for place, event in found.items() if place[0] <= resumed_from}
-            elif document.get("event") == name:
-                try:
-                    event = parse(document)
-                    found[document["iteration"], places[Lane(document["seed"], document["optimizer"])]] = event
-                except (KeyError, TypeError, ValueError):
-                    continue
-        return [found[key] for key in sorted(found)]
+    def recorded(self) -> Iterator[Recorded]:
+        """Yield the recorded events as the codec has them; damaged lines are left out."""
+        yield from self._read(EventsFile(self.events_path))
+
+    def _read(self, file: EventsFile) -> Iterator[Recorded]:
+        with suppress(OSError):  # there is none yet, or what is there is no file
+            yield from (event for _, event in file.read())
 
     def rows(self) -> Iterator[Rows]:
         """Read the metrics, some rows at a time."""
         try:
             yield from read_rows(self.metrics_path, lanes_of(self.preset()))
         except OSError as error:
-            raise RunError(f"{self.metrics_path} cannot be read: {error.strerror}") from error
+            raise RunError(f"{self.metrics_path} cannot be read: {error.strerror or error}") from error
         except ValueError as error:
             raise RunError(f"{self.metrics_path} cannot be read: {error}") from error
 
@@ -165,7 +261,7 @@ class Run:
         preset = self.preset()
         while (path := self.latest_checkpoint()) is not None:
             try:
-                return checkpoints.read(path, preset.experiment)
+                return checkpoints.read(path, preset.experiment, len(preset.seeds))
             except CheckpointError:
                 if path.exists():  # else who drives the run has removed it, for there are newer ones
                     raise

@@ -100,7 +100,7 @@ class Listener:
 def _is_locked(folder: Path) -> bool | None:
     """Return whether a process holds the lock, without writing anything; None where that cannot be told."""
     try:
-        descriptor = os.open(folder / ".lock", os.O_RDONLY)
+        descriptor = os.open(folder / ".lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         return False
     except OSError:

@@ -3,26 +3,36 @@
 One row a meta-iteration and lane, by iteration, then by lane; the header first. What is not measured is an empty
 column. The numbers of the network's inputs that adapt from meta-iteration to meta-iteration are columns by their names:
 min_log, which is always there, and behind it those of other names, which only some files have. A file is read a block
-at a time, so that a long run needs little memory; a last line that is still being written is left out.
+at a time, so that a long run needs little memory; a last line that is still being written is left out. Whatever a
+reader returns, it has made sure of: each lane's rows are there from meta-iteration 0 on, in order, each once.
 """
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from l2o_engine.records.rows import LOG_DECIMALS, Rows
-from l2o_engine.support.wording import quote
+from l2o_engine.runs.tail import MOST_LINE
+from l2o_engine.support.arrays import Doubles, Flags, Integers
+from l2o_engine.support.files import open_to_read
+from l2o_engine.support.wording import quote, shown
 from l2o_engine.training.trainer import Lane
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
 
 _LEADING = ("iteration", "end_loss", "sum_loss", "end_log10", "mean_log10", "gradient_norm", "min_log")
 _TRAILING = ("non_finite", "optimizer", "seed")
 _MIN_LOG = _LEADING.index("min_log")
 _FORMAT_BLOCK = 250  # rows at a time: one formatting holds the interpreter, which the next chunk may be waiting for
 _BLOCK = 2_000_000  # bytes at a time, some 25,000 rows
+_GREATEST_LOG = 400.0  # in absolute value; a float64 has none beyond 324
+_MOST_ITERATION = 10**15  # beyond that, no run is
 
 
 class CutBackError(ValueError):
@@ -127,7 +137,8 @@ class RowReader:
     def __init__(self, lanes: Sequence[Lane]) -> None:
         ends = {f"{lane.optimizer},{lane.seed}": index for index, lane in enumerate(lanes)}
         self._lane_of = ends | {f"{end}\n": index for end, index in ends.items()}
-        self._names = columns_of(HEADER)
+        self._order = _Order(len(lanes))
+        self._names: list[str] = []  # none: the header was damaged
         self._next = 1  # the number of the next line
 
     def read(self, lines: Sequence[str]) -> Rows | None:
@@ -136,17 +147,28 @@ class RowReader:
         Raises
         ------
         ValueError
-            If a line is not what :class:`RowFormat` writes for these lanes; the message says which, and why. Further
-            lines can be read none the less.
+            If a line is not what :class:`RowFormat` writes for these lanes, or not where it belongs: one before it is
+            missing, or it has been there already. The message says which, and why. Further lines can be read none the
+            less, but for those of a file whose header is damaged.
         """
         first, self._next = self._next, self._next + len(lines)
-        if lines and lines[0].startswith("iteration,"):
+        if lines and first == 1:
             self._names = columns_of(lines[0])
             first, lines = first + 1, lines[1:]
+        if not lines:
+            return None
+        if not self._names:
+            raise ValueError("its header is damaged")
         try:
-            return self._parse(lines) if lines else None
+            rows = self._parse(lines)
         except (ValueError, KeyError) as error:
+            self._order.forget()
             raise ValueError(self._what_is_wrong(lines, first)) from error
+        misplaced = self._order.misplaced(rows)
+        if misplaced is not None:
+            place, why = misplaced
+            raise ValueError(f"line {first + place} ({quote(lines[place].rstrip()[:60])}) {why}")
+        return rows
 
     def _parse(self, lines: Sequence[str]) -> Rows:
         numeric = self._names[:-2]  # all but the optimizer and the seed
@@ -160,6 +182,7 @@ class RowReader:
         indices = [numeric.index(name) for name in filled]
         table = np.loadtxt(lines, delimiter=",", usecols=indices, ndmin=2, comments=None, unpack=True)
         columns: dict[str, Any] = dict(zip(filled, table, strict=True))
+        _check(columns)
         return Rows(
             lane=lane,
             iteration=columns.pop("iteration").astype(np.int64),
@@ -177,41 +200,170 @@ class RowReader:
             if len(cells) != len(self._names):
                 return f"{where} has {len(cells)} cells, not {len(self._names)}"
             if line.split(",", len(self._names) - 2)[-1] not in self._lane_of:
-                return f"{where} is of {cells[-2]}, seed {cells[-1]}, which the preset does not have"
+                lane = f"{shown(cells[-2], most=24)}, seed {shown(cells[-1], most=24)}"
+                return f"{where} is of {lane}, which the preset does not have"
             try:
                 self._parse([line])
+            except _ImpossibleError as error:
+                return f"{where} {error}"
             except ValueError:
                 return f"{where} holds something that is not a number"
         return f"lines {first} to {first + len(lines) - 1} do not have the same columns"
 
 
-def read_rows(path: Path, lanes: Sequence[Lane]) -> Iterator[Rows]:
-    """Read a file as it is now, some rows at a time.
+class _ImpossibleError(ValueError):
+    """A number that no run writes."""
+
+
+def _check(columns: dict[str, Doubles]) -> None:
+    """Raise _ImpossibleError if a number of these columns is none that a run writes."""
+    iteration, non_finite = columns["iteration"], columns["non_finite"]
+    with np.errstate(invalid="ignore"):
+        counts: Flags = (iteration >= 0) & (iteration <= _MOST_ITERATION) & (iteration == np.floor(iteration))
+    if not counts.all():
+        raise _ImpossibleError("is of no meta-iteration that can be")
+    if not np.isin(non_finite, (0, 1)).all():
+        raise _ImpossibleError("does not say whether its numbers are finite")
+    for name in ("end_log10", "mean_log10"):
+        logs = columns[name][np.isfinite(columns[name])]
+        if len(logs) and np.abs(logs).max() > _GREATEST_LOG:
+            raise _ImpossibleError(f"has an {name} that is no loss's")
+
+
+class _Order:
+    """Looks whether rows come as they are written: by meta-iteration, then by lane, none missing and none twice.
+
+    Parameters
+    ----------
+    lanes
+        How many lanes there are.
+    """
+
+    def __init__(self, lanes: int) -> None:
+        self._last: Integers = np.full(lanes, -1)  # the meta-iteration of each lane's last row
+        self._place: Integers = np.array([-1])  # of the last row, counted as if every lane had all
+        self._is_lost = False
+
+    def forget(self) -> None:
+        """Take the next rows as they come: some before them could not be read, and that has been said."""
+        self._is_lost = True
+
+    def misplaced(self, rows: Rows) -> tuple[int, str] | None:
+        """Return which of the next rows is the first that is not where it belongs, and why; None if all are."""
+        iteration, lane = rows.iteration, rows.lane
+        places: Integers = iteration * len(self._last) + lane
+        before: Integers = np.concatenate([self._place, places[:-1]])
+        order = np.argsort(lane, kind="stable")
+        starts = np.flatnonzero(np.diff(lane[order], prepend=-1))
+        previous = np.empty_like(iteration)
+        previous[order[1:]] = iteration[order[:-1]]
+        own = order[starts]
+        previous[own] = iteration[own] - 1 if self._is_lost else self._last[lane[own]]
+        if self._is_lost:
+            before[0] = -1
+        self._is_lost = False
+        ends = order[np.append(starts[1:], len(order)) - 1]
+        self._last[lane[ends]], self._place = iteration[ends], places[-1:]
+        wrong = np.flatnonzero((iteration != previous + 1) | (places <= before))
+        if not len(wrong):
+            return None
+        self.forget()
+        at = int(wrong[0])
+        if iteration[at] > previous[at] + 1:
+            return at, f"comes where meta-iteration {previous[at] + 1} is missing"
+        if iteration[at] <= previous[at]:
+            return at, f"comes behind meta-iteration {previous[at]}"
+        return at, "comes behind rows that belong behind it"
+
+
+def read_rows(path: Path, lanes: Sequence[Lane], size: int | None = None) -> Iterator[Rows]:
+    """Read a file as it is now, or its first ``size`` bytes, some rows at a time.
 
     Raises
     ------
     OSError
-        If it cannot be read.
+        If it cannot be read, or is no regular file.
     ValueError
-        If a line is not what :class:`RowFormat` writes for these lanes; the message says which, and why.
+        If a line is not what :class:`RowFormat` writes for these lanes, or not where it belongs; the message says
+        which, and why.
     """
     reader = RowReader(lanes)
-    for block in _whole_lines(path, 0, path.stat().st_size):
-        rows = reader.read(block[:-1].decode().split("\n"))
+    for block in _whole_lines(path, 0, size):
+        rows = reader.read(_lines_of(block))
         if rows is not None:
             yield rows
+
+
+def check_prefix(
+    path: Path, header: str, lanes: Sequence[Lane], ends: Sequence[int], size: int, digest: str | None
+) -> "_Hash":
+    """Make sure of the beginning of a file, which a run is to go on from, and return its running SHA-256.
+
+    Parameters
+    ----------
+    path
+        The file.
+    header
+        Its first line.
+    lanes
+        The run's lanes.
+    ends
+        Of each lane the meta-iteration of its last row, -1 if it has none.
+    size
+        How many bytes belong to it.
+    digest
+        Their SHA-256; None where nobody has kept it.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read, or is no regular file.
+    ValueError
+        If it does not hold these rows. The message says, where that can be told, which line is wrong.
+    """
+    last = max(ends)
+    owners = [lane for lane, end in zip(lanes, ends, strict=True) if end == last >= 0]
+    running, count, tail = sha256(), 0, b""
+    with open_to_read(path) as file:
+        begins = file.read(len(header)) == header.encode()
+        file.seek(0)
+        left = size
+        while left > 0 and (data := file.read(min(_BLOCK, left))):
+            left -= len(data)
+            running.update(data)
+            count += data.count(b"\n")
+            tail = (tail + data)[-MOST_LINE:]
+    if not begins:
+        raise ValueError("its header is damaged")
+    rows = tail.split(b"\n")[-1 - len(owners) : -1]
+    is_whole = (
+        left <= 0
+        and tail.endswith(b"\n")
+        and count == 1 + sum(end + 1 for end in ends)
+        and all(
+            row.startswith(f"{last},".encode()) and row.endswith(f",{lane.optimizer},{lane.seed}".encode())
+            for row, lane in zip(rows, owners, strict=True)
+        )
+    )
+    if is_whole and digest == running.hexdigest():
+        return running
+    for _ in read_rows(path, lanes, size - max(left, 0)):  # which says where the first damage is
+        pass
+    if is_whole and digest is None:
+        return running
+    raise ValueError("it has lost rows" if left > 0 else "its rows are not those that the run wrote")
 
 
 def last_iteration(path: Path) -> int:
     """Return the meta-iteration of a file's last whole line; -1 where there is none."""
     try:
-        with path.open("rb") as file:
+        with open_to_read(path) as file:
             file.seek(max(file.seek(0, os.SEEK_END) - 4096, 0))
             lines = file.read().split(b"\n")
     except FileNotFoundError:
         return -1
     last = lines[-2].split(b",")[0] if len(lines) > 1 else b""
-    return int(last) if last.isdigit() else -1
+    return int(last) if last.isdigit() and len(last) < 16 else -1
 
 
 class ThinnedLines:
@@ -221,6 +373,8 @@ class ThinnedLines:
     ----------
     path
         The file.
+    lanes
+        The run's lanes.
     every
         Only the meta-iterations that it divides are told, and each lane's last one.
 
@@ -238,33 +392,39 @@ class ThinnedLines:
         OSError, which whoever writes the lines elsewhere has cause to expect of that.
     """
 
-    def __init__(self, path: Path, every: int) -> None:
-        self._path, self._every = path, every
-        with _as_value_error(), path.open("rb") as file:
-            self.header = file.readline()
+    def __init__(self, path: Path, lanes: Sequence[Lane], every: int) -> None:
+        self._path, self._lanes, self._every = path, lanes, every
+        self._is_checked = False
+        with _as_value_error(), open_to_read(path) as file:
+            self.header = file.readline(MOST_LINE)
             self._size = file.seek(0, os.SEEK_END)
-        self.names = columns_of(self.header.decode())
+        self.names = columns_of(_lines_of(self.header)[0])
         self._last_lines = frozenset(self._last_line_of_each_lane()) if every > 1 else frozenset()
 
     def blocks(self) -> Iterator[bytes]:
         """Yield the lines, some at a time, as they are in the file."""
         for block in self._blocks():
-            for line in block.splitlines():
-                self._cells(line)  # raises where it is damaged
             yield block if self._every == 1 else b"".join(line + b"\n" for line in self._kept(block))
 
     def rows(self) -> Iterator[list[list[bytes]]]:
         """Yield the cells of the lines, some lines at a time."""
         for block in self._blocks():
-            yield [self._cells(line) for line in self._kept(block)]
+            yield [line.split(b",") for line in self._kept(block)]
 
     def owner(self, row: Sequence[bytes]) -> tuple[bytes, bytes]:
         """Return the optimizer and the seed that a row is of."""
         return row[-2], row[-1]
 
     def _blocks(self) -> Iterator[bytes]:
+        reader = None if self._is_checked else RowReader(self._lanes)  # once: a reader may come for every column
+        if reader is not None:
+            reader.read(_lines_of(self.header))
         with _as_value_error():
-            yield from _whole_lines(self._path, len(self.header), self._size)
+            for block in _whole_lines(self._path, len(self.header), self._size):
+                if reader is not None:
+                    reader.read(_lines_of(block))  # raises where it is damaged
+                yield block
+        self._is_checked = True
 
     def _kept(self, block: bytes) -> list[bytes]:
         lines = block.splitlines()
@@ -276,13 +436,7 @@ class ThinnedLines:
     def _last_line_of_each_lane(self) -> Iterable[bytes]:
         # A lane that has diverged ends before the others.
         lines = (line for block in self._blocks() for line in block.splitlines())
-        return {self.owner(self._cells(line)): line for line in lines}.values()
-
-    def _cells(self, line: bytes) -> list[bytes]:
-        cells = line.split(b",")
-        if len(cells) != len(self.names):
-            raise ValueError(f"not a row of metrics: {line[:80]!r}")
-        return cells
+        return {self.owner(line.split(b",")): line for line in lines}.values()
 
 
 @contextmanager
@@ -293,10 +447,16 @@ def _as_value_error() -> Iterator[None]:
         raise ValueError(error.strerror or str(error)) from error
 
 
-def _whole_lines(path: Path, start: int, size: int) -> Iterator[bytes]:
-    """Yield the whole lines between two places of a file, some at a time."""
+def _lines_of(block: bytes) -> list[str]:
+    """Return the lines of a block that ends with one; bytes that are no UTF-8 become what is no cell."""
+    return block.removesuffix(b"\n").decode("utf-8", "surrogateescape").split("\n")
+
+
+def _whole_lines(path: Path, start: int, size: int | None = None) -> Iterator[bytes]:
+    """Yield the whole lines between two places of a file, some at a time; up to its present end without a size."""
     rest = b""
-    with path.open("rb") as file:
+    with open_to_read(path) as file:
+        size = file.seek(0, os.SEEK_END) if size is None else size
         left = size - file.seek(start)
         while left > 0:
             data = file.read(min(_BLOCK, left))
@@ -306,3 +466,5 @@ def _whole_lines(path: Path, start: int, size: int) -> Iterator[bytes]:
             lines, newline, rest = (rest + data).rpartition(b"\n")
             if newline:
                 yield lines + newline
+            if len(rest) > MOST_LINE:
+                raise ValueError(f"it has a line of more than {MOST_LINE:,} bytes")

@@ -8,21 +8,45 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Annotated, TypeAlias
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from pydantic_core import from_json
 
-from l2o_engine.presets.schema import Preset
+from l2o_engine.presets.schema import MOST_ITERATIONS, Preset
 from l2o_engine.records.events import Status
 from l2o_engine.support.errors import UserError
-from l2o_engine.support.files import write_atomically
+from l2o_engine.support.files import read_bytes, write_atomically
 
 FORMAT = 1
 ACTIVE = ("running", "paused")
 """The statuses of a run that a process drives."""
 
 
+_MOST_BYTES = 1_000_000
+
+
 class RunError(UserError):
     """A run that cannot be created, found, read or driven. The message is meant for the user."""
+
+
+class LaterFormatError(RunError):
+    """A run of a later version of this program."""
+
+
+def _moment(text: str) -> str:
+    try:
+        year = datetime.fromisoformat(text).year
+    except ValueError:
+        raise ValueError("not a time") from None
+    if not 1970 <= year <= 2999:  # what is reckoned with it must stay within what a time can be
+        raise ValueError("not a time that can be")
+    return text
+
+
+# What no run says is refused where it is read: elsewhere it would meet arithmetic that it is too great for.
+_Moment: TypeAlias = Annotated[str, Field(max_length=64), AfterValidator(_moment)]
+_Iteration: TypeAlias = Annotated[int, Field(ge=0, le=MOST_ITERATIONS)]
 
 
 @dataclass(frozen=True)
@@ -52,19 +76,19 @@ class Record:
     """
 
     status: Status
-    pid: int
+    pid: Annotated[int, Field(ge=0, lt=2**31)]
     host: str
     preset: str
-    seed: int
-    seeds: int
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    seeds: Annotated[int, Field(ge=1, le=1024)]
     backend: str
     backend_reason: str
-    iteration: int
-    iterations: int
-    created: str
-    updated: str
-    elapsed_seconds: float
-    average_log_result: float | None
+    iteration: _Iteration
+    iterations: _Iteration
+    created: _Moment
+    updated: _Moment
+    elapsed_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    average_log_result: Annotated[float, Field(allow_inf_nan=False)] | None
     message: str
     versions: dict[str, str]
     levels: StoredLevels | None = None
@@ -103,23 +127,27 @@ def read_record(path: Path) -> Record:
     Raises
     ------
     RunError
-        If it cannot be read, or is of another format.
+        If it is not there, cannot be read, is of another format, or says what no run does.
     """
     try:
-        text = path.read_bytes()
-        document = json.loads(text)
+        text = read_bytes(path, _MOST_BYTES)
+        if not text:
+            raise ValueError("it is empty")
+        document = from_json(text)  # which knows how deep it may be
         if document["format"] != FORMAT:
-            raise RunError(f"{path.parent} is of format {document['format']}, this version reads {FORMAT}")
-        record = _RECORDS.validate_json(text, strict=True)
-        for moment in (record.created, record.updated):
-            datetime.fromisoformat(moment)
+            what = LaterFormatError if isinstance(document["format"], int) and document["format"] > FORMAT else RunError
+            raise what(f"{path.parent} is of format {document['format']!a:.20}, this version reads {FORMAT}")
+        return _RECORDS.validate_json(text, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise RunError(f"{path} cannot be read: {place}: {first['msg']}") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise RunError(f"{path.parent} holds no run (there is no run.json)") from error
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path} cannot be read: {error}") from error
-    return record
 
 
 def write_record(path: Path, record: Record) -> None:

@@ -20,6 +20,7 @@ LOG_FLOOR = 1e-38
 
 
 def finite_mean(values: Doubles) -> float:
-    """Return the mean of the finite values; NaN where there is none."""
+    """Return the mean of the finite values; NaN where there is none, an infinity where their sum is beyond all."""
     finite = values[np.isfinite(values)]
-    return float(finite.mean()) if finite.size else float("nan")
+    with np.errstate(over="ignore"):
+        return float(finite.mean()) if finite.size else float("nan")

@@ -1,40 +1,259 @@
-"""Writing files so that a reader, or a crash, never meets half of one."""
+"""Files below a folder: opened without following links, read with a bound, written whole.
 
+A run's folder may come from a stranger, and its names may lead anywhere: to somebody's home, to a pipe that waits for
+ever, to a disk full of zeros. So the folder that the user names is trusted as a name and no more. Below it every
+component is opened in the folder before it, links are refused, and what is no regular file is refused too. Whoever
+reads or writes files of a run does it through here.
+
+``root`` is the folder that was named, which may itself be a link; without one it is the folder that the file is in.
+"""
+
+import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
+from stat import S_ISLNK, S_ISREG
 from typing import BinaryIO
+
+# Nobody waits for the other end of a pipe, no terminal becomes ours, and no child inherits what is open.
+_CAREFULLY = os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+# What file systems answer that cannot make renames last: CIFS, FUSE, some network file systems.
+_NO_SUCH_PROMISE = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF)
+
+
+class RefusedFileError(OSError):
+    """A file that is there and is not opened, or not read to its end; ``strerror`` says why."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(errno.EINVAL, why, str(path))
+
+
+# Folders.
 
 
 @contextmanager
-def atomic_file(path: Path) -> Iterator[BinaryIO]:
+def open_folder(folder: Path, root: Path | None = None) -> Iterator[int]:
+    """Open a folder without following links below the root, and yield its descriptor.
+
+    Raises
+    ------
+    RefusedFileError
+        If a link lies on the way.
+    OSError
+        If it is not there, is no folder or cannot be opened.
+    """
+    root = folder if root is None else root
+    descriptor = os.open(root, _FOLDER)
+    try:
+        place = root
+        for name in folder.relative_to(root).parts:
+            place /= name
+            inner = _open(place, _FOLDER, descriptor)
+            os.close(descriptor)
+            descriptor = inner
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def make_folder(folder: Path, root: Path | None = None) -> None:
+    """Make a folder, if it is not there; something else of that name is refused.
+
+    Raises
+    ------
+    RefusedFileError
+        If it is a link.
+    OSError
+        If it cannot be made.
+    """
+    with open_folder(folder.parent, root) as parent:
+        with suppress(FileExistsError):
+            os.mkdir(folder.name, dir_fd=parent)
+        os.close(_open(folder, _FOLDER, parent))
+
+
+def names_in(folder: Path, root: Path | None = None) -> list[str]:
+    """Return the names in a folder.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be read, or a link leads to it.
+    """
+    with open_folder(folder, root) as descriptor, os.scandir(descriptor) as entries:
+        return [entry.name for entry in entries]
+
+
+# Reading.
+
+
+def open_to_read(path: Path, root: Path | None = None) -> BinaryIO:
+    """Open a regular file for reading.
+
+    Raises
+    ------
+    RefusedFileError
+        If it is a link, a pipe, a device, …, or a link lies on the way.
+    OSError
+        If it cannot be opened.
+    """
+    return os.fdopen(_open_regular(path, os.O_RDONLY, root), "rb")
+
+
+def read_bytes(path: Path, most: int, root: Path | None = None, *, follows: bool = False) -> bytes:
+    """Read a whole file that is not longer than it may be.
+
+    Parameters
+    ----------
+    path, root
+        The file.
+    most
+        Bytes that it may have.
+    follows
+        Whether a link is followed: where the user named the file.
+
+    Raises
+    ------
+    RefusedFileError
+        If it is longer, no regular file, or behind a link that is not to be followed.
+    OSError
+        If it cannot be read.
+    """
+    with os.fdopen(_open_regular(path, os.O_RDONLY, root, follows=follows), "rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise RefusedFileError(path, f"it is longer than {most:,} bytes")
+    return content
+
+
+# Writing.
+
+
+def open_to_append(path: Path, root: Path | None = None, *, make: bool = True) -> FileIO:
+    """Open a regular file for writing at its end, unbuffered.
+
+    Parameters
+    ----------
+    path, root
+        The file.
+    make
+        Whether it is made if it is not there.
+
+    Raises
+    ------
+    RefusedFileError
+        If it is a link, a pipe, a device, …, or a link lies on the way.
+    OSError
+        If it cannot be opened.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | (os.O_CREAT if make else 0)
+    return FileIO(path, "ab", opener=lambda *_: _open_regular(path, flags, root))  # its name is the path
+
+
+@contextmanager
+def atomic_file(path: Path, root: Path | None = None) -> Iterator[BinaryIO]:
     """Open a file to be written whole: under a temporary name beside it, synced, then renamed onto it.
 
-    If what is done with it fails, nothing is left of it, and what was there stays.
+    If what is done with it fails, nothing is left of it, and what was there stays. A link that was there is replaced.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync_folder(path.parent)
+    temporary = path.with_name(temporary_name(path.name))
+    with open_folder(path.parent, root) as folder:
+        with suppress(FileNotFoundError):  # a killed process that had our id left it
+            os.unlink(temporary.name, dir_fd=folder)
+        try:
+            with os.fdopen(_open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, folder), "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary.name, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary.name, dir_fd=folder)
+        _sync_folder(folder)
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes, root: Path | None = None) -> None:
     """Write a file whole, as :func:`atomic_file` does."""
-    with atomic_file(path) as file:
+    with atomic_file(path, root) as file:
         file.write(data)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make renames in a folder last through a power failure, where the file system can."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def temporary_name(name: str) -> str:
+    """Return what this process calls a file while it writes it."""
+    return f".{name}.{os.getpid()}.tmp"
+
+
+def remove(path: Path, root: Path | None = None) -> None:
+    """Remove a file, or the link that is there in its place; what has gone already is no error.
+
+    Raises
+    ------
+    OSError
+        If it cannot be removed: it is a folder, say.
+    """
+    with suppress(FileNotFoundError), open_folder(path.parent, root) as folder:
+        os.unlink(path.name, dir_fd=folder)
+
+
+def rename(path: Path, name: str, root: Path | None = None) -> None:
+    """Give a file, or the link that is there in its place, another name in its folder.
+
+    Raises
+    ------
+    OSError
+        If it is not there or cannot be renamed.
+    """
+    with open_folder(path.parent, root) as folder:
+        os.replace(path.name, name, src_dir_fd=folder, dst_dir_fd=folder)
+
+
+def sync_folder(folder: Path, root: Path | None = None) -> None:
+    """Make renames in a folder last through a power failure, where the file system can.
+
+    Raises
+    ------
+    OSError
+        If the file system can, and fails.
+    """
+    with open_folder(folder, root) as descriptor:
+        _sync_folder(descriptor)
+
+
+def _sync_folder(folder: int) -> None:
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        os.fsync(folder)
+    except OSError as error:
+        if error.errno not in _NO_SUCH_PROMISE:
+            raise
+
+
+def _open_regular(path: Path, flags: int, root: Path | None, *, follows: bool = False) -> int:
+    with open_folder(path.parent, root) as folder:
+        descriptor = _open(path, flags | _CAREFULLY, folder, follows=follows)
+    if S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise RefusedFileError(path, "it is no regular file")
+
+
+def _open(path: Path, flags: int, folder: int, *, follows: bool = False) -> int:
+    """Open what has the path's name in an open folder."""
+    try:
+        return os.open(path.name, flags | (0 if follows else os.O_NOFOLLOW), 0o666, dir_fd=folder)
+    except OSError as error:
+        if not follows and _is_link(path.name, folder):
+            raise RefusedFileError(path, "it is a symbolic link, which is not followed") from error
+        if error.errno == errno.ENXIO:  # a socket, or a pipe that nobody reads
+            raise RefusedFileError(path, "it is no regular file") from error
+        error.filename = str(path)
+        raise
+
+
+def _is_link(name: str, folder: int) -> bool:
+    try:
+        return S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+    except OSError:
+        return False

@@ -34,7 +34,12 @@ def as_float32(value: float) -> float:
 
 def is_number(value: object) -> bool:
     """Return whether a value is a finite number, and no truth value."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return isfinite(value)
+    except OverflowError:  # a whole number beyond the greatest float
+        return False
 
 
 def list_to_tuple(value: object) -> object:
@@ -87,10 +92,10 @@ Interval: TypeAlias = Annotated[tuple[float, float], BeforeValidator(_check_inte
 
 Label: TypeAlias = Annotated[
     Text,
-    Field(min_length=1, max_length=24, pattern=r"^[^,\"\s]+$"),
-    Words("text of 1 to 24 characters without comma, quotation mark and space"),
+    Field(min_length=1, max_length=24, pattern=r"^[^,\"\s\x00-\x1f\x7f-\x9f]+$"),
+    Words("text of 1 to 24 characters without comma, quotation mark, space and control characters"),
 ]
-"""A name in charts, tables and metrics.csv: no comma, quotation mark or space."""
+"""A name in charts, tables and metrics.csv: no comma, quotation mark, space or control character."""
 
 
 def fields_of(cls: type[Any]) -> dict[str, FieldInfo]:

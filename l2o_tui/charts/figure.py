@@ -1,5 +1,8 @@
 """A picture before it is drawn: what is shown, in data units. Renderers draw it, and decide nothing of it.
 
+Labels may be names that anybody has given: a picture holds them as they are shown, see
+:func:`~l2o_engine.support.wording.shown`.
+
 Losses are log10(loss + 1e-38) throughout; the y axis says whether they are drawn so or as they are.
 """
 
@@ -10,11 +13,13 @@ from math import isfinite, nan
 import numpy as np
 
 from l2o_engine.support.arrays import Doubles, Integers
+from l2o_engine.support.wording import shown
 from l2o_tui.charts.axes import Span, XAxis, YAxis
 from l2o_tui.charts.reduce import extremes, point_at, value_at
 from l2o_tui.charts.styles import Style
 
 RAW, QUARTILES = "raw", "quartiles"
+_LONGEST_LABEL = 200  # characters
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +58,9 @@ class Series:
     bands: Sequence[Band] = ()
     at: float = nan
 
+    def __post_init__(self) -> None:
+        _show_label(self)
+
     @property
     def is_replicate(self) -> bool:
         """Whether it is one of those that another series is the median of."""
@@ -67,6 +75,9 @@ class Level:
     style: Style
     y: float
 
+    def __post_init__(self) -> None:
+        _show_label(self)
+
 
 @dataclass(frozen=True, eq=False)
 class Points:
@@ -75,6 +86,9 @@ class Points:
     label: str
     x: Integers
     y: Doubles
+
+    def __post_init__(self) -> None:
+        _show_label(self)
 
 
 @dataclass(frozen=True)
@@ -209,6 +223,11 @@ def axis_over(series: Sequence[Series], view: Span, *, bands: bool, logarithmic:
         shown = [one.y, *(line for band in one.bands for line in (band.low, band.high))] if bands else [one.y]
         parts += [part[first : last + 1] for part in shown]
     return YAxis.holding(np.concatenate(parts), logarithmic=logarithmic)
+
+
+def _show_label(part: Series | Level | Points) -> None:
+    """Make the label of a part that is just being made one that can be written."""
+    object.__setattr__(part, "label", shown(part.label, most=_LONGEST_LABEL))
 
 
 def has_data(series: Sequence[Series], view: Span) -> bool:

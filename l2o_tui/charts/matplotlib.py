@@ -5,6 +5,7 @@ keeps its text as text. Colours are those of Okabe and Ito, which colour-blind r
 differ too, for print without colour.
 """
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
@@ -16,6 +17,7 @@ import numpy as np
 
 from l2o_engine.support.errors import UserError
 from l2o_engine.support.files import write_atomically
+from l2o_engine.support.wording import shown
 from l2o_tui.charts.figure import RAW, Figure, Series
 from l2o_tui.charts.layout import spread
 from l2o_tui.charts.reduce import extremes, reduced
@@ -34,6 +36,7 @@ _GREY, _FAINT_GREY = "#555555", "#e6e6e6"
 _SUPERSCRIPTS = str.maketrans("-+0123456789.", "⁻⁺⁰¹²³⁴⁵⁶⁷⁸⁹·")
 _POINTS = 1800  # of all lines and bands together, so that an SVG stays small
 _LEAST_POINTS = 24
+_LONGEST_TITLE = 200  # characters
 _LONGEST_NAME = 48  # characters of a name in the legend, two of which stand side by side
 _MOST_X_TICKS, _MOST_Y_TICKS = 7, 12  # as on a terminal
 _MOST_SHARED_TICKS = 4  # below one of several pictures
@@ -102,7 +105,7 @@ def write_picture(figures: Sequence[Figure], path: Path, *, title: str = "") -> 
         all_axes[0].set_ylabel("loss")
         if len(figures) == 1 and figures[0].levels:
             _name_levels(all_axes[0], figures[0])
-        canvas.suptitle(title)
+        canvas.suptitle(shown(title, most=_LONGEST_TITLE))
         names = [cut(name, _LONGEST_NAME) for name in named]
         columns = 4 if sum(map(len, names)) < 70 else 2
         canvas.legend(named.values(), names, loc="outside lower center", ncols=columns, frameon=False)
@@ -116,7 +119,9 @@ def _canvas(path: Path, size: tuple[float, float]) -> "Iterator[Canvas]":
     from matplotlib.figure import Figure as Canvas
 
     image = BytesIO()
-    with mpl.rc_context(_SETTINGS):
+    with mpl.rc_context(_SETTINGS), warnings.catch_warnings():
+        # Of a name in letters that its own font lacks: an SVG has text, for which whoever shows it has a font.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         canvas = Canvas(figsize=size, layout="constrained")  # pyplot would keep it, and choose a window for it
         yield canvas
         if path.suffix.lower() == ".svg":

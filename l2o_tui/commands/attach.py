@@ -5,6 +5,7 @@ from pathlib import Path
 from l2o_engine.runs.catalogue import find_run
 from l2o_engine.runs.record import RunError
 from l2o_tui.commands.screen import has_terminal, open_watched
+from l2o_tui.text.commands import proposed
 
 
 def attach_run(name: str, *, runs_dir: Path, fps: float) -> int:
@@ -17,5 +18,5 @@ def attach_run(name: str, *, runs_dir: Path, fps: float) -> int:
     """
     found = find_run(name, runs_dir)
     if not has_terminal():
-        raise RunError(f"attach needs a terminal; without one: l2o-tui show {name}")
+        raise RunError(f"attach needs a terminal; without one: {proposed('show', name)}")
     return open_watched(found, runs_dir=runs_dir, fps=fps)

@@ -1,9 +1,6 @@
 """``l2o-tui bench``: how fast every backend is on this machine, as ratios measured in one run."""
 
-import json
 from collections.abc import Sequence
-
-from rich.console import Console
 
 from l2o_engine.backends.choose import BackendError
 from l2o_engine.presets.files import load, override
@@ -19,9 +16,8 @@ from l2o_engine.studies.bench import (
     peer_contestant,
     scaling,
 )
-from l2o_tui.text.output import write_out
-
-_NOTES = Console(stderr=True, highlight=False)
+from l2o_tui.text.output import json_text, write_out
+from l2o_tui.text.streams import say
 
 
 def run_bench(name: str, *, settings: Sequence[str], seconds: float, seeds: int, scaling: bool, as_json: bool) -> None:
@@ -53,7 +49,7 @@ def run_bench(name: str, *, settings: Sequence[str], seconds: float, seeds: int,
     single = override(preset, ["run.seeds=1"])
     backends = _backends(single)
     peer, note = peer_contestant(single)
-    _NOTES.print(note, markup=False, soft_wrap=True)
+    say(note)
     contestants = [*backends, *([peer] if peer else [])]
     if seeds > 1:
         side_by_side = backend_contestant(override(preset, [f"run.seeds={seeds}"]), backends[-1].name)
@@ -72,7 +68,7 @@ def _backends(preset: Preset) -> list[Contestant]:
         try:
             found.append(backend_contestant(preset, name))
         except BackendError as error:
-            _NOTES.print(str(error), markup=False, soft_wrap=True)
+            say(str(error))
     return found
 
 
@@ -83,7 +79,7 @@ def _print_rates(preset: Preset, rates: list[Rate], *, as_json: bool) -> None:
     for rate in rates:
         ratio = rate.median / reference
         if as_json:
-            write_out(json.dumps({"preset": preset.name, "dtype": preset.run.dtype, "ratio": ratio} | vars(rate)))
+            write_out(json_text({"preset": preset.name, "dtype": preset.run.dtype, "ratio": ratio} | vars(rate)))
         else:
             spread = f"{rate.least:,.0f}–{rate.greatest:,.0f}"
             write_out(f"{rate.name:<16} {rate.median:>9,.0f} {spread:>19} {ratio:>8.2f}")
@@ -91,7 +87,7 @@ def _print_rates(preset: Preset, rates: list[Rate], *, as_json: bool) -> None:
 
 def _print_health(preset: Preset, cost: float, *, as_json: bool) -> None:
     if as_json:
-        write_out(json.dumps({"preset": preset.name, "name": "health", "share_of_cpu_time": cost}))
+        write_out(json_text({"preset": preset.name, "name": "health", "share_of_cpu_time": cost}))
     else:
         write_out(f"looking at the run's health takes {cost:.1%} of the kernel's CPU time")
 
@@ -101,6 +97,6 @@ def _print_scaling(preset: Preset, seconds: float, *, as_json: bool) -> None:
         write_out(f"\n{'fused, by':<10} {'value':>6} {'it/s':>9} {'µs each':>8}")
     for what, value, rate in scaling(preset, seconds):
         if as_json:
-            write_out(json.dumps({"preset": preset.name, "scale": what, "value": value} | vars(rate)))
+            write_out(json_text({"preset": preset.name, "scale": what, "value": value} | vars(rate)))
         else:
             write_out(f"{what:<10} {value:>6} {rate.median:>9,.0f} {1e6 / rate.median:>8.1f}")

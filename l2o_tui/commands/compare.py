@@ -1,14 +1,11 @@
 """``l2o-tui compare``: the convergence of runs in one chart and their figures in a table, beside the baselines."""
 
-import json
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from shutil import get_terminal_size
 from typing import Any
-
-from rich.console import Console
 
 from l2o_engine.records.codec import finite
 from l2o_engine.records.statistics import Spread
@@ -21,9 +18,9 @@ from l2o_tui.charts.plotext import Palette, printed
 from l2o_tui.charts.terminal import is_plain
 from l2o_tui.text.comparison import figures_table, notes_on
 from l2o_tui.text.numbers import count
-from l2o_tui.text.output import write_out
+from l2o_tui.text.output import write_json, write_out
+from l2o_tui.text.streams import is_terminal, say
 
-_NOTES = Console(stderr=True, highlight=False)
 _PIPED_SIZE = (100, 30)
 _GREATEST_HEIGHT, _LEAST_HEIGHT = 30, 14
 # Of the 256 colours: they can be read on a light and on a dark background, and told apart by the colour-blind.
@@ -46,20 +43,20 @@ def compare_runs(runs: Sequence[Run], *, output: Path | None, as_json: bool) -> 
         picture = comparison(groups, levels, most_bands=MOST_BANDS_IN_FILES, notebook=True)
         write_picture([picture], output, title=groups[0].preset.title if len(groups) == 1 else "")
     for note in notes_on(groups):
-        _NOTES.print(note, markup=False, soft_wrap=True)
+        say(note)
     if as_json:
-        write_out(json.dumps(_document(groups, levels), indent=2, allow_nan=False))
+        write_json(_document(groups, levels))
         return
-    lines = figures_table(groups, levels, width=get_terminal_size().columns if sys.stdout.isatty() else None)
-    write_out("\n".join([_chart(groups, levels, lines=len(lines)), "", *lines]))
+    lines = figures_table(groups, levels, width=get_terminal_size().columns if is_terminal(sys.stdout) else None)
+    write_out("\n".join([_chart(groups, levels, lines=len(lines)), "", *lines]), is_coloured=True)
 
 
 def _chart(groups: Sequence[Group], levels: Sequence[NamedLevel], *, lines: int) -> str:
-    is_terminal = sys.stdout.isatty()
-    width, height = get_terminal_size() if is_terminal else _PIPED_SIZE
-    if is_terminal:
+    on_terminal = is_terminal(sys.stdout)
+    width, height = get_terminal_size() if on_terminal else _PIPED_SIZE
+    if on_terminal:
         height = min(max(height - lines - 4, _LEAST_HEIGHT), _GREATEST_HEIGHT)
-    in_colour = is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    in_colour = on_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     palette = _COLOURS if in_colour else None
     chart = printed(comparison(groups, levels), width, height - 1, palette=palette, plain=is_plain())
     return f"{_caption(groups)}\n{chart.rstrip()}"

@@ -3,10 +3,9 @@
 import sys
 from dataclasses import dataclass
 
-import typer
-
 from l2o_engine.runs.driven import DrivenRun
 from l2o_tui.commands.screen import SWITCH_SECONDS, has_terminal, open_driven
+from l2o_tui.text.streams import say
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def drive(run: DrivenRun, front_end: FrontEnd, *, backend: str | None = None, st
             run, chunk=front_end.chunk, backend=backend, on_hangup=front_end.on_hangup, fps=front_end.fps
         )
     if front_end.wants_screen:
-        typer.echo("l2o-tui: no terminal here, so no screen (as with --no-ui)", err=True)
+        say("l2o-tui: no terminal here, so no screen (as with --no-ui)")
     from l2o_engine.live.session import Session
     from l2o_tui.text.headless import run_headless
 

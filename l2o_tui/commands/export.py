@@ -1,12 +1,14 @@
 """``l2o-tui export``: a run's metrics in another tool's format."""
 
 import os
+from io import BufferedWriter
 from pathlib import Path
 from typing import Literal
 
 from l2o_engine.runs.export import ExportError, export_file, export_tensorboard, write_metrics
 from l2o_engine.runs.folder import Run
 from l2o_engine.support.errors import Failure
+from l2o_tui.text.streams import TerminalBytes, say
 
 STDOUT = Path("-")
 
@@ -14,7 +16,7 @@ STDOUT = Path("-")
 def export_run(
     run: Run, file_format: Literal["csv", "json", "tensorboard"], output: Path, *, every: int, force: bool
 ) -> None:
-    """Write a run's metrics to a file, a folder or stdout.
+    """Write a run's metrics to a file, a folder or stdout; on stderr, what is known to be damaged of the run.
 
     Parameters
     ----------
@@ -44,9 +46,12 @@ def export_run(
         export_file(run, file_format, output, every=every, force=force)
     else:
         try:
-            with os.fdopen(1, "wb", closefd=False) as stdout:
+            terminal = BufferedWriter(TerminalBytes(1)) if os.isatty(1) else None
+            with terminal or os.fdopen(1, "wb", closefd=False) as stdout:
                 write_metrics(run, file_format, stdout, every=every)
         except BrokenPipeError:
             raise  # who reads has seen enough: typer ends the program without a message
         except OSError as error:
             raise Failure(f"stdout: {error.strerror}") from error
+    for note in run.damage():
+        say(f"l2o-tui: {run.name}: {note}")

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 from l2o_engine.backends.choose import choose
-from l2o_engine.runs.catalogue import find_run
+from l2o_engine.runs.catalogue import find_folder
 from l2o_engine.runs.driven import DrivenRun
+from l2o_engine.runs.folder import Run
+from l2o_engine.runs.rebuild import mend_record
 from l2o_engine.runs.record import RunError
 from l2o_tui.commands.drive import FrontEnd, drive
 
@@ -47,7 +49,9 @@ def resume_run(
     Failure
         If training failed, or stdout could not be written to.
     """
-    found = find_run(name, runs_dir)
+    folder = find_folder(name, runs_dir)
+    notices = mend_record(folder)
+    found = Run(folder)
     record = found.record()
     preset = found.preset()
     if preset.learns:
@@ -58,7 +62,7 @@ def resume_run(
         raise RunError(f"{found.name} has diverged at {record.iteration}; there is nothing to continue")
     if iterations is None and record.status == "finished" and not front_end.has_screen:
         raise RunError(f"{found.name} is finished at {record.iteration}; continue it with --iterations N")
-    driven = DrivenRun.take(found.folder)
+    driven = DrivenRun.take(folder, notices=notices)
     if iterations is not None:
         driven.set_iterations(iterations)
     return drive(driven, front_end, backend=backend, start_paused=start_paused)

@@ -4,23 +4,24 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
-from l2o_engine.runs.catalogue import list_runs
+from l2o_engine.runs.catalogue import Unreadable, look_through
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.record import RunError
+from l2o_tui.text.commands import proposed
 from l2o_tui.text.numbers import age, count, duration, fixed
 from l2o_tui.text.output import Page, write_json
+from l2o_tui.text.streams import say
 from l2o_tui.text.tables import plain_table
 
 
 def print_runs(runs_dir: Path, *, as_json_document: bool) -> None:
-    """Print the runs of a folder, the oldest first."""
-    runs = list_runs(runs_dir)
+    """Print the runs of a folder, the oldest first, then those that cannot be read, and why."""
+    listing = look_through(runs_dir)
+    runs, unreadable = listing.runs, listing.unreadable
     if as_json_document:
-        return write_json([summary_of(run) for run in runs])
-    if not runs:
-        return Console(stderr=True, highlight=False).print(f"no runs in {runs_dir} yet; start one: l2o-tui run log30")
+        return write_json([*map(summary_of, runs), *map(_summary_of_unreadable, unreadable)])
+    if not runs and not unreadable:
+        return say(f"no runs in {runs_dir} yet; start one: {proposed('run', 'log30')}")
     page = Page()
     console = page.console
     headings = ["run", "status", "iteration", "average log", "trained", "updated"]
@@ -34,8 +35,16 @@ def print_runs(runs_dir: Path, *, as_json_document: bool) -> None:
         iteration = f"{count(record.iteration)} of {count(record.iterations)}"
         average, trained = fixed(record.average_log_result), duration(record.elapsed_seconds)
         table.add_row(*[run.name, status, iteration, average, trained, age(record.updated)][:shown])
+    for one in unreadable:
+        table.add_row(*[one.name, "unreadable", *[""] * 4][:shown])
     console.print(table)
+    for one in unreadable:
+        console.print(f"{one.name}: {one.reason}", soft_wrap=True)
     return page.write()
+
+
+def _summary_of_unreadable(one: Unreadable) -> dict[str, Any]:
+    return {"name": one.name, "path": str(one.folder), "status": "unreadable", "error": one.reason}
 
 
 def summary_of(run: Run) -> dict[str, Any]:

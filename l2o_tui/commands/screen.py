@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run
+from l2o_tui.text.streams import is_terminal
 
 if TYPE_CHECKING:
     from l2o_tui.state.open_run import OpenRun
@@ -21,10 +22,8 @@ It needs it only for moments, between two chunks, and should not wait Python's 5
 def has_terminal() -> bool:
     """Return whether there is a terminal to show a screen on."""
     # textual paints on stderr, so that counts too.
-    streams = (sys.stdin, sys.stdout, sys.stderr)  # None where the descriptor was closed before we started
-    return (
-        all(stream is not None and stream.isatty() for stream in streams) and os.environ.get("TERM", "dumb") != "dumb"
-    )
+    streams = (sys.stdin, sys.stdout, sys.stderr)
+    return all(map(is_terminal, streams)) and os.environ.get("TERM", "dumb") != "dumb"
 
 
 def open_home(*, runs_dir: Path, on_hangup: str, fps: float) -> int:
@@ -48,6 +47,9 @@ def open_driven(run: DrivenRun, *, chunk: int | None, backend: str | None, on_ha
 
 
 def _show(opened: "OpenRun | None", *, runs_dir: Path, on_hangup: str, fps: float) -> int:
+    # The terminal's size counts, and changes: what a shell has exported of another one would be taken for it for good.
+    for name in ("COLUMNS", "LINES"):
+        os.environ.pop(name, None)
     from l2o_tui.app import run_app
 
     sys.setswitchinterval(SWITCH_SECONDS)

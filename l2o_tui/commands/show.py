@@ -20,11 +20,11 @@ from l2o_tui.text.tables import plain_table
 
 def print_run(run: Run, *, as_json_document: bool) -> None:
     """Print one run: state, settings, progress table beside the notebook's."""
-    preset, record, progress = run.preset(), run.record(), run.progress()
+    preset, record, progress, damage = run.preset(), run.record(), run.progress(), run.damage()
     if as_json_document:
         rows = [document for event in progress for document in as_json(event)]
         looks = [document for event in diagnoses_of(run).items() for document in as_json(Diagnosed(*event))]
-        parts = {"settings": to_dict(preset), "progress": rows, "health": looks}
+        parts = {"settings": to_dict(preset), "progress": rows, "health": looks, "damage": damage}
         return write_json(summary_of(run) | parts)
     page = Page()
     console = page.console
@@ -40,6 +40,8 @@ def print_run(run: Run, *, as_json_document: bool) -> None:
     state.add_row("trained", f"{duration(record.elapsed_seconds)}, last updated {age(record.updated)}")
     state.add_row("checkpoint", str(checkpoint) if checkpoint else "none yet")
     state.add_row("versions", ", ".join(f"{name} {number}" for name, number in record.versions.items()))
+    for note in damage:
+        state.add_row("damage", note)
     console.print(state)
     console.print("\nsettings", style="bold")
     settings = plain_table("", "")
@@ -52,10 +54,10 @@ def print_run(run: Run, *, as_json_document: bool) -> None:
     _print_health(console, diagnoses_of(run))
     console.print("\nprogress", style="bold")
     table = ProgressTable(preset, lanes_of(preset))
-    console.print(table.heading(), markup=False, soft_wrap=True)
+    console.print(table.heading(), soft_wrap=True)
     for event in progress:
         for line in table.lines(event):
-            console.print(line, markup=False, soft_wrap=True)
+            console.print(line, soft_wrap=True)
     return page.write()
 
 
@@ -69,4 +71,4 @@ def _print_health(console: Console, diagnoses: dict[Lane, Diagnosis]) -> None:
         table.add_row(name, value)
     console.print(table)
     for owners, finding in findings_of(diagnoses):
-        console.print(f"{finding.code}: {owners}{sentence(finding)}", markup=False, soft_wrap=True)
+        console.print(f"{finding.code}: {owners}{sentence(finding)}", soft_wrap=True)

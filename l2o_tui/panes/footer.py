@@ -12,6 +12,17 @@ class KeyFooter(Footer):
 
     def __init__(self) -> None:
         super().__init__(show_command_palette=False)
+        self._laid_out: object = None
+
+    async def recompose(self) -> None:
+        """Lay the keys out anew, if they or the room are others: they are asked for whenever the focus moves."""
+        if not self.is_attached:  # the screen has been left meanwhile
+            return
+        active = self.screen.active_bindings.values()
+        wanted = (self.app.size.width, [(binding, enabled, tooltip) for _, binding, enabled, tooltip in active])
+        if wanted != self._laid_out:
+            self._laid_out = wanted
+            await super().recompose()
 
     def compose(self) -> ComposeResult:
         """Lay out the keys that fit."""

@@ -56,8 +56,8 @@ class HealthPane(Static, Pane):
         last = max(diagnosis.vitals.iteration for diagnosis in diagnoses.values())
         title = f"health: {len(findings)} finding{'s' * (len(findings) > 1)}" if findings else "health"
         if title != self.border_title:
-            self.border_title = title
-        self.border_subtitle = f"at {count(last)}"
+            self.border_title = Content(title)
+        self.border_subtitle = Content(f"at {count(last)}")
 
     def _catch_up(self) -> None:
         self._is_due = False

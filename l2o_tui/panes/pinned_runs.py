@@ -1,9 +1,9 @@
 """Other runs of the folder in the convergence chart, beside the run that is shown."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-
-from textual.worker import Worker, get_current_worker
+from typing import TYPE_CHECKING
 
 from l2o_engine.optimizers.learned.learned_optimizer import LEARNED
 from l2o_engine.presets.schema import Preset
@@ -12,9 +12,12 @@ from l2o_engine.records.statistics import median_curve
 from l2o_engine.runs.catalogue import list_runs
 from l2o_engine.runs.folder import Run
 from l2o_engine.studies.comparison import summarise
-from l2o_engine.support.errors import UserError
 from l2o_tui.charts.widget import ConvergenceChart
+from l2o_tui.state.workers import in_background, message_of
 from l2o_tui.text.names import Shown, names_beside
+
+if TYPE_CHECKING:
+    from textual.worker import Worker
 
 MOST_PINNED = 6  # with the baselines' levels, more could not be told apart
 
@@ -51,7 +54,7 @@ class PinnedRuns:
         if len(self._pinned) == MOST_PINNED:
             self._chart.notify(f"{MOST_PINNED} runs are beside it, and no more can be; P takes them away")
         elif self._reading is None or self._reading.is_finished:
-            self._reading = self._chart.run_worker(self._read_next, thread=True, group="pin")
+            self._reading = in_background(self._chart, self._read_next, self._take, group="pin")
 
     def clear(self) -> None:
         """Draw none any more."""
@@ -61,9 +64,8 @@ class PinnedRuns:
         self._chart.unpin_all()
         self._chart.notify("no other run beside it")
 
-    def _read_next(self) -> None:
+    def _read_next(self) -> "_Read":
         """Read the next run's convergence: in a thread, for a long run takes a moment."""
-        worker = get_current_worker()
         known = {self._folder.resolve(), *self._pinned, *self._passed_over}
         runs = reversed(list_runs(self._folder.parent))
         run = next((run for run in runs if run.folder.resolve() not in known), None)
@@ -74,28 +76,29 @@ class PinnedRuns:
             try:
                 new = _lines_of(run)
                 names = names_beside(self._shown, [one for one, _ in (*self._drawn, *new)])
-            except UserError as error:
-                problem = str(error)
-        self._chart.app.call_from_thread(self._take, worker, run, new, names, problem)
+            except Exception as error:  # noqa: BLE001 (a damaged run is passed over, whatever its damage)
+                problem = message_of(error)
+        return _Read(run, new, names, problem)
 
-    def _take(
-        self,
-        worker: Worker[None],
-        run: Run | None,
-        new: Sequence[tuple[Shown, Curve]],
-        names: Sequence[str],
-        problem: str,
-    ) -> None:
-        if worker.is_cancelled:  # the runs were taken away meanwhile, or the screen was left
-            return
-        if run is not None:
-            (self._pinned if names else self._passed_over).append(run.folder.resolve())
-        if names:
-            self._drawn += new
+    def _take(self, read: "_Read") -> None:
+        if read.run is not None:
+            (self._pinned if read.names else self._passed_over).append(read.run.folder.resolve())
+        if read.names:
+            self._drawn += read.lines
             self._chart.unpin_all()  # what tells a run apart depends on the others
-            for name, (_, curve) in zip(names, self._drawn, strict=True):
+            for name, (_, curve) in zip(read.names, self._drawn, strict=True):
                 self._chart.pin(name, curve)
-        self._chart.notify(f"beside it: {' · '.join(names)}" if names else problem, markup=False)
+        self._chart.notify(f"beside it: {' · '.join(read.names)}" if read.names else read.problem)
+
+
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """The run that was read, if there was one, its lines, the names of all lines then, or why there are none."""
+
+    run: Run | None
+    lines: Sequence[tuple[Shown, Curve]]
+    names: Sequence[str]
+    problem: str
 
 
 def _lines_of(run: Run) -> list[tuple[Shown, Curve]]:

@@ -5,6 +5,7 @@ from textual.geometry import Size
 from textual.widgets import DataTable
 
 from l2o_engine.presets.schema import Preset
+from l2o_engine.support.wording import shown
 from l2o_tui.panes.pane import Pane
 from l2o_tui.state.feed import PROGRESS_KEPT, Feed, View
 from l2o_tui.text.progress_table import ProgressTable
@@ -35,7 +36,7 @@ class ProgressPane(DataTable[Text], Pane):
             self._start, self._read = view.starts, 0
         for progress in self._feed.progress_between(self._read, view.progress_seen):
             for ours, published in table.rows(progress):
-                cells = [Text(cell, justify="right") for cell in ours]
+                cells = [Text(shown(cell), justify="right") for cell in ours]
                 self.add_row(*cells, *(Text(cell, justify="right", style="italic") for cell in published))
         self._read = view.progress_seen
         while self.row_count > PROGRESS_KEPT:

@@ -8,6 +8,7 @@ from pathlib import Path
 from textual.content import Content
 
 from l2o_engine.presets.schema import Preset
+from l2o_engine.support.wording import shown
 from l2o_tui.panes.pane import Pane
 from l2o_tui.state import keys
 from l2o_tui.state.feed import View
@@ -93,7 +94,9 @@ class StatusLines(Pane):
         mark, colour = _MARKS[view.phase]
         seeds = self._preset.seeds
         parts = [
-            Content.from_markup(f"[{colour}]{mark} [b]{self._answer + ' …' if self._answer else view.phase}[/b][/]"),
+            Content.assemble(
+                (f"{mark} ", colour), (self._answer + " …" if self._answer else view.phase, f"{colour} b")
+            ),
             Content.styled(self._preset.name, "bold"),
             Content(f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]}–{seeds[-1]}"),
         ]
@@ -103,10 +106,11 @@ class StatusLines(Pane):
         parts += [Content.styled(f"reading it: {view.read:.0%}", "$text-warning")] if view.is_reading else []
         if view.message:
             room = self.content_size.width - sum(part.cell_length + 3 for part in parts)
-            parts.append(Content(view.message.replace("\n", " ")).truncate(max(room, _LEAST_MESSAGE), ellipsis=True))
+            message = Content(shown(view.message.replace("\n", " ")))
+            parts.append(message.truncate(max(room, _LEAST_MESSAGE), ellipsis=True))
         parts += [Content.styled(self._pane, "$text-muted")] if self._pane else []
         # Last, for in a narrow terminal the last ones are left out.
-        parts += [Content(view.backend), Content(self._preset.run.dtype)] if view.backend else []
+        parts += [Content(shown(view.backend)), Content(self._preset.run.dtype)] if view.backend else []
         return self._fitting(parts, self.content_size.width)
 
     def _progress(self, view: View) -> Content:

@@ -5,15 +5,16 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.widgets import Static
+from textual.content import Content
 
 from l2o_engine.runs.folder import Run
 from l2o_engine.studies.comparison import Group, NamedLevel, baseline_levels, compare
-from l2o_engine.support.errors import UserError
 from l2o_tui.charts.widget import Chart, ComparisonChart
 from l2o_tui.panes.footer import KeyFooter
+from l2o_tui.panes.plain import PlainText
 from l2o_tui.screens.keyed import ChartScreen
 from l2o_tui.state import keys
+from l2o_tui.state.workers import in_background
 from l2o_tui.text.comparison import figures_table, notes_on
 from l2o_tui.text.names import wrapped
 
@@ -30,7 +31,7 @@ class CompareScreen(ChartScreen[None]):
     """
 
     WHERE = keys.COMPARE
-    READING = (
+    READING = Content.from_markup(
         "[b]The chart[/b]  The rolling log-average of the last loss; of several seeds, the median with its quartiles.\n"
         "[b]The table[/b]  final: median over the seeds of the mean log10 of the last loss; Σ losses: the mean sum "
         "over all steps, which cannot be below the first loss: an optimizer that jumps about has a high one. took off: "
@@ -52,24 +53,20 @@ class CompareScreen(ChartScreen[None]):
     def compose(self) -> ComposeResult:
         """Lay out chart and table."""
         yield ComparisonChart(id="comparison")
-        yield Static("reading the runs …", id="figures", markup=False)
+        yield PlainText("reading the runs …", id="figures")
         yield KeyFooter()
 
     def on_mount(self) -> None:
         """Start reading; there are no axes before there is something to draw."""
         self.chart.display = False
-        self.run_worker(self._read, thread=True)
+        in_background(self, self._read, self._show, failed=self.query_one("#figures", PlainText).update)
 
-    def _read(self) -> None:
-        try:
-            groups = compare(self._runs)
-            levels, notes = baseline_levels(groups), notes_on(groups)
-        except UserError as error:
-            self.app.call_from_thread(self.query_one("#figures", Static).update, str(error))
-        else:
-            self.app.call_from_thread(self._show, groups, levels, notes)
+    def _read(self) -> tuple[Sequence[Group], Sequence[NamedLevel], Sequence[str]]:
+        groups = compare(self._runs)
+        return groups, baseline_levels(groups), notes_on(groups)
 
-    def _show(self, groups: Sequence[Group], levels: Sequence[NamedLevel], notes: Sequence[str]) -> None:
+    def _show(self, read: tuple[Sequence[Group], Sequence[NamedLevel], Sequence[str]]) -> None:
+        groups, levels, notes = read
         chart = self.query_one(ComparisonChart)
         chart.display = True
         chart.show(groups, levels)
@@ -80,7 +77,7 @@ class CompareScreen(ChartScreen[None]):
         if self._compared:
             lines = figures_table(*self._compared, width=self.size.width - _MARGINS)
             notes = [line for note in self._notes for line in wrapped(f"i {note}", self.size.width - _MARGINS)]
-            self.query_one("#figures", Static).update("\n".join([*lines, *notes]))
+            self.query_one("#figures", PlainText).update("\n".join([*lines, *notes]))
 
     def on_resize(self) -> None:
         """Fold the table as the width asks for."""

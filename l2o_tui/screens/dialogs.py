@@ -7,10 +7,12 @@ from rich.table import Column, Table
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, Static
 
 from l2o_engine.presets.schema import MOST_ITERATIONS
+from l2o_tui.panes.plain import PlainText
 from l2o_tui.state.keys import Key, help_lines
 from l2o_tui.text.numbers import count, whole_number
 
@@ -60,11 +62,11 @@ class ConfirmDialog(ModalScreen[bool]):
     def compose(self) -> ComposeResult:
         """Lay out the question; what has the focus is no."""
         with Vertical(classes="dialog"):
-            yield Label(self._question, classes="dialog-title", markup=False)
-            yield Label(self._consequence, markup=False)
+            yield PlainText(self._question, classes="dialog-title")
+            yield PlainText(self._consequence)
             with Horizontal(classes="dialog-buttons"):
                 yield Button("No (esc)", id="no")
-                yield Button(f"{self._verb} (y)", id="yes", variant="error")
+                yield Button(Content(f"{self._verb} (y)"), id="yes", variant="error")
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         """Answer."""
@@ -85,9 +87,9 @@ class ExtendDialog(ModalScreen[int | None]):
         """Lay out the question."""
         with Vertical(classes="dialog"):
             yield Label("Continue to how many meta-iterations in all?", classes="dialog-title")
-            yield Label(f"The run is at {count(max(self._iteration, 0))}. Enter to continue, esc to leave it.")
+            yield PlainText(f"The run is at {count(max(self._iteration, 0))}. Enter to continue, esc to leave it.")
             yield Input(str(self._proposal), id="total")
-            yield Label("", id="total-error")
+            yield PlainText(id="total-error")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Answer, if the number will do."""
@@ -97,9 +99,7 @@ class ExtendDialog(ModalScreen[int | None]):
         except ValueError:
             total = 0
         if not least <= total <= MOST_ITERATIONS:
-            self.query_one("#total-error", Label).update(
-                f"[$text-error]It must be a whole number from {count(least)} on.[/]"
-            )
+            self.query_one("#total-error", PlainText).update(f"It must be a whole number from {count(least)} on.")
             return
         self.dismiss(total)
 
@@ -111,7 +111,7 @@ class HelpScreen(ModalScreen[None]):
         Binding("escape,q,question_mark,f1,enter,ctrl+c", "dismiss(None)", "close", priority=True)
     ]
 
-    def __init__(self, now: Sequence[Key], later: Sequence[Key], reading: str) -> None:
+    def __init__(self, now: Sequence[Key], later: Sequence[Key], reading: Content) -> None:
         super().__init__()
         self._now, self._later = now, later
         self._reading = reading
@@ -120,13 +120,13 @@ class HelpScreen(ModalScreen[None]):
         """Lay out the help: first the keys that apply now, then those that will."""
         with VerticalScroll(classes="dialog help"):
             yield Static("Keys", classes="dialog-title")
-            yield Static(_as_table(help_lines(self._now)))
+            yield PlainText(_as_table(help_lines(self._now)))
             if self._later:
                 yield Static("\nNot now", classes="dialog-title")
-                yield Static(_as_table(help_lines(self._later, with_palette=False)), classes="later")
+                yield PlainText(_as_table(help_lines(self._later, with_palette=False)), classes="later")
             if self._reading:
                 yield Static("\nHow to read the screen", classes="dialog-title")
-                yield Static(self._reading)
+                yield PlainText(self._reading)
             yield Static("\n[$text-muted]esc closes this[/]")
 
 
@@ -151,6 +151,6 @@ class FailureScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """Lay out the message."""
         with Vertical(classes="dialog"):
-            yield Label(self._title, classes="dialog-title")
-            yield Static(self._message, markup=False)
+            yield PlainText(self._title, classes="dialog-title")
+            yield PlainText(self._message)
             yield Static("\n[$text-muted]esc closes this; q then leaves[/]")

@@ -8,11 +8,13 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Button, Input, Label, RadioButton, RadioSet, Static
+from textual.widgets import Button, Input, Label, RadioButton, RadioSet
 
 from l2o_engine.runs.export import export_file, export_tensorboard
 from l2o_engine.runs.folder import Run
-from l2o_engine.support.errors import Failure, UserError
+from l2o_engine.support.wording import shown
+from l2o_tui.panes.plain import PlainText
+from l2o_tui.state.workers import in_background
 
 _FORMATS = {"csv": ".csv", "json": ".json", "tensorboard": "-tensorboard"}
 _SHORT = {"csv": "CSV", "json": "JSON", "tensorboard": "events"}
@@ -52,14 +54,14 @@ class ExportDialog(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """Lay out the choices."""
         with Vertical(classes="dialog"):
-            yield Label(f"Export {self._run.name}", classes="dialog-title", markup=False)
+            yield PlainText(f"Export {self._run.name}", classes="dialog-title")
             with RadioSet(id="formats", compact=True):
                 for name, label in _NAMES.items():
-                    yield _Choice(label, value=name == self._format, id=name)
+                    yield _Choice(Content(label), value=name == self._format, id=name)
             with Horizontal(classes="field"):
                 yield Label("to")
                 yield Input(self._proposal, id="output", compact=True)
-            yield Static("", id="export-error", markup=False)
+            yield PlainText(id="export-error")
             with Horizontal(classes="dialog-buttons"):
                 yield Button("Export CSV (enter)", id="export", variant="primary")
                 yield Button("Back (esc)", id="back")
@@ -70,16 +72,16 @@ class ExportDialog(ModalScreen[None]):
 
     @property
     def _proposal(self) -> str:
-        suffix = _FORMATS[self._format]
-        names = (f"{self._run.name}{number}{suffix}" for number in ("", *(f"-{k}" for k in range(2, 1000))))
-        return next((name for name in names if not Path(name).exists()), f"{self._run.name}{suffix}")
+        suffix, stem = _FORMATS[self._format], shown(self._run.name)
+        names = (f"{stem}{number}{suffix}" for number in ("", *(f"-{k}" for k in range(2, 1000))))
+        return next((name for name in names if not Path(name).exists()), f"{stem}{suffix}")
 
     def on_radio_set_changed(self, event: RadioSet.Changed) -> None:
         """Propose a name that fits the format, unless the user has chosen one."""
         output = self.query_one("#output", Input)
         is_proposed = output.value == self._proposal
         self._format = event.pressed.id or "csv"
-        self.query_one("#export", Button).label = f"Export {_SHORT[self._format]} (enter)"
+        self.query_one("#export", Button).label = Content(f"Export {_SHORT[self._format]} (enter)")
         if is_proposed:
             output.value = self._proposal
 
@@ -97,7 +99,7 @@ class ExportDialog(ModalScreen[None]):
     def action_back(self) -> None:
         """Go back; what is being written is written."""
         if self._is_writing:
-            self.app.notify(f"the export of {self._run.name} goes on, and says when it is done", markup=False)
+            self.app.notify(f"the export of {self._run.name} goes on, and says when it is done")
         self.dismiss(None)
 
     def _export(self) -> None:
@@ -106,35 +108,36 @@ class ExportDialog(ModalScreen[None]):
             return
         self._is_writing = True
         self._say("writing …")
-        # A worker of the app, which it tells how it went: it may outlive this dialog.
+        # Work of the app, which it tells how it went: it may outlive this dialog.
         app, file_format = self.app, self._format
-        app.run_worker(lambda: self._write(app, output, file_format), thread=True, exit_on_error=False)
+        in_background(
+            app,
+            lambda: self._write(output, file_format),
+            lambda _: self._done(app, output),
+            failed=lambda why: self._failed(app, why),
+        )
 
-    def _write(self, app: App[Any], output: Path, file_format: str) -> None:
+    def _write(self, output: Path, file_format: str) -> None:
         """Export: in a thread, for a long run takes seconds."""
-        try:
-            if file_format == "tensorboard":
-                export_tensorboard(self._run, output)
-            else:
-                export_file(self._run, "csv" if file_format == "csv" else "json", output)
-        except (UserError, Failure) as error:
-            # On the command line one would give an option; here one gives another name.
-            app.call_from_thread(self._failed, app, str(error).replace("--force replaces it", "choose another name"))
+        if file_format == "tensorboard":
+            export_tensorboard(self._run, output)
         else:
-            app.call_from_thread(self._done, app, output)
+            export_file(self._run, "csv" if file_format == "csv" else "json", output)
 
     def _say(self, text: str) -> None:
-        self.query_one("#export-error", Static).update(text)
+        self.query_one("#export-error", PlainText).update(text)
 
-    def _failed(self, app: App[Any], why: str) -> None:
+    def _failed(self, app: App[Any], message: str) -> None:
+        # On the command line one would give an option; here one gives another name.
+        why = message.replace("--force replaces it", "choose another name")
         self._is_writing = False
         if self in app.screen_stack:
             self._say(why)
         else:
-            app.notify(why, severity="error", markup=False)
+            app.notify(why, severity="error")
 
     def _done(self, app: App[Any], output: Path) -> None:
-        app.notify(f"exported to {output.resolve()}", markup=False)
+        app.notify(f"exported to {output.resolve()}")
         self._is_writing = False
         if app.screen is self:
             self.dismiss(None)

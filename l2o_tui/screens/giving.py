@@ -1,5 +1,6 @@
 """Giving a chart away: as text, as a picture, to a file that is not there yet."""
 
+import re
 from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
@@ -10,10 +11,15 @@ from rich.text import Text
 from textual.strip import Strip
 
 from l2o_engine.support.files import write_atomically
+from l2o_engine.support.wording import shown
+
+# What XML cannot hold, and what an SVG should not.
+_NOT_IN_SVG = re.compile("[^\\t\\n\\r\\x20-\\x7e\\xa0-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
 
 
 def as_text(title: str, lines: Sequence[Strip]) -> str:
     """Return a chart as it is on the screen, without colours."""
+    title = shown(title)
     return "\n".join([title, *(line.text.rstrip() for line in lines)]) + "\n"
 
 
@@ -31,7 +37,12 @@ def as_svg(title: str, lines: Sequence[Strip]) -> str:
     for line in lines:
         text = Text.assemble(*((text, style or "") for text, style, _ in Segment.simplify(line)))
         console.print(text, no_wrap=True, overflow="ignore", crop=False, highlight=False)
-    return console.export_svg(title=title)
+    return well_formed(console.export_svg(title=shown(title)))
+
+
+def well_formed(svg: str) -> str:
+    """Return an SVG without the characters that none can hold: what is on the screen may have them."""
+    return _NOT_IN_SVG.sub("", svg)
 
 
 def write_new(folders: Sequence[Path], name: str, suffix: str, content: str) -> Path:

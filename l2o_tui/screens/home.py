@@ -11,18 +11,20 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
+from textual.content import Content
 from textual.coordinate import Coordinate
 from textual.widgets import DataTable, Input, Static
 
 from l2o_engine.presets.files import load
-from l2o_engine.presets.messages import PresetError
 from l2o_engine.presets.schema import Preset
 from l2o_engine.presets.shipped import find, shipped_names
 from l2o_engine.records.events import Status
-from l2o_engine.runs.catalogue import delete, list_runs
+from l2o_engine.runs.catalogue import Unreadable, delete, look_through
 from l2o_engine.runs.folder import Run
-from l2o_engine.runs.record import Record, RunError
+from l2o_engine.runs.rebuild import mend_record
+from l2o_engine.runs.record import Record
 from l2o_engine.support.errors import UserError
+from l2o_engine.support.wording import shown
 from l2o_tui.panes.footer import KeyFooter
 from l2o_tui.screens.compare import CompareScreen
 from l2o_tui.screens.dialogs import ConfirmDialog, ExtendDialog
@@ -30,12 +32,14 @@ from l2o_tui.screens.export import ExportDialog
 from l2o_tui.screens.keyed import KeyedScreen
 from l2o_tui.screens.start import StartDialog
 from l2o_tui.state import keys
+from l2o_tui.state.workers import in_background, message_of
 from l2o_tui.text.names import cut
 from l2o_tui.text.numbers import age, compact, count, fixed, relative
 
 REFRESH_SECONDS = 2.0
 _OTHER_TOOLS = ("pyproject.toml", "Cargo.toml")  # TOML files of a project, not presets
 _MOST_NAMED = 10  # runs to be deleted, one a line
+_LONGEST_NAME = 44  # cells of a preset's name, or of a broken one's file
 _LEAST_NAME = 12  # cells of a run's name
 WIDE = 130  # from this many columns on, the lists stand side by side
 
@@ -69,7 +73,11 @@ class PresetEntry:
     @property
     def cells(self) -> list[str]:
         """What the line shows."""
-        return [self.name, compact(self.iterations) if self.iterations else "", self.problem or self.title]
+        return [
+            cut(self.name, _LONGEST_NAME),
+            compact(self.iterations) if self.iterations else "",
+            self.problem or self.title,
+        ]
 
 
 @dataclass(frozen=True)
@@ -91,16 +99,35 @@ class RunEntry:
         return [mark, self.run.name, self.status, at, average, age(self.record.updated).removesuffix(" ago")]
 
 
-Entry = PresetEntry | RunEntry
+@dataclass(frozen=True)
+class UnreadableEntry:
+    """A line of the runs, for one that cannot be read."""
+
+    found: Unreadable
+
+    @property
+    def cells(self) -> list[str]:
+        """What the line shows."""
+        return ["", f"{self.found.name}: {self.found.reason}", "unreadable", "", "", ""]
+
+
+Entry = PresetEntry | RunEntry | UnreadableEntry
 
 
 def read_presets() -> list[PresetEntry]:
     """Return the shipped presets, then those of the working folder and its folder ``presets``."""
     shipped = sorted((_read_preset(find(name)) for name in shipped_names()), key=_by_title)
-    here = sorted({path.resolve() for folder in (Path(), Path("presets")) for path in folder.glob("*.toml")})
-    known = {entry.path.resolve() for entry in shipped}
+    here = sorted({_resolved(path) for folder in (Path(), Path("presets")) for path in folder.glob("*.toml")})
+    known = {_resolved(entry.path) for entry in shipped}
     local = [path for path in here if path not in known and path.name not in _OTHER_TOOLS]
     return [*shipped, *map(_read_preset, local)]
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):  # a link to itself
+        return path.absolute()
 
 
 def _by_title(entry: PresetEntry) -> str:
@@ -110,8 +137,8 @@ def _by_title(entry: PresetEntry) -> str:
 def _read_preset(path: Path) -> PresetEntry:
     try:
         preset = load(path)
-    except PresetError as error:
-        problem = str(error).splitlines()[0].removeprefix(f"{path}: ")
+    except Exception as error:  # noqa: BLE001 (the home screen shows what is wrong with a file, whatever that is)
+        problem = message_of(error).splitlines()[0].removeprefix(shown(f"{path}: "))
         return PresetEntry(path, relative(str(path)), 0, "", problem)
     return PresetEntry(path, preset.name, preset.run.iterations, preset.title)
 
@@ -128,7 +155,7 @@ class HomeScreen(KeyedScreen[None]):
     """
 
     WHERE = keys.HOME
-    READING = (
+    READING = Content.from_markup(
         "[b]Presets[/b]  The shipped experiments and the TOML files of this folder, each with its number of "
         "meta-iterations. Enter starts one.\n"
         "[b]Runs[/b]  What is in the runs folder, the newest first: status, meta-iterations done of all, the mean "
@@ -143,11 +170,13 @@ class HomeScreen(KeyedScreen[None]):
         self._opener = opener
         self._presets: list[PresetEntry] = []
         self._runs: list[RunEntry] = []
+        self._unreadable: list[UnreadableEntry] = []
         self._marked: set[Path] = set()
         self._filter = ""
         self._is_filtering = False
         self._filtered_from: EntryTable | None = None  # where the user was
         self._wanted: Path | None = None
+        self._trouble = ""
 
     def compose(self) -> ComposeResult:
         """Lay out the lists."""
@@ -161,7 +190,7 @@ class HomeScreen(KeyedScreen[None]):
     def on_mount(self) -> None:
         """Fill the lists, and keep the runs up to date."""
         self.query_one("#presets").border_title = "presets"
-        self.query_one("#runs").border_title = f"runs in {relative(str(self._runs_dir.resolve()))}"
+        self.query_one("#runs").border_title = Content(shown(f"runs in {relative(str(self._runs_dir.resolve()))}"))
         self.query_one("#filter").display = False
         self._presets = read_presets()
         self._take_runs(self._read_runs())
@@ -204,6 +233,8 @@ class HomeScreen(KeyedScreen[None]):
                 return keys.DRIVEN_RUN
             case RunEntry():
                 return keys.IDLE_RUN
+            case UnreadableEntry():
+                return keys.UNREADABLE_RUN
             case _:
                 return keys.NOTHING
 
@@ -214,24 +245,31 @@ class HomeScreen(KeyedScreen[None]):
 
     def _refresh(self) -> None:
         if self.app.screen is self:
-            self.run_worker(self._read_and_take, thread=True, exclusive=True, group="runs")
+            in_background(
+                self, self._read_runs, self._take_runs, failed=self._tell_trouble, exclusive=True, group="runs"
+            )
 
-    def _read_and_take(self) -> None:
-        entries = self._read_runs()
-        self.app.call_from_thread(self._take_runs, entries)
+    def _tell_trouble(self, message: str) -> None:
+        """Say why the runs cannot be read: once, for every two seconds they are read again."""
+        if message != self._trouble:
+            self._trouble = message
+            self.notify(message, severity="error")
 
-    def _read_runs(self) -> list[RunEntry]:
+    def _read_runs(self) -> tuple[list[RunEntry], list[UnreadableEntry]]:
         """Read the runs folder: in a thread, for its disk may be slow."""
-        found = []
-        for run in reversed(list_runs(self._runs_dir)):
+        found, listing = [], look_through(self._runs_dir)
+        for run in reversed(listing.runs):
             try:
-                found.append(RunEntry(run, run.record(), run.status(), run.is_driven()))
-            except RunError:  # vanished while we looked
+                entry = RunEntry(run, run.record(), run.status(), run.is_driven())
+                _ = entry.cells  # which says whether it can be shown, too
+                found.append(entry)
+            except Exception:  # noqa: BLE001, S112 (vanished while we looked, or damaged: the others are none the worse)
                 continue
-        return found
+        return found, [UnreadableEntry(one) for one in listing.unreadable]
 
-    def _take_runs(self, entries: list[RunEntry]) -> None:
-        self._runs = entries
+    def _take_runs(self, found: tuple[list[RunEntry], list[UnreadableEntry]]) -> None:
+        entries, unreadable = found
+        self._runs, self._unreadable, self._trouble = entries, unreadable, ""
         self._marked &= {entry.run.folder for entry in entries}
         self._show()
 
@@ -239,11 +277,12 @@ class HomeScreen(KeyedScreen[None]):
         self._presets_table.show(self._matching(self._presets))
         # The marks of this moment: the runs may have been read before one was set.
         runs = [replace(entry, is_marked=entry.run.folder in self._marked) for entry in self._runs]
-        self._runs_table.show(self._matching(runs))
-        hidden = len(self._runs) - self._runs_table.row_count
+        self._runs_table.show(self._matching([*runs, *self._unreadable]))
+        hidden = len(self._runs) + len(self._unreadable) - self._runs_table.row_count
         marked = f"{len(self._marked)} marked · " if self._marked else ""
-        self._runs_table.border_subtitle = f"{marked}{hidden} not shown" if hidden else marked.removesuffix(" · ")
-        if not self._runs:
+        said = f"{marked}{hidden} not shown" if hidden else marked.removesuffix(" · ")
+        self._runs_table.border_subtitle = Content(said)
+        if not self._runs and not self._unreadable:
             self._runs_table.border_subtitle = "none yet: start a preset with enter"
         if self._wanted and self._runs_table.select(self._wanted):
             self._wanted = None
@@ -258,7 +297,7 @@ class HomeScreen(KeyedScreen[None]):
 
     @on(DataTable.RowSelected)
     async def _open(self) -> None:
-        actions = {keys.PRESET: "start", keys.IDLE_RUN: "look", keys.DRIVEN_RUN: "attach"}
+        actions = {keys.PRESET: "start", keys.IDLE_RUN: "look", keys.UNREADABLE_RUN: "look", keys.DRIVEN_RUN: "attach"}
         if self.phase in actions:
             await self.run_action(actions[self.phase])
 
@@ -276,8 +315,8 @@ class HomeScreen(KeyedScreen[None]):
             return
         try:
             dialog = StartDialog(entry.path)
-        except UserError as error:  # it was edited or deleted since it was listed
-            self.notify(str(error), severity="error", markup=False)
+        except Exception as error:  # noqa: BLE001 (it was edited or deleted since it was listed)
+            self.notify(message_of(error), severity="error")
             self._presets = read_presets()
             self._show()
             return
@@ -288,7 +327,9 @@ class HomeScreen(KeyedScreen[None]):
             self._opener.start(preset)
 
     def action_look(self) -> None:
-        """Look at the run."""
+        """Look at the run; of one that cannot be read, say why."""
+        if isinstance(entry := self.selected, UnreadableEntry):
+            self.notify(f"{entry.found.name}: {entry.found.reason}", severity="warning")
         self._with_run(self._opener.look)
 
     def action_attach(self) -> None:
@@ -296,7 +337,10 @@ class HomeScreen(KeyedScreen[None]):
         self._with_run(self._opener.look)
 
     def action_resume(self) -> None:
-        """Go on with the run; ask for a new total if it is finished."""
+        """Go on with the run; ask for a new total if it is finished, and mend one that cannot be read."""
+        if isinstance(unreadable := self.selected, UnreadableEntry):
+            self._mend(unreadable.found.folder)
+            return
         if not isinstance(entry := self.selected, RunEntry):
             return
         record = entry.record
@@ -307,6 +351,14 @@ class HomeScreen(KeyedScreen[None]):
             self.app.push_screen(dialog, lambda total: self._continue(entry.run, total))
         else:
             self._opener.resume(entry.run, None)
+
+    def _mend(self, folder: Path) -> None:
+        try:
+            for notice in mend_record(folder):
+                self.notify(notice)
+            self._opener.resume(Run(folder), None)
+        except UserError as error:
+            self.notify(str(error), severity="error")
 
     def _continue(self, run: Run, total: int | None) -> None:
         if total is not None:
@@ -356,8 +408,8 @@ class HomeScreen(KeyedScreen[None]):
         for run in runs:
             try:
                 delete(run)
-            except UserError as error:
-                self.notify(str(error), severity="error")
+            except Exception as error:  # noqa: BLE001 (one that cannot be removed keeps no other)
+                self.notify(message_of(error), severity="error")
         self._refresh()
 
     def select(self, folder: Path) -> None:
@@ -473,7 +525,7 @@ class EntryTable(DataTable[Text], inherit_bindings=False):
 
     def show(self, entries: list[Entry]) -> None:
         """Show these; the cursor stays on its entry if that is still there."""
-        before, cells = self._cells, [entry.cells for entry in entries]
+        before, cells = self._cells, [list(map(shown, entry.cells)) for entry in entries]
         chosen = _identity(self.selected) if self.selected else None
         same_rows = list(map(_identity, self._entries)) == list(map(_identity, entries))
         row_before = self.cursor_row
@@ -511,4 +563,10 @@ class EntryTable(DataTable[Text], inherit_bindings=False):
 
 
 def _identity(entry: Entry) -> Path:
-    return entry.path if isinstance(entry, PresetEntry) else entry.run.folder
+    match entry:
+        case PresetEntry():
+            return entry.path
+        case UnreadableEntry():
+            return entry.found.folder
+        case RunEntry():
+            return entry.run.folder

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
+from textual.content import Content
 from textual.screen import Screen
 from textual.strip import Strip
 
@@ -22,7 +23,7 @@ class KeyedScreen(Screen[Result]):
     WHERE: ClassVar[str]
     """The screen's name in the key table."""
 
-    READING: ClassVar[str] = ""
+    READING: ClassVar[Content] = Content()
     """How to read the screen, for the help."""
 
     @property
@@ -57,6 +58,10 @@ class KeyedScreen(Screen[Result]):
     async def action_theme(self) -> None:
         """Change to the next theme, by way of the app, which remembers it."""
         await self.app.run_action("next_theme")
+
+    async def action_suspend(self) -> None:
+        """Go back to the shell for a while, by way of the app."""
+        await self.app.run_action("suspend")
 
     async def action_leave(self) -> None:
         """Leave, by way of the app, which knows what becomes of a run."""
@@ -102,9 +107,9 @@ class ChartScreen(KeyedScreen[Result]):
         try:
             path = giving.write_new(self.given_to, self.given_name, suffix, write(self.given_name, lines))
         except OSError as error:
-            self.notify(f"cannot write the chart: {error.strerror or error}", severity="error", markup=False)
+            self.notify(f"cannot write the chart: {error.strerror or error}", severity="error")
         else:
-            self.notify(f"the chart is in {relative(str(path))}", markup=False)
+            self.notify(f"the chart is in {relative(str(path))}")
 
     def _lines(self) -> list[Strip]:
         chart = self.chart

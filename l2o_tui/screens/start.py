@@ -7,13 +7,15 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
+from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Button, Input, Label, Static
+from textual.widgets import Button, Input, Label
 
 from l2o_engine.backends.choose import choose
 from l2o_engine.presets.files import load
 from l2o_engine.presets.schema import Preset
-from l2o_engine.support.errors import UserError
+from l2o_tui.panes.plain import PlainText
+from l2o_tui.state.workers import message_of
 from l2o_tui.text.numbers import whole_number
 
 _FIELDS = {"seed": "seed", "seeds": "replicates", "iterations": "meta-iterations"}
@@ -43,16 +45,16 @@ class StartDialog(ModalScreen[Preset | None]):
         """Lay out the fields, as the preset has them."""
         run = self._preset.run
         with Vertical(classes="dialog"):
-            yield Label(f"Start {self._preset.name}", classes="dialog-title", markup=False)
-            yield Label(self._preset.title, markup=False)
+            yield PlainText(f"Start {self._preset.name}", classes="dialog-title")
+            yield PlainText(self._preset.title)
             for name, label in _FIELDS.items():
                 with Horizontal(classes="field"):
-                    yield Label(label)
+                    yield Label(Content(label))
                     yield Input(str(getattr(run, name)), id=name, compact=True)
             with Horizontal(classes="field"):
                 yield Label("settings")
                 yield Input(placeholder="meta.epsilon=1e-12 network.hidden=32", id="settings", compact=True)
-            yield Static("", id="start-error", markup=False)
+            yield PlainText(id="start-error")
             with Horizontal(classes="dialog-buttons"):
                 yield Button("Start (enter)", id="start", variant="primary")
                 yield Button("Back (esc)", id="back")
@@ -76,9 +78,10 @@ class StartDialog(ModalScreen[Preset | None]):
             preset = load(self._path, settings, numbers)
             if preset.learns:
                 choose(preset.experiment, preset.run.backend)
-        except (UserError, ValueError) as error:
-            lines = [line.removeprefix("--set ").removeprefix("--") for line in str(error).splitlines()]
-            self.query_one("#start-error", Static).update("\n".join(lines))
+        except Exception as error:  # noqa: BLE001 (whatever a file or a setting does to what reads it)
+            said = str(error) if isinstance(error, ValueError) else message_of(error)
+            lines = [line.removeprefix("--set ").removeprefix("--") for line in said.splitlines()]
+            self.query_one("#start-error", PlainText).update("\n".join(lines))
             return
         self.dismiss(preset)
 

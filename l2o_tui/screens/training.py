@@ -9,9 +9,9 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
+from textual.content import Content
 from textual.events import Resize
 from textual.reactive import var
-from textual.widgets import Static
 
 from l2o_engine.records.events import Command, Extend, GoOn, Pause, SaveCheckpoint, ShowDraws, Stop
 from l2o_tui.charts.widget import Chart
@@ -22,6 +22,7 @@ from l2o_tui.panes.footer import KeyFooter
 from l2o_tui.panes.health_pane import HealthPane
 from l2o_tui.panes.log_pane import LogPane
 from l2o_tui.panes.pinned_runs import PinnedRuns
+from l2o_tui.panes.plain import PlainText
 from l2o_tui.panes.progress_pane import ProgressPane
 from l2o_tui.panes.status import StatusLines
 from l2o_tui.screens.dialogs import ConfirmDialog, ExtendDialog, FailureScreen
@@ -31,7 +32,7 @@ from l2o_tui.state.feed import View
 from l2o_tui.state.open_run import OpenRun
 from l2o_tui.state.preferences import Preferences
 
-READING = (
+READING = Content.from_markup(
     "[b]Convergence[/b]  The last loss of each meta-iteration. The faint band holds every raw result; the line is "
     "10 to the mean of log10 over the rolling window. The baselines' levels are labelled lines: below the line of "
     "RMSProp, the network has won. A click puts the cursor there, the wheel zooms.\n"
@@ -99,7 +100,7 @@ class TrainingScreen(ChartScreen[None]):
             pane.data_bind(TrainingScreen.view)
         yield status
         yield Panes(*panes, id="panes")
-        yield Static(
+        yield PlainText(
             f"This terminal is too small: l2o-tui needs {SMALLEST[0]}x{SMALLEST[1]} characters. Nothing is lost.",
             id="too-small",
         )

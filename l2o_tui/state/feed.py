@@ -209,7 +209,7 @@ class Feed:
                 self._change(curves=event)
             case StatusChanged():
                 self._pace.clear()
-                self._change(phase=event.status, message="", rate=nan)
+                self._change(phase=event.status, message=event.message, rate=nan)
             case Extended():
                 self._change(iterations=event.iterations)
             case Ended():

@@ -11,9 +11,12 @@ TRAINING, HOME, COMPARE = "training", "home", "compare"
 # What phase the training screen is in, or what is selected on the home screen.
 LOADING, RUNNING, PAUSED, FINISHED = "loading", "running", "paused", "finished"
 DIVERGED, FAILED, INTERRUPTED = "diverged", "failed", "interrupted"
-PRESET, DRIVEN_RUN, IDLE_RUN, NOTHING = "preset", "driven run", "idle run", "nothing"
+PRESET, DRIVEN_RUN, IDLE_RUN, UNREADABLE_RUN, NOTHING = "preset", "driven run", "idle run", "unreadable run", "nothing"
 ALWAYS = frozenset(
-    {LOADING, RUNNING, PAUSED, FINISHED, DIVERGED, FAILED, INTERRUPTED, PRESET, DRIVEN_RUN, IDLE_RUN, NOTHING}
+    {
+        *(LOADING, RUNNING, PAUSED, FINISHED, DIVERGED, FAILED, INTERRUPTED),
+        *(PRESET, DRIVEN_RUN, IDLE_RUN, UNREADABLE_RUN, NOTHING),
+    }
 )
 ALIVE = frozenset({RUNNING, PAUSED, FINISHED})
 RUNS = frozenset({DRIVEN_RUN, IDLE_RUN})
@@ -87,7 +90,7 @@ KEYS = (
         _HOME,
         frozenset({PRESET}),
     ),
-    Key("enter", "look", "look", "run: Look", "Look at the run.", _HOME, frozenset({IDLE_RUN})),
+    Key("enter", "look", "look", "run: Look", "Look at the run.", _HOME, frozenset({IDLE_RUN, UNREADABLE_RUN})),
     Key("enter", "attach", "attach", "run: Attach", "Watch and steer the run.", _HOME, frozenset({DRIVEN_RUN})),
     Key(
         "r",
@@ -96,7 +99,7 @@ KEYS = (
         "run: Resume",
         "Go on with the run from its newest checkpoint; a finished one asks for a new total.",
         _HOME,
-        frozenset({IDLE_RUN}),
+        frozenset({IDLE_RUN, UNREADABLE_RUN}),
     ),
     Key("space", "mark", "mark", "run: Mark", "Mark the run, to compare it with others.", _HOME, RUNS),
     Key("c", "compare", "compare", "run: Compare", "Compare the marked runs, or this one alone.", _HOME, RUNS),
@@ -290,6 +293,15 @@ KEYS = (
         "app: Back",
         "Take the cursor away; without one, go back.",
         frozenset({COMPARE}),
+        shown=False,
+    ),
+    Key(
+        "ctrl+z",
+        "suspend",
+        "",
+        "app: Suspend",
+        "Stop the program, training too, and go back to the shell; `fg` goes on.",
+        _ALL,
         shown=False,
     ),
     Key(

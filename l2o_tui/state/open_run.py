@@ -1,6 +1,5 @@
 """A run on the screen: what tells its events, and the feed that keeps them for the screen."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -9,13 +8,19 @@ from l2o_engine.live.background import hand_over
 from l2o_engine.live.session import Session
 from l2o_engine.live.watcher import Watcher
 from l2o_engine.presets.schema import Preset
-from l2o_engine.records.events import Command, Ended, Event, Leave, StatusChanged, Stop
+from l2o_engine.records.events import Command, Ended, Event, Leave, Preparing, StatusChanged, Stop
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run
+from l2o_engine.runs.record import ACTIVE
 from l2o_engine.support.errors import Failure, UserError
+from l2o_engine.support.processes import python_command
+from l2o_engine.support.wording import shown
 from l2o_tui.state import keys
 from l2o_tui.state.feed import Feed
+from l2o_tui.text.commands import proposed
 from l2o_tui.text.numbers import relative
+
+_HANDING_OVER = "handing it over to a background process"
 
 
 class CommandBox(Protocol):
@@ -113,10 +118,14 @@ class OpenRun:
     def listen(self) -> None:
         """Take in events until the source is over; then hand the run over, if that was asked. Runs in a thread."""
         try:
+            is_interrupted = False
             for event in self._source.events():
                 self._was_paused = self.phase == keys.PAUSED  # before the last event, which ends it
-                self.feed.publish(self._with_reason(event))
-            if self.detaching and self.driver == keys.OWN and self.phase == keys.INTERRUPTED:
+                is_interrupted = isinstance(event, Ended) and event.status == keys.INTERRUPTED
+                is_handed_over = is_interrupted and self.detaching and self.driver == keys.OWN
+                # It is not over: to say for the seconds that this takes that it was interrupted would be wrong.
+                self.feed.publish(Preparing(_HANDING_OVER) if is_handed_over else self._with_reason(event))
+            if self.detaching and self.driver == keys.OWN and is_interrupted:
                 self.background_pid = hand_over(self.folder, self._resuming())
         except (Failure, UserError) as error:
             self.feed.fail(str(error))
@@ -138,7 +147,7 @@ class OpenRun:
 
     def _resuming(self) -> list[str]:
         """Return the command that goes on with the run, without a screen."""
-        command = [sys.executable, "-m", "l2o_tui", "resume", str(self.folder.resolve()), "--no-ui", "--quiet"]
+        command = python_command("l2o_tui", "resume", str(self.folder.resolve()), "--no-ui", "--quiet")
         command += ["--start-paused"] if self._was_paused else []
         backend = self._computes()
         return command + (["--backend", backend] if backend else [])
@@ -150,14 +159,18 @@ class OpenRun:
 
     def farewell(self) -> Iterator[str]:
         """Yield what is worth saying once the screen is closed."""
-        record, folder = Run(self.folder).record(), relative(str(self.folder))
-        if self.background_pid:
-            yield f"{self.in_background} (process {self.background_pid}): {folder}"
-            yield f"look at it with: l2o-tui attach {folder}"
-            return
         if self.failure:
             yield self.failure
-        message = f" ({record.message})" if record.message and not self.failure else ""
-        yield f"{record.status} at {record.iteration:,} of {record.iterations:,}{message}: {folder}"
-        if record.status in ("interrupted", "failed"):
-            yield f"go on with: l2o-tui resume {folder}"
+        if self.failure and not self.folder.is_dir():
+            return
+        run, path = Run(self.folder), Path(relative(str(self.folder)))
+        folder = shown(str(path))
+        record, status = run.record(), run.status()  # run.json may say less, where the disk is full
+        if self.background_pid and status in ACTIVE:  # it may be over by now
+            yield f"{self.in_background} (process {self.background_pid}): {folder}"
+            yield f"look at it with: {proposed('attach', path)}"
+            return
+        message = f" ({shown(record.message)})" if record.message and not self.failure else ""
+        yield f"{status} at {record.iteration:,} of {record.iterations:,}{message}: {folder}"
+        if status in ("interrupted", "failed"):
+            yield f"go on with: {proposed('resume', path)}"

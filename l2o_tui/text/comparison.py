@@ -2,11 +2,14 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from rich.cells import cell_len
 
+from l2o_engine.runs.folder import Run
 from l2o_engine.runs.record import ACTIVE
 from l2o_engine.studies.comparison import Group, NamedLevel
+from l2o_engine.support.wording import shown
 from l2o_tui.text import names
 from l2o_tui.text.numbers import compact, count, fixed, loss_sum
 
@@ -16,7 +19,7 @@ _HEADINGS = ("experiment", "seeds", "it", "final", "spread", "Σ losses", "took 
 
 def notes_on(groups: Sequence[Group]) -> list[str]:
     """Return what must be known of the groups' figures: of which runs they are not the last word, what counts twice."""
-    return [*_unfinished(groups), *_repeated(groups), *_windows(groups)]
+    return [*_unfinished(groups), *_damaged(groups), *_repeated(groups), *_windows(groups)]
 
 
 def _windows(groups: Sequence[Group]) -> list[str]:
@@ -34,8 +37,16 @@ def _windows(groups: Sequence[Group]) -> list[str]:
     return [f"final figures are over {count(usual)} meta-iterations, {others}"]
 
 
+def _runs_of(groups: Sequence[Group]) -> dict[Path, Run]:
+    return {replicate.run.folder.resolve(): replicate.run for group in groups for replicate in group.replicates}
+
+
+def _damaged(groups: Sequence[Group]) -> list[str]:
+    return [f"{run.name}: {note}" for run in _runs_of(groups).values() for note in run.damage()]
+
+
 def _unfinished(groups: Sequence[Group]) -> list[str]:
-    runs = {replicate.run.folder.resolve(): replicate.run for group in groups for replicate in group.replicates}
+    runs = _runs_of(groups)
     ends = {
         folder: max(one.iteration for group in groups for one in group.replicates if one.run.folder.resolve() == folder)
         for folder in runs
@@ -73,7 +84,7 @@ def figures_table(groups: Sequence[Group], levels: Sequence[NamedLevel], *, widt
         Of the terminal; a table that is wider is folded: headings in two lines, names cut in the middle.
         None for a table as wide as it needs.
     """
-    labels = {group.label: group.label for group in groups}
+    labels = {group.label: shown(group.label) for group in groups}
     lines = _aligned([_HEADINGS, *_rows(groups, levels, labels)])
     if width is None or max(map(cell_len, lines)) <= width:
         return lines
@@ -118,6 +129,7 @@ def _closer(rows: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
     """Return a line a row: names at the left, numbers at the right."""
+    rows = [tuple(map(shown, row)) for row in rows]
     widths = [max(cell_len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
     return [
         " ".join(

@@ -3,22 +3,21 @@
 stdout carries the data and nothing else; what it is about goes to stderr. Nothing here knows textual.
 """
 
-import json
 import os
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from time import monotonic
 from types import FrameType
 from typing import Protocol
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
 from rich.progress import Progress as ProgressBar
 
 from l2o_engine.live.mailbox import Mailbox
-from l2o_engine.live.session import Session
+from l2o_engine.live.session import Session, SessionError
 from l2o_engine.presets.schema import Preset
 from l2o_engine.records.codec import as_json
 from l2o_engine.records.events import (
@@ -35,11 +34,14 @@ from l2o_engine.records.events import (
     Stop,
 )
 from l2o_engine.support.errors import Failure
+from l2o_engine.support.wording import shown
 from l2o_tui import exit_codes
+from l2o_tui.text.commands import proposed
 from l2o_tui.text.health import sentence
 from l2o_tui.text.numbers import count, duration, fixed, relative
-from l2o_tui.text.output import silence
+from l2o_tui.text.output import TextConsole, json_text, silence
 from l2o_tui.text.progress_table import ProgressTable
+from l2o_tui.text.streams import is_terminal, say, write_path
 
 PATIENCE = 1.0  # seconds after which a second ctrl+c ends the program without a checkpoint
 _SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
@@ -58,7 +60,7 @@ class JsonLines:
     def show(self, event: Event) -> None:
         """Print an event, if it is one for scripts."""
         for document in as_json(event):
-            print(json.dumps(document), flush=True)  # noqa: T201 (data)
+            print(json_text(document), flush=True)  # noqa: T201 (data)
 
     def close(self) -> None:
         """Nothing is left to do."""
@@ -71,9 +73,9 @@ class Quiet:
         """Print the folder when the run starts."""
         match event:
             case Started():
-                print(event.run_dir, flush=True)  # noqa: T201 (data)
+                write_path(event.run_dir)
             case Ended(status="interrupted" | "diverged"):
-                print(f"l2o-tui: {event.status} at {count(event.iteration)}: {event.message}", file=sys.stderr)  # noqa: T201
+                say(f"l2o-tui: {event.status} at {count(event.iteration)}: {event.message}")
             case _:
                 pass
 
@@ -89,10 +91,10 @@ class Table:
 
     def __init__(self, preset: Preset) -> None:
         self._preset = preset
-        self._console = Console(stderr=True, highlight=False)
+        self._console = TextConsole(stderr=True)
         self._table: ProgressTable | None = None
         self._bar: ProgressBar | None = None
-        self._run_dir = ""
+        self._run_dir = Path()
 
     def show(self, event: Event) -> None:
         """Print an event."""
@@ -132,14 +134,14 @@ class Table:
         seeds = f"seed {event.seeds[0]}" if len(event.seeds) == 1 else f"seeds {event.seeds[0]}–{event.seeds[-1]}"
         resumed = f", resumed at {count(event.iteration)}" if event.iteration >= 0 else ""
         levels = ", ".join(f"{name} {fixed(level)}" for name, level in event.levels.items())
-        self._run_dir = relative(event.run_dir)
+        self._run_dir = Path(relative(event.run_dir))
         self._say(f"{event.preset} · {seeds} · {event.backend} ({event.reason}) · {count(event.iterations)} iterations")
         self._say(f"in {self._run_dir}{resumed}")
         if levels and self._preset.learns:
             self._say(f"to beat (mean log10 of the last loss): {levels}")
         self._table = ProgressTable(self._preset, event.lanes, after=event.iteration)
         print(self._table.heading(), flush=True)  # noqa: T201 (data)
-        if self._console.is_terminal and sys.stdout.isatty():  # not where the rows come back through a pipe
+        if is_terminal(sys.stderr) and is_terminal(sys.stdout):  # not where the rows come back through a pipe
             self._bar = ProgressBar(
                 BarColumn(),
                 MofNCompleteColumn(),
@@ -160,12 +162,13 @@ class Table:
             name = result.lane.optimizer if self._preset.kind == "baselines" else f"seed {result.lane.seed}"
             self._say(f"{name}: average_log_result {fixed(result.average_log_result)}")
         if event.status == "interrupted":
-            self._say(f"go on with: l2o-tui resume {self._run_dir}")
+            self._say(f"go on with: {proposed('resume', self._run_dir)}")
         elif event.status == "finished":
-            self._say(f"continue with: l2o-tui resume {self._run_dir} --iterations {2 * event.iteration}")
+            further = proposed("resume", self._run_dir, "--iterations", str(2 * event.iteration))
+            self._say(f"continue with: {further}")
 
     def _say(self, message: str) -> None:
-        self._console.print(message, markup=False, soft_wrap=True)
+        self._console.print(shown(message), soft_wrap=True)
 
 
 def run_headless(session: Session, preset: Preset, *, as_json_lines: bool, quiet: bool) -> int:
@@ -200,10 +203,15 @@ def run_headless(session: Session, preset: Preset, *, as_json_lines: bool, quiet
                     unwritable = "stdout was closed" if isinstance(error, BrokenPipeError) else f"stdout: {error}"
                     silence(sys.stdout)
                     session.mailbox.put(Stop(unwritable))
+        except SessionError as error:
+            if isinstance(error.__cause__, OSError) and Path(run_dir).is_dir():  # of the disk, which may be mended
+                go_on = proposed("resume", Path(run_dir))
+                raise SessionError(f"{error}. Once that is mended, go on with: {go_on}") from error
+            raise
         finally:
             printer.close()
     if unwritable:
-        raise Failure(f"{unwritable}; what was trained is saved. Go on with: l2o-tui resume {run_dir}")
+        raise Failure(f"{unwritable}; what was trained is saved. Go on with: {proposed('resume', Path(run_dir))}")
     if status == "interrupted" and received:
         return exit_codes.of_signal(received[0])
     return exit_codes.of_status(status)

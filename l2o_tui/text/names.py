@@ -1,5 +1,6 @@
 """Names where there is little room: measured in the terminal's cells, cut in the middle, told apart by what differs.
 
+What is measured is a name as it is shown (:func:`~l2o_engine.support.wording.shown`), for escapes take cells.
 A cell is what a terminal gives a Latin letter; an East Asian character takes two, a combining mark none.
 """
 
@@ -11,6 +12,7 @@ from rich.cells import cell_len
 from l2o_engine.presets.identity import experiment_settings
 from l2o_engine.presets.labels import what_differs, without_common_beginning
 from l2o_engine.presets.schema import Preset
+from l2o_engine.support.wording import shown, shown_lines
 
 ELLIPSIS = "…"
 _MOST_DIFFERING = 40  # cells of settings; where there is more to say the experiment's name says it better
@@ -21,6 +23,7 @@ def cut(text: str, cells: int) -> str:
 
     What tells names apart is mostly at their end, which has the greater half.
     """
+    text = shown(text)
     if cell_len(text) <= cells:
         return text
     if cells < 1:
@@ -36,18 +39,20 @@ def named(name: str, value: str, cells: int) -> str:
 
 def left(text: str, cells: int) -> str:
     """Return a text that fills so many cells, at the left of them."""
+    text = shown(text)
     return text + " " * (cells - cell_len(text))
 
 
 def right(text: str, cells: int) -> str:
     """Return a text that fills so many cells, at the right of them."""
+    text = shown(text)
     return " " * (cells - cell_len(text)) + text
 
 
 def wrapped(text: str, cells: int) -> list[str]:
     """Return a text in lines of so many cells, broken between words; a word that is longer is broken, too."""
     lines = [""]
-    for word in text.split():
+    for word in shown_lines(text).split():
         rest = word
         joined = f"{lines[-1]} {rest}".lstrip()
         if cell_len(joined) <= cells:

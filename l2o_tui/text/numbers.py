@@ -97,5 +97,5 @@ def relative(path: str) -> str:
     """Return a path as one would type it from here: relative if it lies below."""
     try:
         return str(Path(path).relative_to(Path.cwd()))
-    except ValueError:
+    except (OSError, ValueError):  # there is no "here" any more, or it does not lie below
         return path

@@ -9,6 +9,7 @@ from rich.cells import cell_len
 from l2o_engine.presets.published import NotebookRow
 from l2o_engine.presets.schema import Preset
 from l2o_engine.records.events import Progress
+from l2o_engine.support.wording import shown
 from l2o_engine.training.trainer import Lane
 from l2o_tui.text.names import right
 from l2o_tui.text.numbers import fixed, scientific
@@ -52,7 +53,7 @@ class ProgressTable:
         self.has_notebook = bool(published)
         self.columns = [Column("it", max(6, len(str(preset.run.iterations))))]
         if self._by_optimizer:
-            self.columns.append(Column("optimizer", max(9, *(cell_len(lane.optimizer) for lane in lanes))))
+            self.columns.append(Column("optimizer", max(9, *(cell_len(shown(lane.optimizer)) for lane in lanes))))
         if self._by_seed:
             self.columns.append(Column("seed", 4))
         self.columns.append(Column("sum_error", 9))

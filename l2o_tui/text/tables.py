@@ -1,11 +1,24 @@
 """A table as several commands print it."""
 
+from rich.console import RenderableType
+from rich.style import StyleType
 from rich.table import Table
+
+from l2o_engine.support.wording import shown
+
+
+class PlainTable(Table):
+    """A table of texts that anybody may have written: a row is a line, whatever its cells hold."""
+
+    def add_row(self, *cells: RenderableType | None, style: StyleType | None = None, end_section: bool = False) -> None:
+        """Add a row."""
+        texts = (shown(cell) if isinstance(cell, str) else cell for cell in cells)
+        super().add_row(*texts, style=style, end_section=end_section)
 
 
 def plain_table(*headings: str) -> Table:
     """Return a table without lines: numbers at the right; without headings, if they are empty."""
-    table = Table(box=None, pad_edge=False, header_style="bold", show_header=any(headings))
+    table = PlainTable(box=None, pad_edge=False, header_style="bold", show_header=any(headings))
     for heading in headings:
         right = heading in ("iterations", "iteration", "seed", "average log", "trained")
         name = heading in ("run", "status", "preset")

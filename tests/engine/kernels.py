@@ -1,11 +1,15 @@
 """Compiled kernels for tests: made side by side, and kept from one run of the tests to the next."""
 
+import gc
 import os
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
 
-from l2o_engine.backends.fused.compile import cache_folder, compile_in_child, is_compiled
-from l2o_engine.backends.fused.spec import spec_of
+from l2o_engine.backends.fused.compile import cache_folder, compile_here, is_compiled, keep
+from l2o_engine.backends.fused.spec import Spec, spec_of
 from l2o_engine.presets.schema import Preset
 
 
@@ -13,5 +17,13 @@ def compile_kernels(presets: Iterable[Preset]) -> None:
     """Compile the kernels that these presets need and that are not compiled yet, on all cores."""
     folder = cache_folder()
     missing = {spec for spec in (spec_of(preset.experiment) for preset in presets) if not is_compiled(spec, folder)}
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(lambda spec: compile_in_child(spec, folder), missing))
+    if not missing:
+        return
+    # Processes that compile one after the other: an interpreter that has loaded Numba once need not do so again.
+    workers = min(os.cpu_count() or 1, len(missing))
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=gc.disable) as pool:
+        list(pool.map(partial(_compile, folder=folder), missing))
+
+
+def _compile(spec: Spec, folder: Path) -> None:
+    keep(spec, compile_here(spec), folder)

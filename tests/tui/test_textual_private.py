@@ -17,7 +17,7 @@ from textual.widget import Widget
 from textual.widgets import Footer
 
 import l2o_tui
-from l2o_tui.textual_private import ThinUpdate, cells_of_key, thinned
+from l2o_tui.textual_private import ThinApp, ThinUpdate, cells_of_key, thinned
 
 
 class Board(Widget):
@@ -113,11 +113,45 @@ def test_private_parts_of_textual_are_used_in_one_module(name: str) -> None:
     assert private_uses(name) == set()
 
 
+class Failing(ThinApp[None]):
+    """Fails, and quotes what it met."""
+
+    def fit(self, text: str) -> str:
+        return text.replace("\x1b", "")
+
+    def on_mount(self) -> None:
+        raise ValueError("a\x1b]0;pwned\x07b")
+
+
+async def test_a_failure_is_told_without_what_a_terminal_would_obey(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ValueError, match="pwned"):
+        async with Failing().run_test():
+            pass
+    said = capsys.readouterr().err
+    assert "ValueError" in said
+    assert "a]0;pwned" in said
+    assert "\x1b]" not in said
+
+
+async def test_a_whole_screen_that_fits_keeps_what_it_has_rendered_and_another_is_made_to_fit() -> None:
+    app = Boards()
+    async with app.run_test(size=(70, 10)) as pilot:
+        await pilot.pause()
+        update: Any = app.screen._compositor.render_full_update()
+        same: Any = thinned(update, lambda text: text)
+        assert [list(line) for line in same.strips] == [list(line) for line in update.strips]
+        fitted: Any = thinned(update, lambda text: text.replace(".", "-"))
+        assert "." in update.render_segments(app.console)
+        assert "." not in fitted.render_segments(app.console)
+
+
 def test_the_one_module_is_seen_to_use_them() -> None:
     assert private_uses("l2o_tui.textual_private") == {
         "textual._compositor",
         "textual.widgets._footer",
         "ThinApp._display",
+        "ThinApp._print_error_renderables",
+        "PatientPalette._select_or_command",
     }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from l2o_engine.backends.fused.compile import cache_folder, get_kernel, is_compiled
+from l2o_engine.backends.fused.numba_private import is_told_not_to_compile
 from l2o_engine.backends.fused.pieces import missing_piece
 from l2o_engine.backends.fused.spec import GRADIENT_MODES, POLICIES, spec_of, workspace_bytes
 from l2o_engine.meta.experiment import Experiment
@@ -18,6 +19,8 @@ from l2o_engine.optimizers.learned.inputs.base import INPUTS
 from l2o_engine.optimizers.learned.networks.base import NETWORKS
 from l2o_engine.optimizers.learned.networks.lstm import LSTM
 from l2o_engine.support.arrays import Floats
+from l2o_engine.support.own_files import why_not_kept
+from l2o_engine.support.processes import Child
 from l2o_engine.tasks.base import TASKS, Task
 
 GREATEST_WORKSPACE = 4 * 2**30  # bytes
@@ -29,6 +32,8 @@ def why_not(experiment: Experiment) -> str:
 
 
 def _reasons(experiment: Experiment) -> Iterator[str]:
+    if is_told_not_to_compile():
+        yield "Numba is told not to compile (NUMBA_DISABLE_JIT)"
     learned = experiment.trained
     network, inputs = learned.network, learned.inputs
     if not isinstance(network, LSTM):
@@ -55,14 +60,27 @@ def to_compile(experiment: Experiment) -> str:
     return "" if is_compiled(spec, cache_folder()) else repr(spec)
 
 
+def why_compiled_each_time() -> str:
+    """Return why a kernel that is compiled now will not be there the next time; an empty string if it will."""
+    return why_not_kept(cache_folder())
+
+
 class FusedBackend:
-    """Any experiment that the kernel has the pieces for; without the interpreter, so replicates run side by side."""
+    """Any experiment that the kernel has the pieces for; without the interpreter, so replicates run side by side.
+
+    Parameters
+    ----------
+    experiment
+        What is trained.
+    compiler
+        Where the process is ended from that compiles the kernel, if it has to be compiled.
+    """
 
     name = "fused"
     is_parallel = True
 
-    def __init__(self, experiment: Experiment) -> None:
-        self._kernel = get_kernel(spec_of(experiment))
+    def __init__(self, experiment: Experiment, compiler: Child | None = None) -> None:
+        self._kernel = get_kernel(spec_of(experiment), compiler)
         self._experiment = experiment
 
     def __reduce__(self) -> tuple[type["FusedBackend"], tuple[Experiment]]:

@@ -1,38 +1,44 @@
-"""Compiling a kernel, once for each shape of preset, and keeping it on disk.
+"""Compiling a kernel, once for each shape of preset, in another process, and keeping it on disk.
 
-Numba's ``cache=True`` keys a function by its source file and its closure, and a closure over other compiled functions
-never hits: they are pickled with a fresh identity. So the driver's source text is written to a module of its own,
-named after everything that the machine code depends on, where its callees are globals, which are no part of Numba's
-key; Numba then keeps the machine code of the module's entries beside it. Without a usable folder the same text is
-compiled in memory.
+The driver's functions (kernel.py) are taken with the names that :func:`~l2o_engine.backends.fused.kernel.bind` makes
+for one Spec as their globals, in a module of their own, which is named after everything that the machine code depends
+on. What Numba would write of its entries into a cache of files is kept in one file instead, with a digest. Numba's own
+cache reads an index and data by their paths, unpickles them as they are, and lies where its settings say; here the
+bytes are read once, from a folder that nobody else can write (:mod:`~l2o_engine.support.own_files`), and these very
+bytes are checked before anything is made of them.
 """
 
+import gc
 import hashlib
-import importlib.util
-import inspect
 import json
 import os
-import shutil
-import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from types import FunctionType, ModuleType
 
 import llvmlite
 import numba
 from platformdirs import user_cache_path
 
 from l2o_engine.backends.fused import kernel
+from l2o_engine.backends.fused.jit import inner
+from l2o_engine.backends.fused.numba_private import Code, compiled, settings_of_target, uses_svml
 from l2o_engine.backends.fused.spec import Spec
+from l2o_engine.support.own_files import UntrustedError, read_own, write_own
+from l2o_engine.support.processes import Child, environment, python_command
 
 # Of every module of this package but the one that only calls the kernel, so that none can be forgotten. Read at import:
 # a file that is edited under a running program must not mix with the code already loaded.
 _SOURCES = [path.read_bytes() for path in sorted(Path(__file__).parent.rglob("[!.]*.py")) if path.name != "backend.py"]
-_DRIVER = {function.__name__: inspect.getsource(function) for function in kernel.DRIVER}
+_MAGIC = b"l2o kernel 1 "
+_MOST_BYTES = 2**28
+
+
+class CompilationError(Exception):
+    """A kernel could not be compiled. The message is the last thing that the compiler said."""
 
 
 @dataclass(frozen=True)
@@ -44,68 +50,100 @@ class Kernel:
 
 
 _ENTRIES = [field.name for field in fields(Kernel)]
+_unkept: dict[str, Code] = {}  # of kernels that could not be kept: this process compiles none of them twice
 
 
 def cache_folder() -> Path:
     """Return where kernels are kept: ``L2O_CACHE_DIR``, or the user's cache folder. Safe to delete."""
     chosen = os.environ.get("L2O_CACHE_DIR")
-    return (Path(chosen) if chosen else user_cache_path("l2o-tui")) / "kernels"
+    return (Path(chosen).absolute() if chosen else user_cache_path("l2o-tui")) / "kernels"
 
 
 def is_compiled(spec: Spec, folder: Path) -> bool:
-    """Return whether a kernel is in a folder, with all of its entries."""
-    name, kept = _name(spec), folder / "__pycache__"
-    return all(any(kept.glob(f"{name}.{entry}-*.nbc")) for entry in _ENTRIES)
+    """Return whether a folder holds a kernel, whole, and may be trusted; or this process has compiled it."""
+    return _find(spec, folder) is not None
 
 
-def get_kernel(spec: Spec) -> Kernel:
+def get_kernel(spec: Spec, compiler: Child | None = None) -> Kernel:
     """Return the kernel for a shape: loaded, or first compiled, in another process so that a screen stays alive.
 
-    Where the cache folder cannot be written to, the kernel is compiled for this once in a temporary one.
+    It is kept if the folder may be trusted and written to; else it is compiled for this process alone.
+
+    Parameters
+    ----------
+    spec
+        The shape.
+    compiler
+        Where the process that compiles is ended from, if need be.
+
+    Raises
+    ------
+    CompilationError
+        If it cannot be compiled.
     """
     folder = cache_folder()
-    if is_compiled(spec, folder):
-        return load(spec, folder)
-    if _is_writable(folder):
-        compile_in_child(spec, folder)
-        return load(spec, folder)
-    with tempfile.TemporaryDirectory() as temporary:
-        compile_in_child(spec, Path(temporary))
-        return load(spec, Path(temporary))
-
-
-def _is_writable(folder: Path) -> bool:
+    found = _find(spec, folder)
+    if found is not None:
+        with suppress(Exception):  # what Numba may raise for what is ours and whole is open-ended: compile it again
+            return load(spec, found)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return False
-    return os.access(folder, os.W_OK)
+        code = compile_in_child(spec, folder, compiler)
+    except OSError:  # no process can be started: the interpreter is held for some seconds, better than no kernel
+        code = {}
+    return load(spec, code)
 
 
-def load(spec: Spec, folder: Path) -> Kernel:
-    """Return the kernel: from the folder if it is there, else compiled (some seconds), and kept if possible."""
-    for _ in range(2):
-        try:
-            return _load_from(spec, folder)
-        except Exception:  # noqa: BLE001 (what Numba raises for a truncated or unwritable cache is open-ended)
-            # A true error of compilation comes again below, where it is not caught.
-            sys.modules.pop(_name(spec), None)
-            if not _discard(spec, folder):
-                break
-    namespace: dict[str, Any] = {"__name__": "l2o_kernel_in_memory"}
-    exec(compile(_module_text(spec, cache=False), "<kernel>", "exec"), namespace)  # noqa: S102 (our own text)
-    return _kernel_of(namespace)
+def compile_in_child(spec: Spec, folder: Path, compiler: Child | None = None) -> Code:
+    """Compile a kernel in another process, and keep it in the folder if possible: compiling holds the interpreter.
 
-
-def compile_in_child(spec: Spec, folder: Path) -> None:
-    """Compile a kernel in another process, which keeps it in the folder: compiling holds the interpreter for seconds.
-
-    Whatever goes wrong there comes again, as an exception, when the kernel is loaded here.
+    Raises
+    ------
+    CompilationError
+        If it cannot be compiled.
+    OSError
+        If no process can be started.
     """
-    command = [sys.executable, "-P", "-m", "l2o_engine.backends.fused.compile", json.dumps(asdict(spec)), str(folder)]
-    # A session of its own: ctrl+c on the terminal is for us to answer, not for the child.
-    with suppress(OSError):
-        subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, start_new_session=True)
+    command = python_command("l2o_engine.backends.fused.compile", json.dumps(asdict(spec)))
+    # Not in the folder that we work in, where Numba would look for settings.
+    done = (compiler or Child()).run(command, environment=_environment(), folder=Path("/"))
+    code = _decode(done.stdout, _name(spec))
+    if code is None:
+        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise CompilationError(said[-1] if said else f"the compiling process ended with {done.returncode}")
+    keep(spec, code, folder)
+    return code
+
+
+def compile_here(spec: Spec) -> Code:
+    """Compile a kernel in this process, which does nothing else for some seconds."""
+    code: Code = {}
+    load(spec, code)
+    return {entry: code[entry] for entry in _ENTRIES}
+
+
+def keep(spec: Spec, code: Code, folder: Path) -> None:
+    """Keep a compiled kernel in the folder; if that may not be trusted or written to, in this process."""
+    try:
+        write_own(folder / _file_name(spec), _encode(code, _name(spec)))
+    except (OSError, UntrustedError):
+        _unkept[_name(spec)] = code
+
+
+def load(spec: Spec, code: Code) -> Kernel:
+    """Return the kernel that was compiled to this code; entries that it lacks are compiled here, and added to it."""
+    name = _name(spec)
+    module = ModuleType(name)
+    module.__dict__.update(kernel.bind(spec))
+    sys.modules[name] = module  # Numba looks it up there when it loads the machine code
+    made, signatures = vars(module), kernel.signatures(spec)
+    functions = {one.__name__: FunctionType(one.__code__, made, one.__name__) for one in kernel.DRIVER}
+    # What the entries share becomes part of each: calling it instead costs 1 % of a meta-iteration.
+    shared = inner(forceinline=True, fastmath={"contract"})
+    made |= {name: shared(function) for name, function in functions.items() if name not in _ENTRIES}
+    return Kernel(**{entry: compiled(functions[entry], signatures[entry], code) for entry in _ENTRIES})
+
+
+# What a kernel is known by, and the file that it is kept in.
 
 
 def _name(spec: Spec) -> str:
@@ -114,76 +152,63 @@ def _name(spec: Spec) -> str:
     for source in _SOURCES:
         digest.update(source)
     digest.update(json.dumps(asdict(spec)).encode())
-    digest.update(f"{numba.__version__} {llvmlite.__version__} {sys.version}".encode())
+    digest.update(f"{numba.__version__} {llvmlite.__version__} {sys.version} {uses_svml()}".encode())
     digest.update(repr(kernel.target_cpu()).encode())
     return f"l2o_kernel_{digest.hexdigest()[:20]}"
 
 
-def _module_text(spec: Spec, *, cache: bool) -> str:
-    text = (
-        '"""Generated by l2o_engine.backends.fused.compile; safe to delete."""\n\n'
-        "from numba import njit\n\n"
-        "from l2o_engine.backends.fused.jit import inner\n"
-        "from l2o_engine.backends.fused.kernel import bind, signatures\n"
-        "from l2o_engine.backends.fused.spec import Spec\n\n"
-        f"SPEC = Spec(**{asdict(spec)!r})\n"
-        "SIGNATURES = signatures(SPEC)\n"
-        "globals().update(bind(SPEC))\n"
-    )
-    entry = f"njit(SIGNATURES[{{name!r}}], cache={cache}, nogil=True, error_model='numpy', fastmath={{{{'contract'}}}})"
-    for name, source in _DRIVER.items():
-        # What the entries share becomes part of each: calling it instead costs 1 % of a meta-iteration.
-        decorator = entry.format(name=name) if name in _ENTRIES else "inner(forceinline=True, fastmath={'contract'})"
-        text += f"\n\n@{decorator}\n{source}"
-    return text
+def _file_name(spec: Spec) -> str:
+    return f"{_name(spec)}.l2o"
 
 
-def _load_from(spec: Spec, folder: Path) -> Kernel:
-    path = folder / f"{_name(spec)}.py"
-    text = _module_text(spec, cache=True)
-    if path.exists() and not os.access(folder, os.W_OK):
-        # Numba will not even read a cache beside a file that it could not write. So a read-only, filled folder (a
-        # shared installation) is used by way of a copy, which is not needed once the code is loaded.
-        with tempfile.TemporaryDirectory() as writable:
-            for file in [path, *(folder / "__pycache__").glob(f"{path.stem}.*.nb?")]:
-                copy = Path(writable, file.relative_to(folder))
-                copy.parent.mkdir(exist_ok=True)
-                shutil.copy2(file, copy)
-            return _import_file(Path(writable, path.name))
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=folder, suffix=".tmp")
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        Path(temporary).chmod(0o644)  # mkstemp's 0600 would hide it from other users of a shared folder
-        Path(temporary).replace(path)  # whole or not at all, whoever else is writing it
-    return _import_file(path)
-
-
-def _import_file(path: Path) -> Kernel:
-    module_spec = importlib.util.spec_from_file_location(path.stem, path)
-    if module_spec is None or module_spec.loader is None:
-        raise ImportError(f"cannot import {path}")
-    module = importlib.util.module_from_spec(module_spec)
-    sys.modules[path.stem] = module  # Numba looks it up there when it loads the machine code
-    module_spec.loader.exec_module(module)
-    return _kernel_of(vars(module))
-
-
-def _kernel_of(namespace: dict[str, Any]) -> Kernel:
-    return Kernel(**{entry: namespace[entry] for entry in _ENTRIES})
-
-
-def _discard(spec: Spec, folder: Path) -> bool:
-    """Remove a damaged entry; return whether there was one that could be removed."""
+def _find(spec: Spec, folder: Path) -> Code | None:
+    """Return the code that a folder holds of a kernel, or that this process has; None where it is to be compiled."""
     try:
-        files = list((folder / "__pycache__").glob(f"{_name(spec)}.*"))
-        for file in files:
-            file.unlink(missing_ok=True)
-    except OSError:
-        return False
-    return bool(files)
+        content = read_own(folder / _file_name(spec), _MOST_BYTES)
+    except (OSError, UntrustedError):
+        content = b""
+    return _decode(content, _name(spec)) or _unkept.get(_name(spec))
+
+
+def _encode(code: Code, name: str) -> bytes:
+    """Return a kernel as it is kept: a digest, then a line that says what follows, then the entries' code."""
+    head = {"name": name, "entries": {entry: len(part) for entry, part in code.items()}}
+    body = b"".join([json.dumps(head).encode(), b"\n", *code.values()])
+    return _MAGIC + hashlib.sha256(body).hexdigest().encode() + b"\n" + body
+
+
+def _decode(content: bytes, name: str) -> Code | None:
+    """Return what :func:`_encode` was given; None if a single bit is not as it was, or it is of another kernel."""
+    first, _, body = content.partition(b"\n")
+    if first != _MAGIC + hashlib.sha256(body).hexdigest().encode():
+        return None
+    line, _, rest = body.partition(b"\n")
+    head = json.loads(line)
+    if head["name"] != name or list(head["entries"]) != _ENTRIES:
+        return None
+    code, start = {}, 0
+    for entry, size in head["entries"].items():
+        code[entry] = rest[start : start + size]
+        start += size
+    return code
+
+
+# The process that compiles.
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment of the process that compiles: of Numba's settings only those that say for which CPU."""
+    ours = {name: value for name, value in environment().items() if not name.startswith("NUMBA_")}
+    return ours | settings_of_target()
+
+
+def _main(spec: Spec) -> None:
+    """Compile a kernel and write it to stdout, as it is kept; whatever else is printed goes to stderr."""
+    with os.fdopen(os.dup(1), "wb") as output:
+        os.dup2(2, 1)
+        output.write(_encode(compile_here(spec), _name(spec)))
 
 
 if __name__ == "__main__":
-    load(Spec(**json.loads(sys.argv[1])), Path(sys.argv[2]))
+    gc.disable()  # what a compiler makes is mostly kept: looking for what is not would take a tenth of the time
+    _main(Spec(**json.loads(sys.argv[1])))

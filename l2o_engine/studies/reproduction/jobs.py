@@ -4,14 +4,11 @@
 :func:`~l2o_engine.studies.reproduction.workers.process_pool` by default.
 """
 
-import shutil
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, Literal
-
-from filelock import Timeout
 
 from l2o_engine.backends.choose import choose
 from l2o_engine.live.session import Session
@@ -19,8 +16,7 @@ from l2o_engine.presets.identity import told_settings
 from l2o_engine.presets.schema import Preset
 from l2o_engine.records.events import Stop
 from l2o_engine.runs.driven import DrivenRun
-from l2o_engine.runs.folder import Run
-from l2o_engine.runs.lock import lock_of
+from l2o_engine.runs.folder import Run, is_beginning
 from l2o_engine.runs.record import RunError
 from l2o_engine.studies.comparison import Replicate, summarise
 from l2o_engine.studies.reproduction.workers import worker
@@ -29,13 +25,6 @@ from l2o_engine.support.wording import quote
 
 _PATIENCE = 60.0  # seconds for which a run that another process drives may stand still
 _LOOK = 0.2  # seconds between two looks at it
-_UNBORN = {
-    ".lock",
-    "checkpoints",
-    "commands",
-    "preset.toml",
-    "metrics.csv",
-}  # a folder's, until run.json makes it a run
 
 
 @dataclass(frozen=True)
@@ -177,18 +166,8 @@ def _take(job: Job) -> DrivenRun | None:
 
 
 def _is_being_made(folder: Path) -> bool:
-    """Return whether a folder is one that a run is just made in; what a killed process left of one is removed."""
-    names = {path.name for path in folder.iterdir()} if folder.is_dir() else {""}
-    if "run.json" in names:
-        return True
-    if not all(name in _UNBORN or name.endswith(".tmp") for name in names):
-        return False
-    try:
-        with lock_of(folder).acquire(timeout=0):
-            shutil.rmtree(folder)
-    except Timeout:
-        pass  # whoever makes it is alive
-    return True
+    """Return whether another process makes, or has just made, a run in a folder that we could not make one in."""
+    return (folder / "run.json").is_file() or is_beginning(folder)
 
 
 def _drive(driven: DrivenRun) -> None:

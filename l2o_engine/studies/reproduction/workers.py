@@ -13,6 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from l2o_engine.records.events import Stop
+from l2o_engine.support.processes import environment_for_children
 
 if TYPE_CHECKING:
     from l2o_engine.live.mailbox import Mailbox
@@ -84,7 +85,8 @@ def process_pool(workers: int) -> Executor:
     ignored = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
     before = {number: signal.signal(number, signal.SIG_IGN) for number in ignored}
     try:
-        forkserver.ensure_running()
+        with environment_for_children():
+            forkserver.ensure_running()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

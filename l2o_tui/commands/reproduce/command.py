@@ -3,7 +3,6 @@
 stdout carries the table, or JSON lines; how it goes is told on stderr.
 """
 
-import json
 import signal
 import sys
 from collections.abc import Sequence
@@ -21,7 +20,8 @@ from l2o_tui.commands.reproduce.report import check_report, write_report
 from l2o_tui.commands.reproduce.verdict_table import LEGEND, levels_line, table_of, verdict_of, weakness
 from l2o_tui.text.headless import signals_to
 from l2o_tui.text.numbers import duration, fixed
-from l2o_tui.text.output import Page, write_out
+from l2o_tui.text.output import Page, json_text, write_out
+from l2o_tui.text.streams import is_terminal
 
 _TICK = 0.25  # seconds between two looks at signals and outcomes
 _NARROW = 100  # columns; in fewer, headings are folded
@@ -77,7 +77,7 @@ def run_reproduce(
     reproduction = Reproduction(experiments, seeds=seeds, runs_dir=runs_dir, backend=backend)
     if report:
         check_report(report)
-    notes = Notes(with_bars=not (as_json and sys.stdout.isatty()))
+    notes = Notes(with_bars=not (as_json and is_terminal(sys.stdout)))
     if seeds_note := weakness(seeds):
         notes.say(seeds_note)
     received = _drive(reproduction, notes, min(jobs or cores(), len(reproduction.jobs)), as_json=as_json)
@@ -128,7 +128,7 @@ def _drive(reproduction: Reproduction, notes: Notes, workers: int, *, as_json: b
 def _tell(result: Result, notes: Notes, *, as_json: bool) -> None:
     """Tell of an experiment that is over: to scripts, or to who waits for the table."""
     if as_json:
-        write_out(json.dumps(_document(result), allow_nan=False), consolation=_CONSOLATION)
+        write_out(json_text(_document(result)), consolation=_CONSOLATION)
         return
     published = "" if result.published is None else f", the notebook's {fixed(result.published)}"
     verdict = f", {said}" if (said := verdict_of(result)) else ""
@@ -167,8 +167,8 @@ def _print_table(results: Sequence[Result], levels: Sequence[NamedLevel], *, ela
     console = page.console
     console.print(table_of(results, narrow=console.width < _NARROW))
     console.print()
-    console.print(levels_line(levels), markup=False)
-    console.print(LEGEND, markup=False, width=min(console.width, _NARROW))
+    console.print(levels_line(levels))
+    console.print(LEGEND, width=min(console.width, _NARROW))
     trained = duration(sum(result.seconds for result in results))
     console.print(f"Training took {trained} in all, this command {duration(elapsed)}.")
     page.write(consolation=_CONSOLATION)

@@ -1,10 +1,13 @@
 """How a reproduction goes, told on stderr."""
 
-from rich.console import Console
+import sys
+
 from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as ProgressBars
 
 from l2o_engine.studies.reproduction import Reproduction
+from l2o_tui.text.output import TextConsole
+from l2o_tui.text.streams import is_terminal
 
 
 class Notes:
@@ -17,15 +20,15 @@ class Notes:
     """
 
     def __init__(self, *, with_bars: bool) -> None:
-        self._console = Console(stderr=True, highlight=False)
-        self._with_bars = with_bars and self._console.is_terminal
+        self._console = TextConsole(stderr=True)
+        self._with_bars = with_bars and is_terminal(sys.stderr)
         self._bars: ProgressBars | None = None
         self._all: TaskID | None = None
         self._tasks: dict[str, TaskID] = {}
 
     def say(self, message: str) -> None:
         """Print a line, above the bars."""
-        self._console.print(message, markup=False, soft_wrap=True)
+        self._console.print(message, soft_wrap=True)
 
     def show(self, reproduction: Reproduction) -> None:
         """Bring the bars up to date: one for all, one for every experiment in work."""

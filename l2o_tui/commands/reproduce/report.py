@@ -1,6 +1,8 @@
 """The report of a reproduction: a page of Markdown and its pictures, the same whenever it is made of the same runs."""
 
+import re
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -11,6 +13,7 @@ from l2o_engine.studies.reproduction import Result, wall_seconds
 from l2o_engine.support.arrays import Doubles
 from l2o_engine.support.errors import Failure, UserError
 from l2o_engine.support.files import write_atomically
+from l2o_engine.support.wording import shown
 from l2o_engine.training.trainer import make_trainer
 from l2o_tui.charts.base_losses import base_losses
 from l2o_tui.charts.comparison import comparison
@@ -78,7 +81,7 @@ def write_report(
         "",
         "Written by",
         "",
-        f"    {command}",
+        f"    {shown(command)}",
         "",
         "Do not edit it: the same command writes it anew. The same seeds give the same numbers on one type of CPU.",
         "",
@@ -123,7 +126,7 @@ def _section(pictures: Path, result: Result) -> list[str]:
     finals = {replicate.lane.seed: fixed(replicate.final) for replicate in result.replicates}
     finals |= dict.fromkeys(result.lost, "lost") | {outcome.job.seed: "failed" for outcome in result.failed}
     lines += [f"- Ours, seeds {min(finals)} to {max(finals)}: {', '.join(finals[seed] for seed in sorted(finals))}."]
-    lines += [f"- Seed {outcome.job.seed} failed: {' '.join(outcome.message.split())}" for outcome in result.failed]
+    lines += [f"- Seed {outcome.job.seed} failed: {_prose(outcome.message)}" for outcome in result.failed]
     if notebook and notebook.final is not None:
         others = f"; its other runs: {_listed(notebook.other_finals)}" if notebook.other_finals else ""
         lines += [f"- The notebook: {fixed(notebook.final)}{others}."]
@@ -138,6 +141,12 @@ def _section(pictures: Path, result: Result) -> list[str]:
     if notebook and notebook.remark:
         lines += [f"- {' '.join(notebook.remark)}"]
     return lines + _findings(result)
+
+
+def _prose(message: str) -> str:
+    """Return a message, which may quote anything, as a line of Markdown that means no more than it says."""
+    line = shown(" ".join(message.split()))
+    return escape(re.sub(r"([\\`*_\[\]|])", r"\\\1", line), quote=False)
 
 
 def _listed(values: Sequence[float]) -> str:

@@ -1,9 +1,7 @@
-"""The kernel against the reference, on random presets; its cache; what it does with numbers that are not finite."""
+"""The kernel against the reference, on random presets; what it does with numbers that are not finite."""
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,9 +11,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from torch import Tensor
 
-from l2o_engine.backends.fused import compile as compiling
 from l2o_engine.backends.fused.backend import FusedBackend, why_not
-from l2o_engine.backends.fused.spec import spec_of
 from l2o_engine.backends.reference import TorchBackend
 from l2o_engine.meta.learner import Backend, Learner, Results
 from l2o_engine.optimizers.learned.inputs.base import Encoded, Inputs, Memory, Numbers
@@ -360,63 +356,3 @@ def test_a_task_that_is_made_of_one_of_the_kernel_s_is_not_taken_for_it() -> Non
         "not fused: the kernel does not know the task _Shifted",
     )
     assert (trainer.advance(2)[0].results.losses > 100).all()
-
-
-# The cache.
-
-
-def test_a_kernel_is_compiled_once_and_then_loaded(tmp_path: Path) -> None:
-    spec = spec_of(tiny_preset("network.hidden=1").experiment)
-    assert not compiling.is_compiled(spec, tmp_path)
-    compiling.compile_in_child(spec, tmp_path)
-    assert compiling.is_compiled(spec, tmp_path)
-    files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
-    compiling.load(spec, tmp_path)
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.suffix == ".nbc"} == {
-        path: time for path, time in files.items() if path.suffix == ".nbc"
-    }
-
-
-@pytest.mark.parametrize("entry", ["meta_iterations", "evaluate_losses"])
-def test_a_kernel_that_lacks_an_entry_is_not_compiled_yet(entry: str, tmp_path: Path) -> None:
-    spec = spec_of(tiny_preset("network.hidden=1").experiment)
-    compiling.compile_in_child(spec, tmp_path)
-    (machine_code,) = tmp_path.rglob(f"*.{entry}-*.nbc")
-    machine_code.unlink()
-    assert not compiling.is_compiled(spec, tmp_path)
-    compiling.load(spec, tmp_path)
-    assert compiling.is_compiled(spec, tmp_path)
-
-
-def test_kernels_are_named_after_every_module_that_they_are_made_of() -> None:
-    package = Path(compiling.__file__).parent
-    beside_the_caller = {path.read_bytes() for path in package.rglob("*.py") if path.name != "backend.py"}
-    assert beside_the_caller == set(compiling._SOURCES)
-
-
-def test_a_damaged_entry_is_compiled_again(tmp_path: Path) -> None:
-    spec = spec_of(tiny_preset("network.hidden=1").experiment)
-    compiling.compile_in_child(spec, tmp_path)
-    for path in tmp_path.rglob("*.nb?"):
-        path.write_bytes(path.read_bytes()[:10])
-    assert callable(compiling.load(spec, tmp_path).evaluate_losses)
-
-
-def test_without_a_folder_that_can_be_made_the_kernel_is_compiled_in_memory(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    spec = spec_of(tiny_preset("network.hidden=1").experiment)
-    assert callable(compiling.load(spec, tmp_path / "file" / "kernels").evaluate_losses)
-
-
-def test_an_unusable_cache_folder_is_no_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    monkeypatch.setenv("L2O_CACHE_DIR", str(tmp_path / "file"))
-    assert FusedBackend(tiny_preset("network.hidden=1").experiment).name == "fused"
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
-
-
-def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("L2O_CACHE_DIR", str(tmp_path))
-    assert compiling.cache_folder() == tmp_path / "kernels"
-    monkeypatch.delenv("L2O_CACHE_DIR")
-    assert os.fspath(compiling.cache_folder()).endswith("kernels")

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 from pathlib import Path
 from time import sleep
 
@@ -14,6 +13,8 @@ from l2o_engine.records.events import Event, GoOn, NewRows, Stop
 from l2o_engine.runs.commands import send
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run
+from l2o_engine.support.processes import python_command
+from tests.engine.littered import litter
 from tests.engine.tiny import INPUTS, run, start, tiny_preset
 
 PRESET = tiny_preset("run.iterations=60", INPUTS["adaptive log"])
@@ -32,7 +33,7 @@ def stopped_at(folder: Path, preset: Preset, iteration: int) -> Path:
 
 def resuming(folder: Path, *options: str) -> list[str]:
     """Return the command of a process that goes on with a run."""
-    return [sys.executable, "-m", "l2o_tui", "resume", str(folder), "--no-ui", "--quiet", *options]
+    return python_command("l2o_tui", "resume", str(folder), "--no-ui", "--quiet", *options)
 
 
 def wait_for(folder: Path, status: str) -> None:
@@ -61,6 +62,16 @@ def test_a_run_is_handed_over_and_its_numbers_stay_the_same(undisturbed: bytes, 
     assert Run(folder).record().pid == pid
     assert (folder / "metrics.csv").read_bytes() == undisturbed
     assert str(folder) in (folder / "background.log").read_text()
+
+
+def test_files_of_the_working_folder_are_no_part_of_the_process(
+    undisturbed: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = stopped_at(tmp_path / "run", PRESET, 23)
+    litter(tmp_path / "work", monkeypatch)
+    hand_over(folder, resuming(folder, "--backend=torch"))
+    wait_for(folder, "finished")
+    assert (folder / "metrics.csv").read_bytes() == undisturbed
 
 
 def test_a_paused_run_is_handed_over_paused_and_outlives_a_hangup(undisturbed: bytes, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Sessions: whole runs, however they are cut, stopped, killed and continued."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -50,8 +51,10 @@ from l2o_engine.runs.checkpoints import Checkpoint
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.levels import measure
+from l2o_engine.runs.record import RunError
 from l2o_engine.training.trainer import Trainer
 from tests.engine.kernels import compile_kernels
+from tests.engine.made import change_record
 from tests.engine.tiny import INPUTS, OBJECTIVES, of_kind, resume, run, start, tiny_baselines, tiny_preset
 
 ADAPTIVE = tiny_preset(INPUTS["ratio and adaptive log"])
@@ -335,26 +338,28 @@ def test_a_checkpoint_ahead_of_the_metrics_is_passed_over(tmp_path: Path) -> Non
     assert_same_outcome(tmp_path / "uninterrupted", tmp_path / "lost")
 
 
-def test_a_run_without_a_good_checkpoint_fails_and_keeps_its_rows(tmp_path: Path) -> None:
+def test_a_run_without_a_good_checkpoint_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     stop_at(folder, ADAPTIVE, 25)
     before = metrics(folder)
     for path in (folder / "checkpoints").iterdir():
         damage(path)
-    with pytest.raises(SessionError, match="none of the checkpoints"):
+    with pytest.raises(RunError, match="none of the checkpoints"):
         resume(folder)
     assert metrics(folder) == before
-    assert Run(folder).record().status == "failed"
+    assert Run(folder).record().status == "interrupted"
 
 
 def test_a_run_that_was_killed_before_its_first_checkpoint_starts_over(tmp_path: Path) -> None:
     run(tmp_path / "uninterrupted", ADAPTIVE)
-    stop_at(tmp_path / "run", ADAPTIVE, 5)
-    for path in (tmp_path / "run" / "checkpoints").iterdir():
-        path.unlink()
-    (tmp_path / "run" / "events.jsonl").unlink()
-    resume(tmp_path / "run")
-    assert_same_outcome(tmp_path / "uninterrupted", tmp_path / "run")
+    told = start(tmp_path / "run", ADAPTIVE, chunk=1).events()
+    while not isinstance(event := next(told), NewRows) or event.rows.iteration[-1] < 5:
+        pass
+    shutil.copytree(tmp_path / "run", tmp_path / "killed")  # as it is at this moment
+    list(told)
+    events = resume(tmp_path / "killed")
+    assert of_kind(events, Notice)[0].message == "there is no checkpoint yet: the run starts over"
+    assert_same_outcome(tmp_path / "uninterrupted", tmp_path / "killed")
 
 
 # Commands.
@@ -694,3 +699,120 @@ def test_a_stop_behind_the_last_chunk_finds_the_run_finished(tmp_path: Path) -> 
     ended = stop_at(tmp_path / "run", ADAPTIVE, 30)[-1]
     assert isinstance(ended, Ended)
     assert (ended.status, ended.iteration) == ("finished", 30)
+
+
+def test_going_on_with_the_same_backend_keeps_the_reason_why_it_was_chosen(tmp_path: Path) -> None:
+    run(tmp_path / "run", tiny_preset())
+    change_record(tmp_path / "run", backend_reason="not fused: it is too large")
+    driven = DrivenRun.take(tmp_path / "run")
+    driven.set_iterations(40)
+    (started,) = of_kind(list(Session(driven, backend="torch").events()), Started)  # as a detached run is gone on with
+    assert started.reason == "not fused: it is too large"
+    assert Run(tmp_path / "run").record().backend_reason == started.reason
+
+
+# A disk that takes nothing more, and then something again.
+
+
+class FillingDisk(FileIO):
+    """Takes but half of what is written while it is full."""
+
+    is_full = False
+
+    def write(self, data: memoryview, /) -> int:  # type: ignore[override]
+        if not self.is_full:
+            return super().write(data)
+        if len(data) > 1:
+            return super().write(data[: len(data) // 2])
+        raise OSError(ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("full_at", [4, 17])
+@pytest.mark.parametrize("file", ["_metrics", "_events"])
+def test_under_a_screen_a_full_disk_pauses_the_run_and_going_on_loses_nothing(
+    file: str, full_at: int, tmp_path: Path
+) -> None:
+    run(tmp_path / "uninterrupted", ADAPTIVE)
+    driven = DrivenRun.create(ADAPTIVE, tmp_path / "run")
+    path = driven.metrics_path if file == "_metrics" else driven.events_path
+    getattr(driven, file).close()
+    disk = FillingDisk(path, "ab")
+    setattr(driven, file, disk)
+    session = Session(driven, chunk=1, interactive=True)
+    told, failed = [], 0
+    for event in session.events():
+        told.append(event)
+        match event:
+            case NewRows() if event.rows.iteration[-1] == full_at and not failed:
+                disk.is_full = True
+            case Notice() if "the disk has failed" in event.message:
+                assert path.name in event.message
+                assert "No space left on device" in event.message
+                failed += 1
+                disk.is_full = failed < 3
+                session.mailbox.put(SaveCheckpoint() if failed == 1 and file == "_metrics" else GoOn())
+            case Notice() if "no checkpoint is saved" in event.message:
+                session.mailbox.put(GoOn())  # too early
+            case Ended():
+                session.mailbox.put(Stop())
+    assert failed == 3
+    paused = [event.message for event in of_kind(told, StatusChanged) if event.status == "paused"]
+    assert paused == ["the disk has failed: No space left on device"] * 3
+    assert [event.status for event in of_kind(told, Ended)] == ["finished"]
+    assert of_kind(told, Started)[-1].iteration == (10 if full_at > 10 else -1)
+    assert_same_outcome(tmp_path / "uninterrupted", tmp_path / "run")
+    assert reported(tmp_path / "uninterrupted") == reported(tmp_path / "run")
+
+
+def test_under_a_screen_a_disk_that_is_full_from_the_start_pauses_too(tmp_path: Path) -> None:
+    run(tmp_path / "uninterrupted", ADAPTIVE)
+    driven = DrivenRun.create(ADAPTIVE, tmp_path / "run")
+    driven._events.close()
+    driven._events = disk = FillingDisk(driven.events_path, "ab")
+    disk.is_full = True
+    session = Session(driven, interactive=True)
+    told = []
+    for event in session.events():
+        told.append(event)
+        match event:
+            case Notice() if "from the start" in event.message:
+                disk.is_full = False
+                session.mailbox.put(GoOn())
+            case Ended():
+                session.mailbox.put(Stop())
+    assert len(of_kind(told, Started)) == 1
+    assert_same_outcome(tmp_path / "uninterrupted", tmp_path / "run")
+
+
+def test_a_run_that_is_left_while_the_disk_is_full_goes_on_from_its_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tmp_path / "uninterrupted", ADAPTIVE)
+    folder = tmp_path / "run"
+
+    def fill_then_leave(event: Event) -> Command | None:
+        if isinstance(event, NewRows) and event.rows.iteration[-1] == 17:
+            monkeypatch.setattr(DrivenRun, "append_rows", full_disk)
+        return Stop("left") if isinstance(event, Notice) else None
+
+    ended = drive(start(folder, ADAPTIVE, chunk=1, interactive=True), fill_then_leave)[-1]
+    assert isinstance(ended, Ended)
+    assert ended.status == "interrupted"
+    record = Run(folder).record()
+    assert (record.status, record.iteration) == ("interrupted", 10)
+    monkeypatch.undo()
+    assert of_kind(resume(folder), Started)[0].iteration == 10
+    assert_same_outcome(tmp_path / "uninterrupted", folder)
+
+
+@pytest.mark.parametrize("interactive", [False, True])
+def test_a_folder_that_disappears_ends_the_session_with_one_message(interactive: bool, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+
+    def remove(event: Event) -> None:
+        if isinstance(event, NewRows) and event.rows.iteration[-1] == 17:
+            shutil.rmtree(folder)
+
+    with pytest.raises(SessionError, match="is gone, removed or renamed"):
+        drive(start(folder, ADAPTIVE, chunk=1, interactive=interactive), remove)
+    assert not folder.exists()

@@ -14,7 +14,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from l2o_engine.backends.choose import Choice, choose
-from l2o_engine.live import base_losses, tail
+from l2o_engine.live import base_losses
 from l2o_engine.live import watcher as watching
 from l2o_engine.live.session import Session, SessionError
 from l2o_engine.live.watcher import Watcher
@@ -45,7 +45,7 @@ from l2o_engine.records.events import (
     Stop,
 )
 from l2o_engine.records.rows import Rows
-from l2o_engine.runs import checkpoints
+from l2o_engine.runs import checkpoints, tail
 from l2o_engine.runs.commands import send
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run

@@ -285,6 +285,8 @@ BROKEN: list[tuple[str, list[str]]] = [
     ('[[baseline]]\nkind = "sgd"\n[[baseline]]\nkind = "sgd"\nlearning_rate = 0.2', ["name of its own"]),
     ('[[baseline]]\nkind = "sgd"\nname = ""', ["[baseline] entry 0 name", "empty"]),
     ('[[baseline]]\nkind = "sgd"\nname = "a,b"', ["[baseline] entry 0 name", "character"]),
+    ('[[baseline]]\nkind = "sgd"\nname = "a\\u001b"', ["[baseline] entry 0 name", "character", '(got "a\\x1b")']),
+    ('"\\u001b]0;x" = 1', ["\\x1b]0;x: unknown key"]),
     ('[[baseline]]\nkind = "adma"\nname = "A"', ["[baseline] entry 0 kind", '"sgd"']),
     ('[[baseline]]\nkind = "sgd"\nname = "A"\ndecay = 0.5', ["[baseline] entry 0 decay", "means nothing", '"sgd"']),
     ('[[baseline]]\nkind = "sgd"\nname = "A"\n' * 2, ["every baseline", "name of its own"]),
@@ -325,6 +327,65 @@ def test_a_broken_preset_is_explained_by_file_table_and_key(text: str, parts: li
 def test_a_name_must_do_for_a_folder(name: str) -> None:
     with pytest.raises(PresetError, match="name"):
         check({"name": name})
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("", "must not be empty"),
+        ("a" * 65, "must have at most 64 characters"),
+        ("a b", "holds a character that is not"),
+    ],
+)
+def test_the_true_reason_is_said_why_a_name_will_not_do(name: str, reason: str) -> None:
+    with pytest.raises(PresetError, match=f"name: {reason}"):
+        check({"name": name})
+
+
+def test_a_byte_order_mark_is_no_part_of_a_preset(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_bytes(b'\xef\xbb\xbfname = "mine"\n')
+    assert load(path).name == "mine"
+
+
+_DIGITS = "9" * 5000
+MONSTROUS = {  # what a file or a setting may hold, and what is said of it
+    "digits": (f"[run]\nseed = {_DIGITS}", [], "a number of thousands of digits"),
+    "digits of a setting": ("", [f"run.seed={_DIGITS}"], "a number of thousands of digits"),
+    "hexadecimal digits": (f"[problem]\nscale = [1, 0x{'f' * 5000}]", [], "two finite numbers"),
+    "hexadecimal digits of a setting": ("", [f"meta.learning_rate=0x{'f' * 5000}"], "--set meta.learning_rate"),
+    "lists": (f"title = {'[' * 2000}", [], "nested too deeply"),
+    "lists that end": (f"title = {'[' * 100}{']' * 100}", [], "nested too deeply"),
+    "lists of a setting": ("", [f"title={'[' * 2000}"], "nested too deeply"),
+    "dotted keys": (f"{'.'.join('a' * 5000)} = 1", [], "nested too deeply"),
+    "dotted table": (f"[{'.'.join('a' * 5000)}]", [], "nested too deeply"),
+    "dotted setting": ("", [f"{'.'.join('a' * 5000)}=1"], "nested too deeply"),
+    "a digit that is none": ("", ["baseline.².name=x"], "the entries 0 to 1"),
+    "an entry of many digits": ("", [f"baseline.{_DIGITS}.name=x"], "the entries 0 to 1"),
+    "bytes": ("", ["title=\udcff"], "bytes that are not UTF-8"),
+    "bytes in a key": ("", ["\udcff=1"], "bytes that are not UTF-8"),
+    "a key without end": (f'[meta]\n"{"k" * 900_000}" = 1', [], "unknown key"),
+}
+
+
+@pytest.mark.parametrize(("text", "settings", "said"), MONSTROUS.values(), ids=MONSTROUS)
+def test_what_no_preset_holds_is_one_clear_message(text: str, settings: list[str], said: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(f'name = "mine"\n{text}')
+    with pytest.raises(PresetError) as caught:
+        load(path, settings)
+    message = str(caught.value)
+    assert said in message
+    assert "\n" not in message
+    assert len(message) <= 2000
+    message.encode()
+
+
+def test_text_that_is_none_is_refused_in_plain_tables_too() -> None:
+    with pytest.raises(PresetError, match="preset: holds what is no text"):
+        check({"name": "x", "title": "\ud800"})
+    with pytest.raises(PresetError, match="is nothing that a preset can hold"):
+        load_preset("log30", set={"run.seed": 10**5000})
 
 
 def test_the_final_average_is_that_of_the_last_row() -> None:

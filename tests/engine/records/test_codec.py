@@ -102,6 +102,10 @@ def test_the_end_is_told_for_every_lane_where_it_ended() -> None:
     ("event", "line"),
     [
         (StatusChanged("paused", 7), {"event": "status", "status": "paused", "iteration": 7}),
+        (
+            StatusChanged("paused", 7, "no space"),
+            {"event": "status", "status": "paused", "iteration": 7, "message": "no space"},
+        ),
         (Extended(200), {"event": "extended", "iterations": 200}),
         (Notice("look"), {"event": "notice", "message": "look"}),
     ],

@@ -280,7 +280,14 @@ def test_the_newest_are_first(tmp_path: Path) -> None:
     assert [checkpoints.is_kept(path) for path in paths] == [False, False, False, True]
 
 
-def test_a_file_that_is_not_named_like_a_checkpoint_comes_last(tmp_path: Path) -> None:
-    (tmp_path / "mine.safetensors").write_bytes(b"")
+def test_a_file_that_is_not_named_like_a_checkpoint_is_none_and_stays(tmp_path: Path) -> None:
+    foreign = ["mine.safetensors", "best-000000000007.safetensors", "7.safetensors", "000000000007.safetensors.bak"]
+    for name in foreign:
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / ".000000000009.safetensors.77.tmp").write_bytes(b"half")
     path = written(tmp_path, 0)
-    assert checkpoints.newest_first(tmp_path) == [path, tmp_path / "mine.safetensors"]
+    assert checkpoints.newest_first(tmp_path) == [path]
+    assert checkpoints.foreign_in(tmp_path) == sorted(foreign)
+    checkpoints.prune(tmp_path, 0)
+    checkpoints.remove_temporaries(tmp_path)
+    assert {left.name for left in tmp_path.iterdir()} == set(foreign)

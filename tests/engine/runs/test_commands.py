@@ -92,30 +92,54 @@ def test_what_is_for_the_viewer_is_not_sent(command: Command, inbox: Inbox, tmp_
     ids=range(15),
 )
 def test_a_file_that_is_no_command_is_removed_and_named(content: bytes, inbox: Inbox, tmp_path: Path) -> None:
-    path = tmp_path / "commands" / "0.json"
-    path.write_bytes(content)
+    name = f"{0:020d}-{0:032x}.json"
+    (tmp_path / "commands" / name).write_bytes(content)
     last = send(tmp_path / "commands", Pause())
     notice = inbox.take()
     assert isinstance(notice, Notice)
-    assert "'0.json'" in notice.message
+    assert name in notice.message
     assert [left.name for left in (tmp_path / "commands").iterdir()] == [last.name]
     assert inbox.take() == Pause()
 
 
 def test_what_is_no_file_is_neither_read_nor_obeyed(inbox: Inbox, tmp_path: Path) -> None:
     folder = tmp_path / "commands"
-    os.mkfifo(folder / "1")  # to open it would wait for ever
+    names = [f"{place:020d}-{0:032x}.json" for place in range(3)]
+    os.mkfifo(folder / names[0])  # to open it would wait for ever
     (tmp_path / "elsewhere").write_text('{"command": "pause"}')
-    (folder / "2").symlink_to(tmp_path / "elsewhere")
-    (folder / "3").mkdir()
-    for name, what in (("'1'", "is no command"), ("'2'", "is no command"), ("'3'", "cannot be removed")):
+    (folder / names[1]).symlink_to(tmp_path / "elsewhere")
+    (folder / names[2]).mkdir()
+    for name, what in zip(names, ("is no command", "is no command", "cannot be removed"), strict=True):
         notice = inbox.take()
         assert isinstance(notice, Notice)
         assert name in notice.message
         assert what in notice.message
     assert inbox.take() is None  # the folder that is left is told of once
-    assert [path.name for path in folder.iterdir()] == ["3"]
+    assert [path.name for path in folder.iterdir()] == [names[2]]
     assert (tmp_path / "elsewhere").exists()
+
+
+def test_what_is_not_named_like_a_command_stays_and_is_told_of_once(inbox: Inbox, tmp_path: Path) -> None:
+    folder = tmp_path / "commands"
+    for name in ("0.json", "notes.txt", "\x1b]0;x\x07", "c", ".hidden"):
+        (folder / name).write_text('{"command": "pause"}')
+    notice = inbox.take()
+    assert isinstance(notice, Notice)
+    assert notice.message.endswith(r'left there: "\x1b]0;x\x07", "0.json", "c" and 1 more')
+    assert inbox.take() is None
+    send(folder, Pause())
+    assert inbox.take() == Pause()
+    assert len(list(folder.iterdir())) == 5
+
+
+def test_a_commands_folder_that_became_a_link_is_not_looked_into(inbox: Inbox, tmp_path: Path) -> None:
+    (tmp_path / "commands").rename(tmp_path / "elsewhere")
+    (tmp_path / "commands").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="symbolic link"):
+        send(tmp_path / "commands", Pause())
+    send(tmp_path / "elsewhere", Pause())
+    assert inbox.take() is None
+    assert len(list((tmp_path / "elsewhere").iterdir())) == 1
 
 
 def test_a_command_that_is_still_being_written_is_left_alone(inbox: Inbox, tmp_path: Path) -> None:
@@ -186,7 +210,7 @@ def test_what_was_asked_before_the_session_began_is_not_obeyed(tmp_path: Path) -
     folder = tmp_path / "run"
     DrivenRun.create(tiny_preset(), folder).close()
     send(folder / "commands", Stop())
-    (folder / "commands" / "0.json").write_text("{")
+    (folder / "commands" / f"{0:020d}-{0:032x}.json").write_text("{")
     events = list(Session(DrivenRun.take(folder), chunk=1).events())
     assert of_kind(events, Ended)[0].status == "finished"
     assert not of_kind(events, Notice)

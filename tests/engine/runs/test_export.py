@@ -110,6 +110,10 @@ def rows_of(text: bytes) -> list[dict[str, str]]:
     return list(csv.DictReader(text.decode().splitlines()))
 
 
+def numbered(line: str, n: int) -> list[str]:
+    return [with_cells(line, iteration=str(place)) for place in range(n)]
+
+
 def number(cell: str) -> float:
     return float(cell or "nan")
 
@@ -233,7 +237,7 @@ def test_the_memory_that_json_needs_does_not_grow_with_the_rows(
     monkeypatch.setattr(metrics_file, "_BLOCK", 8192)
     peaks = []
     for n in (1000, 10_000):
-        long = changed(trained, tmp_path / str(n), lambda lines, n=n: [lines[0], *(lines[2] * n)])  # type: ignore[misc]
+        long = changed(trained, tmp_path / str(n), lambda lines, n=n: [lines[0], *numbered(lines[2], n)])  # type: ignore[misc]
         with Path(os.devnull).open("wb") as nowhere:
             write_metrics(long, "json", nowhere, every=every)  # once, for what stays
             tracemalloc.start()
@@ -308,9 +312,11 @@ def test_a_run_that_is_cut_back_while_it_is_exported_is_an_error(
     ("line", "says"),
     [
         ("5,0.5,nonsense,0,0,1,,0,RNN,4\n", "nonsense"),
-        ("5,0.5\n", "not a row of metrics"),
+        ("5,0.5\n", "has 2 cells, not 10"),
         ("x,0.5,1,0,0,1,,0,RNN,4\n", "x"),
-        ("5,0.5,1,0,0,1,,0,RNN,4,7\n", "not a row of metrics"),
+        ("5,0.5,1,0,0,1,,0,RNN,4,7\n", "has 11 cells, not 10"),
+        ("7,0.5,1,0,0,1,-5,0,RNN,4\n", "comes where meta-iteration 5 is missing"),
+        ("4,0.5,1,0,0,1,-5,0,RNN,4\n", "comes behind meta-iteration 4"),
     ],
 )
 def test_a_damaged_row_is_the_user_s_error_and_nothing_is_written(
@@ -328,7 +334,7 @@ def test_a_damaged_row_is_the_user_s_error_and_nothing_is_written(
 
 def test_a_row_of_a_lane_that_the_preset_has_not_is_the_user_s_error(trained: Run, tmp_path: Path) -> None:
     strange = changed(trained, tmp_path / "run", lambda lines: [*lines, with_cells(lines[-1], seed="5")])
-    with pytest.raises(RunError, match="rows of RNN,5"):
+    with pytest.raises(RunError, match="is of RNN, seed 5, which the preset does not have"):
         export_tensorboard(strange, tmp_path / "events")
     assert not (tmp_path / "events").exists()
 
@@ -489,15 +495,33 @@ def test_an_output_is_replaced_only_by_force(file_format: str, trained: Run, rep
 
 def test_force_leaves_what_is_not_of_an_export_alone(trained: Run, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
-    for name in ("thesis.tex", "other/events.out.tfevents.1.host"):
+    (tmp_path / "seed3").mkdir()
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "seed7").symlink_to("outside")
+    mine = {
+        "events.out.tfevents.1784000000.host.77.0",  # another program's
+        "other/events.out.tfevents.1.host",
+        "outside/events.out.tfevents.1784000000.l2o-tui",
+        "seed3/events.out.tfevents.1784000000.host.v2",
+        "seed7/events.out.tfevents.1784000000.l2o-tui",
+        "thesis.tex",
+    }
+    old = "seed3/events.out.tfevents.1784000000.l2o-tui"
+    for name in (*mine, old):
         (tmp_path / name).write_text("mine")
     export_tensorboard(trained, tmp_path, force=True)
-    found = files_below(tmp_path)
-    assert [name for name, content in found.items() if content == b"mine"] == [
-        "other/events.out.tfevents.1.host",
-        "thesis.tex",
-    ]
-    assert len(found) == 4
+    found = {name for name, content in files_below(tmp_path).items() if content == b"mine"}
+    assert found | {"seed7/events.out.tfevents.1784000000.l2o-tui"} == mine
+    assert scalars(tmp_path)["loss/end"][0] == list(range(31))
+
+
+def test_a_lane_s_folder_that_is_a_link_is_refused(replicates: Run, tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "seed1").symlink_to(tmp_path / "outside")
+    with pytest.raises(ExportError, match="symbolic link"):
+        export_tensorboard(replicates, tmp_path / "out", force=True)
+    assert files_below(tmp_path / "outside") == {}
 
 
 @FORMATS
@@ -588,5 +612,5 @@ def test_a_run_that_is_driven_is_exported(trained: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize("every", [1, 2])
 def test_damaged_rows_are_not_copied(every: int, trained: Run, tmp_path: Path) -> None:
     damaged = changed(trained, tmp_path / "damaged", lambda lines: [*lines[:5], "1,2,3\n", *lines[5:]])
-    with pytest.raises(RunError, match="not a row of metrics"):
+    with pytest.raises(RunError, match=r"line 6 .*has 3 cells"):
         exported(damaged, "csv", every)

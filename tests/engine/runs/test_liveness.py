@@ -11,7 +11,6 @@ import pytest
 from l2o_engine.backends import choose as backends
 from l2o_engine.live import preparing, session
 from l2o_engine.live import watcher as watching
-from l2o_engine.live.tail import Tail
 from l2o_engine.live.watcher import Watcher
 from l2o_engine.records.events import (
     Checkpointed,
@@ -27,6 +26,7 @@ from l2o_engine.records.events import (
 )
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run
+from l2o_engine.runs.tail import Tail
 from l2o_engine.support.errors import UserError
 from tests.engine.kernels import compile_kernels
 from tests.engine.tiny import of_kind, run, start, tiny_preset
@@ -125,7 +125,8 @@ def test_a_failure_says_where_the_last_checkpoint_is_whatever_failed(
 
 def test_what_a_killed_process_left_half_written_is_removed(tmp_path: Path) -> None:
     run(tmp_path / "run", tiny_preset())
-    left = [tmp_path / "run" / ".run.json.77.tmp", tmp_path / "run" / "checkpoints" / ".x.safetensors.77.tmp"]
+    checkpoint = tmp_path / "run" / "checkpoints" / ".000000000040.safetensors.77.tmp"
+    left = [tmp_path / "run" / ".run.json.77.tmp", checkpoint]
     for path in left:
         path.write_bytes(b"half")
     DrivenRun.take(tmp_path / "run").close()

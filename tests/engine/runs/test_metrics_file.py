@@ -1,9 +1,11 @@
 """metrics.csv: what is written, and that it is read back."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -257,6 +259,22 @@ def test_another_header_is_named(header: str, says: str) -> None:
     assert columns_of(header_of(["decay"]))[6:8] == ["min_log", "decay"]
 
 
+@given(st.data())
+def test_reading_what_is_damaged_raises_nothing_else(data: st.DataObject) -> None:
+    content = bytearray("".join(lines_of(6)).encode())
+    for _ in range(data.draw(st.integers(1, 3))):
+        where = data.draw(st.integers(0, len(content) - 1))
+        content[where : where + data.draw(st.integers(0, 9))] = data.draw(st.binary(max_size=9))
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "metrics.csv"
+        path.write_bytes(content)
+        with suppress(ValueError):
+            assert (np.diff(read(path).iteration) >= 0).all()
+        with suppress(ValueError):
+            list(ThinnedLines(path, LANES, 2).rows())
+        last_iteration(path)
+
+
 # While it is written.
 
 
@@ -274,13 +292,92 @@ def test_what_follows_a_damaged_line_is_read(tmp_path: Path) -> None:
         reader.read(["!\n"])
 
 
-def test_lines_without_a_header_are_read_as_min_log_s(tmp_path: Path) -> None:
-    rows = rows_of([Chunk(LANES[0], 0, some_results(0, 6))], LANES)
-    write(tmp_path / "metrics.csv", rows)
-    lines = (tmp_path / "metrics.csv").read_text().splitlines(keepends=True)
-    again = RowReader(LANES).read(lines[1:])
-    assert again is not None
-    assert_array_equal(again.numbers["min_log"], rows.numbers["min_log"])
+# Rows that are not where they belong, and numbers that no run writes (case 39).
+
+
+def lines_of(n: int) -> list[str]:
+    """Return the lines of n meta-iterations of three lanes, the second of which ends at half of them."""
+    results = [cut(some_results(lane.seed, n), 0, n if lane.seed != 1 else n // 2) for lane in LANES]
+    rows = rows_of([Chunk(lane, 0, some) for lane, some in zip(LANES, results, strict=True)], LANES)
+    form = RowFormat(LANES, "float64", learned=True, numbers=NUMBERS)
+    return [HEADER, *form.format(rows).decode().splitlines(keepends=True)]
+
+
+@pytest.mark.parametrize("block", [1, 100, 350, 2_000_000])
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda lines: [*lines[:30], *lines[31:]], r"^line 31 .*meta-iteration 9 is missing|^line 3[0-4] "),
+        (lambda lines: [*lines[:10], *lines[40:]], r"^line 1[12] .*is missing"),
+        (lambda lines: [*lines[:31], *lines[30:]], r"^line 32 .*behind"),
+        (lambda lines: [*lines, *lines[1:]], r"^line 102 .*behind meta-iteration 39"),
+        (lambda lines: [*lines[:20], lines[21], lines[20], *lines[22:]], r"^line 2[12] .*behind"),
+        (lambda lines: [lines[0], *lines[4:]], r"^line 2 .*meta-iteration 0 is missing"),
+        (lambda lines: [lines[0], *reversed(lines[1:])], r"^line 2 "),
+        (lambda lines: lines[1:], "its header lacks"),
+        (lambda lines: [lines[0].replace("end_loss,sum_loss", "sum_loss,end_loss"), *lines[1:]], "another order"),
+        (lambda lines: [*lines[:9], lines[0], *lines[9:]], r"^line 10 "),
+    ],
+    ids=["one missing", "many missing", "one twice", "all twice", "exchanged", "no first", "reversed", "no header",
+         "header changed", "header twice"],
+)  # fmt: skip
+def test_rows_that_are_not_where_they_belong_are_an_error(
+    change: Callable[[list[str]], list[str]], says: str, block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, lines = tmp_path / "metrics.csv", lines_of(40)
+    path.write_text("".join(lines))
+    assert len(read(path)) == 100
+    monkeypatch.setattr(metrics_file, "_BLOCK", block)
+    path.write_text("".join(change(lines)))
+    with pytest.raises(ValueError, match=says):
+        read(path)
+    with pytest.raises(ValueError, match=says):
+        list(ThinnedLines(path, LANES, 7).rows())
+
+
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [
+        ("iteration", "nan"),
+        ("iteration", "1e15"),
+        ("iteration", "1000000000000000"),
+        ("iteration", "9" * 400),
+        ("iteration", "2.5"),
+        ("iteration", "-1"),
+        ("iteration", "inf"),
+        ("non_finite", "nan"),
+        ("non_finite", "2"),
+        ("end_log10", "-9223452"),
+        ("mean_log10", "1e300"),
+        ("end_loss", "1e"),
+        ("end_loss", "[/x]"),
+        ("seed", "\udcff"),
+        ("optimizer", "R" * 300_000),
+    ],
+)
+def test_a_number_that_no_run_writes_is_an_error(name: str, cell: str, tmp_path: Path) -> None:
+    path, lines = tmp_path / "metrics.csv", lines_of(4)
+    row = dict(zip(HEADER.strip().split(","), lines[5].strip().split(","), strict=True)) | {name: cell}
+    lines[5] = ",".join(row.values()) + "\n"
+    path.write_text("".join(lines), errors="surrogateescape")
+    with pytest.raises(ValueError, match=r"^line 6 ") as failed:
+        read(path)
+    assert str(failed.value).isprintable()
+    assert len(str(failed.value)) < 1000
+
+
+@pytest.mark.parametrize("content", [b"x" * 3_000_000, b"\0" * 3_000_000, HEADER.encode() + b"1," * 1_500_000])
+def test_a_line_without_an_end_is_not_read_to_its_end(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_bytes(content)
+    with pytest.raises(ValueError, match="a line of more than 1,000,000 bytes"):
+        read(tmp_path / "metrics.csv")
+
+
+def test_behind_a_damaged_header_no_number_is_believed(tmp_path: Path) -> None:
+    reader, lines = RowReader(LANES), lines_of(4)
+    for some in (["diary\n", lines[1]], lines[2:4], lines[4:]):
+        with pytest.raises(ValueError, match="its header"):
+            reader.read(some)
     assert RowReader(LANES).read([]) is None
 
 
@@ -308,4 +405,4 @@ def test_a_file_that_is_cut_back_while_it_is_read_is_an_error(tmp_path: Path, mo
 
 def test_a_file_that_cannot_be_read_is_the_reader_s_trouble_not_the_writer_s(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="No such file"):
-        ThinnedLines(tmp_path / "metrics.csv", 1)
+        ThinnedLines(tmp_path / "metrics.csv", LANES, 1)

@@ -25,6 +25,7 @@ from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run
 from l2o_engine.studies.reproduction import Reproduction
 from l2o_tui.commands.reproduce.verdict_table import table_of
+from tests.engine.littered import litter
 from tests.engine.made import made_run
 from tests.engine.tiny import run, tiny_baselines, tiny_preset
 from tests.tui.conftest import Result, Running, call, files_below, spawn
@@ -426,6 +427,14 @@ def test_after_a_kill_the_workers_save_and_end_and_the_same_command_goes_on(plac
     begun.wait()  # for the workers, which hold its stdout
     assert ends(place) == {("finished", False), ("interrupted", False)}
     check_that_it_goes_on(place)
+
+
+def test_files_of_the_working_folder_are_no_part_of_the_workers(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    litter(place / "work", monkeypatch)
+    command = (sys.executable, "-P", "-c", PROGRAM)
+    result = spawn(*arguments(place), "--seeds=2", command=command)
+    assert [document["failed"] for document in result.documents] == [{}], result.err
+    assert {run.record().status for run in all_runs(place)} == {"finished"}
 
 
 def test_a_reader_that_leaves_ends_it_and_the_same_command_goes_on(place: Path) -> None:

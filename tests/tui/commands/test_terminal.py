@@ -96,10 +96,15 @@ def test_a_signal_saves_restores_the_terminal_and_gives_the_exit_code(
     assert list((tmp_path / "run" / "checkpoints").glob("*.safetensors"))
 
 
+def close(terminal: "pexpect.spawn[str]") -> None:
+    """Close the terminal under the program, by its file object: a bare number would be closed twice, once reused."""
+    terminal.ptyproc.fileobj.close()  # type: ignore[attr-defined] # (typeshed's stubs leave it out)
+
+
 def hang_up(terminal: "pexpect.spawn[str]") -> None:
     """Do what an SSH connection that drops does: the kernel then sends SIGHUP."""
     terminal.expect("it/s")
-    os.close(terminal.child_fd)
+    close(terminal)
     deadline = time.monotonic() + 60
     while terminal.isalive() and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -179,7 +184,7 @@ def test_a_viewer_that_is_hung_up_does_not_restart_a_run_that_was_stopped(tmp_pa
     stopped.close()
     viewer = open_terminal(["attach", str(folder)], tmp_path)
     viewer.expect("interrupted")
-    os.close(viewer.child_fd)
+    close(viewer)
     deadline = time.monotonic() + 30
     while viewer.isalive() and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -1,6 +1,7 @@
 """The home screen: what it lists, and what its keys do, on real folders with tiny runs."""
 
 import json
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -87,6 +88,35 @@ async def test_the_presets_of_the_folder_are_listed_and_a_bad_one_says_why(workp
         await pilot.press("slash", *"bad", "enter")
         await pilot.press("enter")
         assert isinstance(pilot.app.screen, HomeScreen)  # it cannot be started
+
+
+async def test_what_is_called_a_preset_and_is_no_file_keeps_nobody_waiting(workplace: Path) -> None:
+    os.mkfifo(workplace / "pipe.toml")
+    (workplace / "zero.toml").symlink_to("/dev/zero")
+    (workplace / "loop.toml").symlink_to("loop.toml")
+    (workplace / "long.toml").write_text("#" * 2_000_000)
+    found = {entry.path.name: entry for entry in read_presets()}
+    for name in ("pipe.toml", "zero", "loop.toml", "long.toml"):
+        assert "cannot be read" in found[name].problem
+
+
+async def test_a_run_that_cannot_be_read_is_listed_with_its_reason_and_mended(runs_dir: Path) -> None:
+    (runs_dir / "first-s0" / "run.json").write_text("")
+    (runs_dir / "later").mkdir()
+    (runs_dir / "later" / "run.json").write_text('{"format": 2}')
+    async with home(runs_dir) as pilot:
+        seen = text_of(pilot)
+        assert "first-s0: cannot be read: it is empty" in seen
+        assert "later: is of format 2, this version reads 1" in seen
+        assert "second-s1" in seen
+        await pilot.press("down", "down", "enter")  # the last of them
+        await until(pilot, lambda: text_of(pilot).count("later: is of format 2") == 2)
+        await pilot.press("r", "delete", "space", "c", "e")
+        assert isinstance(pilot.app.screen, HomeScreen)
+        await pilot.press("up", "r")
+        await on_screen(pilot, TrainingScreen)
+        await until(pilot, lambda: "finished" in text_of(pilot))
+    assert Run(runs_dir / "first-s0").record().iteration == 30
 
 
 async def test_a_run_is_started_with_another_seed_and_length(workplace: Path) -> None:

@@ -1,5 +1,6 @@
 """The training screen, driven by a scripted session: what it shows, and what its keys do."""
 
+from asyncio import sleep
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -7,6 +8,8 @@ from threading import Event as Flag
 from typing import Any
 
 import pytest
+from textual.command import Hits
+from textual.events import Key
 from textual.pilot import Pilot
 
 from l2o_engine.live.background import HandOverError
@@ -26,7 +29,7 @@ from l2o_engine.records.events import (
     Stop,
 )
 from l2o_engine.runs.driven import DrivenRun
-from l2o_tui.app import L2oApp
+from l2o_tui.app import KeyCommands, L2oApp
 from l2o_tui.charts.widget import BaseChart, ConvergenceChart
 from l2o_tui.panes.progress_pane import ProgressPane
 from l2o_tui.panes.status import StatusLines
@@ -290,6 +293,35 @@ async def test_only_what_applies_is_offered() -> None:
         assert "pause" not in session_keys
         assert "go_on" not in session_keys
         assert {"extend", "checkpoint", "new_draw"} <= session_keys
+
+
+@pytest.mark.parametrize("typed", ["help", "linear", "new dr"])
+async def test_enter_in_the_palette_is_about_what_was_typed_however_fast(
+    typed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    actions: list[str] = []
+    search = KeyCommands.search
+
+    async def slowly(commands: KeyCommands, query: str) -> Hits:
+        await sleep(0.3)  # as beside a training thread, on a busy machine
+        async for hit in search(commands, query):
+            yield hit
+
+    monkeypatch.setattr(KeyCommands, "search", slowly)
+    async with showing(ScriptedSession(a_run(preset()), ANSWERS)) as pilot:
+        app = pilot.app
+
+        async def act(action: str) -> None:
+            actions.append(action)
+
+        monkeypatch.setattr(app.screen, "run_action", act)
+        app.action_command_palette()
+        await until(pilot, lambda: "run: Pause" in text_of(pilot))
+        for character in typed:  # and enter, before the list of it is there
+            app.post_message(Key("space" if character == " " else character, character))
+        app.post_message(Key("enter", "\r"))
+        await until(pilot, lambda: bool(actions))
+    assert actions == [{"help": "help", "linear": "scale", "new dr": "new_draw"}[typed]]
 
 
 async def test_the_palette_offers_the_keys_by_name() -> None:

@@ -27,6 +27,8 @@ def test_it_follows_a_run_through_its_phases() -> None:
     assert feed.view().iteration == 10_000
     feed.publish(StatusChanged("paused", 10_000))
     assert feed.view().phase == "paused"
+    feed.publish(StatusChanged("paused", 10_000, "no space left"))
+    assert feed.view().message == "no space left"
     feed.publish(ended())
     assert feed.view().phase == "finished"
     feed.publish(Extended(150_000))

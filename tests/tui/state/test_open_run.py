@@ -1,4 +1,4 @@
-"""A run on the screen that is left to a background process: the command that goes on with it."""
+"""A run on the screen that is left: the command of a background process that goes on with it, the last words."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -9,6 +9,7 @@ import pytest
 from l2o_engine.live.mailbox import Mailbox
 from l2o_engine.presets.schema import Preset
 from l2o_engine.records.events import Ended, Event, StatusChanged
+from l2o_engine.runs.driven import DrivenRun
 from l2o_tui.state.open_run import OpenRun
 from tests.engine.tiny import tiny_baselines, tiny_preset
 from tests.tui.scripted import started
@@ -48,6 +49,23 @@ def test_a_detached_run_is_resumed_without_a_screen_as_it_was(
     opened = OpenRun(Told([*events, Ended("interrupted", 5, 1.0, ())]), preset, folder=tmp_path)
     opened.detaching = True
     opened.listen()
-    command = [sys.executable, "-m", "l2o_tui", "resume", str(tmp_path), "--no-ui", "--quiet", *options]
+    command = [sys.executable, "-P", "-m", "l2o_tui", "resume", str(tmp_path), "--no-ui", "--quiet", *options]
     assert handed == [(tmp_path, command)]
     assert (opened.background_pid, opened.failure) == (77, "")
+
+
+def test_the_last_words_name_the_way_on_where_run_json_could_not_be_written(tmp_path: Path) -> None:
+    preset = tiny_preset()
+    DrivenRun.create(preset, tmp_path / "run").close()  # it says "running", and nobody drives it
+    opened = OpenRun(Told([started(preset)]), preset, folder=tmp_path / "run")
+    opened.feed.fail("No space left on device")
+    said = list(opened.farewell())
+    assert said[0] == "No space left on device"
+    assert said[1].startswith("interrupted at 0 of 30")
+    assert said[2].startswith("go on with: l2o-tui resume ")
+
+
+def test_of_a_folder_that_has_disappeared_only_that_is_said(tmp_path: Path) -> None:
+    opened = OpenRun(Told([]), tiny_preset(), folder=tmp_path / "gone")
+    opened.feed.fail("gone is gone")
+    assert list(opened.farewell()) == ["gone is gone"]

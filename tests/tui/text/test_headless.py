@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from l2o_engine.presets.files import load
 from l2o_engine.presets.shipped import find
+from l2o_engine.runs.driven import DrivenRun
 from tests.tui.conftest import COMMAND, TINY, Result, Running, call, files_below, spawn
 
 START = {"event", "run_dir", "preset", "seed", "backend", "iterations"}
@@ -326,13 +328,13 @@ def test_a_damaged_checkpoint_is_passed_over_and_told(workplace: Path) -> None:
     assert Path("one/metrics.csv").read_bytes() == expected
 
 
-def test_a_run_without_any_good_checkpoint_fails_with_a_message(workplace: Path) -> None:
+def test_a_run_without_any_good_checkpoint_is_refused_with_a_message(workplace: Path) -> None:
     _unfinished(Path("one"))
     for path in Path("one/checkpoints").iterdir():
         path.write_bytes(b"damaged")
     before = Path("one/metrics.csv").read_bytes()
     result = call("resume", "one", "--no-ui")
-    assert (result.code, result.out) == (1, "")
+    assert (result.code, result.out) == (2, "")
     assert "none of the checkpoints of one is good" in result.err
     assert Path("one/metrics.csv").read_bytes() == before
 
@@ -344,17 +346,38 @@ def test_the_metrics_of_a_run_whose_checkpoints_are_gone_are_not_silently_thrown
     assert "checkpoint" in call("resume", "one", "--no-ui", "--iterations=60").err
 
 
-def test_a_failure_while_training_exits_with_1_and_says_what(workplace: Path) -> None:
+def test_a_failure_while_training_exits_with_1_and_says_what(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(ENOSPC, os.strerror(ENOSPC))
+
+    _unfinished(Path("one"))
+    monkeypatch.setattr(DrivenRun, "append_rows", fail)
+    result = call("resume", "one", "--json")
+    assert result.code == 1
+    assert "No space left on device" in result.err
+    assert json.loads(Path("one/run.json").read_text())["status"] == "failed"
+
+
+def test_a_run_whose_checkpoints_are_gone_is_refused_and_stays_as_it_is(workplace: Path) -> None:
     _unfinished(Path("one"))
     for path in Path("one/checkpoints").iterdir():
         path.unlink()
-    Path("one/checkpoints").rmdir()
-    Path("one/checkpoints").write_text("in the way")
+    before = Path("one/run.json").read_bytes()
     result = call("resume", "one", "--json")
-    assert result.code == 1
-    assert "checkpoints" in result.err
+    assert (result.code, result.out) == (2, "")
     assert "nothing to go on from" in result.err
-    assert json.loads(Path("one/run.json").read_text())["status"] == "failed"
+    assert Path("one/run.json").read_bytes() == before
+
+
+def test_what_is_in_the_way_of_a_folder_is_said_before_anything_starts(workplace: Path) -> None:
+    _unfinished(Path("one"))
+    Path("one/checkpoints").rename("aside")
+    Path("one/checkpoints").write_text("in the way")
+    before = Path("one/run.json").read_bytes()
+    result = call("resume", "one", "--json")
+    assert (result.code, result.out) == (2, "")
+    assert "one/checkpoints: Not a directory" in result.err
+    assert Path("one/run.json").read_bytes() == before
 
 
 # Streams that are not as usual
@@ -376,6 +399,22 @@ def test_a_full_disk_under_stdout_is_a_failure_with_a_message(workplace: Path) -
     assert result.code == 1
     assert "Traceback" not in result.err
     assert "No space left" in result.err
+
+
+def test_a_disk_that_fills_up_is_one_message_that_says_how_to_go_on(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(ENOSPC, "No space left on device", "metrics.csv")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DrivenRun, "append_rows", full)
+        result = call("run", "log30", "--quiet", *TINY, "--iterations=10", "--run-dir", "a")
+    assert result.code == 1
+    assert result.err.count("\n") == 1
+    assert "No space left on device" in result.err
+    assert "go on with: l2o-tui resume " in result.err
+    assert call("resume", "a", "--quiet").code == 0
 
 
 # What is wrong is said before anything is done.

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from l2o_engine.live import tail as tails
-from l2o_engine.live.tail import Tail
+from l2o_engine.runs import tail as tails
+from l2o_engine.runs.tail import Tail
 
 
 def lines_of(tail: Tail, size: int | None = None) -> list[str]:

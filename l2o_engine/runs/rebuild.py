@@ -1,0 +1,80 @@
+"""Rebuilding ``run.json`` of what else is in a run's folder: it is written every second, so it is what a crash hits."""
+
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import Timeout
+
+from l2o_engine.presets.files import load
+from l2o_engine.presets.messages import PresetError
+from l2o_engine.presets.schema import Preset
+from l2o_engine.records.codec import StartLine
+from l2o_engine.runs import checkpoints
+from l2o_engine.runs.checkpoints import CheckpointError
+from l2o_engine.runs.folder import Run, is_beginning
+from l2o_engine.runs.lock import take_lock
+from l2o_engine.runs.metrics_file import last_iteration
+from l2o_engine.runs.record import LaterFormatError, RunError, new_record, read_record, write_record
+from l2o_engine.support.files import rename
+
+_DAMAGED = "run.json.damaged"
+
+
+def mend_record(folder: Path) -> list[str]:
+    """Rebuild a run's run.json if it is missing or damaged, and return what is to be told of that; else nothing.
+
+    A damaged one is kept beside it. The settings come from preset.toml, how far the run is from its checkpoints and
+    metrics, the backend from its events.
+
+    Raises
+    ------
+    RunError
+        If the run is of a later version, is being driven, or has no preset.toml or metrics.csv that could be read.
+    """
+    try:
+        read_record(folder / "run.json")
+        return []
+    except LaterFormatError:
+        raise
+    except RunError as error:
+        damage = str(error)
+    if is_beginning(folder):
+        raise RunError(f"{folder} is no run yet: who made it was killed. `l2o-tui run` with this --run-dir takes it")
+    try:
+        preset = load(folder / "preset.toml", follows=False)
+        lock = take_lock(folder)
+    except PresetError as error:
+        raise RunError(f"{damage}; and it cannot be rebuilt: {error}") from error
+    except Timeout as error:
+        raise RunError(f"{damage}; and another process holds {folder / '.lock'}") from error
+    except OSError as error:
+        raise RunError(f"{damage}; and it cannot be rebuilt: {error.strerror or error}") from error
+    try:
+        with suppress(FileNotFoundError):
+            rename(folder / "run.json", _DAMAGED)
+        created = datetime.fromtimestamp((folder / "preset.toml").lstat().st_mtime, UTC)
+        record = replace(new_record(preset), created=created.isoformat(timespec="milliseconds"))
+        write_record(folder / "run.json", record)
+        write_record(folder / "run.json", replace(record, **_found_in(Run(folder), preset)))
+    except OSError as error:
+        raise RunError(f"{damage}; and it cannot be rebuilt: {error.strerror or error}") from error
+    finally:
+        lock.release()
+    return [f"run.json was rebuilt: {damage}"]
+
+
+def _found_in(run: Run, preset: Preset) -> dict[str, Any]:
+    """Return what a run's other files tell of what run.json said: where it is, and what it computed with."""
+    found: dict[str, Any] = {"iteration": max(last_iteration(run.metrics_path), 0)}
+    for path in checkpoints.newest_first(run.checkpoints_path):
+        with suppress(CheckpointError):
+            checkpoint = checkpoints.read(path, preset.experiment, len(preset.seeds))
+            found = {"iteration": max(checkpoint.iteration, 0), "elapsed_seconds": checkpoint.elapsed_seconds}
+            break
+    for event in run.recorded():
+        if isinstance(event, StartLine):
+            found |= {"backend": event.backend, "backend_reason": event.backend_reason}
+    return found
