@@ -53,6 +53,12 @@ class ThinApp(App[ReturnType]):
     def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
         super()._display(screen, thinned(renderable))
 
+    def give_terminal_back(self) -> None:
+        """Leave the terminal as it was found, from a signal handler: the process ends at once."""
+        if self._driver is not None:
+            self._driver.stop_application_mode()
+            self._driver.close()
+
 
 def cells_of_key(key: Widget) -> int:
     """Return how many cells a key of textual's footer takes: one lies around the key, and one behind its label."""

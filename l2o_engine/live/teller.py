@@ -7,18 +7,33 @@ it went on from, its events are not: of these, what lay beyond the checkpoint is
 import json
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from l2o_engine.live.tail import Tail
 from l2o_engine.records.codec import event_from_json, vitals_from_json
-from l2o_engine.records.events import Diagnosed, Ended, Event, Extended, NewRows, Notice, Started, Status, StatusChanged
-from l2o_engine.records.health import Diagnostician
+from l2o_engine.records.events import (
+    Diagnosed,
+    Ended,
+    Event,
+    Extended,
+    NewRows,
+    Notice,
+    Recalled,
+    Started,
+    Status,
+    StatusChanged,
+)
+from l2o_engine.records.health import Diagnostician, Vitals
 from l2o_engine.runs.folder import Run, lanes_of
 from l2o_engine.runs.levels import Levels
 from l2o_engine.runs.metrics_file import RowReader, last_iteration
 from l2o_engine.runs.record import ACTIVE, Record
+
+if TYPE_CHECKING:
+    from l2o_engine.training.trainer import Lane
 
 
 @dataclass(frozen=True)
@@ -115,11 +130,23 @@ class Teller:
             iteration=self._iteration,
             iterations=record.iterations,
             levels={name: level.end_log10 for name, level in levels.items()},
+            versions=record.versions,
         )
         yield from self.settle(record, is_driven=is_driven)
+        yield from self._tell_the_beginning()
         yield from self._tell_rows()
         yield from self._tell_the_past(past)
         self.has_begun = True
+
+    def _tell_the_beginning(self) -> Iterator[Event]:
+        """Tell the beginning of a long run without its rows."""
+        window = self.preset.report.rolling_window
+        blocks = self._run.beginning(least=window, window=window)
+        if blocks is not None:
+            with self._run.metrics_path.open(encoding="utf-8") as file:
+                self._reader.read([file.readline()])
+            self._metrics.skip(blocks.end)
+            yield Recalled(blocks)
 
     def settle(self, record: Record, *, is_driven: bool) -> Iterator[Event]:
         """Tell the status that run.json gives where no event has: of a driver that was killed, say."""
@@ -134,9 +161,15 @@ class Teller:
         """Tell of past events what still holds: how the run's status changed on the way is history."""
         limits = past.limits
         status, limit, ended = self._status, inf, None
+        looks: dict[Lane, list[Vitals]] = {}
         for place, document in enumerate(_documents(self._events, past.size)):
             limit = limits.get(place, limit)
             if document.get("iteration", -1) > limit:
+                continue
+            if document.get("event") == "diagnosis":
+                with suppress(KeyError, TypeError, ValueError):  # of another version
+                    lane, vitals = vitals_from_json(document)
+                    looks.setdefault(lane, []).append(vitals)
                 continue
             for event in self._tell(document):
                 match event:
@@ -150,6 +183,9 @@ class Teller:
                         yield event
             if document.get("event") == "start":
                 ended = None
+        for lane, vitals_of_lane in looks.items():  # what the last look means is the present
+            if lane in self._diagnosticians:
+                yield Diagnosed(lane, self._diagnosticians[lane].recall(vitals_of_lane))
         self._status = status
         if ended is not None:
             self._status = ended.status

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, TypeAdapter
 
 from l2o_engine.records.events import (
+    Changed,
     Checkpointed,
     Curves,
     Diagnosed,
@@ -28,6 +29,7 @@ from l2o_engine.records.events import (
     Notice,
     Preparing,
     Progress,
+    Recalled,
     Started,
     Status,
     StatusChanged,
@@ -69,6 +71,7 @@ class _Start(_Object):
     iterations: int
     baselines: _Numbers
     resumed_from: int | None = None  # left out of a new run's
+    versions: dict[str, str] | None = None  # runs recorded before they were told are read without
 
 
 class _Progress(_Object):
@@ -149,12 +152,20 @@ class _Extended(_Object):
     iterations: int
 
 
+class _Changed(_Object):
+    event: Literal["changed"] = "changed"
+    iteration: int
+    settings: dict[str, list[Any]]
+
+
 class _Notice(_Object):
     event: Literal["notice"] = "notice"
     message: str
 
 
-_AnyObject: TypeAlias = _Start | _Progress | _Diagnosis | _Finding | _Checkpoint | _End | _Status | _Extended | _Notice
+_AnyObject: TypeAlias = (
+    _Start | _Progress | _Diagnosis | _Finding | _Checkpoint | _End | _Status | _Extended | _Changed | _Notice
+)
 _OBJECTS: TypeAdapter[_AnyObject] = TypeAdapter(Annotated[_AnyObject, Field(discriminator="event")])
 _OF_VITALS = [field.name for field in fields(Vitals)]
 _OF_PROGRESS = [field.name for field in fields(Progress) if field.name != "lane"]
@@ -181,6 +192,7 @@ def _objects_of(event: Event) -> Sequence[_AnyObject]:
                     iterations=event.iterations,
                     baselines=dict(event.levels),
                     resumed_from=resumed_from,
+                    versions=dict(event.versions) or None,
                 )
                 for seed in event.seeds
             ]
@@ -209,9 +221,11 @@ def _objects_of(event: Event) -> Sequence[_AnyObject]:
             objects = [_Status(status=status, iteration=iteration)]
         case Extended(iterations):
             objects = [_Extended(iterations=iterations)]
+        case Changed(iteration, settings):
+            objects = [_Changed(iteration=iteration, settings={name: list(pair) for name, pair in settings.items()})]
         case Notice(message):
             objects = [_Notice(message=message)]
-        case Preparing() | NewRows() | Curves():
+        case Preparing() | NewRows() | Recalled() | Curves():
             pass
     return objects
 
@@ -246,6 +260,8 @@ def event_from_json(documents: Sequence[Mapping[str, Any]]) -> Event:
             event = StatusChanged(one.status, one.iteration)
         case [_Extended() as one]:
             event = Extended(one.iterations)
+        case [_Changed() as one]:
+            event = Changed(one.iteration, one.settings)
         case [_Notice() as one]:
             event = Notice(one.message)
         case _:

@@ -3,12 +3,16 @@
 The state is saved as a tree with names (:mod:`l2o_engine.support.tree`): its arrays are tensors, a network's by the
 names of its parameters; everything else (generator states, Adam's powers, adaptive numbers, how long the metrics file
 was) is JSON in the file's metadata, with a digest of the whole. No pickle is ever loaded.
+
+What a checkpoint is kept for is in its name (:class:`Kind`), so rotation needs to know nothing else.
 """
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,7 +34,22 @@ FORMAT = 2
 """What is written. Format 1, in which min_log stood by itself, is read."""
 
 _VECTORS = ("weights", "moment1", "moment2")
-_KEPT = "-kept"
+_NAME = re.compile(r"(\d{12,13})((?:-[a-z]+)?)\.safetensors")
+
+
+class Kind(StrEnum):
+    """What a checkpoint is kept for: the end of its name.
+
+    Of the regular ones the newest few are kept, of those whose results were not finite too: so these never rotate the
+    last finite one out. The best, by the report's figure, stays until there is a better one and is regular then. One
+    that was asked for stays for ever. The latest, written between two regular ones, until the next of any kind.
+    """
+
+    REGULAR = ""
+    NON_FINITE = "-nonfinite"
+    BEST = "-best"
+    KEPT = "-kept"
+    LATEST = "-latest"
 
 
 class CheckpointError(Exception):
@@ -51,18 +70,23 @@ class Checkpoint:
         How long ``metrics.csv`` was.
     trainers
         Seed → state.
+    settings
+        "table.key" → value of what is trained, see :func:`~l2o_engine.presets.identity.resumed_settings`; None in those
+        of an older version.
+    average_log_result
+        The report's figure, over all seeds, where it was the best so far.
     """
 
     iteration: int
     elapsed_seconds: float
     metrics_bytes: int
     trainers: Mapping[int, TrainerState]
+    settings: Mapping[str, Any] | None = None
+    average_log_result: float | None = None
 
 
-def write(folder: Path, checkpoint: Checkpoint, layout: Layout | None, *, keep: bool) -> Path:
+def write(folder: Path, checkpoint: Checkpoint, layout: Layout | None, kind: Kind = Kind.REGULAR) -> Path:
     """Write a checkpoint and return its path.
-
-    One that was asked for (``keep``) has a name of its own, so that :func:`prune` leaves it.
 
     Parameters
     ----------
@@ -72,8 +96,8 @@ def write(folder: Path, checkpoint: Checkpoint, layout: Layout | None, *, keep: 
         The state.
     layout
         Names the parts of the learners' vectors; None where nothing is learned.
-    keep
-        Whether it was asked for.
+    kind
+        What it is kept for.
     """
     trees = {f"seed{seed}": _tree_of(state, layout) for seed, state in checkpoint.trainers.items()}
     tensors, trainers = part(trees)
@@ -84,11 +108,13 @@ def write(folder: Path, checkpoint: Checkpoint, layout: Layout | None, *, keep: 
             "elapsed_seconds": checkpoint.elapsed_seconds,
             "metrics_bytes": checkpoint.metrics_bytes,
             "trainers": trainers,
+            "settings": checkpoint.settings,
+            "average_log_result": checkpoint.average_log_result,
         }
     )
     metadata = {"l2o": document, "sha256": _digest(document, tensors)}
     folder.mkdir(exist_ok=True)
-    path = folder / f"{checkpoint.iteration:012d}{_KEPT if keep else ''}.safetensors"
+    path = folder / f"{checkpoint.iteration:012d}{kind}.safetensors"
     write_atomically(path, save(tensors, metadata))
     return path
 
@@ -112,15 +138,31 @@ def read(path: Path, experiment: Experiment) -> Checkpoint:
         document = json.loads(metadata["l2o"])
         if document["format"] not in (1, FORMAT):
             raise CheckpointError(f"{path.name} is of format {document['format']}, this version reads 1 and {FORMAT}")
-        head = _Head.model_validate(document)
+        head = Head.model_validate(document)
         trees = (
             _trees_of_format_1(head.trainers, tensors, experiment.layout)
             if document["format"] == 1
             else join(tensors, head.trainers)
         )
         trainers = {int(name.removeprefix("seed")): _state_of(tree, experiment) for name, tree in trees.items()}
-        return Checkpoint(head.iteration, head.elapsed_seconds, head.metrics_bytes, trainers)
+        numbers = head.iteration, head.elapsed_seconds, head.metrics_bytes
+        return Checkpoint(*numbers, trainers, head.settings, head.average_log_result)
     except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise CheckpointError(f"{path.name} cannot be read: {error}") from error
+
+
+def head_of(path: Path) -> "Head":
+    """Return what a checkpoint says of itself, without its state; that it is not damaged is not checked.
+
+    Raises
+    ------
+    CheckpointError
+        If the file cannot be read.
+    """
+    try:
+        with safe_open(path, framework="np") as file:
+            return Head.model_validate_json((file.metadata() or {})["l2o"])
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path.name} cannot be read: {error}") from error
 
 
@@ -130,12 +172,16 @@ class _Part(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
-class _Head(BaseModel):
+class Head(BaseModel):
+    """What a checkpoint says of itself, beside the state."""
+
     model_config = ConfigDict(strict=True, extra="ignore")
     iteration: int = Field(ge=-1)
     elapsed_seconds: float = Field(ge=0, allow_inf_nan=False)
     metrics_bytes: int = Field(ge=0)
     trainers: dict[str, Any]
+    settings: dict[str, Any] | None = None
+    average_log_result: float | None = Field(None, allow_inf_nan=False)
 
 
 class _GeneratorState(_Part):
@@ -218,27 +264,53 @@ def _trees_of_format_1(
 
 def newest_first(folder: Path) -> list[Path]:
     """Return the checkpoint files of a folder, the newest first."""
-    return sorted(folder.glob("*.safetensors"), key=iteration_of, reverse=True)
+    return sorted(folder.glob("*.safetensors"), key=_age, reverse=True)
+
+
+def _age(path: Path) -> tuple[int, bool]:
+    return iteration_of(path), kind_of(path) is not Kind.LATEST
 
 
 def iteration_of(path: Path) -> int:
     """Return the iteration that a checkpoint's name gives, -2 for a file that is not named like one."""
-    number = path.stem.removesuffix(_KEPT)
-    try:
-        return int(number)
-    except ValueError:
-        return -2
+    named = _NAME.fullmatch(path.name)
+    return int(named[1]) if named and kind_of(path) is not None else -2
 
 
-def is_kept(path: Path) -> bool:
-    """Return whether the checkpoint was asked for."""
-    return path.stem.endswith(_KEPT)
+def kind_of(path: Path) -> Kind | None:
+    """Return what a checkpoint is kept for, by its name; None for a file that is not named like one."""
+    named = _NAME.fullmatch(path.name)
+    return Kind(named[2]) if named and named[2] in list(Kind) else None
 
 
-def prune(folder: Path, keep: int) -> None:
-    """Remove all but the newest few checkpoints and those that were asked for."""
-    for path in [path for path in newest_first(folder) if not is_kept(path)][keep:]:
+def prune(folder: Path, keep: int, newest: int) -> None:
+    """Remove the checkpoints that are kept no longer; see :class:`Kind`.
+
+    Parameters
+    ----------
+    folder
+        The run's checkpoints folder.
+    keep
+        How many of the newest regular ones are kept, and of those whose results were not finite.
+    newest
+        The meta-iteration of the newest good one. What lies beyond it could not be gone on from, and is left as it is
+        until the run has come so far again: it must not rotate good ones out.
+    """
+    there = [path for path in newest_first(folder) if iteration_of(path) <= newest]
+    of_kind = {kind: [path for path in there if kind_of(path) is kind] for kind in Kind}
+    regular, lost = of_kind[Kind.REGULAR], of_kind[Kind.NON_FINITE]
+    healthy = max(map(iteration_of, regular + of_kind[Kind.BEST]), default=-1)
+    outdated = [path for path in lost if iteration_of(path) < healthy]
+    interim = [path for path in of_kind[Kind.LATEST] if path != there[0]]
+    for path in {*regular[keep:], *lost[keep:], *outdated, *interim}:
         path.unlink(missing_ok=True)
+
+
+def retire_best(folder: Path, best: Path) -> None:
+    """Let the best ones of before, but this one, be regular ones from now on."""
+    for path in newest_first(folder):
+        if kind_of(path) is Kind.BEST and iteration_of(path) < iteration_of(best):
+            path.replace(path.with_name(f"{iteration_of(path):012d}{Kind.REGULAR}.safetensors"))
 
 
 def _digest(document: str, tensors: Mapping[str, Floats]) -> str:

@@ -9,9 +9,13 @@ import json
 import os
 import socket
 import uuid
+from collections import deque
+from collections.abc import Iterator
 from contextlib import suppress
+from heapq import nsmallest
+from math import inf
 from pathlib import Path
-from time import time_ns
+from time import monotonic, time_ns
 
 from l2o_engine.presets.schema import MOST_ITERATIONS
 from l2o_engine.records.events import Command, Extend, GoOn, Notice, Pause, SaveCheckpoint, Stop
@@ -25,6 +29,10 @@ _NAMES: dict[type, str] = {
     Stop: "stop",
 }
 _MOST_BYTES = 4096
+_MOST_FILES = 200  # that one look takes away
+_MOST_NAMED = 3
+_SHARE = 0.02  # of the time that looks may take
+_JUNK_SECONDS = 10.0  # between two notices of files that are no commands
 
 
 def send(folder: Path, command: Command) -> Path:
@@ -67,20 +75,38 @@ class Inbox:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._immovable: set[str] = set()
+        self._taken: deque[Command | Notice] = deque()
+        self._junk: list[str] = []  # what was no command and has not been told of
+        self._junk_told = -inf
+        self._due = 0.0
         folder.mkdir(exist_ok=True)
         for path in folder.iterdir():
             with suppress(OSError):  # take() will say so
                 path.unlink()
 
     def take(self) -> Command | Notice | None:
-        """Return what was asked first, or a notice about a file that is no command; None if there is nothing."""
+        """Return what was asked first, or a notice about files that are no commands; None if there is nothing.
+
+        A look is bounded, and the next one waits the longer, the longer this one took: whoever floods the folder does
+        not slow the training.
+        """
+        began = monotonic()
+        if not self._taken and began >= self._due:
+            self._taken.extend(self._look())
+            self._due = monotonic() + (monotonic() - began) / _SHARE
+        return self._taken.popleft() if self._taken else None
+
+    def _look(self) -> list[Command | Notice]:
+        """Take what is in the folder, the oldest first."""
         try:
             with os.scandir(self._folder) as entries:
                 found = {entry.name: entry.is_file(follow_symlinks=False) for entry in entries}
         except OSError:  # out of reach, perhaps for a moment only: training goes on
-            return None
+            return []
+        taken: list[Command | Notice] = []
         # Names with a dot in front are still being written.
-        for name in sorted(name for name in found if not name.startswith(".") and name not in self._immovable):
+        waiting = (name for name in found if not name.startswith(".") and name not in self._immovable)
+        for name in nsmallest(_MOST_FILES, waiting):
             path = self._folder / name
             content = _read(path) if found[name] else b""
             try:
@@ -89,12 +115,22 @@ class Inbox:
                 continue
             except OSError as error:
                 self._immovable.add(name)
-                return Notice(f"commands/{name!a} is not obeyed, because it cannot be removed: {error.strerror}")
+                taken.append(Notice(f"commands/{name!a} is not obeyed, because it cannot be removed: {error.strerror}"))
+                continue
             try:
-                return _parse(content)
+                taken.append(_parse(content))
             except (ValueError, RecursionError):
-                return Notice(f"removed commands/{name!a}: it is no command")
-        return None
+                self._junk.append(name)
+        return [*self._told(), *taken]
+
+    def _told(self) -> Iterator[Notice]:
+        """Tell of the files that were no commands: of many at once, and not all the time."""
+        if self._junk and monotonic() - self._junk_told >= _JUNK_SECONDS:
+            names = ", ".join(f"{name!a}" for name in self._junk[:_MOST_NAMED])
+            more = f" and {len(self._junk) - _MOST_NAMED:,} more" if len(self._junk) > _MOST_NAMED else ""
+            is_no = "it is no command" if len(self._junk) == 1 else "they are no commands"
+            yield Notice(f"removed from commands/ {names}{more}: {is_no}")
+            self._junk, self._junk_told = [], monotonic()
 
 
 def _read(path: Path) -> bytes:

@@ -3,39 +3,78 @@
 import json
 import os
 import socket
-from contextlib import suppress
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import replace
+from functools import partial
 from io import RawIOBase
+from math import inf
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
+from l2o_engine.presets.identity import differing, in_words, resumed_settings
 from l2o_engine.presets.schema import Preset
 from l2o_engine.presets.tables import to_toml
 from l2o_engine.records.codec import as_json
 from l2o_engine.records.events import Event
 from l2o_engine.records.rows import Rows
 from l2o_engine.runs import checkpoints
-from l2o_engine.runs.checkpoints import Checkpoint, CheckpointError
+from l2o_engine.runs.blocks_file import BlockWriter, cuts
+from l2o_engine.runs.checkpoints import Checkpoint, CheckpointError, Kind
 from l2o_engine.runs.commands import Inbox
 from l2o_engine.runs.folder import Run, lanes_of
-from l2o_engine.runs.lock import is_beating, take_lock
+from l2o_engine.runs.lock import WATCH_SECONDS, HeldError, RunLock, is_beating, is_here, take_lock
 from l2o_engine.runs.metrics_file import RowFormat
-from l2o_engine.runs.record import ACTIVE, RunError, new_record, now, versions, write_record
+from l2o_engine.runs.record import (
+    ACTIVE,
+    Change,
+    Record,
+    RunError,
+    new_record,
+    now,
+    versions,
+    what_changed,
+    write_record,
+)
 from l2o_engine.support.files import write_atomically
+
+_GUARD_SECONDS = 1.0
+_FILES_MADE = ("run.json", "metrics.csv", "preset.toml", "events.jsonl", ".lock")
+_FOLDERS_MADE = ("checkpoints", "commands")
+
+
+class TakenError(RunError):
+    """The run is in another process's hands meanwhile: this one must write nothing more."""
 
 
 class DrivenRun(Run):
     """A run's folder, in the hands of the process that drives it. Close it when done.
 
-    Use :meth:`create` or :meth:`take`.
+    Use :meth:`create` or :meth:`take`. Before anything is written, once a second at most, it is made sure that the run
+    is still ours: a lock file that was removed is made and locked anew; where another process has taken the run (this
+    one was stopped for minutes, say), :class:`TakenError` is raised in place of every write.
+
+    Attributes
+    ----------
+    current
+        The preset, with the total that it has now.
+    inbox
+        What other processes ask of the run.
+    notices
+        What is to be told of the folder, by whoever drives the run: it takes them away.
+    changes
+        What has been changed of the experiment since it was last driven.
     """
 
-    def __init__(self, folder: Path, lock: FileLock) -> None:
+    def __init__(self, folder: Path, lock: RunLock) -> None:
         super().__init__(folder.resolve())  # recorded, and read by others, from another working folder
         self._use(self.preset())  # before anything is opened: it may fail
+        self.notices: list[str] = []
+        self.changes: tuple[Change, ...] = ()
         self._lock = lock
+        self._guard_due = 0.0
+        self._blocks: BlockWriter | None = None  # until it is known where the run goes on
         self._record = self.record()
         self.inbox = Inbox(self.commands_path)
         # Unbuffered: what a full disk did not take is not tried again when the file is closed.
@@ -58,50 +97,97 @@ class DrivenRun(Run):
         RunError
             If the folder is there and not empty, or cannot be made.
         """
+        lock: RunLock | None = None
+        is_ours = False
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if any(folder.iterdir()):
                 what = "already holds a run" if (folder / "run.json").exists() else "is not empty"
                 raise RunError(f"{folder} {what}; nothing in it is overwritten. Choose another folder")
+            is_ours = True
             lock = take_lock(folder)
             (folder / "checkpoints").mkdir()
             write_atomically(folder / "preset.toml", to_toml(preset).encode())
             write_atomically(folder / "metrics.csv", _format_of(preset).header.encode())
-            write_record(folder / "run.json", new_record(preset))
+            write_record(folder / "run.json", new_record(preset, lock.driver))
             return cls(folder, lock)
+        except HeldError as error:
+            raise RunError(f"another process is making a run in {folder}") from error
         except OSError as error:
+            if is_ours:
+                _unmake(folder, lock)
             raise RunError(f"cannot make the run's folder {folder}: {error.strerror or error}") from error
 
     @classmethod
-    def take(cls, folder: Path) -> "DrivenRun":
+    def take(
+        cls, folder: Path, *, accept_changes: bool = False, tell: Callable[[str], None] | None = None
+    ) -> "DrivenRun":
         """Take a run that is there, to go on with it.
+
+        One that was driven on another host, or in another container, is watched for some seconds first: if run.json
+        changes, somebody drives it.
+
+        Parameters
+        ----------
+        folder
+            The run's folder.
+        accept_changes
+            Whether to go on though preset.toml has been edited since, and train something else from here on. It is
+            recorded.
+        tell
+            Is told what takes some seconds.
 
         Raises
         ------
         RunError
-            If there is none, or another process drives it.
+            If there is none, another process drives it, or preset.toml has been edited.
         """
         run = Run(folder)
         found = run.record()
         in_other_hands = f"{run.name} is being driven by process {found.pid} on {found.host}"
-        is_elsewhere = found.host != socket.gethostname() and found.status in ACTIVE
-        if is_elsewhere and (run.is_driven() or is_beating(run.record)):
-            raise RunError(in_other_hands)
+        if found.status in ACTIVE and not is_here(found):
+            if tell:
+                place = f"{found.host} (another container, or before a restart)"
+                place = place if found.host == socket.gethostname() else found.host
+                tell(f"{run.name} was last driven on {place}: watching {WATCH_SECONDS:g} s for a sign of life")
+            if is_beating(run.record):
+                raise RunError(in_other_hands)
         try:
             lock = take_lock(folder)
-            try:
-                taken = cls(folder, lock)
-            except RunError:
-                lock.release()
-                raise
-            for left in (*folder.glob(".*.tmp"), *taken.checkpoints_path.glob(".*.tmp")):  # by a killed process
-                left.unlink(missing_ok=True)
-            taken.update(pid=os.getpid(), host=socket.gethostname(), versions=versions())
-        except Timeout as error:
+        except HeldError as error:
             raise RunError(in_other_hands) from error
         except OSError as error:
             raise RunError(f"cannot go on with {run.name}: {error.strerror}") from error
+        with ExitStack() as undo:
+            undo.callback(lock.release)
+            if lock.is_contested(run.record()):
+                raise RunError(in_other_hands)
+            edited = _what_was_edited(run, accept=accept_changes)
+            try:
+                taken = cls(folder, lock)
+                undo.pop_all()
+                undo.callback(taken.close)
+                taken._take_over(found, edited)
+            except OSError as error:
+                raise RunError(f"cannot go on with {run.name}: {error.strerror}") from error
+            undo.pop_all()
         return taken
+
+    def _take_over(self, found: Record, edited: tuple[Change, ...]) -> None:
+        """Put our name into run.json in place of who drove the run before, and clear away what he left half done."""
+        for left in (*self.folder.glob(".*.tmp"), *self.checkpoints_path.glob(".*.tmp")):  # by a killed process
+            left.unlink(missing_ok=True)
+        ours = versions()
+        if differs := what_changed(found.versions, ours):
+            self.notices.append(f"not as when it was last driven: {differs}; results may differ in their last bits")
+        self.changes = edited
+        self.update(
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            driver=self._lock.driver,
+            versions=ours,
+            changes=(*found.changes, *edited),
+        )
 
     def restore(self) -> tuple[Checkpoint | None, list[str]]:
         """Return the newest good checkpoint and what was wrong with newer ones; cut the metrics back to it.
@@ -126,32 +212,99 @@ class DrivenRun(Run):
             except CheckpointError as error:
                 notices.append(f"passed over a checkpoint: {error}")
                 continue
-            self._metrics.truncate(checkpoint.metrics_bytes)
+            self._cut_back(checkpoint.metrics_bytes)
             return checkpoint, notices
         if paths:
             raise RunError(f"none of the checkpoints of {self.name} is good:\n" + "\n".join(notices))
         if any(event.get("event") == "checkpoint" for event in self.events()):
             raise RunError(f"the checkpoints of {self.name} are gone; there is nothing to go on from")
         empty = len(self._format.header)
-        self._metrics.truncate(empty)
+        self._cut_back(empty)
         return None, ["there is no checkpoint yet: the run starts over"] if length > empty else []
+
+    def _cut_back(self, size: int) -> None:
+        self._metrics.truncate(size)
+        self._blocks = BlockWriter(
+            self.blocks_path, self.metrics_path, lanes_of(self.current), self.current.report.rolling_window
+        )
+        self._sum_up(partial(BlockWriter.go_on, size=size))
+
+    def _guard(self) -> None:
+        """Make sure that the run is still ours, before something is written."""
+        moment = _seconds()
+        if moment < self._guard_due:
+            return
+        try:
+            found = self.record()
+        except RunError:  # what cannot be read names nobody
+            found = self._record
+        if (found.pid, found.host, found.driver) != (self._record.pid, self._record.host, self._record.driver):
+            raise self._taken_by(found)
+        if self._lock.is_lost:
+            self._retake()
+        self._guard_due = moment + _GUARD_SECONDS
+
+    def _retake(self) -> None:
+        try:
+            self._lock.retake()
+        except (HeldError, OSError):
+            return  # who takes the run writes run.json, who only tries lets go; what is out of reach is said elsewhere
+        self.notices.append("the run's lock file was removed or replaced while it was driven; it is there again")
+        self._record = replace(self._record, driver=self._lock.driver, updated=now())
+        write_record(self.record_path, self._record)
+
+    def _taken_by(self, found: Record) -> TakenError:
+        return TakenError(
+            f"{self.name} is in other hands, of process {found.pid} on {found.host}: this process has stopped and "
+            "writes nothing more"
+        )
 
     def append_rows(self, rows: Rows) -> None:
         """Write rows of metrics; they are in the file, if not yet on the disk, when this returns."""
-        _write(self._metrics, self._format.format(rows))
+        self._guard()
+        parts = [rows.between(start, stop) for start, stop in cuts(rows)]
+        written = [self._format.format(part) for part in parts]
+        end = self.metrics_bytes
+        _write(self._metrics, b"".join(written))
+        for part, text in zip(parts, written, strict=True):
+            end += len(text)
+            self._sum_up(partial(BlockWriter.add, rows=part, end=end))
+
+    def _sum_up(self, work: Callable[[BlockWriter], None]) -> None:
+        """Let the rows be summed up; where that fails, those who read them must read all of them, and that is all."""
+        if self._blocks is not None:
+            try:
+                work(self._blocks)
+            except (OSError, ValueError):
+                self._blocks.close()
+                self._blocks = None
 
     def append_event(self, event: Event) -> None:
         """Write an event, if it is one that is recorded."""
+        self._guard()
         lines = [json.dumps({"time": now()} | document) + "\n" for document in as_json(event)]
         if lines:
             _write(self._events, "".join(lines).encode())
 
-    def save(self, checkpoint: Checkpoint, *, keep: bool) -> Path:
+    def save(self, checkpoint: Checkpoint, kind: Kind) -> Path:
         """Write a checkpoint and remove old ones; the metrics it counts on are on the disk first."""
+        self._guard()
         os.fsync(self._metrics.fileno())
-        path = checkpoints.write(self.checkpoints_path, checkpoint, self._layout, keep=keep)
-        checkpoints.prune(self.checkpoints_path, self.current.run.keep_checkpoints)
+        path = checkpoints.write(self.checkpoints_path, checkpoint, self._layout, kind)
+        if kind is Kind.BEST:
+            checkpoints.retire_best(self.checkpoints_path, path)
+        checkpoints.prune(self.checkpoints_path, self.current.run.keep_checkpoints, checkpoint.iteration)
         return path
+
+    def best_figure(self, until: int) -> float:
+        """Return the figure of the best checkpoint up to a meta-iteration; infinity where there is none."""
+        figures = [inf]
+        for path in checkpoints.newest_first(self.checkpoints_path):
+            if checkpoints.kind_of(path) is Kind.BEST and checkpoints.iteration_of(path) <= until:
+                with suppress(CheckpointError):  # one that is damaged is not the best
+                    figure = checkpoints.head_of(path).average_log_result
+                    figures += [] if figure is None else [figure]
+        return min(figures)
 
     @property
     def metrics_bytes(self) -> int:
@@ -160,6 +313,7 @@ class DrivenRun(Run):
 
     def update(self, **changes: Any) -> None:
         """Change what run.json says."""
+        self._guard()
         self._record = replace(self._record, **changes, updated=now())
         write_record(self.record_path, self._record)
 
@@ -173,11 +327,65 @@ class DrivenRun(Run):
     def close(self) -> None:
         """Let go of the folder."""
         try:
-            for file in (self._metrics, self._events):
+            for close in (self._metrics.close, self._events.close, *([self._blocks.close] if self._blocks else [])):
                 with suppress(OSError):  # what could not be written has been told already
-                    file.close()
+                    close()
         finally:
             self._lock.release()
+
+
+def _what_was_edited(run: Run, *, accept: bool) -> tuple[Change, ...]:
+    """Return what has been edited in preset.toml since the run was last driven, so that it is another experiment now.
+
+    Raises
+    ------
+    RunError
+        If that is not accepted, or nothing could go on with it.
+    """
+    preset = run.preset()
+    for path in checkpoints.newest_first(run.checkpoints_path):
+        try:
+            head = checkpoints.head_of(path)
+        except CheckpointError:  # who restores the run will say so
+            continue
+        changed = differing(head.settings or {}, resumed_settings(preset))
+        later = [change for change in run.record().changes if change.iteration >= head.iteration]
+        accepted = {name: pair[1] for change in later for name, pair in change.settings.items()}
+        changed = {name: pair for name, pair in changed.items() if accepted.get(name, ...) != pair[1]}
+        if not changed:
+            return ()
+        what = f"the preset.toml of {run.name} was edited after it was trained with it: {in_words(changed)}"
+        if not accept:
+            raise RunError(
+                f"{what}. Set them back, start a new run from that file, or go on with the changed experiment: "
+                "resume --accept-changes, which records it"
+            )
+        if fixed := sorted(changed.keys() & {"run.seed", "run.seeds", "run.dtype"}):
+            raise RunError(f"{what}. {', '.join(fixed)} cannot be changed in a run; start a new one")
+        try:
+            checkpoints.read(path, preset.experiment)
+        except CheckpointError as error:
+            raise RunError(f"{what}. Its checkpoints cannot go on so: {error}") from error
+        return (Change(head.iteration, now(), changed),)
+    return ()
+
+
+def _unmake(folder: Path, lock: RunLock | None) -> None:
+    """Remove what there is of a run that could not be made: a folder without a run would be in the way."""
+    if lock is not None:
+        lock.release()
+    with suppress(OSError):
+        for name in _FILES_MADE:
+            (folder / name).unlink(missing_ok=True)
+        for name in _FOLDERS_MADE:
+            if (folder / name).is_dir():
+                (folder / name).rmdir()
+        folder.rmdir()
+
+
+def _seconds() -> float:
+    """Return a clock's seconds that go on while the machine sleeps: another may have taken the run meanwhile."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 def _format_of(preset: Preset) -> RowFormat:

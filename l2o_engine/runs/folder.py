@@ -7,6 +7,7 @@ a run at a time: it holds ``.lock``, and writes ``run.json`` every second.
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,12 +15,14 @@ from l2o_engine.optimizers.learned.learned_optimizer import TrainedOptimizer
 from l2o_engine.presets.files import load
 from l2o_engine.presets.messages import PresetError
 from l2o_engine.presets.schema import Preset
+from l2o_engine.records.blocks import Blocks
 from l2o_engine.records.codec import progress_from_json, vitals_from_json
 from l2o_engine.records.events import Progress, Status
 from l2o_engine.records.health import Vitals
 from l2o_engine.records.metrics import Metrics
 from l2o_engine.records.rows import Rows
 from l2o_engine.runs import checkpoints, lock
+from l2o_engine.runs.blocks_file import beginning_of
 from l2o_engine.runs.checkpoints import Checkpoint, CheckpointError
 from l2o_engine.runs.metrics_file import read_rows
 from l2o_engine.runs.record import ACTIVE, Record, RunError, read_record
@@ -67,6 +70,11 @@ class Run:
     def metrics_path(self) -> Path:
         """Where metrics.csv is."""
         return self.folder / "metrics.csv"
+
+    @property
+    def blocks_path(self) -> Path:
+        """Where blocks.csv is."""
+        return self.folder / "blocks.csv"
 
     @property
     def events_path(self) -> Path:
@@ -141,10 +149,29 @@ class Run:
                     continue
         return [found[key] for key in sorted(found)]
 
-    def rows(self) -> Iterator[Rows]:
-        """Read the metrics, some rows at a time."""
+    def rows(self, start: int = 0) -> Iterator[Rows]:
+        """Read the metrics, some rows at a time; from a place in the file on, if one is given."""
+        with self._as_run_error():
+            yield from read_rows(self.metrics_path, lanes_of(self.preset()), start)
+
+    def beginning(self, *, least: int, window: int) -> Blocks | None:
+        """Return the beginning of a long run summed up in blocks, in place of its rows; None where these must be read.
+
+        Parameters
+        ----------
+        least
+            How many meta-iterations are wanted as rows, at least: the last ones.
+        window
+            How many results rolling means are over.
+        """
+        with self._as_run_error():
+            lanes = lanes_of(self.preset())
+            return beginning_of(self.blocks_path, self.metrics_path, lanes, least=least, window=window)
+
+    @contextmanager
+    def _as_run_error(self) -> Iterator[None]:
         try:
-            yield from read_rows(self.metrics_path, lanes_of(self.preset()))
+            yield
         except OSError as error:
             raise RunError(f"{self.metrics_path} cannot be read: {error.strerror}") from error
         except ValueError as error:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from l2o_engine.records.rows import LOG_DECIMALS, Rows
+from l2o_engine.support.arrays import Integers
 from l2o_engine.support.wording import quote
 from l2o_engine.training.trainer import Lane
 
@@ -22,6 +23,7 @@ _LEADING = ("iteration", "end_loss", "sum_loss", "end_log10", "mean_log10", "gra
 _TRAILING = ("non_finite", "optimizer", "seed")
 _MIN_LOG = _LEADING.index("min_log")
 _FORMAT_BLOCK = 250  # rows at a time: one formatting holds the interpreter, which the next chunk may be waiting for
+_LONGEST_HEADER = 65_536  # bytes
 _BLOCK = 2_000_000  # bytes at a time, some 25,000 rows
 
 
@@ -185,8 +187,17 @@ class RowReader:
         return f"lines {first} to {first + len(lines) - 1} do not have the same columns"
 
 
-def read_rows(path: Path, lanes: Sequence[Lane]) -> Iterator[Rows]:
+def read_rows(path: Path, lanes: Sequence[Lane], start: int = 0, stop: int | None = None) -> Iterator[Rows]:
     """Read a file as it is now, some rows at a time.
+
+    Parameters
+    ----------
+    path
+        The file.
+    lanes
+        The run's lanes.
+    start, stop
+        Where in it to begin, behind a line, and where to end; else the whole file.
 
     Raises
     ------
@@ -195,11 +206,29 @@ def read_rows(path: Path, lanes: Sequence[Lane]) -> Iterator[Rows]:
     ValueError
         If a line is not what :class:`RowFormat` writes for these lanes; the message says which, and why.
     """
+    for rows, _ in _read_blocks(path, lanes, start, stop):
+        yield rows
+
+
+def placed_rows(
+    path: Path, lanes: Sequence[Lane], start: int = 0, stop: int | None = None
+) -> Iterator[tuple[Rows, Integers]]:
+    """Read a file as :func:`read_rows` does, and where in it each row ends."""
+    for rows, block in _read_blocks(path, lanes, start, stop):
+        start += len(block)
+        lengths = np.array([len(line) + 1 for line in block[:-1].split(b"\n")], np.int64)[-len(rows) :]
+        yield rows, start - lengths[::-1].cumsum()[::-1] + lengths
+
+
+def _read_blocks(path: Path, lanes: Sequence[Lane], start: int, stop: int | None) -> Iterator[tuple[Rows, bytes]]:
     reader = RowReader(lanes)
-    for block in _whole_lines(path, 0, path.stat().st_size):
+    if start:
+        with path.open("rb") as file:
+            reader.read([file.readline(_LONGEST_HEADER).decode()])
+    for block in _whole_lines(path, start, path.stat().st_size if stop is None else stop):
         rows = reader.read(block[:-1].decode().split("\n"))
         if rows is not None:
-            yield rows
+            yield rows, block
 
 
 def last_iteration(path: Path) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import monotonic
 from typing import ClassVar, Protocol
 
 from rich.cells import cell_len
@@ -34,6 +35,7 @@ from l2o_tui.text.names import cut
 from l2o_tui.text.numbers import age, compact, count, fixed, relative
 
 REFRESH_SECONDS = 2.0
+_SHARE = 0.02  # of the time that keeping the list up to date may take: of thousands of runs it is so more seldom
 _OTHER_TOOLS = ("pyproject.toml", "Cargo.toml")  # TOML files of a project, not presets
 _MOST_NAMED = 10  # runs to be deleted, one a line
 _LEAST_NAME = 12  # cells of a run's name
@@ -143,6 +145,7 @@ class HomeScreen(KeyedScreen[None]):
         self._opener = opener
         self._presets: list[PresetEntry] = []
         self._runs: list[RunEntry] = []
+        self._due = 0.0
         self._marked: set[Path] = set()
         self._filter = ""
         self._is_filtering = False
@@ -165,7 +168,7 @@ class HomeScreen(KeyedScreen[None]):
         self.query_one("#filter").display = False
         self._presets = read_presets()
         self._take_runs(self._read_runs())
-        self.set_interval(REFRESH_SECONDS, self._refresh)
+        self.set_interval(REFRESH_SECONDS, self._refresh_if_due)
         (self._runs_table if self._runs else self._presets_table).focus()
 
     def on_screen_resume(self) -> None:
@@ -212,13 +215,19 @@ class HomeScreen(KeyedScreen[None]):
         """What there is of all that keys may need."""
         return frozenset({keys.FILTER} if self._is_filtering else ())
 
+    def _refresh_if_due(self) -> None:
+        if monotonic() >= self._due:
+            self._refresh()
+
     def _refresh(self) -> None:
         if self.app.screen is self:
             self.run_worker(self._read_and_take, thread=True, exclusive=True, group="runs")
 
     def _read_and_take(self) -> None:
+        began = monotonic()
         entries = self._read_runs()
         self.app.call_from_thread(self._take_runs, entries)
+        self._due = monotonic() + (monotonic() - began) / _SHARE
 
     def _read_runs(self) -> list[RunEntry]:
         """Read the runs folder: in a thread, for its disk may be slow."""

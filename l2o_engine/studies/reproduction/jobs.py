@@ -11,8 +11,6 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, Literal
 
-from filelock import Timeout
-
 from l2o_engine.backends.choose import choose
 from l2o_engine.live.session import Session
 from l2o_engine.presets.identity import told_settings
@@ -20,7 +18,7 @@ from l2o_engine.presets.schema import Preset
 from l2o_engine.records.events import Stop
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run
-from l2o_engine.runs.lock import lock_of
+from l2o_engine.runs.lock import HeldError, take_lock
 from l2o_engine.runs.record import RunError
 from l2o_engine.studies.comparison import Replicate, summarise
 from l2o_engine.studies.reproduction.workers import worker
@@ -184,9 +182,9 @@ def _is_being_made(folder: Path) -> bool:
     if not all(name in _UNBORN or name.endswith(".tmp") for name in names):
         return False
     try:
-        with lock_of(folder).acquire(timeout=0):
+        with take_lock(folder, patience=0):
             shutil.rmtree(folder)
-    except Timeout:
+    except HeldError:
         pass  # whoever makes it is alive
     return True
 

@@ -27,7 +27,8 @@ from l2o_engine.records.events import (
     StatusChanged,
     Stop,
 )
-from l2o_engine.runs.checkpoints import is_kept
+from l2o_engine.runs import commands
+from l2o_engine.runs.checkpoints import Kind, kind_of
 from l2o_engine.runs.commands import Inbox, send
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run
@@ -94,12 +95,12 @@ def test_what_is_for_the_viewer_is_not_sent(command: Command, inbox: Inbox, tmp_
 def test_a_file_that_is_no_command_is_removed_and_named(content: bytes, inbox: Inbox, tmp_path: Path) -> None:
     path = tmp_path / "commands" / "0.json"
     path.write_bytes(content)
-    last = send(tmp_path / "commands", Pause())
+    send(tmp_path / "commands", Pause())
     notice = inbox.take()
     assert isinstance(notice, Notice)
     assert "'0.json'" in notice.message
-    assert [left.name for left in (tmp_path / "commands").iterdir()] == [last.name]
     assert inbox.take() == Pause()
+    assert not list((tmp_path / "commands").iterdir())
 
 
 def test_what_is_no_file_is_neither_read_nor_obeyed(inbox: Inbox, tmp_path: Path) -> None:
@@ -108,7 +109,7 @@ def test_what_is_no_file_is_neither_read_nor_obeyed(inbox: Inbox, tmp_path: Path
     (tmp_path / "elsewhere").write_text('{"command": "pause"}')
     (folder / "2").symlink_to(tmp_path / "elsewhere")
     (folder / "3").mkdir()
-    for name, what in (("'1'", "is no command"), ("'2'", "is no command"), ("'3'", "cannot be removed")):
+    for name, what in (("'1', '2'", "are no commands"), ("'3'", "cannot be removed")):
         notice = inbox.take()
         assert isinstance(notice, Notice)
         assert name in notice.message
@@ -116,6 +117,37 @@ def test_what_is_no_file_is_neither_read_nor_obeyed(inbox: Inbox, tmp_path: Path
     assert inbox.take() is None  # the folder that is left is told of once
     assert [path.name for path in folder.iterdir()] == ["3"]
     assert (tmp_path / "elsewhere").exists()
+
+
+def test_a_flood_of_files_takes_only_its_share_of_the_time(
+    inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(commands, "monotonic", lambda: now)
+    for number in range(1000):
+        (tmp_path / "commands" / f"junk{number:04d}").write_text("")
+    asked = send(tmp_path / "commands", Pause())  # it sorts before the junk
+    unlink, removed = Path.unlink, []
+
+    def slowly(path: Path, **options: bool) -> None:
+        nonlocal now
+        now += 0.001
+        removed.append(path.name)
+        unlink(path, **options)
+
+    monkeypatch.setattr(Path, "unlink", slowly)
+    told = [inbox.take() for _ in range(5)]
+    assert removed[0] == asked.name
+    assert len(removed) == 200  # one look's
+    assert [type(one) for one in told] == [Notice, Pause, *[type(None)] * 3]
+    assert isinstance(told[0], Notice)
+    assert "'junk0000', 'junk0001', 'junk0002' and 196 more" in told[0].message
+    began = now
+    while list((tmp_path / "commands").iterdir()):
+        now += 0.05
+        told.append(inbox.take())
+    assert now - began > 40  # 0.8 s of work
+    assert len([one for one in told if isinstance(one, Notice)]) <= 6
 
 
 def test_a_command_that_is_still_being_written_is_left_alone(inbox: Inbox, tmp_path: Path) -> None:
@@ -258,7 +290,11 @@ def test_another_process_steers_a_run_without_a_screen(tmp_path: Path) -> None:
         assert paused["status"] == Run(folder).status() == "paused"
         send(folder / "commands", SaveCheckpoint())
         kept = running.next_document("checkpoint")
-        assert (kept["iteration"], kept["requested"], is_kept(Path(kept["path"]))) == (paused["iteration"], True, True)
+        assert (kept["iteration"], kept["requested"], kind_of(Path(kept["path"]))) == (
+            paused["iteration"],
+            True,
+            Kind.KEPT,
+        )
         total = paused["iteration"] + 100
         for command in (Extend(total), GoOn()):
             send(folder / "commands", command)
