@@ -347,7 +347,9 @@ class Session:
             yield from self._end("finished", "")
             return
         why = self._reporter.why_diverged(self._pipeline.states, diverged)
-        yield from self._end("diverged", f"seed {', '.join(map(str, diverged))} diverged: {why}")
+        best = self._run.best_checkpoint()
+        kept = f"; the best checkpoint before is {best.name}" if best else ""
+        yield from self._end("diverged", f"seed {', '.join(map(str, diverged))} diverged: {why}{kept}")
 
     def _end(self, status: Status, message: str) -> Iterator[Event]:
         self._stopwatch.stop()

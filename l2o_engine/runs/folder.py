@@ -23,7 +23,7 @@ from l2o_engine.records.metrics import Metrics
 from l2o_engine.records.rows import Rows
 from l2o_engine.runs import checkpoints, lock
 from l2o_engine.runs.blocks_file import beginning_of
-from l2o_engine.runs.checkpoints import Checkpoint, CheckpointError
+from l2o_engine.runs.checkpoints import Checkpoint, CheckpointError, Kind
 from l2o_engine.runs.metrics_file import read_rows
 from l2o_engine.runs.record import ACTIVE, Record, RunError, read_record
 from l2o_engine.training.trainer import Lane, lanes_of_seed
@@ -180,6 +180,11 @@ class Run:
     def latest_checkpoint(self) -> Path | None:
         """Return the newest checkpoint's path."""
         return next(iter(checkpoints.newest_first(self.checkpoints_path)), None)
+
+    def best_checkpoint(self) -> Path | None:
+        """Return the path of the best checkpoint by the report's figure, if there is one."""
+        paths = checkpoints.newest_first(self.checkpoints_path)
+        return next((path for path in paths if checkpoints.kind_of(path) is Kind.BEST), None)
 
     def checkpoint(self) -> Checkpoint:
         """Return the newest checkpoint.

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,30 @@ def test_checkpoints_after_the_last_finite_result_do_not_rotate_those_before_out
     session._reporter._take_in = lost_from_25_on  # type: ignore[method-assign]
     list(session.events())
     assert names(tmp_path / "run") == ["20", "60-nonfinite"]
+
+
+@lost_soon
+@pytest.mark.usefixtures("_judged_often")
+def test_a_run_that_is_lost_says_where_it_was_best(tmp_path: Path) -> None:
+    session = start(tmp_path / "run", tiny_preset("run.keep_checkpoints=1", "run.iterations=200"), chunk=1)
+    take_in = session._reporter._take_in
+
+    def lost_from_25_on(rows: Any, chunks: Any = ()) -> None:
+        rows.end_loss[rows.iteration >= 25] = np.nan
+        take_in(rows, chunks)
+        for seed, state in session._pipeline.states.items():
+            if state.learner and rows.iteration[-1] >= 45:
+                learner = replace(state.learner, non_finite_in_a_row=20)
+                session._pipeline.states[seed] = replace(state, learner=learner)
+
+    session._reporter._take_in = lost_from_25_on  # type: ignore[method-assign]
+    ended = list(session.events())[-1]
+    assert isinstance(ended, Ended)
+    best = Run(tmp_path / "run").best_checkpoint()
+    assert best is not None
+    assert f"the best checkpoint before is {best.name}" in ended.message
+    assert ended.iteration == 60
+    assert checkpoints.iteration_of(best) <= 20
 
 
 @pytest.fixture
