@@ -6,6 +6,7 @@ import sys
 import termios
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from time import monotonic
 from types import FrameType
 from typing import ClassVar
 
@@ -32,12 +33,12 @@ from l2o_tui.state.open_run import OpenRun
 from l2o_tui.state.preferences import Preferences
 from l2o_tui.state.themes import DEFAULT_THEME, THEMES
 from l2o_tui.state.workers import in_background
+from l2o_tui.text.headless import PATIENCE
 from l2o_tui.text.streams import fitting, say
 from l2o_tui.textual_private import PatientPalette, ThinApp
 
 _NOTICE, _NOTICE_LINES = 500, 12  # characters a line, and lines: a notice covers what is under it
 _FAILURE_SECONDS = 30.0  # for which a failure on leaving is shown
-_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 
 class KeyCommands(Provider):
@@ -117,6 +118,7 @@ class L2oApp(ThinApp[int]):
         self._runs_dir = runs_dir
         self._on_hangup = on_hangup
         self._signal = 0
+        self._signalled_at = 0.0
         self._leaving = False
         self._is_opening = False
         self._next: OpenRun | None = None  # taken over, to be shown once it is no longer watched
@@ -125,12 +127,20 @@ class L2oApp(ThinApp[int]):
     def on_mount(self) -> None:
         """Show the first screen."""
         # Not through the event loop: when the terminal is gone, textual's writer may have blocked it for good.
-        for number in _SIGNALS:
-            signal.signal(number, self._on_signal)
+        self.hear_signals()
+        if self._signal:  # it came before there was a screen
+            code = exit_codes.of_signal(self._signal)
+            self.exit(code, return_code=code)
+            return
         if self._opened is None:
             self.push_screen(HomeScreen(self._runs_dir, self))
         else:
             self.show_run(self._opened)
+
+    def hear_signals(self) -> None:
+        """Let what ends a run end it after a checkpoint, and give the terminal back."""
+        for number in exit_codes.SIGNALS:
+            signal.signal(number, self._on_signal)
 
     def on_unmount(self) -> None:
         """However the app ends, by a crash too: let the session save what there is, or the process never ends."""
@@ -226,7 +236,7 @@ class L2oApp(ThinApp[int]):
 
     def resume(self, run: Run, iterations: int | None) -> None:
         """Go on with a run, to a new total if one is given, and show it."""
-        self._open(lambda: _take(run.folder, iterations))
+        self._open(lambda: _take(run.folder, self._tell, iterations))
 
     def look(self, run: Run) -> None:
         """Show a run that another process drives, or none."""
@@ -239,6 +249,10 @@ class L2oApp(ThinApp[int]):
             return
         self._is_opening = True
         in_background(self, make, self._on_made, failed=self._on_refused, group="opening")
+
+    def _tell(self, message: str) -> None:
+        """Say, from the thread that opens a run, what takes some seconds."""
+        self.call_later(self.notify, message)
 
     def _on_refused(self, message: str) -> None:
         self._is_opening = False
@@ -279,7 +293,7 @@ class L2oApp(ThinApp[int]):
         """Go on here with a run that was watched and that nobody drives any more."""
         if self._opened is not None and not self._leaving:
             folder = self._opened.folder
-            self._open(lambda: _take(folder))
+            self._open(lambda: _take(folder, self._tell))
 
     def _answer(self, answer: str | None) -> None:
         if answer == "detach":
@@ -330,8 +344,14 @@ class L2oApp(ThinApp[int]):
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         """Let the session stop after this chunk; it is already over where the run was finished."""
-        self._signal = self._signal or number
+        if self._signal and number == signal.SIGINT and monotonic() - self._signalled_at > PATIENCE:
+            self.give_terminal_back()  # the chunk is too long for this user
+            os._exit(exit_codes.of_signal(number))
+        if not self._signal:
+            self._signal, self._signalled_at = number, monotonic()
         opened = self._opened
+        if not self.is_running:  # on_mount looks
+            return
         if opened is None:
             code = exit_codes.of_signal(number)
             self.call_later(self.exit, code, code)
@@ -353,10 +373,10 @@ class L2oApp(ThinApp[int]):
         return exit_codes.of_left(opened.phase)
 
 
-def _take(folder: Path, iterations: int | None = None) -> OpenRun:
+def _take(folder: Path, tell: Callable[[str], None], iterations: int | None = None) -> OpenRun:
     """Take a run to go on with it, to a new total if one is given."""
     admit(Run(folder).preset())
-    driven = DrivenRun.take(folder)
+    driven = DrivenRun.take(folder, tell=tell)
     if iterations is not None:
         driven.set_iterations(iterations)
     return OpenRun.driving(driven)
@@ -394,6 +414,7 @@ def run_app(opened: OpenRun | None, *, runs_dir: Path, on_hangup: str, fps: floa
         The exit code, see :mod:`l2o_tui.exit_codes`.
     """
     app = L2oApp(opened, runs_dir=runs_dir, on_hangup=on_hangup, fps=fps)
+    app.hear_signals()
     app.run()
     for left in app.left:
         try:

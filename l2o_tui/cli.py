@@ -162,6 +162,13 @@ def resume(
     json: Json = False,
     quiet: Quiet = False,
     iterations: Annotated[int | None, typer.Option("--iterations", min=1, help="A new total.")] = None,
+    accept_changes: Annotated[
+        bool,
+        typer.Option(
+            "--accept-changes",
+            help="Go on though the run's preset.toml was edited: train the changed experiment, and record it.",
+        ),
+    ] = False,
     runs_dir: RunsDir = _RUNS,
     backend: Backend = None,
     chunk: Chunk = None,
@@ -177,6 +184,7 @@ def resume(
     code = resume_run(
         run,
         iterations=iterations,
+        accept_changes=accept_changes,
         backend=backend,
         start_paused=start_paused,
         runs_dir=runs_dir,

@@ -1,7 +1,12 @@
-"""What the program says of itself when it ends: the exit codes, the same for every command and front end.
+"""What ends the program, and what it says of itself then: the exit codes, the same for every command and front end.
 
 0 done, 1 failed, 2 wrong usage or preset, 3 diverged beyond the preset's policy, 128 + n ended by signal n.
 """
+
+import signal
+
+SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
+"""What ends a run after a checkpoint. Schedulers warn of a time limit by one of the last three."""
 
 DONE = 0
 FAILED = 1

@@ -106,6 +106,12 @@ class ThinApp(App[ReturnType]):
                 ]
         super()._print_error_renderables()
 
+    def give_terminal_back(self) -> None:
+        """Leave the terminal as it was found, from a signal handler: the process ends at once."""
+        if self._driver is not None:
+            self._driver.stop_application_mode()
+            self._driver.close()
+
 
 class PatientPalette(CommandPalette):
     """The palette, where enter is about what was typed: it waits for the list of that, if it is not there yet.

@@ -13,7 +13,7 @@ import pytest
 _PROGRAM = """
 import importlib.util, json, os, sys
 from pathlib import Path
-import numpy, pydantic, safetensors, tomli_w, filelock  # what nearly every module needs: loaded once
+import numpy, pydantic, safetensors, tomli_w  # what nearly every module needs: loaded once
 package = sys.argv[1]
 before = set(sys.modules)
 (folder,) = map(Path, importlib.util.find_spec(package).submodule_search_locations)

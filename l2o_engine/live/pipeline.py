@@ -4,9 +4,9 @@ How long a chunk is never changes a result; it is adapted to about 50 ms, so tha
 bounded so that it needs little memory.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TypeAlias
 
@@ -68,10 +68,13 @@ class Pipeline:
     states
         Seed → state after the chunk that was collected last: what has been told, and is saved. The trainers themselves
         may be a chunk ahead. Empty until the pipeline is open.
+    seconds
+        How long it has computed what was collected.
     """
 
     def __init__(self, executor: Executor | None, chunk: int | None, sign_of_life: Callable[[], None]) -> None:
         self.states: dict[int, TrainerState] = {}
+        self.seconds = 0.0
         self._trainers: dict[int, Trainer] = {}
         self._beginning: Mapping[int, TrainerState] = {}
         self._executor = executor
@@ -136,6 +139,11 @@ class Pipeline:
         return len(self.diverged) == len(self.states)
 
     @property
+    def chunk(self) -> int:
+        """How many meta-iterations the next chunk has, unless something is due before."""
+        return self._chunk
+
+    @property
     def is_ahead(self) -> bool:
         """Whether a chunk has been launched and not collected."""
         return self._in_flight is not None
@@ -160,14 +168,24 @@ class Pipeline:
             self.states[seed] = state
             all_chunks += chunks
             all_seconds += seconds
-        self._adapt_chunk(n, all_seconds / min(self._workers, len(self._in_flight.futures)))
+        taken = all_seconds / min(self._workers, len(self._in_flight.futures))
+        self.seconds += taken
+        self._adapt_chunk(n, taken)
         self._in_flight = None
         return all_chunks
 
     def _adapt_chunk(self, n: int, seconds: float) -> None:
-        if self._fixed_chunk is None and n == self._chunk:
+        if self._fixed_chunk is None and 2 * n > self._chunk:  # of fewer, the time says little
             wanted = int(n * CHUNK_SECONDS / max(seconds, 1e-6))
             self._chunk = min(max(wanted, 1), 2 * self._chunk, self._longest)
+
+    def give_up(self, seeds: Iterable[int]) -> None:
+        """Let the replicates of these seeds go on no further, as if they were beyond their policy."""
+        for seed in seeds:
+            state = self.states[seed]
+            if state.learner is not None:
+                self.states[seed] = replace(state, learner=replace(state.learner, diverged=True))
+                self._trainers[seed].load_state(self.states[seed])
 
     def base_losses(self, seed: int, shown: ShowDraws) -> dict[str, Doubles]:
         """Return the base chart's losses by optimizer, those of a replicate's network as it was told last."""

@@ -9,14 +9,17 @@ in the run's folder. A :class:`~l2o_engine.live.pipeline.Pipeline` trains, a
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import suppress
-from math import nan
+from math import isnan, nan
 from time import monotonic
 
 from l2o_engine.live.mailbox import Mailbox
 from l2o_engine.live.pipeline import Pipeline
 from l2o_engine.live.preparing import SIGN_SECONDS, Patience, find_levels, load_backend
-from l2o_engine.live.reporter import BaseChart, Reporter, why_diverged
+from l2o_engine.live.reporter import BaseChart, Reporter
+from l2o_engine.live.saving import Saving
+from l2o_engine.presets.identity import resumed_settings
 from l2o_engine.records.events import (
+    Changed,
     Checkpointed,
     Command,
     Ended,
@@ -36,13 +39,16 @@ from l2o_engine.records.events import (
     Stop,
 )
 from l2o_engine.records.rows import rows_of
-from l2o_engine.runs.checkpoints import Checkpoint
-from l2o_engine.runs.driven import DrivenRun
+from l2o_engine.runs.checkpoints import Checkpoint, Kind
+from l2o_engine.runs.driven import DrivenRun, TakenError
 from l2o_engine.runs.record import ACTIVE
 from l2o_engine.support.errors import Failure, UserError
 from l2o_engine.support.processes import EndedError
 
 _FOLDER_SECONDS = 0.2
+_MEASURED_SECONDS = 5.0  # of training, before it is said what slows it
+_BUSY = 0.5  # of the time that the kernel should compute, at least
+_CLOSE = 500  # meta-iterations between two reports, or checkpoints, that may be too close
 
 
 class SessionError(Failure):
@@ -121,9 +127,12 @@ class Session:
         self._status: Status = "running"
         self._stopping: Stop | None = None
         self._has_begun = False  # since a disk failed, too: until then the files do not hold what is told
-        self._last_checkpoint = -1
+        self._saving = Saving(run)
+        self._settings = resumed_settings(run.current)
         self._record_due = 0.0
         self._folder_due = 0.0
+        self._began = 0.0
+        self._has_measured = False
         self._patience = Patience(self._give_sign_of_life, self._is_told_to_stop)
 
     def events(self) -> Iterator[Event]:
@@ -204,6 +213,8 @@ class Session:
 
     def _asked_in_folder(self) -> Command | Notice | None:
         """Return what another process asks of the run: one look into the folder now and then, for looks cost time."""
+        if self._run.notices:
+            return Notice(self._run.notices.pop(0))
         now = monotonic()
         if now < self._folder_due:
             return None
@@ -233,11 +244,12 @@ class Session:
     def _begin(self) -> Iterator[Event]:
         """Go on from the newest good checkpoint, or begin, and tell from where and what came before."""
         run, preset, (name, reason) = self._run, self._run.current, self._computes
+        if self._iteration >= 0:  # it goes back: what was told since is done again
+            self._reporter = Reporter(preset)
         checkpoint, notices = run.restore()
         self._pipeline.load(checkpoint.trainers if checkpoint else None)
-        self._reporter = Reporter(preset)
         self._stopwatch = _Stopwatch(checkpoint.elapsed_seconds if checkpoint else 0.0)
-        self._last_checkpoint = checkpoint.iteration if checkpoint else -1
+        self._saving.go_on_from(checkpoint)
         if not self._is_over:  # to look at a finished run does not change it
             self._status = "paused" if self._start_paused else "running"
             run.update(status=self._status, backend=name, backend_reason=reason, message="")
@@ -252,14 +264,18 @@ class Session:
             iteration=self._iteration,
             iterations=preset.run.iterations,
             levels={name: level.end_log10 for name, level in reached.items()},
+            versions=run.record().versions,
         )
+        for change in run.changes:
+            yield Changed(change.iteration, change.settings)
         for notice in notices:
             yield Notice(notice)
         if checkpoint is not None:
             yield from self._reporter.recall(run, checkpoint.iteration, is_watched=self._interactive)
         if self._status == "running":
             self._stopwatch.start()
-        self._reporter.start_clock(self._stopwatch.seconds, self._iteration)
+        self._began = self._stopwatch.seconds
+        self._reporter.start_clock(self._began, self._iteration)
         self._has_begun = True
         if self._status == "paused":
             yield from self._become("paused")
@@ -281,41 +297,66 @@ class Session:
         if not pipeline.is_ahead:
             pipeline.launch(self._next_stop())
         chunks = pipeline.collect()
-        if launch and not self._is_over:
+        if launch and not self._is_over and not reporter.may_lose(pipeline.states, self._iteration):
             pipeline.launch(self._next_stop())
         rows = rows_of(chunks, reporter.lanes)
         self._run.append_rows(rows)
-        reporter.take_in(rows, chunks)
         yield NewRows(rows)
         yield from reporter.due(rows, chunks, pipeline, total=self._total, seconds=self._stopwatch.seconds)
-        if self._iteration > 0 and self._iteration % self._run.current.run.checkpoint_every == 0:
-            yield from self._checkpoint()
+        if not isnan(figure := reporter.figure(self._iteration)):
+            self._saving.judge(self._state(), figure)
+        is_regular = self._iteration > 0 and self._iteration % self._run.current.run.checkpoint_every == 0
+        if (kind := self._saving.due(is_regular=is_regular)) is not None:
+            yield from self._checkpoint(kind)
+        yield from self._warn_once()
         now = monotonic()
         if self._interactive and self._base_chart.is_due:
             yield self._base_chart.curves()
         if now >= self._record_due:
             self._update_record()
 
+    def _warn_once(self) -> Iterator[Event]:
+        """Say, after some seconds, which setting makes the training wait for what is told and saved of it."""
+        trained = self._stopwatch.seconds - self._began
+        if self._has_measured or trained < _MEASURED_SECONDS:
+            return
+        self._has_measured = True
+        settings = self._run.current
+        if self._pipeline.seconds > _BUSY * trained:
+            return
+        if settings.report.every < _CLOSE:
+            yield Notice(f"a report every {settings.report.every} meta-iterations slows the training (report.every)")
+        elif settings.run.checkpoint_every < _CLOSE and not settings.run.checkpoint_seconds:
+            every = f"every {settings.run.checkpoint_every} meta-iterations"
+            yield Notice(f"a checkpoint {every} slows the training (run.checkpoint_every, run.checkpoint_seconds)")
+
     def _next_stop(self) -> int:
         """Return the meta-iteration behind which something is due, where the next chunk ends at the latest."""
-        first, every = self._iteration + 1, self._run.current.run.checkpoint_every
-        return min(self._total, self._reporter.next_due(first), -(-first // every) * every)
+        at, settings = self._iteration, self._run.current.run
+        # Of checkpoints that the clock will leave out, only the last within reach ends a chunk.
+        reach = at + self._pipeline.chunk if settings.checkpoint_seconds else at
+        every = settings.checkpoint_every
+        return min(self._total, self._reporter.next_due(at + 1), max(reach // every, at // every + 1) * every)
 
-    def _checkpoint(self, *, requested: bool = False) -> Iterator[Event]:
-        if self._iteration < 0 or not self._has_begun or (self._iteration == self._last_checkpoint and not requested):
-            return
-        path = self._run.save(
-            Checkpoint(
-                iteration=self._iteration,
-                elapsed_seconds=round(self._stopwatch.seconds, 3),
-                metrics_bytes=self._run.metrics_bytes,
-                trainers=dict(self._pipeline.states),
-            ),
-            keep=requested,
+    def _state(self) -> Checkpoint:
+        """Return the run's state after what has been told."""
+        return Checkpoint(
+            iteration=self._iteration,
+            elapsed_seconds=round(self._stopwatch.seconds, 3),
+            metrics_bytes=self._run.metrics_bytes,
+            metrics_sha256=self._run.metrics_sha256,
+            trainers=dict(self._pipeline.states),
+            settings=self._settings,
         )
-        self._last_checkpoint = self._iteration
-        self._update_record()
-        yield Checkpointed(self._iteration, str(path), self._run.current.seeds, requested)
+
+    def _checkpoint(self, kind: Kind = Kind.REGULAR) -> Iterator[Event]:
+        if self._iteration < 0 or not self._has_begun:
+            return
+        is_finite = self._reporter.is_finite(self._iteration)
+        for checkpoint, kept, path in self._saving.save(self._state(), kind, is_finite=is_finite):
+            self._update_record()
+            if kept is not Kind.LATEST:  # which is gone with the next
+                yield Checkpointed(checkpoint.iteration, str(path), self._run.current.seeds, kept is Kind.KEPT)
 
     # What it is asked.
 
@@ -333,7 +374,7 @@ class Session:
             case SaveCheckpoint() if not self._has_begun:
                 yield Notice("no checkpoint is saved: the disk has not taken what came before it")
             case SaveCheckpoint():
-                yield from self._checkpoint(requested=True)
+                yield from self._checkpoint(Kind.KEPT)
             case Extend(iterations):
                 yield from self._extend(iterations)
             case ShowDraws(seed=seed) if seed is None or seed in self._pipeline.states:
@@ -369,7 +410,7 @@ class Session:
         self._pipeline.drop()
         self._stopwatch.stop()
         self._status = "paused"
-        where = f"from {self._last_checkpoint:,}" if self._last_checkpoint >= 0 else "from the start"
+        where = f"from {self._saving.iteration:,}" if self._saving.iteration >= 0 else "from the start"
         reason = f"the disk has failed: {error.strerror or error}"
         message = f"paused, for the disk has failed: {error}. Once it takes files again, the run goes on {where}"
         for event in (StatusChanged("paused", self._iteration, reason), Notice(message)):
@@ -384,8 +425,10 @@ class Session:
         if not diverged:
             yield from self._end("finished", "")
             return
-        why = why_diverged(self._run.current, [self._pipeline.states[seed] for seed in diverged])
-        yield from self._end("diverged", f"seed {', '.join(map(str, diverged))} diverged: {why}")
+        why = self._reporter.why_diverged(self._pipeline.states, diverged)
+        best = self._run.best_checkpoint()
+        kept = f"; the best checkpoint before is {best.name}" if best else ""
+        yield from self._end("diverged", f"seed {', '.join(map(str, diverged))} diverged: {why}{kept}")
 
     def _end(self, status: Status, message: str) -> Iterator[Event]:
         self._stopwatch.stop()
@@ -402,11 +445,13 @@ class Session:
 
     def _failed(self, message: str) -> Event:
         ended = self._ended("failed", message)
-        with suppress(OSError):  # the disk may be what failed
+        with suppress(OSError, TakenError):  # the disk may be what failed
             self._run.append_event(ended)
         return ended
 
     def _failure(self, error: Exception) -> SessionError:
+        if isinstance(error, TakenError):  # nothing here is ours to write any more
+            return SessionError(str(error))
         cause = str(error) if isinstance(error, OSError | UserError) else f"{type(error).__name__}: {error}"
         if not self._run.is_there:
             return SessionError(f"{self._run.folder} is gone, removed or renamed while it was being trained")
@@ -414,7 +459,7 @@ class Session:
         what = f"{cause} ({f'the last checkpoint is {latest}' if latest else 'there is no checkpoint yet'})"
         try:
             self._run.update(status="failed", message=what)
-        except OSError as second:
+        except (OSError, TakenError) as second:
             what += f"; and run.json could not be written: {second}"
         return SessionError(*what.split("\n"))  # what caused it may have several lines
 
@@ -424,7 +469,7 @@ class Session:
         self._record_due = monotonic() + SIGN_SECONDS
         self._run.update(
             status=self._status,
-            iteration=max(self._iteration if self._has_begun else self._last_checkpoint, 0),
+            iteration=max(self._iteration if self._has_begun else self._saving.iteration, 0),
             elapsed_seconds=round(self._stopwatch.seconds, 3),
             average_log_result=self._reporter.average_log_result,
             message=message,

@@ -8,16 +8,31 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
+from typing import TYPE_CHECKING
 
 from l2o_engine.records.codec import DiagnosisLine, Recorded, StartLine, event_of, lane_of, vitals_of
-from l2o_engine.records.events import Diagnosed, Ended, Event, Extended, NewRows, Notice, Started, Status, StatusChanged
-from l2o_engine.records.health import Diagnostician
+from l2o_engine.records.events import (
+    Diagnosed,
+    Ended,
+    Event,
+    Extended,
+    NewRows,
+    Notice,
+    Recalled,
+    Started,
+    Status,
+    StatusChanged,
+)
+from l2o_engine.records.health import Diagnostician, Vitals
 from l2o_engine.runs.events_file import EventsFile, damage_note
 from l2o_engine.runs.folder import Run, lanes_of
 from l2o_engine.runs.levels import Levels
-from l2o_engine.runs.metrics_file import RowReader, last_iteration
+from l2o_engine.runs.metrics_file import RowReader, header_in, last_iteration
 from l2o_engine.runs.record import ACTIVE, Record
 from l2o_engine.runs.tail import Tail
+
+if TYPE_CHECKING:
+    from l2o_engine.training.trainer import Lane
 
 
 @dataclass(frozen=True)
@@ -116,12 +131,23 @@ class Teller:
             iteration=self._iteration,
             iterations=record.iterations,
             levels={name: level.end_log10 for name, level in levels.items()},
+            versions=record.versions,
         )
         yield from self.settle(record, is_driven=is_driven)
+        yield from self._tell_the_beginning()
         yield from self._tell_rows()
         yield from self._tell_the_past(past)
         yield from self._tell_of_damage()
         self.has_begun = True
+
+    def _tell_the_beginning(self) -> Iterator[Event]:
+        """Tell the beginning of a long run without its rows."""
+        window = self.preset.report.rolling_window
+        blocks = self._run.beginning(least=window, window=window)
+        if blocks is not None:
+            self._reader.pass_over(header_in(self._run.metrics_path), blocks.iteration)
+            self._metrics.skip(blocks.end)
+            yield Recalled(blocks)
 
     def settle(self, record: Record, *, is_driven: bool) -> Iterator[Event]:
         """Tell the status that run.json gives where no event has: of a driver that was killed, say."""
@@ -136,9 +162,14 @@ class Teller:
         """Tell of past events what still holds: how the run's status changed on the way is history."""
         limits = past.limits
         status, limit, ended = self._status, inf, None
+        looks: dict[Lane, list[Vitals]] = {}
         for place, (_, line) in enumerate(self._events.read(past.size)):
             limit = limits.get(place, limit)
             if getattr(line, "iteration", -1) > limit:  # not every event is of a meta-iteration
+                continue
+            if isinstance(line, DiagnosisLine) and lane_of(line) in self._diagnosticians:
+                lane, vitals = vitals_of(line)
+                looks.setdefault(lane, []).append(vitals)
                 continue
             for event in self._tell(line):
                 match event:
@@ -152,6 +183,8 @@ class Teller:
                         yield event
             if isinstance(line, StartLine):
                 ended = None
+        for lane, past_vitals in looks.items():  # what the last look means is the present
+            yield Diagnosed(lane, self._diagnosticians[lane].recall(past_vitals))
         self._status = status
         if ended is not None:
             self._status = ended.status

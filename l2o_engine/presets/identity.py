@@ -1,10 +1,11 @@
 """Which presets describe the same experiment."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from l2o_engine.presets.schema import Preset
 from l2o_engine.presets.tables import to_dict
+from l2o_engine.support.wording import quote
 
 
 def told_settings(preset: Preset) -> dict[str, Any]:
@@ -31,6 +32,28 @@ def trained_settings(preset: Preset) -> dict[str, Any]:
     """
     beside = ("baseline",) if preset.learns else ()
     return {place: value for place, value in experiment_settings(preset).items() if place.split(".")[0] not in beside}
+
+
+def resumed_settings(preset: Preset) -> dict[str, Any]:
+    """Return what must be as it was for a run to go on: those of :func:`trained_settings`, and its seeds.
+
+    How long it goes on, how it is told and how it is saved may change at any time.
+    """
+    return trained_settings(preset) | {"run.seed": preset.run.seed, "run.seeds": preset.run.seeds}
+
+
+def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Return the settings that differ, "table.key" → [before, after].
+
+    A setting that only one of them has says nothing: of another kind, which differs itself, or of another version.
+    """
+    common = [name for name in before if name in after]
+    return {name: [before[name], after[name]] for name in common if before[name] != after[name]}
+
+
+def in_words(changed: Mapping[str, Sequence[Any]]) -> str:
+    """Return settings that differ, "table.key" → [before, after], as a person says it."""
+    return ", ".join(f"{name} {quote(before)} → {quote(after)}" for name, (before, after) in changed.items())
 
 
 def _flat(node: Any, place: str = "") -> list[tuple[str, Any]]:

@@ -107,8 +107,11 @@ class RunSettings(Table):
         What computes: the compiled kernel, the reference, or the faster of those that can.
     checkpoint_every
         Meta-iterations between two checkpoints.
+    checkpoint_seconds
+        Seconds between two, at least: of those that fall due sooner some are left out. Where none was written for
+        twice as long, the state is saved all the same, until the next one. 0 for each that is due, and no other.
     keep_checkpoints
-        How many of the newest are kept, besides those that were asked for.
+        How many of the newest are kept, besides the best one and those that were asked for.
     """
 
     iterations: int = Field(50_000, ge=1, le=MOST_ITERATIONS)
@@ -117,6 +120,7 @@ class RunSettings(Table):
     dtype: DTypeName = "float32"
     backend: BackendName = "auto"
     checkpoint_every: int = Field(5000, ge=1)
+    checkpoint_seconds: float = Field(0.5, ge=0)
     keep_checkpoints: int = Field(3, ge=1)
 
 

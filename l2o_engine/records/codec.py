@@ -26,6 +26,7 @@ from pydantic import (
 from pydantic_core import from_json
 
 from l2o_engine.records.events import (
+    Changed,
     Checkpointed,
     Curves,
     Diagnosed,
@@ -38,6 +39,7 @@ from l2o_engine.records.events import (
     Notice,
     Preparing,
     Progress,
+    Recalled,
     Started,
     Status,
     StatusChanged,
@@ -104,6 +106,7 @@ class StartLine(_Object):
     iterations: _Count
     baselines: _Numbers
     resumed_from: _Iteration | None = None  # left out of a new run's
+    versions: dict[str, str] | None = None  # runs recorded before they were told are read without
 
 
 class ProgressLine(_WithNumbers):
@@ -191,13 +194,30 @@ class _Extended(_Object):
     iterations: _Count
 
 
+class ChangedLine(_Object):
+    """What was changed of the experiment, and accepted."""
+
+    event: Literal["changed"] = "changed"
+    iteration: _Iteration
+    settings: dict[str, Annotated[list[Any], Field(min_length=2, max_length=2)]]  # before and after
+
+
 class _Notice(_Object):
     event: Literal["notice"] = "notice"
     message: str
 
 
 Recorded: TypeAlias = (
-    StartLine | ProgressLine | DiagnosisLine | _Finding | CheckpointLine | _End | _Status | _Extended | _Notice
+    StartLine
+    | ProgressLine
+    | DiagnosisLine
+    | _Finding
+    | CheckpointLine
+    | _End
+    | _Status
+    | _Extended
+    | ChangedLine
+    | _Notice
 )
 """What an object is once it was read: ``event`` says of which event, the other attributes are its keys."""
 
@@ -228,6 +248,7 @@ def _objects_of(event: Event) -> Sequence[Recorded]:
                     iterations=event.iterations,
                     baselines=dict(event.levels),
                     resumed_from=resumed_from,
+                    versions=dict(event.versions) or None,
                 )
                 for seed in event.seeds
             ]
@@ -256,9 +277,11 @@ def _objects_of(event: Event) -> Sequence[Recorded]:
             objects = [_Status(status=status, iteration=iteration, message=message or None)]
         case Extended(iterations):
             objects = [_Extended(iterations=iterations)]
+        case Changed(iteration, settings):
+            objects = [ChangedLine(iteration=iteration, settings={name: list(pair) for name, pair in settings.items()})]
         case Notice(message):
             objects = [_Notice(message=message)]
-        case Preparing() | NewRows() | Curves():
+        case Preparing() | NewRows() | Recalled() | Curves():
             pass
     return objects
 
@@ -317,6 +340,8 @@ def event_of(objects: Sequence[Recorded]) -> Event:
             event = StatusChanged(one.status, one.iteration, one.message or "")
         case [_Extended() as one]:
             event = Extended(one.iterations)
+        case [ChangedLine() as one]:
+            event = Changed(one.iteration, one.settings)
         case [_Notice() as one]:
             event = Notice(one.message)
         case _:

@@ -61,6 +61,33 @@ class Curve:
         return mean
 
 
+class Rolling:
+    """The mean over the window that ends at each result of a series, which comes a part at a time.
+
+    Parameters
+    ----------
+    window
+        How many results it is over; NaN is left out of it.
+    """
+
+    def __init__(self, window: int) -> None:
+        self._window = window
+        self._recent: Doubles = np.zeros(0)
+
+    def over(self, results: Doubles) -> Doubles:
+        """Return the mean at each of the next results, and remember what the next window needs."""
+        values = np.concatenate([self._recent, results])
+        finite: Flags = ~np.isnan(values)
+        sums = np.concatenate([[0.0], np.cumsum(np.where(finite, values, 0.0))])
+        counts = np.concatenate([[0], np.cumsum(finite)])
+        end = np.arange(len(self._recent), len(values)) + 1
+        start = np.maximum(end - self._window, 0)
+        self._recent = values[len(values) - min(len(values), self._window - 1) :]
+        with np.errstate(invalid="ignore"):
+            mean: Doubles = (sums[end] - sums[start]) / (counts[end] - counts[start])
+        return mean
+
+
 class History:
     """Takes in the rows of one lane; memory does not grow beyond ``capacity`` buckets.
 
@@ -79,7 +106,7 @@ class History:
         self._count = 0  # full buckets
         self._buckets: Doubles = np.zeros((6, capacity))  # in rows: what :func:`_reduce` returns of each
         self._pending: Doubles = np.zeros((0, 3))  # iteration, result, rolling mean: rows of no full bucket yet
-        self._recent: Doubles = np.zeros(0)
+        self._rolling = Rolling(window)
         self._non_finite = 0
         self._zeros = 0
 
@@ -88,7 +115,7 @@ class History:
         results = np.where(np.isfinite(rows.end_log10), rows.end_log10, np.nan)
         self._non_finite += int(np.isnan(results).sum())
         self._zeros += int((rows.end_loss == 0).sum())
-        table = np.stack([rows.iteration.astype(np.float64), results, self._rolling_mean(results)], axis=1)
+        table = np.stack([rows.iteration.astype(np.float64), results, self._rolling.over(results)], axis=1)
         self._pending = np.concatenate([self._pending, table])
         while len(self._pending) >= self._width:
             if self._count == self._capacity:
@@ -99,6 +126,36 @@ class History:
             where = slice(self._count, self._count + n)
             self._buckets[:, where] = _reduce(full.reshape(n, self._width, 3))
             self._count += n
+
+    def begin_with(self, buckets: Doubles, before: Rows, *, non_finite: int, zeros: int) -> None:
+        """Take in the beginning of the lane, summed up; then its rows from there on are to be added.
+
+        Parameters
+        ----------
+        buckets
+            [6, buckets], all of one width that is a power of two: what a curve says of each, in the order of its
+            arrays. Where they are more than the capacity, so many of them that they can be halved to it.
+        before
+            The last rows of that beginning: at least as many as the rolling mean is over.
+        non_finite, zeros
+            How many of its results were NaN or infinite, and how many exactly 0.
+
+        Raises
+        ------
+        ValueError
+            If something was added before, or the buckets cannot be halved to the capacity.
+        """
+        if self._count or len(self._pending):
+            raise ValueError("this history has begun")
+        width = int(buckets[0, 0]) + 1
+        while buckets.shape[1] > self._capacity:
+            if buckets.shape[1] % 2:
+                raise ValueError(f"{buckets.shape[1]} buckets cannot be halved to {self._capacity}")
+            buckets, width = _merged(buckets), 2 * width
+        self._width, self._count = width, buckets.shape[1]
+        self._buckets[:, : self._count] = buckets
+        self._rolling.over(np.where(np.isfinite(before.end_log10), before.end_log10, np.nan))
+        self._non_finite, self._zeros = non_finite, zeros
 
     def curve(self) -> Curve:
         """Return the picture so far; rows that fill no bucket yet are its last point."""
@@ -119,28 +176,26 @@ class History:
             zeros=self._zeros,
         )
 
-    def _rolling_mean(self, results: Doubles) -> Doubles:
-        """Return the mean over the window that ends at each result, and remember what the next window needs."""
-        values = np.concatenate([self._recent, results])
-        finite: Flags = ~np.isnan(values)
-        sums = np.concatenate([[0.0], np.cumsum(np.where(finite, values, 0.0))])
-        counts = np.concatenate([[0], np.cumsum(finite)])
-        end = np.arange(len(self._recent), len(values)) + 1
-        start = np.maximum(end - self._window, 0)
-        self._recent = values[len(values) - min(len(values), self._window - 1) :]
-        with np.errstate(invalid="ignore"):
-            mean: Doubles = (sums[end] - sums[start]) / (counts[end] - counts[start])
-        return mean
-
     def _halve(self) -> None:
-        first, second = self._buckets[:, ::2], self._buckets[:, 1::2]
-        merged = second.copy()  # the last iteration, and the rolling mean there
-        merged[1] = np.fmin(first[1], second[1])
-        merged[2] = np.fmax(first[2], second[2])
-        merged[4:] += first[4:]
         self._count = self._capacity // 2
-        self._buckets[:, : self._count] = merged
+        self._buckets[:, : self._count] = _merged(self._buckets)
         self._width *= 2
+
+
+def _merged(buckets: Doubles) -> Doubles:
+    """Return buckets [6, n] of twice the width."""
+    first, second = buckets[:, ::2], buckets[:, 1::2]
+    merged = second.copy()  # the last iteration, and the rolling mean there
+    merged[1] = np.fmin(first[1], second[1])
+    merged[2] = np.fmax(first[2], second[2])
+    merged[4:] += first[4:]
+    return merged
+
+
+def bucket_of(rows: Doubles) -> Doubles:
+    """Return what is kept of rows [n, 3] (iteration, result, rolling mean), in the order of a curve's arrays."""
+    bucket: Doubles = _reduce(rows[None])[:, 0]
+    return bucket
 
 
 def _reduce(buckets: Doubles) -> Doubles:

@@ -3,10 +3,11 @@
 Events that scripts rely on turn into JSON objects, and these into events again, by :mod:`l2o_engine.records.codec`.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
 
+from l2o_engine.records.blocks import Blocks
 from l2o_engine.records.health import Diagnosis, Finding
 from l2o_engine.records.rows import Rows
 from l2o_engine.support.arrays import Doubles
@@ -24,7 +25,10 @@ class Preparing:
 
 @dataclass(frozen=True)
 class Started:
-    """The run starts, or goes on: ``iteration`` is the last meta-iteration done, -1 for a new run."""
+    """The run starts, or goes on: ``iteration`` is the last meta-iteration done, -1 for a new run.
+
+    ``versions`` are those that the results may depend on.
+    """
 
     run_dir: str
     preset: str
@@ -35,6 +39,7 @@ class Started:
     iteration: int
     iterations: int
     levels: Mapping[str, float]
+    versions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +47,13 @@ class NewRows:
     """Rows of metrics, as they are written to the file."""
 
     rows: Rows
+
+
+@dataclass(frozen=True, eq=False)
+class Recalled:
+    """The beginning of a long run, summed up, in place of its rows: those from there on follow."""
+
+    blocks: Blocks
 
 
 @dataclass(frozen=True)
@@ -118,6 +130,14 @@ class Extended:
 
 
 @dataclass(frozen=True)
+class Changed:
+    """The experiment is another one from here on: "table.key" → [before, after]."""
+
+    iteration: int
+    settings: Mapping[str, Sequence[Any]]
+
+
+@dataclass(frozen=True)
 class Notice:
     """Something worth a line that is no error."""
 
@@ -148,6 +168,7 @@ Event: TypeAlias = (
     Preparing
     | Started
     | NewRows
+    | Recalled
     | Progress
     | Diagnosed
     | Found
@@ -155,6 +176,7 @@ Event: TypeAlias = (
     | Curves
     | StatusChanged
     | Extended
+    | Changed
     | Notice
     | Ended
 )

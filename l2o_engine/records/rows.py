@@ -56,7 +56,11 @@ class Rows:
         """Return the rows of one lane."""
         return self._at(np.flatnonzero(self.lane == lane))
 
-    def _at(self, index: Integers) -> "Rows":
+    def between(self, start: int, stop: int) -> "Rows":
+        """Return the rows from place ``start`` on, up to ``stop``."""
+        return self._at(slice(start, stop))
+
+    def _at(self, index: Integers | slice) -> "Rows":
         numbers = {name: values[index] for name, values in self.numbers.items()}
         columns = {name: values[index] for name, values in vars(self).items() if name != "numbers"}
         return Rows(**columns, numbers=numbers)

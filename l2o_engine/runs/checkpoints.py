@@ -3,6 +3,8 @@
 The state is saved as a tree with names (:mod:`l2o_engine.support.tree`): its arrays are tensors, a network's by the
 names of its parameters; everything else (generator states, Adam's powers, adaptive numbers, how long the metrics file
 was) is JSON in the file's metadata, with a digest of the whole. No pickle is ever loaded.
+
+What a checkpoint is kept for is in its name (:class:`Kind`), so rotation needs to know nothing else.
 """
 
 import hashlib
@@ -11,6 +13,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +27,7 @@ from l2o_engine.meta.meta_adam import Powers
 from l2o_engine.meta.truncation import Episode
 from l2o_engine.optimizers.learned.layout import Layout
 from l2o_engine.support.arrays import Floats
-from l2o_engine.support.files import make_folder, names_in, open_to_read, remove, write_atomically
+from l2o_engine.support.files import make_folder, names_in, open_to_read, remove, rename, write_atomically
 from l2o_engine.support.tree import Tree, join, part, to_tree
 from l2o_engine.training.trainer import TrainerState
 
@@ -32,12 +35,29 @@ FORMAT = 2
 """What is written. Format 1, in which min_log stood by itself, is read."""
 
 _VECTORS = ("weights", "moment1", "moment2")
-_KEPT = "-kept"
-_NAME = re.compile(r"(?P<iteration>[0-9]{12,13})(?P<kind>-kept)?\.safetensors")
-_TEMPORARY = re.compile(rf"\.{_NAME.pattern}\.[0-9]+\.tmp")
 _MOST_SEEDS = 1024
 # Bytes beside the numbers, at most: in all, a seed's (its generator, its counts), a tensor's (name, shape, place).
 _ALL_BESIDE, _SEED_BESIDE, _TENSOR_BESIDE = 65_536, 4_096, 512
+_MOST_HEADER = 100_000_000  # bytes: safetensors takes none that is longer
+
+
+class Kind(StrEnum):
+    """What a checkpoint is kept for: the end of its name.
+
+    Of the regular ones the newest few are kept, of those whose results were not finite too: so these never rotate the
+    last finite one out. The best, by the report's figure, stays until there is a better one and is regular then. One
+    that was asked for stays for ever. The latest, written between two regular ones, until the next of any kind.
+    """
+
+    REGULAR = ""
+    NON_FINITE = "-nonfinite"
+    BEST = "-best"
+    KEPT = "-kept"
+    LATEST = "-latest"
+
+
+_NAME = re.compile(rf"(?P<iteration>[0-9]{{12,13}})(?P<kind>{'|'.join(Kind)})\.safetensors")
+_TEMPORARY = re.compile(rf"\.{_NAME.pattern}\.[0-9]+\.tmp")
 
 
 class CheckpointError(Exception):
@@ -60,6 +80,11 @@ class Checkpoint:
         Seed → state.
     metrics_sha256
         Its SHA-256 then; None where it was not known, as in checkpoints of an older version.
+    settings
+        "table.key" → value of what is trained, see :func:`~l2o_engine.presets.identity.resumed_settings`; None in those
+        of an older version.
+    average_log_result
+        The report's figure, over all seeds, where it was the best so far.
     """
 
     iteration: int
@@ -67,12 +92,12 @@ class Checkpoint:
     metrics_bytes: int
     trainers: Mapping[int, TrainerState]
     metrics_sha256: str | None = None
+    settings: Mapping[str, Any] | None = None
+    average_log_result: float | None = None
 
 
-def write(folder: Path, checkpoint: Checkpoint, layout: Layout | None, *, keep: bool) -> Path:
+def write(folder: Path, checkpoint: Checkpoint, layout: Layout | None, kind: Kind = Kind.REGULAR) -> Path:
     """Write a checkpoint and return its path.
-
-    One that was asked for (``keep``) has a name of its own, so that :func:`prune` leaves it.
 
     Parameters
     ----------
@@ -82,8 +107,8 @@ def write(folder: Path, checkpoint: Checkpoint, layout: Layout | None, *, keep: 
         The state.
     layout
         Names the parts of the learners' vectors; None where nothing is learned.
-    keep
-        Whether it was asked for.
+    kind
+        What it is kept for.
     """
     trees = {f"seed{seed}": _tree_of(state, layout) for seed, state in checkpoint.trainers.items()}
     tensors, trainers = part(trees)
@@ -95,11 +120,13 @@ def write(folder: Path, checkpoint: Checkpoint, layout: Layout | None, *, keep: 
             "metrics_bytes": checkpoint.metrics_bytes,
             "metrics_sha256": checkpoint.metrics_sha256,
             "trainers": trainers,
+            "settings": checkpoint.settings,
+            "average_log_result": checkpoint.average_log_result,
         }
     )
     metadata = {"l2o": document, "sha256": _digest(document, tensors)}
     make_folder(folder, folder.parent)
-    path = folder / f"{checkpoint.iteration:012d}{_KEPT if keep else ''}.safetensors"
+    path = folder / _named(checkpoint.iteration, kind)
     write_atomically(path, save(tensors, metadata), folder.parent)
     return path
 
@@ -131,17 +158,45 @@ def read(path: Path, experiment: Experiment, seeds: int = _MOST_SEEDS) -> Checkp
         document = json.loads(metadata["l2o"])
         if document["format"] not in (1, FORMAT):
             raise CheckpointError(f"{path.name} is of format {document['format']}, this version reads 1 and {FORMAT}")
-        head = _Head.model_validate(document)
+        head = Head.model_validate(document)
         trees = (
             _trees_of_format_1(head.trainers, tensors, experiment.layout)
             if document["format"] == 1
             else join(tensors, head.trainers)
         )
         trainers = {int(name.removeprefix("seed")): _state_of(tree, experiment) for name, tree in trees.items()}
-        return Checkpoint(head.iteration, head.elapsed_seconds, head.metrics_bytes, trainers, head.metrics_sha256)
+        return Checkpoint(
+            head.iteration,
+            head.elapsed_seconds,
+            head.metrics_bytes,
+            trainers,
+            head.metrics_sha256,
+            head.settings,
+            head.average_log_result,
+        )
     except OSError as error:
         raise CheckpointError(f"{path.name} cannot be read: {error.strerror or error}") from error
     except (SafetensorError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise CheckpointError(f"{path.name} cannot be read: {error}") from error
+
+
+def head_of(path: Path) -> "Head":
+    """Return what a checkpoint says of itself, without its state; that it is not damaged is not checked.
+
+    Raises
+    ------
+    CheckpointError
+        If the file cannot be read, or claims a header that is longer than one can be.
+    """
+    try:
+        with open_to_read(path, path.parents[1]) as file:
+            length = int.from_bytes(file.read(8), "little")
+            if length > _MOST_HEADER:
+                raise CheckpointError(f"{path.name} claims a header of {length:,} bytes; {_MOST_HEADER:,} is the most")
+            return Head.model_validate_json(_metadata_in(file.read(length))["l2o"])
+    except OSError as error:
+        raise CheckpointError(f"{path.name} cannot be read: {error.strerror or error}") from error
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path.name} cannot be read: {error}") from error
 
 
@@ -164,7 +219,11 @@ def _read_bounded(path: Path, most: int) -> bytes:
 def _metadata_of(content: bytes) -> dict[str, str]:
     """Return the metadata of a file that has been loaded, and so has a header."""
     length = int.from_bytes(content[:8], "little")
-    metadata: dict[str, str] = json.loads(content[8 : 8 + length]).get("__metadata__", {})
+    return _metadata_in(content[8 : 8 + length])
+
+
+def _metadata_in(header: bytes) -> dict[str, str]:
+    metadata: dict[str, str] = json.loads(header).get("__metadata__", {})
     return metadata
 
 
@@ -174,13 +233,17 @@ class _Part(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
-class _Head(BaseModel):
+class Head(BaseModel):
+    """What a checkpoint says of itself, beside the state."""
+
     model_config = ConfigDict(strict=True, extra="ignore")
     iteration: int = Field(ge=-1)
     elapsed_seconds: float = Field(ge=0, allow_inf_nan=False)
     metrics_bytes: int = Field(ge=0)
     metrics_sha256: str | None = None
     trainers: dict[str, Any]
+    settings: dict[str, Any] | None = None
+    average_log_result: float | None = Field(None, allow_inf_nan=False)
 
 
 class _GeneratorState(_Part):
@@ -264,7 +327,11 @@ def _trees_of_format_1(
 def newest_first(folder: Path) -> list[Path]:
     """Return the checkpoint files of a folder, the newest first, by their names; none of a folder that is a link."""
     paths = [folder / name for name in _names_in(folder) if _NAME.fullmatch(name)]
-    return sorted(paths, key=lambda path: (iteration_of(path), path.name), reverse=True)
+    return sorted(paths, key=_age, reverse=True)
+
+
+def _age(path: Path) -> tuple[int, bool, str]:
+    return iteration_of(path), kind_of(path) is not Kind.LATEST, path.name
 
 
 def foreign_in(folder: Path) -> list[str]:
@@ -278,15 +345,44 @@ def iteration_of(path: Path) -> int:
     return int(found["iteration"]) if found else -2
 
 
-def is_kept(path: Path) -> bool:
-    """Return whether the checkpoint was asked for."""
-    return path.stem.endswith(_KEPT)
+def kind_of(path: Path) -> Kind | None:
+    """Return what a checkpoint is kept for, by its name; None for a file that is not named like one."""
+    found = _NAME.fullmatch(path.name)
+    return Kind(found["kind"]) if found else None
 
 
-def prune(folder: Path, keep: int) -> None:
-    """Remove all but the newest few checkpoints and those that were asked for."""
-    for path in [path for path in newest_first(folder) if not is_kept(path)][keep:]:
+def _named(iteration: int, kind: Kind) -> str:
+    return f"{iteration:012d}{kind}.safetensors"
+
+
+def prune(folder: Path, keep: int, newest: int) -> None:
+    """Remove the checkpoints that are kept no longer; see :class:`Kind`.
+
+    Parameters
+    ----------
+    folder
+        The run's checkpoints folder.
+    keep
+        How many of the newest regular ones are kept, and of those whose results were not finite.
+    newest
+        The meta-iteration of the newest good one. What lies beyond it could not be gone on from, and is left as it is
+        until the run has come so far again: it must not rotate good ones out.
+    """
+    there = [path for path in newest_first(folder) if iteration_of(path) <= newest]
+    of_kind = {kind: [path for path in there if kind_of(path) is kind] for kind in Kind}
+    regular, lost = of_kind[Kind.REGULAR], of_kind[Kind.NON_FINITE]
+    healthy = max(map(iteration_of, regular + of_kind[Kind.BEST]), default=-1)
+    outdated = [path for path in lost if iteration_of(path) < healthy]
+    interim = [path for path in of_kind[Kind.LATEST] if path != there[0]]
+    for path in {*regular[keep:], *lost[keep:], *outdated, *interim}:
         remove(path, folder.parent)
+
+
+def retire_best(folder: Path, best: Path) -> None:
+    """Let the best ones of before, but this one, be regular ones from now on."""
+    for path in newest_first(folder):
+        if kind_of(path) is Kind.BEST and iteration_of(path) < iteration_of(best):
+            rename(path, _named(iteration_of(path), Kind.REGULAR), folder.parent)
 
 
 def remove_temporaries(folder: Path) -> None:

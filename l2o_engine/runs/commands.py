@@ -11,9 +11,13 @@ import os
 import re
 import socket
 import uuid
+from collections import deque
+from collections.abc import Iterator
 from contextlib import suppress
+from heapq import nsmallest
+from math import inf
 from pathlib import Path
-from time import time_ns
+from time import monotonic, time_ns
 
 from l2o_engine.presets.schema import MOST_ITERATIONS
 from l2o_engine.records.events import Command, Extend, GoOn, Notice, Pause, SaveCheckpoint, Stop
@@ -30,6 +34,9 @@ _NAMES: dict[type, str] = {
 _NAME = re.compile(r"[0-9]{20}-[0-9a-f]{32}\.json")
 _TEMPORARY = re.compile(rf"\.{_NAME.pattern}\.[0-9]+\.tmp")
 _MOST_BYTES = 4096
+_MOST_FILES = 200  # that one look takes away
+_SHARE = 0.02  # of the time that looks may take
+_JUNK_SECONDS = 10.0  # between two notices of files that are no commands
 
 
 def send(folder: Path, command: Command) -> Path:
@@ -73,6 +80,10 @@ class Inbox:
         self._folder = folder
         self._immovable: set[str] = set()
         self._has_told = False  # of files that are none of ours
+        self._taken: deque[Command | Notice] = deque()
+        self._junk: list[str] = []  # what was no command and has not been told of
+        self._junk_told = -inf
+        self._due = 0.0
         make_folder(folder, folder.parent)
         for name in names_in(folder, folder.parent):
             if _NAME.fullmatch(name) or _TEMPORARY.fullmatch(name):
@@ -80,34 +91,64 @@ class Inbox:
                     remove(folder / name, folder.parent)
 
     def take(self) -> Command | Notice | None:
-        """Return what was asked first, or a notice about a file that is no command; None if there is nothing."""
+        """Return what was asked first, or a notice about files that are no commands; None if there is nothing.
+
+        A look is bounded, and the next one waits the longer, the longer this one took: whoever floods the folder, with
+        files named like commands or not, does not slow the training.
+        """
+        began = monotonic()
+        if not self._taken and began >= self._due:
+            self._taken.extend(self._look())
+            self._due = monotonic() + (monotonic() - began) / _SHARE
+        return self._taken.popleft() if self._taken else None
+
+    def _look(self) -> list[Command | Notice]:
+        """Take what is in the folder, the oldest first."""
         try:
             found = names_in(self._folder, self._folder.parent)
         except OSError:  # out of reach, perhaps for a moment only: training goes on
-            return None
-        for name in sorted(name for name in found if _NAME.fullmatch(name) and name not in self._immovable):
+            return []
+        taken: list[Command | Notice] = []
+        waiting = (name for name in found if _NAME.fullmatch(name) and name not in self._immovable)
+        for name in nsmallest(_MOST_FILES, waiting):
             path = self._folder / name
             content = self._read(path)
+            if content is None:  # whoever asked has taken it back
+                continue
             try:
                 remove(path, self._folder.parent)
             except OSError as error:
                 self._immovable.add(name)
-                return Notice(f"commands/{name} is not obeyed, because it cannot be removed: {error.strerror}")
+                taken.append(Notice(f"commands/{name} is not obeyed, because it cannot be removed: {error.strerror}"))
+                continue
             try:
-                return _parse(content)
+                taken.append(_parse(content))
             except (ValueError, RecursionError):
-                return Notice(f"removed commands/{name}: it is no command")
-        # Names with a dot in front are still being written.
-        foreign = sorted(name for name in found if not name.startswith(".") and not _NAME.fullmatch(name))
-        if foreign and not self._has_told:
-            self._has_told = True
-            return Notice(f"commands/ holds what is no command, and is left there: {some_of(foreign)}")
-        return None
+                self._junk.append(name)
+        return [*self._told(), *taken, *self._told_of_foreign(found)]
 
-    def _read(self, path: Path) -> bytes:
+    def _told(self) -> Iterator[Notice]:
+        """Tell of the files that were no commands: of many at once, and not all the time."""
+        if self._junk and monotonic() - self._junk_told >= _JUNK_SECONDS:
+            is_no = "it is no command" if len(self._junk) == 1 else "they are no commands"
+            yield Notice(f"removed from commands/ {some_of(self._junk)}: {is_no}")
+            self._junk, self._junk_told = [], monotonic()
+
+    def _told_of_foreign(self, found: list[str]) -> Iterator[Notice]:
+        """Tell, once, of what is not named like a command; names with a dot in front are still being written."""
+        if self._has_told:
+            return
+        foreign = sorted(name for name in found if not name.startswith(".") and not _NAME.fullmatch(name))
+        if foreign:
+            self._has_told = True
+            yield Notice(f"commands/ holds what is no command, and is left there: {some_of(foreign)}")
+
+    def _read(self, path: Path) -> bytes | None:
         try:
             return read_bytes(path, _MOST_BYTES, self._folder.parent)
-        except OSError:  # gone, too long, or no file at all
+        except FileNotFoundError:
+            return None
+        except OSError:  # too long, or no file at all
             return b""
 
 

@@ -3,33 +3,62 @@
 import json
 import os
 import socket
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
-from io import FileIO
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
-
+from l2o_engine.presets.identity import differing, in_words, resumed_settings
 from l2o_engine.presets.schema import Preset
 from l2o_engine.presets.tables import to_toml
 from l2o_engine.records.codec import CheckpointLine, StartLine, as_json
 from l2o_engine.records.events import Event
 from l2o_engine.records.rows import Rows
 from l2o_engine.runs import checkpoints
-from l2o_engine.runs.checkpoints import Checkpoint, CheckpointError
+from l2o_engine.runs.blocks_file import BlockWriter, cuts
+from l2o_engine.runs.checkpoints import Checkpoint, CheckpointError, Kind
 from l2o_engine.runs.commands import Inbox
 from l2o_engine.runs.folder import TEMPORARY, Run, is_beginning, lanes_of
-from l2o_engine.runs.lock import is_beating, take_lock
+from l2o_engine.runs.lock import WATCH_SECONDS, HeldError, RunLock, is_beating, is_here, take_lock
 from l2o_engine.runs.metrics_file import RowFormat
-from l2o_engine.runs.record import ACTIVE, RunError, new_record, now, versions, write_record
-from l2o_engine.support.files import make_folder, names_in, open_to_append, open_to_read, remove, write_atomically
+from l2o_engine.runs.record import (
+    ACTIVE,
+    Change,
+    Record,
+    RunError,
+    new_record,
+    now,
+    versions,
+    what_changed,
+    write_record,
+)
+from l2o_engine.support.files import (
+    append,
+    make_folder,
+    names_in,
+    open_to_append,
+    open_to_read,
+    remove,
+    remove_folder,
+    write_atomically,
+)
 from l2o_engine.support.wording import some_of
 
 if TYPE_CHECKING:
     from hashlib import _Hash
+
+_GUARD_SECONDS = 1.0
+_FILES_MADE = ("run.json", "metrics.csv", "preset.toml", "events.jsonl", ".lock")
+_FOLDERS_MADE = ("checkpoints", "commands")
+
+
+class TakenError(RunError):
+    """The run is in another process's hands meanwhile: this one must write nothing more."""
 
 
 @dataclass(frozen=True)
@@ -43,27 +72,44 @@ class _Good:
 class DrivenRun(Run):
     """A run's folder, in the hands of the process that drives it. Close it when done.
 
-    Use :meth:`create` or :meth:`take`.
+    Use :meth:`create` or :meth:`take`. Before anything is written, once a second at most, it is made sure that the run
+    is still ours: a lock file that was removed is made and locked anew; where another process has taken the run (this
+    one was stopped for minutes, say), :class:`TakenError` is raised in place of every write.
+
+    Attributes
+    ----------
+    current
+        The preset, with the total that it has now.
+    inbox
+        What other processes ask of the run.
+    notices
+        What is to be told of the folder, by whoever drives the run: it takes them away.
+    changes
+        What has been changed of the experiment since it was last driven.
     """
 
-    def __init__(self, folder: Path, lock: FileLock, notices: Sequence[str] = ()) -> None:
+    def __init__(self, folder: Path, lock: RunLock, notices: Sequence[str] = ()) -> None:
         super().__init__(folder.resolve())  # recorded, and read by others, from another working folder
         self._use(self.preset())  # before anything is opened: it may fail
+        self.notices = list(notices)
+        self.changes: tuple[Change, ...] = ()
         self._lock = lock
-        self._notices = list(notices)
+        self._guard_due = 0.0
         self._record = self.record()
-        self._digest: _Hash | None = None  # of metrics.csv, once it is known what is in it
+        # These are unknown until it is known where the run goes on.
+        self._digest: _Hash | None = None  # of metrics.csv
+        self._blocks: BlockWriter | None = None
         self._good: _Good | None = None  # to go on from, where it has been looked for already
         make_folder(self.checkpoints_path, self.folder)
         if foreign := checkpoints.foreign_in(self.checkpoints_path):
-            self._notices.append(f"checkpoints/ holds what is no checkpoint, and is left there: {some_of(foreign)}")
+            self.notices.append(f"checkpoints/ holds what is no checkpoint, and is left there: {some_of(foreign)}")
         with ExitStack() as opened:
             # Unbuffered: what a full disk did not take is not tried again when the file is closed.
             self._metrics = opened.enter_context(open_to_append(self.metrics_path, make=False))
             self._events = opened.enter_context(open_to_append(self.events_path))
             self.inbox = Inbox(self.commands_path)
             if self._events.tell() and not _ends_with_newline(self.events_path):
-                _write(self._events, self.events_path, b"\n")  # a killed process left half a line
+                append(self._events, b"\n")  # a killed process left half a line
             opened.pop_all()  # it is close() that closes them from here on
 
     def _use(self, preset: Preset) -> None:
@@ -80,74 +126,116 @@ class DrivenRun(Run):
         RunError
             If the folder is there and not empty, or cannot be made.
         """
+        lock: RunLock | None = None
+        is_new = False
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            if names_in(folder) and not is_beginning(folder):
-                what = "already holds a run" if (folder / "run.json").exists() else "is not empty"
+            names = names_in(folder)
+            if names and not is_beginning(folder):
+                what = "already holds a run" if "run.json" in names else "is not empty"
                 raise RunError(f"{folder} {what}; nothing in it is overwritten. Choose another folder")
+            is_new = not names
             lock = take_lock(folder)
             if (folder / "run.json").exists():  # another process was quicker
-                lock.release()
                 raise RunError(f"{folder} already holds a run; nothing in it is overwritten. Choose another folder")
+            _remove_temporaries(folder)
             make_folder(folder / "checkpoints", folder)
             write_atomically(folder / "preset.toml", to_toml(preset).encode())
             write_atomically(folder / "metrics.csv", _format_of(preset).header.encode())
-            write_record(folder / "run.json", new_record(preset))
-            made = cls(folder, lock)
-            made._remove_temporaries()
-            return made
-        except OSError as error:
+            write_record(folder / "run.json", new_record(preset, lock.driver))
+            return cls(folder, lock)
+        except HeldError as error:
+            raise RunError(f"another process is making a run in {folder}") from error
+        except (OSError, RunError) as error:
+            if lock is not None:
+                lock.release()
+            if isinstance(error, RunError):
+                raise
+            if is_new:
+                _unmake(folder)
             raise RunError(f"cannot make the run's folder {folder}: {error.strerror or error}") from error
 
     @classmethod
-    def take(cls, folder: Path, *, notices: Sequence[str] = ()) -> "DrivenRun":
+    def take(
+        cls,
+        folder: Path,
+        *,
+        accept_changes: bool = False,
+        notices: Sequence[str] = (),
+        tell: Callable[[str], None] | None = None,
+    ) -> "DrivenRun":
         """Take a run that is there, to go on with it.
+
+        One that was driven on another host, or in another container, is watched for some seconds first: if run.json
+        changes, somebody drives it.
 
         Parameters
         ----------
         folder
             The run's folder.
+        accept_changes
+            Whether to go on though preset.toml has been edited since, and train something else from here on. It is
+            recorded.
         notices
-            What :func:`~l2o_engine.runs.rebuild.mend_record` said of it; :meth:`restore` tells it.
+            What :func:`~l2o_engine.runs.rebuild.mend_record` said of it.
+        tell
+            Is told what takes some seconds.
 
         Raises
         ------
         RunError
-            If there is none, another process drives it, a link or something else that is no file stands where the run
-            has a file, or there is nothing good to go on from. Nothing is changed then.
+            If there is none, another process drives it, preset.toml has been edited, a link or something else that is
+            no file stands where the run has a file, or there is nothing good to go on from. Nothing is changed then.
         """
         run = Run(folder)
         found = run.record()
         in_other_hands = f"{run.name} is being driven by process {found.pid} on {found.host}"
-        is_elsewhere = found.host != socket.gethostname() and found.status in ACTIVE
-        if is_elsewhere and (run.is_driven() or is_beating(run.record)):
-            raise RunError(in_other_hands)
+        if found.status in ACTIVE and not is_here(found):
+            if tell:
+                place = f"{found.host} (another container, or before a restart)"
+                place = place if found.host == socket.gethostname() else found.host
+                tell(f"{run.name} was last driven on {place}: watching {WATCH_SECONDS:g} s for a sign of life")
+            if is_beating(run.record):
+                raise RunError(in_other_hands)
         try:
-            lock = take_lock(folder)
-            try:
+            with ExitStack() as undo:
+                lock = take_lock(folder)
+                undo.callback(lock.release)
+                if lock.is_contested(run.record()):
+                    raise RunError(in_other_hands)
+                edited = _what_was_edited(run, accept=accept_changes)
                 taken = cls(folder, lock, notices)
-            except (RunError, OSError):
-                lock.release()
-                raise
-            try:
+                undo.pop_all()
+                undo.callback(taken.close)
                 taken._good = taken._newest_good()
-                taken._remove_temporaries()
-                taken.update(pid=os.getpid(), host=socket.gethostname(), versions=versions())
-            except (RunError, OSError):
-                taken.close()
-                raise
-        except Timeout as error:
+                taken._take_over(found, edited)
+                undo.pop_all()
+                return taken
+        except HeldError as error:
             raise RunError(in_other_hands) from error
         except OSError as error:
             place = f"{error.filename}: " if error.filename else ""
             raise RunError(f"cannot go on with {run.name}: {place}{error.strerror}") from error
-        return taken
 
-    def _remove_temporaries(self) -> None:
-        """Remove what a killed process was writing."""
-        for name in filter(TEMPORARY.fullmatch, names_in(self.folder)):
-            remove(self.folder / name)
-        checkpoints.remove_temporaries(self.checkpoints_path)
+    def _take_over(self, found: Record, edited: tuple[Change, ...]) -> None:
+        """Put our name into run.json in place of who drove the run before, and clear away what he left half done."""
+        _remove_temporaries(self.folder)
+        ours = versions()
+        if differs := what_changed(found.versions, ours):
+            self.notices.append(f"not as when it was last driven: {differs}; results may differ in their last bits")
+        self.changes = edited
+        self._write_record(
+            replace(
+                self._record,
+                pid=os.getpid(),
+                host=socket.gethostname(),
+                driver=self._lock.driver,
+                versions=ours,
+                changes=(*found.changes, *edited),
+            )
+        )
+
+    # Where it goes on.
 
     def restore(self) -> tuple[Checkpoint | None, list[str]]:
         """Return the newest good checkpoint and what was wrong with newer ones; cut the metrics back to it.
@@ -160,17 +248,16 @@ class DrivenRun(Run):
         RunError
             If there are checkpoints and none is good, or if there must have been some. Nothing is cut then.
         """
+        self._guard()
         good, self._good = self._good or self._newest_good(), None
-        notices, self._notices = self._notices, []  # each is told once, however often a run goes back
+        notices, self.notices = self.notices, []  # each is told once, however often a run goes back
         if good is None:
             header = self._format.header.encode()
             if self.metrics_bytes > len(header):
                 notices.append("there is no checkpoint yet: the run starts over")
-            self._metrics.truncate(len(header))
-            self._digest = sha256(header)
+            self._cut_back(len(header), sha256(header))
             return None, notices
-        self._metrics.truncate(good.checkpoint.metrics_bytes)
-        self._digest = good.digest
+        self._cut_back(good.checkpoint.metrics_bytes, good.digest)
         return good.checkpoint, notices
 
     def _newest_good(self) -> "_Good | None":
@@ -187,11 +274,11 @@ class DrivenRun(Run):
                 checkpoint = checkpoints.read(path, self.current.experiment, len(self.current.seeds))
                 return _Good(checkpoint, self._checked_metrics(path, checkpoint))
             except CheckpointError as error:
-                self._notices.append(f"passed over a checkpoint: {error}")
+                self.notices.append(f"passed over a checkpoint: {error}")
         anew = f"to begin anew with its settings, run {self.folder / 'preset.toml'}"
         if paths:
             what = f"none of the checkpoints of {self.name} is good:"
-            raise RunError(what, *self._notices, f"restore what was changed from a copy; or {anew}")
+            raise RunError(what, *self.notices, f"restore what was changed from a copy; or {anew}")
         if self._had_checkpoints():
             raise RunError(f"the checkpoints of {self.name} are gone; there is nothing to go on from; {anew}")
         header = self._format.header.encode()
@@ -219,23 +306,96 @@ class DrivenRun(Run):
             or (has_done and not any(isinstance(event, StartLine) for event in events))  # they are gone as well
         )
 
+    def _cut_back(self, size: int, digest: "_Hash") -> None:
+        """Cut the metrics, of which the rest has this digest, and sum up what is left of them."""
+        self._metrics.truncate(size)
+        self._digest = digest
+        if self._blocks is not None:
+            self._blocks.close()
+        window = self.current.report.rolling_window
+        self._blocks = BlockWriter(self.blocks_path, self.metrics_path, lanes_of(self.current), window)
+        self._sum_up(partial(BlockWriter.go_on, size=size))
+
+    def best_figure(self, until: int) -> float:
+        """Return the figure of the best checkpoint up to a meta-iteration; infinity where there is none."""
+        figures = [inf]
+        for path in checkpoints.newest_first(self.checkpoints_path):
+            if checkpoints.kind_of(path) is Kind.BEST and checkpoints.iteration_of(path) <= until:
+                with suppress(CheckpointError):  # one that is damaged is not the best
+                    figure = checkpoints.head_of(path).average_log_result
+                    figures += [] if figure is None else [figure]
+        return min(figures)
+
+    # Whether it is still ours.
+
+    def _guard(self) -> None:
+        """Make sure that the run is still ours, before something is written."""
+        moment = _seconds()
+        if moment < self._guard_due:
+            return
+        try:
+            found = self.record()
+        except RunError:  # what cannot be read names nobody
+            found = self._record
+        if _process_of(found) != _process_of(self._record):
+            raise self._taken_by(found)
+        if self._lock.is_lost:
+            self._retake()
+        self._guard_due = moment + _GUARD_SECONDS
+
+    def _retake(self) -> None:
+        try:
+            self._lock.retake()
+        except (HeldError, OSError):
+            return  # who takes the run writes run.json, who only tries lets go; what is out of reach is said elsewhere
+        self.notices.append("the run's lock file was removed or replaced while it was driven; it is there again")
+        self._write_record(replace(self._record, driver=self._lock.driver))
+
+    def _taken_by(self, found: Record) -> TakenError:
+        return TakenError(
+            f"{self.name} is in other hands, of process {found.pid} on {found.host}: this process has stopped and "
+            "writes nothing more"
+        )
+
+    # What it writes.
+
     def append_rows(self, rows: Rows) -> None:
         """Write rows of metrics; they are in the file, if not yet on the disk, when this returns."""
-        _write(self._metrics, self.metrics_path, self._format.format(rows), self._digest)
+        self._guard()
+        parts = [rows.between(start, stop) for start, stop in cuts(rows)]
+        written = [self._format.format(part) for part in parts]
+        end, data = self.metrics_bytes, b"".join(written)
+        append(self._metrics, data)
+        if self._digest:
+            self._digest.update(data)
+        for part, text in zip(parts, written, strict=True):
+            end += len(text)
+            self._sum_up(partial(BlockWriter.add, rows=part, end=end))
+
+    def _sum_up(self, work: Callable[[BlockWriter], None]) -> None:
+        """Let the rows be summed up; where that fails, those who read them must read all of them, and that is all."""
+        if self._blocks is not None:
+            try:
+                work(self._blocks)
+            except (OSError, ValueError):
+                self._blocks.close()
+                self._blocks = None
 
     def append_event(self, event: Event) -> None:
         """Write an event, if it is one that is recorded."""
+        self._guard()
         lines = [json.dumps({"time": now()} | document) + "\n" for document in as_json(event)]
         if lines:
-            _write(self._events, self.events_path, "".join(lines).encode())
+            append(self._events, "".join(lines).encode())
 
-    def save(self, checkpoint: Checkpoint, *, keep: bool) -> Path:
+    def save(self, checkpoint: Checkpoint, kind: Kind) -> Path:
         """Write a checkpoint and remove old ones; the metrics it counts on are on the disk first."""
+        self._guard()
         os.fsync(self._metrics.fileno())
-        if self._digest and checkpoint.metrics_bytes == self.metrics_bytes:
-            checkpoint = replace(checkpoint, metrics_sha256=self._digest.hexdigest())
-        path = checkpoints.write(self.checkpoints_path, checkpoint, self._layout, keep=keep)
-        checkpoints.prune(self.checkpoints_path, self.current.run.keep_checkpoints)
+        path = checkpoints.write(self.checkpoints_path, checkpoint, self._layout, kind)
+        if kind is Kind.BEST:
+            checkpoints.retire_best(self.checkpoints_path, path)
+        checkpoints.prune(self.checkpoints_path, self.current.run.keep_checkpoints, checkpoint.iteration)
         return path
 
     @property
@@ -248,13 +408,23 @@ class DrivenRun(Run):
         """How long metrics.csv is."""
         return self._metrics.seek(0, os.SEEK_END)
 
+    @property
+    def metrics_sha256(self) -> str | None:
+        """The SHA-256 of metrics.csv; None before :meth:`restore`."""
+        return self._digest.hexdigest() if self._digest else None
+
     def update(self, **changes: Any) -> None:
         """Change what run.json says."""
-        self._record = replace(self._record, **changes, updated=now())
+        self._guard()
+        self._write_record(replace(self._record, **changes))
+
+    def _write_record(self, record: Record) -> None:
+        self._record = replace(record, updated=now())
         write_record(self.record_path, self._record)
 
     def set_iterations(self, iterations: int) -> None:
         """Give the run a new total, in preset.toml and run.json."""
+        self._guard()
         settings = self.current.run.model_copy(update={"iterations": iterations})
         changed = self.current.model_copy(update={"run": settings})
         write_atomically(self.folder / "preset.toml", to_toml(changed).encode())
@@ -264,33 +434,81 @@ class DrivenRun(Run):
     def close(self) -> None:
         """Let go of the folder."""
         try:
-            for file in (self._metrics, self._events):
+            for file in (self._metrics, self._events, self._blocks):
                 with suppress(OSError):  # what could not be written has been told already
-                    file.close()
+                    if file is not None:
+                        file.close()
         finally:
             self._lock.release()
+
+
+def _what_was_edited(run: Run, *, accept: bool) -> tuple[Change, ...]:
+    """Return what has been edited in preset.toml since the run was last driven, so that it is another experiment now.
+
+    Raises
+    ------
+    RunError
+        If that is not accepted, or nothing could go on with it.
+    """
+    preset = run.preset()
+    for path in checkpoints.newest_first(run.checkpoints_path):
+        try:
+            head = checkpoints.head_of(path)
+        except CheckpointError:  # who restores the run will say so
+            continue
+        changed = differing(head.settings or {}, resumed_settings(preset))
+        later = [change for change in run.record().changes if change.iteration >= head.iteration]
+        accepted = {name: pair[1] for change in later for name, pair in change.settings.items()}
+        changed = {name: pair for name, pair in changed.items() if accepted.get(name, ...) != pair[1]}
+        if not changed:
+            return ()
+        what = f"the preset.toml of {run.name} was edited after it was trained with it: {in_words(changed)}"
+        if not accept:
+            raise RunError(
+                f"{what}. Set them back, start a new run from that file, or go on with the changed experiment: "
+                "resume --accept-changes, which records it"
+            )
+        if fixed := sorted(changed.keys() & {"run.seed", "run.seeds", "run.dtype"}):
+            raise RunError(f"{what}. {', '.join(fixed)} cannot be changed in a run; start a new one")
+        try:
+            checkpoints.read(path, preset.experiment, len(preset.seeds))
+        except CheckpointError as error:
+            raise RunError(f"{what}. Its checkpoints cannot go on so: {error}") from error
+        return (Change(head.iteration, now(), changed),)
+    return ()
+
+
+def _remove_temporaries(folder: Path) -> None:
+    """Remove what a killed process was writing."""
+    for name in filter(TEMPORARY.fullmatch, names_in(folder)):
+        remove(folder / name)
+    checkpoints.remove_temporaries(folder / "checkpoints")
+
+
+def _unmake(folder: Path) -> None:
+    """Remove what there is of a run that could not be made: a folder without a run would be in the way."""
+    with suppress(OSError):
+        for name in _FILES_MADE:
+            remove(folder / name)
+        for name in _FOLDERS_MADE:
+            remove_folder(folder / name)
+        folder.rmdir()
+
+
+def _process_of(record: Record) -> tuple[object, ...]:
+    """Return by what the process that drives a run is known; its lock may be another one meanwhile."""
+    driver = record.driver
+    return record.pid, record.host, driver and (driver.where, driver.began)
+
+
+def _seconds() -> float:
+    """Return a clock's seconds that go on while the machine sleeps: another may have taken the run meanwhile."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 def _format_of(preset: Preset) -> RowFormat:
     numbers = tuple(preset.inputs.numbers) if preset.learns else ()
     return RowFormat(lanes_of(preset), preset.run.dtype, learned=preset.learns, numbers=numbers)
-
-
-def _write(file: FileIO, path: Path, data: bytes, digest: "_Hash | None" = None) -> None:
-    """Write all of it, for a raw file may take less at a time; or nothing, where the disk does not take all.
-
-    A digest gets to know of what was written.
-    """
-    rest = memoryview(data)
-    try:
-        while rest:
-            rest = rest[file.write(rest) or 0 :]
-    except OSError as error:
-        with suppress(OSError):
-            file.truncate(file.seek(0, os.SEEK_END) - (len(data) - len(rest)))
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    if digest:
-        digest.update(data)
 
 
 def _ends_with_newline(path: Path) -> bool:

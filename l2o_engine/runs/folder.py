@@ -11,7 +11,7 @@ before it was checked.
 import json
 import re
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from l2o_engine.optimizers.learned.learned_optimizer import TrainedOptimizer
 from l2o_engine.presets.files import load
 from l2o_engine.presets.messages import PresetError
 from l2o_engine.presets.schema import Preset
+from l2o_engine.records.blocks import Blocks
 from l2o_engine.records.codec import (
     DiagnosisLine,
     ProgressLine,
@@ -34,7 +35,8 @@ from l2o_engine.records.health import Vitals
 from l2o_engine.records.metrics import Metrics
 from l2o_engine.records.rows import Rows
 from l2o_engine.runs import checkpoints, lock
-from l2o_engine.runs.checkpoints import Checkpoint, CheckpointError
+from l2o_engine.runs.blocks_file import beginning_of
+from l2o_engine.runs.checkpoints import Checkpoint, CheckpointError, Kind
 from l2o_engine.runs.events_file import EventsFile, damage_note
 from l2o_engine.runs.metrics_file import check_prefix, header_of, read_rows
 from l2o_engine.runs.record import ACTIVE, Record, RunError, read_record
@@ -44,7 +46,7 @@ from l2o_engine.training.trainer import Lane, lanes_of_seed
 if TYPE_CHECKING:
     from hashlib import _Hash
 
-TEMPORARY = re.compile(r"\.(run\.json|preset\.toml|metrics\.csv)\.[0-9]+\.tmp")
+TEMPORARY = re.compile(r"\.(run\.json|preset\.toml|metrics\.csv|blocks\.csv)\.[0-9]+\.tmp")
 """What the files of a run's folder are called while they are written."""
 
 _BEGINNINGS = {".lock", "checkpoints", "commands", "preset.toml", "metrics.csv"}
@@ -79,7 +81,7 @@ def is_beginning(folder: Path) -> bool:
     """Return whether a folder holds what a process leaves that was killed while it made a run, and nothing else."""
     try:
         names = names_in(folder)
-        if not names or not all(name in _BEGINNINGS or TEMPORARY.fullmatch(name) for name in names):
+        if ".lock" not in names or not all(name in _BEGINNINGS or TEMPORARY.fullmatch(name) for name in names):
             return False
         inside = [names_in(folder / name, folder) for name in ("checkpoints", "commands") if name in names]
         rows = read_bytes(folder / "metrics.csv", _MOST_BEGINNING) if "metrics.csv" in names else b""
@@ -120,6 +122,11 @@ class Run:
     def metrics_path(self) -> Path:
         """Where metrics.csv is."""
         return self.folder / "metrics.csv"
+
+    @property
+    def blocks_path(self) -> Path:
+        """Where blocks.csv is."""
+        return self.folder / "blocks.csv"
 
     @property
     def events_path(self) -> Path:
@@ -237,10 +244,30 @@ class Run:
         with suppress(OSError):  # there is none yet, or what is there is no file
             yield from (event for _, event in file.read())
 
-    def rows(self) -> Iterator[Rows]:
-        """Read the metrics, some rows at a time."""
+    def rows(self, behind: Blocks | None = None) -> Iterator[Rows]:
+        """Read the metrics, some rows at a time; those behind the beginning, if one is given."""
+        start, after = (behind.end, behind.iteration) if behind else (0, -1)
+        with self._as_run_error():
+            yield from read_rows(self.metrics_path, lanes_of(self.preset()), start=start, after=after)
+
+    def beginning(self, *, least: int, window: int) -> Blocks | None:
+        """Return the beginning of a long run summed up in blocks, in place of its rows; None where these must be read.
+
+        Parameters
+        ----------
+        least
+            How many meta-iterations are wanted as rows, at least: the last ones.
+        window
+            How many results rolling means are over.
+        """
+        with self._as_run_error():
+            lanes = lanes_of(self.preset())
+            return beginning_of(self.blocks_path, self.metrics_path, lanes, least=least, window=window)
+
+    @contextmanager
+    def _as_run_error(self) -> Iterator[None]:
         try:
-            yield from read_rows(self.metrics_path, lanes_of(self.preset()))
+            yield
         except OSError as error:
             raise RunError(f"{self.metrics_path} cannot be read: {error.strerror or error}") from error
         except ValueError as error:
@@ -249,6 +276,11 @@ class Run:
     def latest_checkpoint(self) -> Path | None:
         """Return the newest checkpoint's path."""
         return next(iter(checkpoints.newest_first(self.checkpoints_path)), None)
+
+    def best_checkpoint(self) -> Path | None:
+        """Return the path of the best checkpoint by the report's figure, if there is one."""
+        paths = checkpoints.newest_first(self.checkpoints_path)
+        return next((path for path in paths if checkpoints.kind_of(path) is Kind.BEST), None)
 
     def checkpoint(self) -> Checkpoint:
         """Return the newest checkpoint.

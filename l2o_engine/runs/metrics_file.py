@@ -137,6 +137,7 @@ class RowReader:
     def __init__(self, lanes: Sequence[Lane]) -> None:
         ends = {f"{lane.optimizer},{lane.seed}": index for index, lane in enumerate(lanes)}
         self._lane_of = ends | {f"{end}\n": index for end, index in ends.items()}
+        self._lanes = len(lanes)
         self._order = _Order(len(lanes))
         self._names: list[str] = []  # none: the header was damaged
         self._next = 1  # the number of the next line
@@ -169,6 +170,18 @@ class RowReader:
             place, why = misplaced
             raise ValueError(f"line {first + place} ({quote(lines[place].rstrip()[:60])}) {why}")
         return rows
+
+    def pass_over(self, header: str, after: int) -> None:
+        """Take the header, and go on behind the rows that every lane has up to a meta-iteration, which are not read.
+
+        Raises
+        ------
+        ValueError
+            If it is no header.
+        """
+        self.read([header])
+        self._order.pass_over(after)
+        self._next += (after + 1) * self._lanes
 
     def _parse(self, lines: Sequence[str]) -> Rows:
         numeric = self._names[:-2]  # all but the optimizer and the seed
@@ -244,6 +257,11 @@ class _Order:
         self._place: Integers = np.array([-1])  # of the last row, counted as if every lane had all
         self._is_lost = False
 
+    def pass_over(self, after: int) -> None:
+        """Count the rows of every lane up to a meta-iteration as seen."""
+        self._last[:] = after
+        self._place[:] = (after + 1) * len(self._last) - 1
+
     def forget(self) -> None:
         """Take the next rows as they come: some before them could not be read, and that has been said."""
         self._is_lost = True
@@ -276,8 +294,22 @@ class _Order:
         return at, "comes behind rows that belong behind it"
 
 
-def read_rows(path: Path, lanes: Sequence[Lane], size: int | None = None) -> Iterator[Rows]:
-    """Read a file as it is now, or its first ``size`` bytes, some rows at a time.
+def read_rows(
+    path: Path, lanes: Sequence[Lane], *, start: int = 0, after: int = -1, stop: int | None = None
+) -> Iterator[Rows]:
+    """Read a file as it is now, some rows at a time.
+
+    Parameters
+    ----------
+    path
+        The file.
+    lanes
+        The run's lanes.
+    start, after
+        Where in it to begin, in bytes: behind the rows that every lane has up to this meta-iteration. Not given: at
+        the beginning.
+    stop
+        Where to end, in bytes; None: where it ends now.
 
     Raises
     ------
@@ -287,11 +319,42 @@ def read_rows(path: Path, lanes: Sequence[Lane], size: int | None = None) -> Ite
         If a line is not what :class:`RowFormat` writes for these lanes, or not where it belongs; the message says
         which, and why.
     """
+    for rows, _ in _read_blocks(path, lanes, start, after, stop):
+        yield rows
+
+
+def placed_rows(
+    path: Path, lanes: Sequence[Lane], *, start: int = 0, after: int = -1, stop: int | None = None
+) -> Iterator[tuple[Rows, Integers]]:
+    """Read a file as :func:`read_rows` does, and where in it each row ends."""
+    for rows, block in _read_blocks(path, lanes, start, after, stop):
+        start += len(block)
+        lengths = np.array([len(line) + 1 for line in block[:-1].split(b"\n")], np.int64)[-len(rows) :]
+        yield rows, start - lengths[::-1].cumsum()[::-1] + lengths
+
+
+def header_in(path: Path) -> str:
+    """Return a file's first line.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read, or is no regular file.
+    """
+    with open_to_read(path) as file:
+        return _lines_of(file.readline(MOST_LINE))[0]
+
+
+def _read_blocks(
+    path: Path, lanes: Sequence[Lane], start: int, after: int, stop: int | None
+) -> Iterator[tuple[Rows, bytes]]:
     reader = RowReader(lanes)
-    for block in _whole_lines(path, 0, size):
+    if after >= 0:
+        reader.pass_over(header_in(path), after)
+    for block in _whole_lines(path, start, stop):
         rows = reader.read(_lines_of(block))
         if rows is not None:
-            yield rows
+            yield rows, block
 
 
 def check_prefix(
@@ -347,7 +410,7 @@ def check_prefix(
     )
     if is_whole and digest == running.hexdigest():
         return running
-    for _ in read_rows(path, lanes, size - max(left, 0)):  # which says where the first damage is
+    for _ in read_rows(path, lanes, stop=size - max(left, 0)):  # which says where the first damage is
         pass
     if is_whole and digest is None:
         return running

@@ -6,18 +6,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import Timeout
-
 from l2o_engine.presets.files import load
 from l2o_engine.presets.messages import PresetError
-from l2o_engine.presets.schema import Preset
-from l2o_engine.records.codec import StartLine
+from l2o_engine.presets.schema import MOST_ITERATIONS, Preset
+from l2o_engine.records.codec import ChangedLine, StartLine
 from l2o_engine.runs import checkpoints
 from l2o_engine.runs.checkpoints import CheckpointError
 from l2o_engine.runs.folder import Run, is_beginning
-from l2o_engine.runs.lock import take_lock
+from l2o_engine.runs.lock import HeldError, take_lock
 from l2o_engine.runs.metrics_file import last_iteration
-from l2o_engine.runs.record import LaterFormatError, RunError, new_record, read_record, write_record
+from l2o_engine.runs.record import Change, LaterFormatError, RunError, new_record, now, read_record, write_record
 from l2o_engine.support.files import rename
 
 _DAMAGED = "run.json.damaged"
@@ -48,7 +46,7 @@ def mend_record(folder: Path) -> list[str]:
         lock = take_lock(folder)
     except PresetError as error:
         raise RunError(f"{damage}; and it cannot be rebuilt: {error}") from error
-    except Timeout as error:
+    except HeldError as error:
         raise RunError(f"{damage}; and another process holds {folder / '.lock'}") from error
     except OSError as error:
         raise RunError(f"{damage}; and it cannot be rebuilt: {error.strerror or error}") from error
@@ -56,7 +54,7 @@ def mend_record(folder: Path) -> list[str]:
         with suppress(FileNotFoundError):
             rename(folder / "run.json", _DAMAGED)
         created = datetime.fromtimestamp((folder / "preset.toml").lstat().st_mtime, UTC)
-        record = replace(new_record(preset), created=created.isoformat(timespec="milliseconds"))
+        record = replace(new_record(preset, lock.driver), created=created.isoformat(timespec="milliseconds"))
         write_record(folder / "run.json", record)
         write_record(folder / "run.json", replace(record, **_found_in(Run(folder), preset)))
     except OSError as error:
@@ -67,14 +65,17 @@ def mend_record(folder: Path) -> list[str]:
 
 
 def _found_in(run: Run, preset: Preset) -> dict[str, Any]:
-    """Return what a run's other files tell of what run.json said: where it is, and what it computed with."""
+    """Return what a run's other files tell of what run.json said: where it is, computed with what, changed in what."""
     found: dict[str, Any] = {"iteration": max(last_iteration(run.metrics_path), 0)}
     for path in checkpoints.newest_first(run.checkpoints_path):
         with suppress(CheckpointError):
             checkpoint = checkpoints.read(path, preset.experiment, len(preset.seeds))
             found = {"iteration": max(checkpoint.iteration, 0), "elapsed_seconds": checkpoint.elapsed_seconds}
             break
+    changes = []
     for event in run.recorded():
         if isinstance(event, StartLine):
             found |= {"backend": event.backend, "backend_reason": event.backend_reason}
-    return found
+        elif isinstance(event, ChangedLine) and 0 <= event.iteration <= MOST_ITERATIONS:
+            changes.append(Change(event.iteration, now(), event.settings))  # when it was accepted is not known any more
+    return found | {"changes": tuple(changes)}

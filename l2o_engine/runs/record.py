@@ -4,11 +4,13 @@ import json
 import os
 import platform
 import socket
+import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from pydantic_core import from_json
@@ -68,11 +70,50 @@ class StoredLevels:
 
 
 @dataclass(frozen=True)
+class Change:
+    """What was changed of a run's experiment, and accepted.
+
+    Attributes
+    ----------
+    iteration
+        The last meta-iteration of the experiment as it was before.
+    time
+        When the change was accepted.
+    settings
+        "table.key" → [before, after].
+    """
+
+    iteration: _Iteration
+    time: _Moment
+    settings: dict[str, Annotated[list[Any], Field(min_length=2, max_length=2)]]
+
+
+@dataclass(frozen=True)
+class Driver:
+    """The process that drives a run, told from others that have its id: at another time, or in another container.
+
+    Attributes
+    ----------
+    where
+        What :func:`~l2o_engine.support.process_ids.whereabouts` says of it.
+    began
+        What :func:`~l2o_engine.support.process_ids.began` says of it.
+    lock
+        The inode of the lock file that it holds.
+    """
+
+    where: Annotated[str, Field(max_length=256)]
+    began: Annotated[int, Field(ge=0, lt=2**63)]
+    lock: Annotated[int, Field(ge=0, lt=2**64)]
+
+
+@dataclass(frozen=True)
 class Record:
     """What ``run.json`` says.
 
     ``status`` is what the driving process last wrote; :meth:`~l2o_engine.runs.folder.Run.status` also notices that the
-    process is gone. ``levels`` is None until a session has measured them.
+    process is gone. ``levels`` is None until a session has measured them. ``driver`` tells the process of ``pid`` from
+    others of that id; runs of an older version say nothing of it. ``changes`` are what was changed on the way.
     """
 
     status: Status
@@ -92,13 +133,18 @@ class Record:
     message: str
     versions: dict[str, str]
     levels: StoredLevels | None = None
+    driver: Driver | None = None
+    changes: tuple[Change, ...] = ()
     format: int = FORMAT
 
 
 _RECORDS = TypeAdapter(Record)
+_SETTLED_NS = 2_000_000_000
+_MOST_READ = 20_000
+_read: dict[Path, tuple[tuple[int, int, int], Record]] = {}  # by path: of thousands of runs, few change
 
 
-def new_record(preset: Preset) -> Record:
+def new_record(preset: Preset, driver: Driver | None = None) -> Record:
     """Return the record of a run that this process is about to begin."""
     moment = now()
     return Record(
@@ -118,17 +164,39 @@ def new_record(preset: Preset) -> Record:
         average_log_result=None,
         message="",
         versions=versions(),
+        driver=driver,
     )
 
 
 def read_record(path: Path) -> Record:
-    """Read a ``run.json``.
+    """Read a ``run.json``; one that has not been written since it was read last is not read again.
 
     Raises
     ------
     RunError
         If it is not there, cannot be read, is of another format, or says what no run does.
     """
+    stamp = _stamp_of(path)
+    if stamp is not None and (known := _read.get(path)) is not None and known[0] == stamp:
+        return known[1]
+    record = _read_record(path)
+    if stamp is not None and time.time_ns() - stamp[1] > _SETTLED_NS:  # else it may be written again within one tick
+        if len(_read) >= _MOST_READ:
+            _read.clear()
+        _read[path] = stamp, record
+    return record
+
+
+def _stamp_of(path: Path) -> tuple[int, int, int] | None:
+    """Return what tells whether a file is still the one that was read: its inode, time and size."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _read_record(path: Path) -> Record:
     try:
         text = read_bytes(path, _MOST_BYTES)
         if not text:
@@ -161,22 +229,42 @@ def write_record(path: Path, record: Record) -> None:
     write_atomically(path, (json.dumps(asdict(record), indent=2) + "\n").encode())
 
 
-def age(record: Record) -> float:
-    """Return how many seconds ago the record was written, by our clock."""
-    return (datetime.now(UTC) - datetime.fromisoformat(record.updated).astimezone(UTC)).total_seconds()
-
-
 def now() -> str:
     """Return the time, as a run's files give it."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
+_PACKAGES = ("l2o-tui", "numpy", "torch", "numba", "llvmlite")
+
+
 def versions() -> dict[str, str]:
-    """Return the versions that a result may depend on, without importing anything heavy."""
-    found = {"python": platform.python_version(), "platform": platform.platform()}
-    for package in ("l2o-tui", "numpy", "torch"):
+    """Return the versions that a result may depend on, and the CPU's, without importing anything heavy."""
+    found = {"python": platform.python_version(), "platform": platform.platform(), "cpu": _cpu()}
+    for package in _PACKAGES:
         try:
             found[package] = version(package)
         except PackageNotFoundError:
             found[package] = "unknown"
     return found
+
+
+def what_changed(before: Mapping[str, str], after: Mapping[str, str]) -> str:
+    """Return in words by which versions results may differ in their last bits; "" where they are the same.
+
+    Parameters
+    ----------
+    before, after
+        What :func:`versions` said; what an older version did not record is not compared.
+    """
+    names = [name for name in ("cpu", *_PACKAGES) if name in before and before[name] != after.get(name)]
+    return ", ".join(f"{name} {before[name]} → {after.get(name, 'unknown')}" for name in names)
+
+
+def _cpu() -> str:
+    """Return what kind of CPU this is: the kernel is compiled for it, and sums in another order on another."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -41,6 +41,10 @@ class Tail:
         except FileNotFoundError:
             return 0
 
+    def skip(self, offset: int) -> None:
+        """Go on behind a place in the file, which is behind a line."""
+        self._offset = offset
+
     @property
     def is_cut(self) -> bool:
         """Whether the file is shorter than what has been read of it."""

@@ -19,6 +19,7 @@ from l2o_engine.presets.identity import experiment_settings
 from l2o_engine.presets.labels import what_differs, without_common_beginning
 from l2o_engine.presets.published import NotebookRow
 from l2o_engine.presets.schema import Preset, ReportSettings
+from l2o_engine.records.blocks import Blocks
 from l2o_engine.records.curve import Curve, History
 from l2o_engine.records.rows import ReportWindow, Rows
 from l2o_engine.records.statistics import GroupCurve, Spread, group_curve, spread_of
@@ -178,7 +179,11 @@ def summarise(run: Run, report: ReportSettings | None = None) -> list[Replicate]
     if report is not None:
         preset = preset.model_copy(update={"report": report})
     readers = [_LaneReader(preset) for _ in lanes_of(preset)]
-    for rows in run.rows():
+    window = preset.report.rolling_window
+    blocks = run.beginning(least=max(preset.report.every, window), window=window)
+    if blocks is not None:
+        _begin_with(run, blocks, readers)
+    for rows in run.rows(blocks):
         for lane, reader in enumerate(readers):
             reader.add(rows.of_lane(lane))
     found = [
@@ -187,6 +192,17 @@ def summarise(run: Run, report: ReportSettings | None = None) -> list[Replicate]
     if not found:
         raise RunError(f"{run.name} has no result yet")
     return found
+
+
+def _begin_with(run: Run, blocks: Blocks, readers: "Sequence[_LaneReader]") -> None:
+    """Let readers begin with what is summed up of a run, and with its first rows."""
+    for rows in run.rows():
+        for lane, reader in enumerate(readers):
+            reader.begin(rows.of_lane(lane))
+        if not any(reader.is_beginning for reader in readers):
+            break
+    for lane, reader in enumerate(readers):
+        reader.begin_with(blocks, lane)
 
 
 def compare(runs: Iterable[Run]) -> list[Group]:
@@ -299,10 +315,24 @@ class _LaneReader:
             return
         self._history.add(rows)
         self._last.add(rows)
-        missing = self._preset.report.rolling_window - len(self._first)
-        self._first = np.concatenate([self._first, rows.end_log10[:missing]]) if missing else self._first
+        self.begin(rows)
         self._iteration = int(rows.iteration[-1])
         self._non_finite += int(rows.non_finite.sum())
+
+    @property
+    def is_beginning(self) -> bool:
+        """Whether the first results are not all there yet."""
+        return len(self._first) < self._preset.report.rolling_window
+
+    def begin(self, rows: Rows) -> None:
+        """Take in the first results, if these rows have some of them."""
+        missing = self._preset.report.rolling_window - len(self._first)
+        self._first = np.concatenate([self._first, rows.end_log10[:missing]]) if missing else self._first
+
+    def begin_with(self, blocks: Blocks, lane: int) -> None:
+        """Take in the beginning of the lane, summed up."""
+        blocks.begin(self._history, lane)
+        self._non_finite += blocks.spoilt[lane]
 
     def replicate(self, run: Run, lane: Lane) -> Replicate:
         initial, final = finite_mean(self._first), self._last.average_log_result

@@ -132,6 +132,27 @@ def read_bytes(path: Path, most: int, root: Path | None = None, *, follows: bool
 # Writing.
 
 
+def open_lock(path: Path, root: Path | None = None, *, make: bool = True) -> int:
+    """Open a regular file to be locked, and return its descriptor; nothing of it is read or written.
+
+    Parameters
+    ----------
+    path, root
+        The file.
+    make
+        Whether it is made if it is not there, and opened for writing, as some file systems want it of who locks alone;
+        else it is opened for reading.
+
+    Raises
+    ------
+    RefusedFileError
+        If it is a link, a pipe, a device, …, or a link lies on the way.
+    OSError
+        If it cannot be opened.
+    """
+    return _open_regular(path, os.O_RDWR | os.O_CREAT if make else os.O_RDONLY, root)
+
+
 def open_to_append(path: Path, root: Path | None = None, *, make: bool = True) -> FileIO:
     """Open a regular file for writing at its end, unbuffered.
 
@@ -150,7 +171,25 @@ def open_to_append(path: Path, root: Path | None = None, *, make: bool = True) -
         If it cannot be opened.
     """
     flags = os.O_WRONLY | os.O_APPEND | (os.O_CREAT if make else 0)
-    return FileIO(path, "ab", opener=lambda *_: _open_regular(path, flags, root))  # its name is the path
+    return FileIO(path, "ab", opener=lambda *_: _open_regular(path, flags, root))  # so that errors name it
+
+
+def append(file: FileIO, data: bytes) -> None:
+    """Write at the end of a file all of this, for a raw file may take less at a time; or nothing, if that fails.
+
+    Raises
+    ------
+    OSError
+        If the disk does not take all of it.
+    """
+    rest = memoryview(data)
+    try:
+        while rest:
+            rest = rest[file.write(rest) or 0 :]
+    except OSError as error:
+        with suppress(OSError):
+            file.truncate(file.seek(0, os.SEEK_END) - (len(data) - len(rest)))
+        raise OSError(error.errno, error.strerror, str(file.name)) from error
 
 
 @contextmanager
@@ -196,6 +235,18 @@ def remove(path: Path, root: Path | None = None) -> None:
     """
     with suppress(FileNotFoundError), open_folder(path.parent, root) as folder:
         os.unlink(path.name, dir_fd=folder)
+
+
+def remove_folder(folder: Path, root: Path | None = None) -> None:
+    """Remove an empty folder; what has gone already is no error.
+
+    Raises
+    ------
+    OSError
+        If it cannot be removed: it is not empty, or no folder.
+    """
+    with suppress(FileNotFoundError), open_folder(folder.parent, root) as parent:
+        os.rmdir(folder.name, dir_fd=parent)
 
 
 def rename(path: Path, name: str, root: Path | None = None) -> None:

@@ -1,20 +1,26 @@
 """``l2o-tui resume``: go on with a run from its newest good checkpoint."""
 
+import sys
 from pathlib import Path
 
 from l2o_engine.live.sizes import admit
 from l2o_engine.runs.catalogue import find_folder
 from l2o_engine.runs.driven import DrivenRun
-from l2o_engine.runs.folder import Run
+from l2o_engine.runs.folder import Run, lanes_of
 from l2o_engine.runs.rebuild import mend_record
 from l2o_engine.runs.record import RunError
+from l2o_engine.support.errors import Failure
+from l2o_tui import exit_codes
 from l2o_tui.commands.drive import FrontEnd, drive
+from l2o_tui.text.output import json_text, silence, write_out
+from l2o_tui.text.streams import say, write_path
 
 
 def resume_run(
     name: str,
     *,
     iterations: int | None,
+    accept_changes: bool,
     backend: str | None,
     start_paused: bool,
     runs_dir: Path,
@@ -28,6 +34,8 @@ def resume_run(
         A folder, a name in the runs folder, or "last".
     iterations
         A new total, with which a finished run goes on; None for the one that it has.
+    accept_changes
+        Whether to go on where the run's preset.toml was edited.
     backend
         What computes; the preset's choice, if None.
     start_paused
@@ -45,7 +53,7 @@ def resume_run(
     Raises
     ------
     UserError
-        If there is no such run, nothing is left to do, or another process drives it.
+        If there is no such run, another process drives it, or its preset.toml was edited.
     Failure
         If training failed, or stdout could not be written to.
     """
@@ -55,13 +63,36 @@ def resume_run(
     record = found.record()
     preset = found.preset()
     admit(preset, backend)
-    if iterations is not None and iterations <= record.iteration:
+    least = record.iteration + (record.status != "finished")
+    if iterations is not None and iterations < least:
         raise RunError(f"{found.name} is already at {record.iteration}: --iterations must be above that")
     if iterations is not None and record.status == "diverged" and record.seeds == 1:
         raise RunError(f"{found.name} has diverged at {record.iteration}; there is nothing to continue")
-    if iterations is None and record.status == "finished" and not front_end.has_screen:
-        raise RunError(f"{found.name} is finished at {record.iteration}; continue it with --iterations N")
-    driven = DrivenRun.take(folder, notices=notices)
+    if record.status == "finished" and iterations in (None, record.iteration) and not front_end.has_screen:
+        return _already_finished(found, front_end)
+    driven = DrivenRun.take(
+        folder,
+        accept_changes=accept_changes,
+        notices=notices,
+        tell=lambda message: say(f"l2o-tui: {message}"),
+    )
     if iterations is not None:
         driven.set_iterations(iterations)
     return drive(driven, front_end, backend=backend, start_paused=start_paused)
+
+
+def _already_finished(run: Run, front_end: FrontEnd) -> int:
+    """Say that there is nothing to do, as the front end would have told the end; a requeued job repeats its command."""
+    say(f"l2o-tui: {run.name} is finished at {run.record().iteration}; continue it with --iterations N")
+    if front_end.quiet:
+        try:
+            write_path(str(run.folder.resolve()))
+        except OSError as error:
+            silence(sys.stdout)
+            raise Failure(f"stdout: {error.strerror or error}") from error
+    elif front_end.json:
+        ended = [document for document in run.events() if document["event"] == "end"]
+        last = ended[-len(lanes_of(run.preset())) :]
+        lines = [json_text({name: value for name, value in one.items() if name != "time"}) for one in last]
+        write_out("\n".join(lines))
+    return exit_codes.DONE

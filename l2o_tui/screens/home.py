@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import monotonic
 from typing import ClassVar, Protocol
 
 from rich.cells import cell_len
@@ -36,6 +37,7 @@ from l2o_tui.text.names import cut
 from l2o_tui.text.numbers import age, compact, count, fixed, relative
 
 REFRESH_SECONDS = 2.0
+_SHARE = 0.02  # of the time that keeping the list up to date may take: of thousands of runs it is so more seldom
 _OTHER_TOOLS = ("pyproject.toml", "Cargo.toml")  # TOML files of a project, not presets
 _MOST_NAMED = 10  # runs to be deleted, one a line
 _LONGEST_NAME = 44  # cells of a preset's name, or of a broken one's file
@@ -170,6 +172,7 @@ class HomeScreen(KeyedScreen[None]):
         self._presets: list[PresetEntry] = []
         self._runs: list[RunEntry] = []
         self._unreadable: list[UnreadableEntry] = []
+        self._due = 0.0
         self._marked: set[Path] = set()
         self._filter = ""
         self._is_filtering = False
@@ -193,7 +196,7 @@ class HomeScreen(KeyedScreen[None]):
         self.query_one("#filter").display = False
         self._presets = read_presets()
         self._take_runs(self._read_runs())
-        self.set_interval(REFRESH_SECONDS, self._refresh)
+        self.set_interval(REFRESH_SECONDS, self._refresh_if_due)
         (self._runs_table if self._runs else self._presets_table).focus()
 
     def on_screen_resume(self) -> None:
@@ -242,6 +245,10 @@ class HomeScreen(KeyedScreen[None]):
         """What there is of all that keys may need."""
         return frozenset({keys.FILTER} if self._is_filtering else ())
 
+    def _refresh_if_due(self) -> None:
+        if monotonic() >= self._due:
+            self._refresh()
+
     def _refresh(self) -> None:
         if self.app.screen is self:
             in_background(
@@ -256,6 +263,7 @@ class HomeScreen(KeyedScreen[None]):
 
     def _read_runs(self) -> tuple[list[RunEntry], list[UnreadableEntry]]:
         """Read the runs folder: in a thread, for its disk may be slow."""
+        began = monotonic()
         found, listing = [], look_through(self._runs_dir)
         unreadable = list(listing.unreadable)
         for run in reversed(listing.runs):
@@ -267,6 +275,7 @@ class HomeScreen(KeyedScreen[None]):
                 continue
             except Exception as error:  # noqa: BLE001 (damaged in a way of its own: the others are none the worse)
                 unreadable.append(Unreadable(run.folder, message_of(error)))
+        self._due = monotonic() + (monotonic() - began) / _SHARE
         return found, list(map(UnreadableEntry, unreadable))
 
     def _take_runs(self, found: tuple[list[RunEntry], list[UnreadableEntry]]) -> None:

@@ -12,9 +12,12 @@ from math import inf, isfinite, nan
 from threading import Lock
 from time import monotonic
 
+from l2o_engine.presets.identity import in_words
 from l2o_engine.presets.schema import Preset
+from l2o_engine.records.blocks import Blocks
 from l2o_engine.records.curve import Curve, History
 from l2o_engine.records.events import (
+    Changed,
     Checkpointed,
     Curves,
     Diagnosed,
@@ -26,6 +29,7 @@ from l2o_engine.records.events import (
     Notice,
     Preparing,
     Progress,
+    Recalled,
     Started,
     StatusChanged,
 )
@@ -198,13 +202,15 @@ class Feed:
                 self._start(event)
             case NewRows():
                 self._take_in_rows(event)
+            case Recalled():
+                self._recall(event.blocks)
             case Progress():
                 self._progress.append(event)
                 self._change(progress_seen=self._view.progress_seen + 1)
             case Diagnosed():
                 self._change(diagnoses={**self._view.diagnoses, event.lane: event.diagnosis})
-            case Checkpointed():
-                self._change(checkpoint=event.iteration)
+            case Checkpointed():  # the best one may be told of when the run is further
+                self._change(checkpoint=max(event.iteration, self._view.checkpoint))
             case Curves():
                 self._change(curves=event)
             case StatusChanged():
@@ -214,7 +220,7 @@ class Feed:
                 self._change(iterations=event.iterations)
             case Ended():
                 self._change(phase=event.status, message=event.message, iteration=event.iteration, rate=nan)
-            case Found() | Notice():
+            case Found() | Changed() | Notice():
                 pass
         self._tell(event)
 
@@ -264,6 +270,8 @@ class Feed:
             case Extended(iterations):
                 notice = f"continuing to {iterations:,}"
                 line = LogLine(at, "status", notice)
+            case Changed(iteration=iteration):
+                line = LogLine(iteration, "status", f"changed: {in_words(event.settings)}")
             case Notice(notice):
                 line = LogLine(at, "notice", notice)
             case Ended(status=status, iteration=iteration, message=message):
@@ -275,6 +283,11 @@ class Feed:
             self._change(log_seen=self._view.log_seen + 1)
         if notice:
             self._notices.append(notice)
+
+    def _recall(self, blocks: Blocks) -> None:
+        for lane, history in enumerate(self._histories):
+            blocks.begin(history, lane)
+        self._change(non_finite=self._view.non_finite + sum(blocks.spoilt), rows_seen=self._view.rows_seen + 1)
 
     def _take_in_rows(self, event: NewRows) -> None:
         for lane, (history, recent) in enumerate(zip(self._histories, self._recent, strict=True)):

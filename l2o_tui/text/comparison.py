@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.cells import cell_len
 
+from l2o_engine.presets.identity import in_words
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.record import ACTIVE
 from l2o_engine.studies.comparison import Group, NamedLevel
@@ -56,6 +57,10 @@ def _unfinished(groups: Sequence[Group]) -> list[str]:
         record, status = run.record(), run.status()
         if status != "finished":
             notes.append(f"{run.name} is {status}, at {count(record.iteration)} of {count(record.iterations)}")
+        notes += [
+            f"{run.name} is of several experiments: at {count(change.iteration)} {in_words(change.settings)}"
+            for change in record.changes
+        ]
         if status not in ACTIVE and ends[folder] < record.iteration:
             notes.append(
                 f"{run.name} has lost rows: its metrics.csv ends at {count(ends[folder])} of "

@@ -18,9 +18,11 @@ from rich.progress import Progress as ProgressBar
 
 from l2o_engine.live.mailbox import Mailbox
 from l2o_engine.live.session import Session, SessionError
+from l2o_engine.presets.identity import in_words
 from l2o_engine.presets.schema import Preset
 from l2o_engine.records.codec import as_json
 from l2o_engine.records.events import (
+    Changed,
     Checkpointed,
     Ended,
     Event,
@@ -44,7 +46,6 @@ from l2o_tui.text.progress_table import ProgressTable
 from l2o_tui.text.streams import is_terminal, say, write_path
 
 PATIENCE = 1.0  # seconds after which a second ctrl+c ends the program without a checkpoint
-_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 
 class _Printer(Protocol):
@@ -110,6 +111,22 @@ class Table:
                     print(line, flush=True)  # noqa: T201 (data)
             case Notice():
                 self._say(event.message)
+            case Ended():
+                self._end(event)
+            case _:
+                self._mention(event)
+
+    def close(self) -> None:
+        """Take the progress line away."""
+        if self._bar:
+            self._bar.stop()
+            self._bar = None
+
+    def _mention(self, event: Event) -> None:
+        """Print what is worth a line, and no more."""
+        match event:
+            case Changed():
+                self._say(f"changed at {count(event.iteration)}: {in_words(event.settings)}")
             case Extended():
                 self._say(f"continuing to {count(event.iterations)}")
                 if self._bar:
@@ -119,16 +136,8 @@ class Table:
                 self._say(f"at {count(event.iteration)}{seed}: {sentence(event.finding)}")
             case Checkpointed(requested=True):
                 self._say(f"checkpoint at {count(event.iteration)}: {relative(event.path)}")
-            case Ended():
-                self._end(event)
             case _:
                 pass
-
-    def close(self) -> None:
-        """Take the progress line away."""
-        if self._bar:
-            self._bar.stop()
-            self._bar = None
 
     def _start(self, event: Started) -> None:
         seeds = f"seed {event.seeds[0]}" if len(event.seeds) == 1 else f"seeds {event.seeds[0]}–{event.seeds[-1]}"
@@ -215,7 +224,7 @@ def run_headless(session: Session, preset: Preset, *, as_json_lines: bool, quiet
 
 @contextmanager
 def signals_to(mailbox: Mailbox) -> Iterator[list[int]]:
-    """Turn SIGHUP, SIGINT and SIGTERM into a stop after this chunk; yields the list of those received."""
+    """Turn the signals that end a run into a stop after this chunk; yields the list of those received."""
     received: list[int] = []
 
     first = 0.0
@@ -230,7 +239,7 @@ def signals_to(mailbox: Mailbox) -> Iterator[list[int]]:
         mailbox.put(Stop(signal.Signals(number).name))
 
     # One that is ignored was meant to be: by nohup, or by a shell that started us in the background.
-    heard = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    heard = [number for number in exit_codes.SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, stop) for number in heard}
     try:
         yield received

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from math import isnan, nan
 
-from l2o_engine.records.health import Diagnosis, Diagnostician, Finding, percent
+from l2o_engine.records.health import Diagnosis, Diagnostician, Finding, Vitals, percent
 from l2o_engine.records.statistics import spread_of
 from l2o_engine.runs.folder import Run
 from l2o_engine.training.trainer import Lane
@@ -19,13 +19,12 @@ def sentence(finding: Finding) -> str:
 def diagnoses_of(run: Run) -> dict[Lane, Diagnosis]:
     """Return what the last look at each lane of a run says."""
     preset = run.preset()
-    diagnosticians: dict[Lane, Diagnostician] = {}
-    diagnoses = {}
+    past: dict[Lane, list[Vitals]] = {}
     for lane, vitals in run.vitals():
-        if lane not in diagnosticians:
-            diagnosticians[lane] = Diagnostician(preset.experiment, preset.report.every)
-        diagnoses[lane] = diagnosticians[lane].judge(vitals)
-    return diagnoses
+        past.setdefault(lane, []).append(vitals)
+    return {
+        lane: Diagnostician(preset.experiment, preset.report.every).recall(of_lane) for lane, of_lane in past.items()
+    }
 
 
 def vitals_of(diagnoses: Sequence[Diagnosis]) -> list[tuple[str, str]]:

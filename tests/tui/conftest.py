@@ -20,6 +20,7 @@ TINY = (
     "--set=network.layers=1",
     "--set=unroll.steps=4",
     "--set=report.every=10",
+    "--set=run.checkpoint_seconds=0",  # as many as fall due, however fast this machine is
     "--set=run.backend=torch",  # whose speed lets a test interrupt it where it wants to
 )
 """Options that make a shipped preset small enough for a thousand meta-iterations a second."""

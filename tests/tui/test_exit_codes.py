@@ -17,11 +17,14 @@ def test_the_readme_says_which_there_are() -> None:
     (said,) = re.findall(
         r"Exit codes: (.+?) after a checkpoint\.", " ".join(README.read_text(encoding="utf-8").split())
     )
-    signals = [exit_codes.of_signal(number) for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)]
+    assert {signal.SIGHUP, signal.SIGINT, signal.SIGTERM} < set(exit_codes.SIGNALS)
+    codes = ", ".join(str(exit_codes.of_signal(number)) for number in exit_codes.SIGNALS[:-1])
+    names = ", ".join(number.name for number in exit_codes.SIGNALS[:-1])
+    last = exit_codes.SIGNALS[-1]
     assert said == (
         f"{exit_codes.DONE} finished, {exit_codes.FAILED} failed, {exit_codes.USAGE} wrong usage or preset, "
         f"{exit_codes.DIVERGED} diverged beyond the preset's policy, "
-        f"{signals[0]}, {signals[1]} and {signals[2]} ended by SIGHUP, SIGINT, SIGTERM,"
+        f"{codes} and {exit_codes.of_signal(last)} ended by {names} and {last.name},"
     )
 
 

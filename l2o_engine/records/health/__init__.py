@@ -8,11 +8,13 @@ the shipped presets measure when they learn and when they do not; docs/why-it-do
 
 from l2o_engine.records.health.diagnostician import Diagnosis, Diagnostician
 from l2o_engine.records.health.findings import Finding, examine, number, percent
+from l2o_engine.records.health.thresholds import LOST
 from l2o_engine.records.health.trend import Trend, trend_of
-from l2o_engine.records.health.vitals import EARLY_LOOKS, Vitals, epsilon_share, next_look
+from l2o_engine.records.health.vitals import EARLY_LOOKS, Vitals, epsilon_share, looks_apart, next_look
 
 __all__ = [
     "EARLY_LOOKS",
+    "LOST",
     "Diagnosis",
     "Diagnostician",
     "Finding",
@@ -20,6 +22,7 @@ __all__ = [
     "Vitals",
     "epsilon_share",
     "examine",
+    "looks_apart",
     "next_look",
     "number",
     "percent",

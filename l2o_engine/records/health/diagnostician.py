@@ -1,6 +1,7 @@
 """Measures and judges one lane of a run, look by look."""
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import nan
 from typing import TYPE_CHECKING, Any
@@ -71,6 +72,11 @@ class Diagnostician:
         self._history.append(vitals)  # once it has been judged: what cannot be must not spoil those behind it
         self._codes = {finding.code for finding in findings}
         return diagnosis
+
+    def recall(self, past: Sequence[Vitals]) -> Diagnosis:
+        """Return what the last of a run's vitals mean; those before, at least one in all, are only remembered."""
+        self._history.extend(past[:-1])
+        return self.judge(past[-1])
 
     def add(self, rows: Rows, results: Results | None = None) -> None:
         """Take in the lane's next rows, and the results they were made of, unless they were read from a file."""

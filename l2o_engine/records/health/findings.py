@@ -92,6 +92,8 @@ def _non_finite(experiment: Experiment, vitals: Vitals) -> Finding | None:
 def _epsilon(experiment: Experiment, vitals: Vitals) -> Finding | None:
     if not vitals.epsilon_share > EPSILON_SHARE or isnan(vitals.gradient_norm):
         return None
+    if 2 * vitals.non_finite > vitals.rows:
+        return None  # their meta-gradients counted as 0, which is why v is small beside ε
     # A gradient of norm 1 is about 1/√size a weight: with an ε near that, to scale it helps nothing.
     unit_root = 1 / sqrt(experiment.trained.layout.size)
     helps = experiment.meta.gradient != "unit" and experiment.meta.epsilon < 0.1 * unit_root

@@ -19,6 +19,11 @@ FLAT = 0.3
 """Decades in the last quarter of the run, or in three looks if that is longer: less is flat."""
 TAKE_OFF = 1.0
 """Decades in the same time: more, from where the network had not learned yet, is a take-off."""
+LOST = 5000
+"""Meta-iterations in a row without a finite last loss, after which a network is lost.
+
+Their meta-gradients count as 0, and after some hundred of these Adam moves nothing any more: the network stays so.
+"""
 GREATEST = 1e99
 """A ratio that is infinite or greater: JSON, by which vitals are recorded, has no infinity."""
 LOOKS = 3

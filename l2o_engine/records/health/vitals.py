@@ -81,9 +81,14 @@ class Vitals:
         return self.distance_ratio if self.has_distance else sqrt(self.loss_ratio)
 
 
+def looks_apart(every: int) -> int:
+    """Return how many meta-iterations lie between two looks: a report's, or several where these are close."""
+    return every * ceil(_LEAST_ROWS / every)
+
+
 def next_look(iteration: int, every: int) -> int:
     """Return the first meta-iteration from this one on that ends in a look: a report's, or an early one."""
-    apart = every * ceil(_LEAST_ROWS / every)
+    apart = looks_apart(every)
     return min([max(ceil(iteration / apart), 1) * apart, *(early for early in EARLY_LOOKS if early >= iteration)])
 
 

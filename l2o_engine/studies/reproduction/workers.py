@@ -18,6 +18,9 @@ from l2o_engine.support.processes import environment_for_children
 if TYPE_CHECKING:
     from l2o_engine.live.mailbox import Mailbox
 
+# A scheduler, or a terminal, sends them to every process of a job. The parent tells us.
+_HEARD_BY_THE_PARENT = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+
 
 class Worker:
     """What SIGTERM reaches in this process, if it is one of the pool's."""
@@ -31,15 +34,16 @@ class Worker:
         """Set this process up as a worker."""
         # The training thread needs the interpreter only for moments; it should not wait 5 ms for each.
         sys.setswitchinterval(0.0005)
-        for number in (signal.SIGINT, signal.SIGHUP):  # the parent hears them too, and tells us
+        for number in _HEARD_BY_THE_PARENT:
             signal.signal(number, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, self._stop)
+        for number in (signal.SIGTERM, signal.SIGXCPU):  # which the kernel sends to the process that is at its limit
+            signal.signal(number, self._stop)
         threading.Thread(target=self._end_with_parent, daemon=True).start()
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.is_stopping = True
         for mailbox in list(self.mailboxes):
-            mailbox.put(Stop("SIGTERM"))
+            mailbox.put(Stop(signal.Signals(number).name))
         if self.is_preparing:
             self.is_preparing = False  # once is enough
             raise KeyboardInterrupt  # a compiler has no mailbox
@@ -82,7 +86,7 @@ def process_pool(workers: int) -> Executor:
     """Return an executor of so many processes of this machine. To be called in the main thread."""
     # Started while they are ignored, the server and all workers, which it forks, ignore them from their first moment:
     # a signal to the whole process group must not end the server. The workers listen to SIGTERM once they are set up.
-    ignored = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
+    ignored = (*_HEARD_BY_THE_PARENT, signal.SIGTERM)
     before = {number: signal.signal(number, signal.SIG_IGN) for number in ignored}
     try:
         with environment_for_children():

@@ -518,7 +518,8 @@ def test_a_backend_that_cannot_be_had_does_not_end_the_watching(copy: Path, monk
 
 
 def test_a_driver_on_another_host_is_heard_whatever_its_clock_says(copy: Path) -> None:
-    change_record(copy, status="running", host="node17", updated=ago(3600))
+    change_record(copy, status="running", host="node17", updated=ago(3600), driver=None)
+    os.utime(copy / "run.json", (0, 0))
     watcher = Watcher(Run(copy))
     told = watcher.events()
     assert isinstance(next(told), Started)

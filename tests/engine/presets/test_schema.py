@@ -195,6 +195,7 @@ def test_the_defaults_are_the_notebook_s() -> None:
             "dtype": "float32",
             "backend": "auto",
             "checkpoint_every": 5000,
+            "checkpoint_seconds": 0.5,
             "keep_checkpoints": 3,
         },
     }

@@ -208,6 +208,13 @@ def test_gradients_spoilt_by_losses_of_zero_are_no_finding() -> None:
     assert codes_of(shipped("logdiv_sum_log"), non_finite=4000, zeros=4500) == []
 
 
+def test_a_lost_network_is_not_told_to_lower_epsilon() -> None:
+    """Its meta-gradients count as 0, and v falls below any ε."""
+    measured: dict[str, Any] = {"epsilon_share": 0.99, "gradient_norm": 0.0, "rows": 5000}
+    assert codes_of(shipped("log30_unit"), non_finite=5000, **measured) == ["non_finite"]
+    assert codes_of(shipped("log30_unit"), non_finite=2000, **measured) == ["non_finite", "epsilon"]
+
+
 def test_a_remedy_that_the_preset_has_taken_already_is_not_offered() -> None:
     (clipped,) = examine(shipped("log43_end_log").experiment, [replace(STUCK, epsilon_share=0.99)])
     (unit,) = examine(shipped("log43_unit").experiment, [replace(STUCK, epsilon_share=0.99)])

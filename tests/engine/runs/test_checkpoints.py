@@ -21,7 +21,7 @@ from l2o_engine.optimizers.learned.inputs.log import Log
 from l2o_engine.optimizers.learned.learned_optimizer import LearnedOptimizer
 from l2o_engine.optimizers.learned.networks.lstm import LSTM
 from l2o_engine.runs import checkpoints
-from l2o_engine.runs.checkpoints import Checkpoint, CheckpointError
+from l2o_engine.runs.checkpoints import Checkpoint, CheckpointError, Kind
 from l2o_engine.tasks.quadratic import Quadratic
 from l2o_engine.training.trainer import TrainerState
 
@@ -66,7 +66,7 @@ def assert_same_state(one: TrainerState, other: TrainerState) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_state_is_read_back_bit_for_bit(dtype: DTypeName, tmp_path: Path) -> None:
     written = a_checkpoint(dtype=dtype)
-    read = checkpoints.read(checkpoints.write(tmp_path, written, LAYOUT, keep=False), replace(EXPERIMENT, dtype=dtype))
+    read = checkpoints.read(checkpoints.write(tmp_path, written, LAYOUT), replace(EXPERIMENT, dtype=dtype))
     assert astuple(replace(read, trainers={})) == astuple(replace(written, trainers={}))
     assert list(read.trainers) == list(written.trainers)
     for seed, state in written.trainers.items():
@@ -85,17 +85,17 @@ def test_a_state_is_read_back_bit_for_bit(dtype: DTypeName, tmp_path: Path) -> N
 )
 def test_every_kind_of_state_is_read_back(learner: Learner, tmp_path: Path) -> None:
     written = Checkpoint(5, 0.0, 0, {0: a_state(0, learner)})
-    read = checkpoints.read(checkpoints.write(tmp_path, written, LAYOUT, keep=True), EXPERIMENT)
+    read = checkpoints.read(checkpoints.write(tmp_path, written, LAYOUT, Kind.KEPT), EXPERIMENT)
     assert_same_state(read.trainers[0], written.trainers[0])
 
 
 def test_what_has_no_network_or_no_numbers_is_read_back(tmp_path: Path) -> None:
     nothing_learned = Checkpoint(5, 0.0, 0, {0: a_state(0, None)})
-    path = checkpoints.write(tmp_path, nothing_learned, None, keep=True)
+    path = checkpoints.write(tmp_path, nothing_learned, None, Kind.KEPT)
     read = checkpoints.read(path, replace(EXPERIMENT, learned=None))
     assert_same_state(read.trainers[0], nothing_learned.trainers[0])
     without = Checkpoint(6, 0.0, 0, {0: a_state(0, a_learner(1, numbers={}))})
-    path = checkpoints.write(tmp_path, without, LAYOUT, keep=True)
+    path = checkpoints.write(tmp_path, without, LAYOUT, Kind.KEPT)
     plain = replace(EXPERIMENT, learned=LearnedOptimizer(EXPERIMENT.trained.network, Identity()))
     assert_same_state(checkpoints.read(path, plain).trainers[0], without.trainers[0])
 
@@ -104,7 +104,7 @@ def test_a_generator_goes_on_where_it_was(tmp_path: Path) -> None:
     generator = np.random.PCG64(3)
     np.random.Generator(generator).random(5)
     written = Checkpoint(5, 0.0, 0, {0: TrainerState(6, dict(generator.state), None)})
-    path = checkpoints.write(tmp_path, written, None, keep=False)
+    path = checkpoints.write(tmp_path, written, None)
     read = checkpoints.read(path, replace(EXPERIMENT, learned=None))
     other = np.random.PCG64(0)
     other.state = read.trainers[0].draws  # type: ignore[assignment]
@@ -112,7 +112,7 @@ def test_a_generator_goes_on_where_it_was(tmp_path: Path) -> None:
 
 
 def test_nothing_temporary_is_left(tmp_path: Path) -> None:
-    path = checkpoints.write(tmp_path / "checkpoints", a_checkpoint(), LAYOUT, keep=False)
+    path = checkpoints.write(tmp_path / "checkpoints", a_checkpoint(), LAYOUT)
     assert list((tmp_path / "checkpoints").iterdir()) == [path]
 
 
@@ -185,7 +185,7 @@ DAMAGES = [
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
 def test_a_damaged_or_foreign_file_is_no_checkpoint(damage: Callable[[Path], None], tmp_path: Path) -> None:
-    path = checkpoints.write(tmp_path, a_checkpoint(), LAYOUT, keep=False)
+    path = checkpoints.write(tmp_path, a_checkpoint(), LAYOUT)
     damage(path)
     with pytest.raises(CheckpointError, match=path.name):
         checkpoints.read(path, EXPERIMENT)
@@ -193,20 +193,20 @@ def test_a_damaged_or_foreign_file_is_no_checkpoint(damage: Callable[[Path], Non
 
 @pytest.mark.parametrize("network", [LSTM(2, 4), LSTM(3, 3)], ids=["wider", "deeper"])
 def test_a_checkpoint_of_another_network_is_refused(network: LSTM, tmp_path: Path) -> None:
-    path = checkpoints.write(tmp_path, a_checkpoint(), LAYOUT, keep=False)
+    path = checkpoints.write(tmp_path, a_checkpoint(), LAYOUT)
     with pytest.raises(CheckpointError, match=path.name):
         checkpoints.read(path, replace(EXPERIMENT, learned=LearnedOptimizer(network, Log(min_log=-5.0))))
 
 
 def test_a_checkpoint_of_another_dtype_is_refused(tmp_path: Path) -> None:
-    path = checkpoints.write(tmp_path, a_checkpoint(), LAYOUT, keep=False)
+    path = checkpoints.write(tmp_path, a_checkpoint(), LAYOUT)
     with pytest.raises(CheckpointError, match="other numbers than float64"):
         checkpoints.read(path, replace(EXPERIMENT, dtype="float64"))
 
 
 def test_a_later_format_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoints, "FORMAT", 3)
-    path = checkpoints.write(tmp_path, a_checkpoint(), LAYOUT, keep=False)
+    path = checkpoints.write(tmp_path, a_checkpoint(), LAYOUT)
     monkeypatch.undo()
     with pytest.raises(CheckpointError, match="format 3"):
         checkpoints.read(path, EXPERIMENT)
@@ -239,7 +239,7 @@ FOREIGN: dict[str, Callable[[dict[str, Any]], None]] = {
 def test_a_whole_file_that_says_what_cannot_be_is_no_checkpoint(
     change: Callable[[dict[str, Any]], None], tmp_path: Path
 ) -> None:
-    path = checkpoints.write(tmp_path, a_checkpoint(), LAYOUT, keep=False)
+    path = checkpoints.write(tmp_path, a_checkpoint(), LAYOUT)
     with safe_open(path, framework="np") as file:
         document = json.loads(file.metadata()["l2o"])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
@@ -261,33 +261,109 @@ def test_a_document_that_is_nested_without_end_is_no_checkpoint(tmp_path: Path) 
 # Which are kept.
 
 
-def written(folder: Path, iteration: int, *, keep: bool = False) -> Path:
+def written(folder: Path, iteration: int, kind: Kind = Kind.REGULAR) -> Path:
     checkpoint = Checkpoint(iteration, 0.0, 0, {0: TrainerState(iteration + 1, {}, None)})
-    return checkpoints.write(folder, checkpoint, LAYOUT, keep=keep)
+    return checkpoints.write(folder, checkpoint, LAYOUT, kind)
+
+
+def left_of(folder: Path) -> set[str]:
+    return {path.name.lstrip("0").removesuffix(".safetensors") for path in folder.iterdir()}
 
 
 def test_pruning_keeps_the_newest_few_and_those_asked_for(tmp_path: Path) -> None:
-    kept = [written(tmp_path, 20, keep=True), written(tmp_path, 30, keep=True)]
+    kept = [written(tmp_path, 20, Kind.KEPT), written(tmp_path, 30, Kind.KEPT)]
     paths = [written(tmp_path, iteration) for iteration in (5, 999, 1_000, 20, 10**12)]
-    checkpoints.prune(tmp_path, 2)
+    checkpoints.prune(tmp_path, 2, 10**12)
     assert set(tmp_path.iterdir()) == {*kept, paths[2], paths[4]}
 
 
+def test_what_came_after_the_last_finite_result_rotates_by_itself(tmp_path: Path) -> None:
+    for iteration in range(10, 60, 10):
+        written(tmp_path, iteration)
+        checkpoints.prune(tmp_path, 2, iteration)
+    for iteration in range(60, 200, 10):
+        written(tmp_path, iteration, Kind.NON_FINITE)
+        checkpoints.prune(tmp_path, 2, iteration)
+    assert left_of(tmp_path) == {"40", "50", "180-nonfinite", "190-nonfinite"}
+    written(tmp_path, 200)
+    checkpoints.prune(tmp_path, 2, 200)
+    assert left_of(tmp_path) == {"50", "200"}
+
+
+def test_the_best_stays_until_there_is_a_better_one_which_makes_it_a_regular_one(tmp_path: Path) -> None:
+    for iteration, kind in ((10, Kind.BEST), (20, Kind.REGULAR), (30, Kind.REGULAR), (40, Kind.REGULAR)):
+        written(tmp_path, iteration, kind)
+        checkpoints.prune(tmp_path, 2, iteration)
+    assert left_of(tmp_path) == {"10-best", "30", "40"}
+    checkpoints.retire_best(tmp_path, written(tmp_path, 50, Kind.BEST))
+    checkpoints.prune(tmp_path, 2, 50)
+    assert left_of(tmp_path) == {"30", "40", "50-best"}
+
+
+def test_the_latest_gives_way_to_the_next_of_any_kind(tmp_path: Path) -> None:
+    written(tmp_path, 10)
+    for iteration in (11, 12):
+        written(tmp_path, iteration, Kind.LATEST)
+        checkpoints.prune(tmp_path, 2, iteration)
+        assert left_of(tmp_path) == {"10", f"{iteration}-latest"}
+    written(tmp_path, 12)
+    checkpoints.prune(tmp_path, 2, 12)
+    assert left_of(tmp_path) == {"10", "12"}
+
+
+def test_what_lies_ahead_of_where_the_run_went_on_rotates_nothing_out(tmp_path: Path) -> None:
+    """Three damaged ones, newer than the good one: else each checkpoint of the resumed run would be removed at once."""
+    good, ahead = written(tmp_path, 10), [written(tmp_path, iteration) for iteration in (40, 50, 60)]
+    later = written(tmp_path, 20)
+    checkpoints.prune(tmp_path, 2, 20)
+    assert set(tmp_path.iterdir()) == {good, later, *ahead}
+
+
 def test_the_newest_are_first(tmp_path: Path) -> None:
-    paths = [written(tmp_path, iteration, keep=iteration == 7) for iteration in (10**12, 999, 10**11, 7)]
+    kinds = {7: Kind.KEPT, 999: Kind.BEST, 10**11: Kind.LATEST}
+    paths = [written(tmp_path, iteration, kinds.get(iteration, Kind.REGULAR)) for iteration in (10**12, 999, 10**11, 7)]
     assert checkpoints.newest_first(tmp_path) == [paths[0], paths[2], paths[1], paths[3]]
     assert [checkpoints.iteration_of(path) for path in paths] == [10**12, 999, 10**11, 7]
-    assert [checkpoints.is_kept(path) for path in paths] == [False, False, False, True]
+    assert [checkpoints.kind_of(path) for path in paths] == [Kind.REGULAR, Kind.BEST, Kind.LATEST, Kind.KEPT]
 
 
 def test_a_file_that_is_not_named_like_a_checkpoint_is_none_and_stays(tmp_path: Path) -> None:
-    foreign = ["mine.safetensors", "best-000000000007.safetensors", "7.safetensors", "000000000007.safetensors.bak"]
+    foreign = [
+        "mine.safetensors",
+        "best-000000000007.safetensors",
+        "000000000009-mine.safetensors",
+        "7.safetensors",
+        "000000000007.safetensors.bak",
+    ]
     for name in foreign:
         (tmp_path / name).write_bytes(b"")
-    (tmp_path / ".000000000009.safetensors.77.tmp").write_bytes(b"half")
+    for kind in Kind:
+        (tmp_path / f".000000000009{kind}.safetensors.77.tmp").write_bytes(b"half")
     path = written(tmp_path, 0)
     assert checkpoints.newest_first(tmp_path) == [path]
     assert checkpoints.foreign_in(tmp_path) == sorted(foreign)
-    checkpoints.prune(tmp_path, 0)
+    assert [checkpoints.kind_of(tmp_path / name) for name in foreign] == [None] * len(foreign)
+    checkpoints.prune(tmp_path, 0, 10)
     checkpoints.remove_temporaries(tmp_path)
     assert {left.name for left in tmp_path.iterdir()} == set(foreign)
+
+
+def test_what_a_checkpoint_says_of_itself_is_read_without_its_state(tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    made = replace(a_checkpoint(), settings={"meta.learning_rate": 0.1}, average_log_result=-3.5)
+    path = checkpoints.write(folder, made, LAYOUT, Kind.BEST)
+    head = checkpoints.head_of(path)
+    assert (head.settings, head.average_log_result) == (made.settings, made.average_log_result)
+    whole = checkpoints.read(path, EXPERIMENT)
+    assert (whole.settings, whole.average_log_result) == (made.settings, made.average_log_result)
+    content = path.read_bytes()
+    for damaged in (content[:50], (2**62).to_bytes(8, "little") + content[8:], b"", b"12"):
+        path.write_bytes(damaged)
+        with pytest.raises(CheckpointError, match=path.name):
+            checkpoints.head_of(path)
+    (tmp_path / "elsewhere").write_bytes(content)
+    path.unlink()
+    path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(CheckpointError, match="symbolic link"):
+        checkpoints.head_of(path)

@@ -4,6 +4,7 @@ import json
 import os
 import socket
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -27,19 +28,24 @@ from l2o_engine.records.events import (
     StatusChanged,
     Stop,
 )
-from l2o_engine.runs.checkpoints import is_kept
+from l2o_engine.runs import commands
+from l2o_engine.runs.checkpoints import Kind, kind_of
 from l2o_engine.runs.commands import Inbox, send
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run
+from l2o_engine.support import files
 from tests.engine.tiny import of_kind, run, start, tiny_preset
 from tests.tui.conftest import ENDLESS, TINY, Running, call
 
 BY_US = f"stopped by process {os.getpid()} on {socket.gethostname()}"
+SHARE = commands._SHARE
 COMMANDS: list[Command] = [Pause(), SaveCheckpoint(), Extend(70), GoOn(), Stop(BY_US)]
 
 
 @pytest.fixture
-def inbox(tmp_path: Path) -> Inbox:
+def inbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Inbox:
+    """Return an inbox that looks whenever it is asked."""
+    monkeypatch.setattr(commands, "_SHARE", inf)
     return Inbox(tmp_path / "commands")
 
 
@@ -94,12 +100,12 @@ def test_what_is_for_the_viewer_is_not_sent(command: Command, inbox: Inbox, tmp_
 def test_a_file_that_is_no_command_is_removed_and_named(content: bytes, inbox: Inbox, tmp_path: Path) -> None:
     name = f"{0:020d}-{0:032x}.json"
     (tmp_path / "commands" / name).write_bytes(content)
-    last = send(tmp_path / "commands", Pause())
+    send(tmp_path / "commands", Pause())
     notice = inbox.take()
     assert isinstance(notice, Notice)
     assert name in notice.message
-    assert [left.name for left in (tmp_path / "commands").iterdir()] == [last.name]
     assert inbox.take() == Pause()
+    assert not list((tmp_path / "commands").iterdir())
 
 
 def test_what_is_no_file_is_neither_read_nor_obeyed(inbox: Inbox, tmp_path: Path) -> None:
@@ -109,7 +115,8 @@ def test_what_is_no_file_is_neither_read_nor_obeyed(inbox: Inbox, tmp_path: Path
     (tmp_path / "elsewhere").write_text('{"command": "pause"}')
     (folder / names[1]).symlink_to(tmp_path / "elsewhere")
     (folder / names[2]).mkdir()
-    for name, what in zip(names, ("is no command", "is no command", "cannot be removed"), strict=True):
+    removed = f'"{names[0]}", "{names[1]}"'
+    for name, what in ((removed, "are no commands"), (names[2], "cannot be removed")):
         notice = inbox.take()
         assert isinstance(notice, Notice)
         assert name in notice.message
@@ -140,6 +147,61 @@ def test_a_commands_folder_that_became_a_link_is_not_looked_into(inbox: Inbox, t
     send(tmp_path / "elsewhere", Pause())
     assert inbox.take() is None
     assert len(list((tmp_path / "elsewhere").iterdir())) == 1
+
+
+def test_a_flood_of_files_takes_only_its_share_of_the_time(
+    inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(commands, "_SHARE", SHARE)
+    monkeypatch.setattr(commands, "monotonic", lambda: now)
+    junk = [f"{number:020d}-{0:032x}.json" for number in range(2, 1002)]
+    asked = tmp_path / "commands" / f"{1:020d}-{0:032x}.json"  # it sorts before the junk
+    send(tmp_path / "commands", Pause()).rename(asked)
+    for name in junk:
+        (tmp_path / "commands" / name).write_text("")
+    removed = []
+
+    def slowly(path: Path, root: Path) -> None:
+        nonlocal now
+        now += 0.001
+        removed.append(path.name)
+        files.remove(path, root)
+
+    monkeypatch.setattr(commands, "remove", slowly)
+    told = [inbox.take() for _ in range(5)]
+    assert removed[0] == asked.name
+    assert len(removed) == 200  # one look's
+    assert [type(one) for one in told] == [Notice, Pause, *[type(None)] * 3]
+    assert isinstance(told[0], Notice)
+    assert f'"{junk[0]}", "{junk[1]}", "{junk[2]}" and 196 more' in told[0].message
+    began = now
+    while list((tmp_path / "commands").iterdir()):
+        now += 0.05
+        told.append(inbox.take())
+    assert now - began > 40  # 0.8 s of work
+    assert len([one for one in told if isinstance(one, Notice)]) <= 6
+
+
+def test_a_flood_of_names_that_are_none_of_ours_is_looked_at_seldom(
+    inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, looks = 0.0, 0
+    monkeypatch.setattr(commands, "_SHARE", SHARE)
+    monkeypatch.setattr(commands, "monotonic", lambda: now)
+
+    def slowly(folder: Path, root: Path) -> list[str]:
+        nonlocal now, looks
+        now, looks = now + 0.1, looks + 1
+        return files.names_in(folder, root)
+
+    monkeypatch.setattr(commands, "names_in", slowly)
+    (tmp_path / "commands" / "notes.txt").write_text("")
+    while now < 100:
+        now += 0.2
+        inbox.take()
+    assert looks <= 21
+    assert (tmp_path / "commands" / "notes.txt").exists()
 
 
 def test_a_command_that_is_still_being_written_is_left_alone(inbox: Inbox, tmp_path: Path) -> None:
@@ -282,7 +344,11 @@ def test_another_process_steers_a_run_without_a_screen(tmp_path: Path) -> None:
         assert paused["status"] == Run(folder).status() == "paused"
         send(folder / "commands", SaveCheckpoint())
         kept = running.next_document("checkpoint")
-        assert (kept["iteration"], kept["requested"], is_kept(Path(kept["path"]))) == (paused["iteration"], True, True)
+        assert (kept["iteration"], kept["requested"], kind_of(Path(kept["path"]))) == (
+            paused["iteration"],
+            True,
+            Kind.KEPT,
+        )
         total = paused["iteration"] + 100
         for command in (Extend(total), GoOn()):
             send(folder / "commands", command)

@@ -4,7 +4,6 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import fields
-from math import inf
 from pathlib import Path
 from shutil import copytree
 from tempfile import TemporaryDirectory
@@ -19,8 +18,9 @@ from l2o_engine.runs.catalogue import find_folder, list_runs, look_through
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run, is_beginning
 from l2o_engine.runs.rebuild import mend_record
-from l2o_engine.runs.record import Record, RunError, age
+from l2o_engine.runs.record import Record, RunError
 from l2o_tui.commands.runs import summary_of
+from l2o_tui.text.numbers import age
 from tests.engine.made import change_record
 from tests.engine.tiny import of_kind, resume, run, start, tiny_preset
 from tests.tui.conftest import call
@@ -180,7 +180,7 @@ def test_what_is_read_of_a_record_can_be_reckoned_with(trained: Path, changes: d
             return
         assert found.status() in get_args(Status)
         assert summary_of(found)["name"] == folder.name
-        assert age(found.record()) < inf
+        assert age(found.record().updated)
 
 
 # Folders of which no run came (case 46).
@@ -216,6 +216,15 @@ def test_what_holds_anything_else_is_not_taken(name: str, tmp_path: Path) -> Non
     with pytest.raises(RunError, match="is not empty"):
         DrivenRun.create(tiny_preset(), tmp_path / "one")
     assert (tmp_path / "one" / name).read_text() == "mine"
+
+
+def test_a_preset_that_lies_alone_in_a_folder_is_the_user_s(tmp_path: Path) -> None:
+    """What makes a run takes its lock first, so a folder without one is nobody's beginning."""
+    (tmp_path / "preset.toml").write_text("mine")
+    assert not is_beginning(tmp_path)
+    with pytest.raises(RunError, match="is not empty"):
+        DrivenRun.create(tiny_preset(), tmp_path)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("preset.toml", "mine")]
 
 
 def test_a_beginning_with_rows_is_no_beginning(tmp_path: Path) -> None:

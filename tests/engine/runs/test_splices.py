@@ -7,6 +7,7 @@ from shutil import copytree
 import pytest
 
 from l2o_engine.records.events import Notice, Started
+from l2o_engine.runs.checkpoints import Kind
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.record import RunError
@@ -123,7 +124,7 @@ def test_a_run_that_goes_back_tells_nothing_twice_and_keeps_its_digest(folder: P
         assert (len(told), nothing) == (2, [])
         assert first is not None
         assert second is not None
-        driven.save(second, keep=True)
+        driven.save(second, Kind.KEPT)
     finally:
         driven.close()
     assert Run(folder).checkpoint().metrics_sha256 == first.metrics_sha256

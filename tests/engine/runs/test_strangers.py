@@ -10,7 +10,7 @@ import pytest
 from l2o_engine.presets.files import load
 from l2o_engine.presets.messages import PresetError
 from l2o_engine.records.events import Ended, Notice
-from l2o_engine.runs import checkpoints
+from l2o_engine.runs import blocks_file, checkpoints
 from l2o_engine.runs.catalogue import delete, look_through
 from l2o_engine.runs.checkpoints import CheckpointError
 from l2o_engine.runs.driven import DrivenRun
@@ -72,6 +72,18 @@ def test_a_file_that_is_a_link_is_neither_cut_nor_appended_to(name: str, folder:
         DrivenRun.take(folder)
     assert contents(home) == before
     assert call("show", folder).code == call("runs", "--runs-dir", folder.parent).code == 0
+
+
+def test_blocks_behind_a_link_are_neither_read_nor_written(
+    folder: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks_file, "BLOCK", 4)
+    (folder / "blocks.csv").symlink_to(home / "metrics.csv")
+    before = contents(home)
+    assert Run(folder).beginning(least=1, window=1) is None
+    assert of_kind(resume(folder, iterations=40), Ended)[-1].status == "finished"
+    assert contents(home) == before
+    assert not (folder / "blocks.csv").is_symlink()
 
 
 def test_a_lock_that_is_a_link_is_not_taken(folder: Path, home: Path) -> None:

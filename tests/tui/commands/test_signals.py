@@ -1,15 +1,28 @@
 """Ends that a run does not choose: signals, and a reader of stdout that leaves."""
 
+import os
 import signal
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from l2o_engine.live.mailbox import Mailbox
+from l2o_engine.records.events import Stop
+from l2o_tui import exit_codes
+from l2o_tui.text.headless import signals_to
 from tests.tui.conftest import COMMAND, ENDLESS, TINY, Result, Running, call, spawn
 
-RUN = ("run", "log30", "--no-ui", *TINY, f"--iterations={ENDLESS}", "--set=run.checkpoint_every=50")
-SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+RUN = (
+    "run",
+    "log30",
+    "--no-ui",
+    *TINY,
+    f"--iterations={ENDLESS}",
+    "--set=run.checkpoint_every=50",
+    "--set=run.checkpoint_seconds=0",
+)
+SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGUSR1: 138}
 AFTER = 25
 """Meta-iterations done after the interruption."""
 
@@ -83,6 +96,23 @@ def test_an_interrupted_and_resumed_run_has_the_metrics_of_an_uninterrupted_one(
     lines = run.metrics.splitlines()
     assert len(lines) == run.last + AFTER + 2  # a header, and iteration 0
     assert lines == uninterrupted[: len(lines)]
+
+
+@pytest.mark.parametrize("number", exit_codes.SIGNALS, ids=lambda number: number.name)
+def test_whatever_warns_of_an_end_is_heard_and_what_heard_it_before_hears_it_again(number: signal.Signals) -> None:
+    heard: list[int] = []
+    before = signal.signal(number, lambda one, _: heard.append(one))
+    try:
+        mailbox = Mailbox()
+        with signals_to(mailbox) as received:
+            os.kill(os.getpid(), number)
+            assert mailbox.wait(10) == Stop(number.name)
+        assert received == [number]
+        assert not heard
+        os.kill(os.getpid(), number)
+        assert heard == [number]
+    finally:
+        signal.signal(number, before)
 
 
 def test_a_killed_run_goes_on_from_a_checkpoint(interrupted: dict[signal.Signals, Interrupted]) -> None:

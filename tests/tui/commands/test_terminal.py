@@ -82,7 +82,7 @@ def test_it_paints_trains_and_leaves_with_a_checkpoint(terminal: "pexpect.spawn[
     assert list((tmp_path / "run" / "checkpoints").glob("*.safetensors"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGXCPU])
 def test_a_signal_saves_restores_the_terminal_and_gives_the_exit_code(
     number: signal.Signals, terminal: "pexpect.spawn[str]", tmp_path: Path
 ) -> None:

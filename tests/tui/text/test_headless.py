@@ -12,6 +12,7 @@ import pytest
 from l2o_engine.presets.files import load
 from l2o_engine.presets.shipped import find
 from l2o_engine.runs.driven import DrivenRun
+from l2o_engine.runs.folder import Run
 from tests.tui.conftest import COMMAND, TINY, Result, Running, call, files_below, spawn
 
 START = {"event", "run_dir", "preset", "seed", "backend", "iterations"}
@@ -37,7 +38,10 @@ CONTRACT = {
     "checkpoint": CHECKPOINT,
     "end": END,
 }
-BASELINES = ("run", "baselines", "--set=report.every=10", "--set=run.checkpoint_every=20")
+BASELINES = (
+    *("run", "baselines", "--set=report.every=10"),
+    *("--set=run.checkpoint_every=20", "--set=run.checkpoint_seconds=0"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -273,15 +277,41 @@ def test_a_wrong_name_is_answered_with_the_nearest_run(workplace: Path) -> None:
     assert 'did you mean "first"?' in result.err
 
 
-@pytest.mark.parametrize("options", [(), ("--iterations=20",), ("--iterations=5",)], ids=["none", "same", "fewer"])
-def test_a_finished_run_needs_more_iterations_to_go_on(options: tuple[str, ...], workplace: Path) -> None:
+@pytest.mark.parametrize("options", [(), ("--iterations=20",)], ids=["none", "same"])
+def test_to_resume_a_finished_run_is_no_error_and_does_nothing(options: tuple[str, ...], workplace: Path) -> None:
+    """A job that was requeued repeats its command."""
     assert call(*BASELINES, "--quiet", "--iterations=20", "--run-dir=one").code == 0
     before = {path: path.read_bytes() for path in workplace.rglob("*") if path.is_file()}
-    result = call("resume", "one", "--no-ui", *options)
-    assert (result.code, result.out) == (2, "")
-    assert "one is" in result.err
-    assert "--iterations" in result.err
+    ends = [document for document in Run(Path("one")).events() if document["event"] == "end"]
+    for document in ends:
+        del document["time"]
+    plain, quiet, lines = (call("resume", "one", form, *options) for form in ("--no-ui", "--quiet", "--json"))
+    assert (plain.out, quiet.out, lines.documents) == ("", f"{Path('one').resolve()}\n", ends)
+    for result in (plain, quiet, lines):
+        assert result.code == 0
+        assert "one is finished at 20" in result.err
+        assert "--iterations" in result.err
     assert {path: path.read_bytes() for path in workplace.rglob("*") if path.is_file()} == before
+
+
+def test_fewer_iterations_than_a_run_has_done_are_refused(workplace: Path) -> None:
+    assert call(*BASELINES, "--quiet", "--iterations=20", "--run-dir=one").code == 0
+    result = call("resume", "one", "--no-ui", "--iterations=5")
+    assert (result.code, result.out) == (2, "")
+    assert "one is already at 20" in result.err
+
+
+def test_a_preset_that_was_edited_is_refused_until_the_change_is_accepted(workplace: Path) -> None:
+    assert call(*BASELINES, "--quiet", "--iterations=20", "--run-dir=one").code == 0
+    path = Path("one/preset.toml")
+    path.write_text(path.read_text().replace("dims = 2", "dims = 3"))
+    resumed = ("resume", "one", "--iterations=30", "--no-ui")
+    result = call(*resumed)
+    assert (result.code, result.out) == (2, "")
+    assert "problem.dims 2 → 3" in result.err
+    result = call(*resumed, "--accept-changes")
+    assert result.code == 0
+    assert "changed at 20: problem.dims 2 → 3" in result.err
 
 
 def test_a_run_that_another_process_drives_cannot_be_resumed(driven_run: tuple[Path, Running]) -> None:
