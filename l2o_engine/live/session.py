@@ -266,7 +266,8 @@ class Session:
             levels={name: level.end_log10 for name, level in reached.items()},
             versions=run.record().versions,
         )
-        for change in run.changes:
+        changes, run.changes = run.changes, ()  # each is told once
+        for change in changes:
             yield Changed(change.iteration, change.settings)
         for notice in notices:
             yield Notice(notice)

@@ -53,6 +53,7 @@ def inbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Inbox:
 def _looks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a session look into the folder after every chunk: tiny runs are over before its next look."""
     monkeypatch.setattr(sessions, "_FOLDER_SECONDS", 0.0)
+    monkeypatch.setattr(commands, "_SHARE", inf)
 
 
 at_once = pytest.mark.usefixtures("_looks_at_once")
