@@ -9,11 +9,12 @@ in the run's folder. A :class:`~l2o_engine.live.pipeline.Pipeline` trains, a
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import suppress
+from math import nan
 from time import monotonic
 
 from l2o_engine.live.mailbox import Mailbox
 from l2o_engine.live.pipeline import Pipeline
-from l2o_engine.live.preparing import SIGN_SECONDS, find_levels, load_backend
+from l2o_engine.live.preparing import SIGN_SECONDS, Patience, find_levels, load_backend
 from l2o_engine.live.reporter import BaseChart, Reporter, why_diverged
 from l2o_engine.records.events import (
     Checkpointed,
@@ -23,6 +24,7 @@ from l2o_engine.records.events import (
     Extend,
     Extended,
     GoOn,
+    LaneResult,
     NewRows,
     Notice,
     Pause,
@@ -36,7 +38,9 @@ from l2o_engine.records.events import (
 from l2o_engine.records.rows import rows_of
 from l2o_engine.runs.checkpoints import Checkpoint
 from l2o_engine.runs.driven import DrivenRun
+from l2o_engine.runs.record import ACTIVE
 from l2o_engine.support.errors import Failure, UserError
+from l2o_engine.support.processes import EndedError
 
 _FOLDER_SECONDS = 0.2
 
@@ -89,6 +93,8 @@ class Session:
     ----------
     mailbox
         Takes commands.
+    folder
+        The run's.
     """
 
     def __init__(
@@ -102,6 +108,7 @@ class Session:
         executor: Executor | None = None,
     ) -> None:
         self.mailbox = Mailbox()
+        self.folder = run.folder
         self._run = run
         self._asked_backend = backend or run.current.run.backend
         self._interactive = interactive
@@ -117,6 +124,7 @@ class Session:
         self._last_checkpoint = -1
         self._record_due = 0.0
         self._folder_due = 0.0
+        self._patience = Patience(self._give_sign_of_life, self._is_told_to_stop)
 
     def events(self) -> Iterator[Event]:
         """Drive the run, yielding what happens; returns when the session is over.
@@ -127,7 +135,10 @@ class Session:
             If something failed; what was trained up to the last checkpoint is safe.
         """
         try:
-            yield from self._drive()
+            try:
+                yield from self._drive()
+            except EndedError:  # told to stop before it began
+                yield from self._recorded(self._give_up())
         except Exception as error:
             failure = self._failure(error)
             yield self._failed(str(failure))
@@ -201,11 +212,18 @@ class Session:
             self._folder_due = now + _FOLDER_SECONDS
         return asked
 
+    def _is_told_to_stop(self) -> bool:
+        """Return whether anybody wants the session to stop; other commands wait for their turn."""
+        asked = self._asked_in_folder()
+        if asked is not None and not isinstance(asked, Notice):
+            self.mailbox.put(asked)
+        return self.mailbox.stop is not None
+
     # Before it trains.
 
     def _prepare(self) -> Iterator[Event]:
         preset = self._run.current
-        backend, name, reason = yield from load_backend(preset, self._asked_backend, self._give_sign_of_life)
+        backend, name, reason = yield from load_backend(preset, self._asked_backend, self._patience)
         before = self._run.record()
         if before.backend == name:  # whoever goes on names it, for the same bits: that is not why it was chosen
             reason = before.backend_reason
@@ -223,7 +241,7 @@ class Session:
         if not self._is_over:  # to look at a finished run does not change it
             self._status = "paused" if self._start_paused else "running"
             run.update(status=self._status, backend=name, backend_reason=reason, message="")
-        reached = yield from find_levels(run, self._give_sign_of_life)
+        reached = yield from find_levels(run, self._patience)
         yield Started(
             run_dir=str(run.folder),
             preset=preset.name,
@@ -245,6 +263,15 @@ class Session:
         self._has_begun = True
         if self._status == "paused":
             yield from self._become("paused")
+
+    def _give_up(self) -> Iterator[Event]:
+        """End what has not begun to train: all that was kept of the run is as it was."""
+        reason = self.mailbox.stop.reason if self.mailbox.stop else ""
+        if self._run.record().status in ACTIVE:
+            self._run.update(status="interrupted", message=reason)
+        record = self._run.record()
+        results = tuple(LaneResult(lane, record.iteration, nan) for lane in self._reporter.lanes)
+        yield Ended("interrupted", record.iteration, record.elapsed_seconds, results, reason)
 
     # While it trains.
 
