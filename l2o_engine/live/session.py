@@ -124,6 +124,7 @@ class Session:
         self._last_checkpoint = -1
         self._record_due = 0.0
         self._folder_due = 0.0
+        self._unsaid: list[Notice] = []  # while it waited
         self._patience = Patience(self._give_sign_of_life, self._is_told_to_stop)
 
     def events(self) -> Iterator[Event]:
@@ -215,7 +216,9 @@ class Session:
     def _is_told_to_stop(self) -> bool:
         """Return whether anybody wants the session to stop; other commands wait for their turn."""
         asked = self._asked_in_folder()
-        if asked is not None and not isinstance(asked, Notice):
+        if isinstance(asked, Notice):
+            self._unsaid.append(asked)
+        elif asked is not None:
             self.mailbox.put(asked)
         return self.mailbox.stop is not None
 
@@ -255,6 +258,8 @@ class Session:
         )
         for notice in notices:
             yield Notice(notice)
+        while self._unsaid:
+            yield self._unsaid.pop(0)
         if checkpoint is not None:
             yield from self._reporter.recall(run, checkpoint.iteration, is_watched=self._interactive)
         if self._status == "running":
