@@ -226,7 +226,9 @@ class Session:
     def _is_told_to_stop(self) -> bool:
         """Return whether anybody wants the session to stop; other commands wait for their turn."""
         asked = self._asked_in_folder()
-        if asked is not None and not isinstance(asked, Notice):
+        if isinstance(asked, Notice):
+            self._run.notices.append(asked.message)  # for who listens
+        elif asked is not None:
             self.mailbox.put(asked)
         return self.mailbox.stop is not None
 

@@ -126,6 +126,18 @@ def test_other_commands_wait_for_their_turn(tmp_path: Path, monkeypatch: pytest.
     assert statuses == ["paused"]
 
 
+def test_what_is_no_command_is_said_once_it_has_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load() -> Any:
+        (tmp_path / "run/commands" / f"{1:020d}-{0:032x}.json").write_text("nonsense")
+        time.sleep(0.5)  # long enough for a look into the folder
+        return choice.load()
+
+    choice = backends.choose(PRESET.experiment, "torch")
+    monkeypatch.setattr(preparing, "choose", lambda *_: replace(choice, load=load))
+    (notice,) = of_kind(run(tmp_path / "run", PRESET), Notice)
+    assert "it is no command" in notice.message
+
+
 def test_what_is_to_be_said_of_the_preparation_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     choice = replace(backends.choose(PRESET.experiment, "torch"), notice="the kernel was compiled for this run only")
     monkeypatch.setattr(preparing, "choose", lambda *_: choice)
