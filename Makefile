@@ -23,7 +23,7 @@ fuzz: $(VENV)/installed-dev
 # It writes docs/reliability.md.
 soak: $(VENV)/installed-dev
 	@rm -rf .pytest_cache/soak
-	@$(BIN)/python -m pytest -m soak --timeout=3600 $(PYTEST_ARGS); code=$$?; $(BIN)/python -m tests.reliability.page; exit $$code
+	@$(BIN)/python -m pytest -m soak --dist=load --timeout=3600 $(PYTEST_ARGS); code=$$?; $(BIN)/python -m tests.reliability.page; exit $$code
 
 check: $(VENV)/installed-dev
 	@$(BIN)/ruff format --check .

@@ -194,7 +194,8 @@ def main() -> None:
     """Make the page's tables and all pictures."""
     PAGE.write_text(with_key_tables(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     with TemporaryDirectory() as folder:
-        os.environ["XDG_CONFIG_HOME"] = folder  # the pictures do not depend on who makes them, nor change his settings
+        # The pictures do not depend on who makes them or where, nor change his settings.
+        os.environ |= {"XDG_CONFIG_HOME": folder, "COLORTERM": "truecolor"}
         os.chdir(folder)
         asyncio.run(picture_everything())
 

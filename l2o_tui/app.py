@@ -109,7 +109,8 @@ class L2oApp(ThinApp[int]):
             self.register_theme(theme)
         preferred = self.preferences.settings.theme
         self.theme = preferred if preferred in self.available_themes else DEFAULT_THEME
-        self._fit = fitting(sys.__stderr__.encoding if sys.__stderr__ else None)  # where textual paints
+        painted = sys.__stderr__.encoding if sys.__stderr__ else None  # where textual paints
+        self._fit = fitting(painted, is_console=os.environ.get("TERM") == "linux")
         self._fps = fps
         self._opened = opened
         self._has_home = opened is None

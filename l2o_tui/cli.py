@@ -396,4 +396,5 @@ def _said(error: _Usage) -> str:
 
 def _tell_fault(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Print a traceback, as the interpreter would, of what can be shown."""
-    streams.say("".join(traceback.format_exception(kind, error, trace)).rstrip("\n"))
+    said = "".join(traceback.format_exception(kind, error, trace)).rstrip("\n")
+    streams.say(said, most_lines=said.count("\n") + 1)  # the last one says most

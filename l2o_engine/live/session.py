@@ -120,7 +120,7 @@ class Session:
         self._computes = "", ""  # the backend's name, and why it was chosen
         self._status: Status = "running"
         self._stopping: Stop | None = None
-        self._has_lost = False  # what has been trained since the last checkpoint is not in the files
+        self._has_begun = False  # since a disk failed, too: until then the files do not hold what is told
         self._saving = Saving(run)
         self._settings = resumed_settings(run.current)
         self._record_due = 0.0
@@ -161,8 +161,6 @@ class Session:
 
     def _drive(self) -> Iterator[Event]:
         yield from self._recorded(self._prepare())
-        if self._status == "paused":
-            yield from self._recorded(self._become("paused"))
         while self._stopping is None:
             if self._status in ("finished", "diverged") and not self._interactive:
                 return
@@ -182,6 +180,9 @@ class Session:
 
     def _turn(self) -> Iterator[Event]:
         """Do what is next: what is asked, a chunk, or waiting a moment."""
+        if self._status == "running" and not self._has_begun:
+            yield from self._begin()
+            return
         if self._status == "running" and self._is_over:
             yield from self._finish()
             return
@@ -215,30 +216,25 @@ class Session:
     # Before it trains.
 
     def _prepare(self) -> Iterator[Event]:
-        run, preset = self._run, self._run.current
+        preset = self._run.current
         backend, name, reason = yield from load_backend(preset, self._asked_backend, self._give_sign_of_life)
-        before = run.record()
+        before = self._run.record()
         if before.backend == name:  # whoever goes on names it, for the same bits: that is not why it was chosen
             reason = before.backend_reason
         self._computes = name, reason
         self._pipeline.open(preset, backend)
-        checkpoint, notices = self._restore()
+
+    def _begin(self) -> Iterator[Event]:
+        """Go on from the newest good checkpoint, or begin, and tell from where and what came before."""
+        run, preset, (name, reason) = self._run, self._run.current, self._computes
+        checkpoint, notices = run.restore()
+        self._pipeline.load(checkpoint.trainers if checkpoint else None)
+        self._reporter = Reporter(preset)
+        self._stopwatch = _Stopwatch(checkpoint.elapsed_seconds if checkpoint else 0.0)
+        self._saving.go_on_from(checkpoint)
         if not self._is_over:  # to look at a finished run does not change it
             self._status = "paused" if self._start_paused else "running"
             run.update(status=self._status, backend=name, backend_reason=reason, message="")
-        yield from self._begin(checkpoint, notices)
-
-    def _restore(self) -> tuple[Checkpoint | None, list[str]]:
-        """Go back to the newest good checkpoint, or to the beginning; return it, and what was wrong with newer ones."""
-        checkpoint, notices = self._run.restore()
-        self._pipeline.load(checkpoint.trainers if checkpoint else None)
-        self._stopwatch = _Stopwatch(checkpoint.elapsed_seconds if checkpoint else 0.0)
-        self._saving.go_on_from(checkpoint)
-        return checkpoint, notices
-
-    def _begin(self, checkpoint: Checkpoint | None, notices: list[str]) -> Iterator[Event]:
-        """Tell where the run starts, or goes on, and what came before."""
-        run, preset, (name, reason) = self._run, self._run.current, self._computes
         reached = yield from find_levels(run, self._give_sign_of_life)
         yield Started(
             run_dir=str(run.folder),
@@ -252,8 +248,10 @@ class Session:
             levels={name: level.end_log10 for name, level in reached.items()},
             versions=run.record().versions,
         )
-        for change in run.changes:
+        while run.changes:  # each once, however often a run goes back
+            change, *later = run.changes
             yield Changed(change.iteration, change.settings)
+            run.changes = tuple(later)
         for notice in notices:
             yield Notice(notice)
         if checkpoint is not None:
@@ -262,6 +260,9 @@ class Session:
             self._stopwatch.start()
         self._began = self._stopwatch.seconds
         self._reporter.start_clock(self._began, self._iteration)
+        self._has_begun = True
+        if self._status == "paused":
+            yield from self._become("paused")
 
     # While it trains.
 
@@ -324,7 +325,7 @@ class Session:
         )
 
     def _checkpoint(self, kind: Kind = Kind.REGULAR) -> Iterator[Event]:
-        if self._iteration < 0 or self._has_lost:
+        if self._iteration < 0 or not self._has_begun:
             return
         is_finite = self._reporter.is_finite(self._iteration)
         for checkpoint, kept, path in self._saving.save(self._state(), kind, is_finite=is_finite):
@@ -340,12 +341,12 @@ class Session:
                 self._stopwatch.stop()
                 yield from self._checkpoint()
                 yield from self._become("paused")
-            case GoOn() if self._status == "paused" and self._has_lost:
-                yield from self._go_back()
-            case GoOn() if self._status == "paused":
+            case GoOn() if self._status == "paused" and self._has_begun:
                 self._stopwatch.start()
                 yield from self._become("running")
-            case SaveCheckpoint() if self._has_lost:
+            case GoOn() if self._status == "paused":
+                self._status, self._start_paused = "running", False
+            case SaveCheckpoint() if not self._has_begun:
                 yield Notice("no checkpoint is saved: the disk has not taken what came before it")
             case SaveCheckpoint():
                 yield from self._checkpoint(Kind.KEPT)
@@ -376,27 +377,21 @@ class Session:
     # When the disk takes nothing more.
 
     def _wait_for_the_disk(self, error: OSError) -> Iterator[Event]:
-        """Pause where the disk has failed and somebody watches: he may make room, and go on."""
-        self._has_lost = True
+        """Pause where the disk has failed and somebody watches: he may make room, and go on.
+
+        To go on is to begin again from the newest checkpoint, as who resumes does: nothing depends on what was written.
+        """
+        self._has_begun = False
         self._pipeline.drop()
         self._stopwatch.stop()
         self._status = "paused"
         where = f"from {self._saving.iteration:,}" if self._saving.iteration >= 0 else "from the start"
         reason = f"the disk has failed: {error.strerror or error}"
-        message = f"paused, for the disk has failed: {error}. Going on, once it can, is {where}"
+        message = f"paused, for the disk has failed: {error}. Once it takes files again, the run goes on {where}"
         for event in (StatusChanged("paused", self._iteration, reason), Notice(message)):
             with suppress(OSError):
                 self._run.append_event(event)
             yield event
-
-    def _go_back(self) -> Iterator[Event]:
-        """Go on from the newest checkpoint, as who resumes: whatever was not written is trained again."""
-        checkpoint, notices = self._restore()
-        self._reporter = Reporter(self._run.current)
-        self._status = "running"
-        self._has_lost = False
-        self._update_record()
-        yield from self._begin(checkpoint, notices)
 
     # How it ends.
 
@@ -449,7 +444,7 @@ class Session:
         self._record_due = monotonic() + SIGN_SECONDS
         self._run.update(
             status=self._status,
-            iteration=max(self._saving.iteration if self._has_lost else self._iteration, 0),
+            iteration=max(self._iteration if self._has_begun else self._saving.iteration, 0),
             elapsed_seconds=round(self._stopwatch.seconds, 3),
             average_log_result=self._reporter.average_log_result,
             message=message,

@@ -71,7 +71,7 @@ def load(
     for key, value in (options or {}).items():
         place = _apply(raw, f"run.{key}={value}")
         overridden = {other: name for other, name in overridden.items() if other != place}
-        overridden[place] = f"--{key} {value}"
+        overridden[place] = f"--{key} {shown(str(value), most=_LONGEST_SETTING)}"
     checked = _checked(raw, str(path), overridden, former)
     return _without_foreign_rows(checked, original, overridden)
 

@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from math import inf
@@ -61,6 +61,14 @@ class TakenError(RunError):
     """The run is in another process's hands meanwhile: this one must write nothing more."""
 
 
+@dataclass(frozen=True)
+class _Good:
+    """A checkpoint to go on from, and the digest of the metrics before it."""
+
+    checkpoint: Checkpoint
+    digest: "_Hash"
+
+
 class DrivenRun(Run):
     """A run's folder, in the hands of the process that drives it. Close it when done.
 
@@ -77,7 +85,7 @@ class DrivenRun(Run):
     notices
         What is to be told of the folder, by whoever drives the run: it takes them away.
     changes
-        What has been changed of the experiment since it was last driven.
+        What has been changed of the experiment since it was last driven: whoever tells of it takes it away.
     """
 
     def __init__(self, folder: Path, lock: RunLock, notices: Sequence[str] = ()) -> None:
@@ -91,6 +99,7 @@ class DrivenRun(Run):
         # Both are unknown until it is known where the run goes on.
         self._digest: _Hash | None = None  # of metrics.csv
         self._blocks: BlockWriter | None = None
+        self._good: _Good | None = None  # to go on from, where it has been looked for already
         make_folder(self.checkpoints_path, self.folder)
         if foreign := checkpoints.foreign_in(self.checkpoints_path):
             self.notices.append(f"checkpoints/ holds what is no checkpoint, and is left there: {some_of(foreign)}")
@@ -175,8 +184,8 @@ class DrivenRun(Run):
         Raises
         ------
         RunError
-            If there is none, another process drives it, preset.toml has been edited, or a link or something else that
-            is no file stands where the run has a file. Nothing is changed then.
+            If there is none, another process drives it, preset.toml has been edited, a link or something else that is
+            no file stands where the run has a file, or there is nothing good to go on from. Nothing is changed then.
         """
         run = Run(folder)
         found = run.record()
@@ -198,6 +207,7 @@ class DrivenRun(Run):
                 taken = cls(folder, lock, notices)
                 undo.pop_all()
                 undo.callback(taken.close)
+                taken._good = taken._newest_good()
                 taken._take_over(found, edited)
                 undo.pop_all()
                 return taken
@@ -239,24 +249,43 @@ class DrivenRun(Run):
             If there are checkpoints and none is good, or if there must have been some. Nothing is cut then.
         """
         self._guard()
+        good, self._good = self._good or self._newest_good(), None
         notices, self.notices = self.notices, []  # each is told once, however often a run goes back
+        if good is None:
+            header = self._format.header.encode()
+            if self.metrics_bytes > len(header):
+                notices.append("there is no checkpoint yet: the run starts over")
+            self._cut_back(len(header), sha256(header))
+            return None, notices
+        self._cut_back(good.checkpoint.metrics_bytes, good.digest)
+        return good.checkpoint, notices
+
+    def _newest_good(self) -> "_Good | None":
+        """Return the newest checkpoint that is good, None where there is none yet; note what is wrong with newer ones.
+
+        Raises
+        ------
+        RunError
+            If there are checkpoints and none is good, or if there must have been some, or metrics.csv is another's.
+        """
         paths = checkpoints.newest_first(self.checkpoints_path)
         for path in paths:
             try:
                 checkpoint = checkpoints.read(path, self.current.experiment, len(self.current.seeds))
-                digest = self._checked_metrics(path, checkpoint)
+                return _Good(checkpoint, self._checked_metrics(path, checkpoint))
             except CheckpointError as error:
-                notices.append(f"passed over a checkpoint: {error}")
-                continue
-            self._cut_back(checkpoint.metrics_bytes, digest)
-            return checkpoint, notices
+                self.notices.append(f"passed over a checkpoint: {error}")
         anew = f"to begin anew with its settings, run {self.folder / 'preset.toml'}"
         if paths:
             what = f"none of the checkpoints of {self.name} is good:"
-            raise RunError(what, *notices, f"restore what was changed from a copy; or {anew}")
+            raise RunError(what, *self.notices, f"restore what was changed from a copy; or {anew}")
         if self._had_checkpoints():
             raise RunError(f"the checkpoints of {self.name} are gone; there is nothing to go on from; {anew}")
-        return None, [*notices, *self._start_over(anew)]
+        header = self._format.header.encode()
+        with open_to_read(self.metrics_path) as file:
+            if file.read(len(header)) != header:
+                raise RunError(f"{self.metrics_path} does not begin with the header that the run wrote; {anew}")
+        return None
 
     def _checked_metrics(self, path: Path, checkpoint: Checkpoint) -> "_Hash":
         """Make sure that metrics.csv begins with the rows that a checkpoint was written after."""
@@ -276,16 +305,6 @@ class DrivenRun(Run):
             or (self._record.iteration > 0 and self._record.status not in (*ACTIVE, "failed"))  # saved when it ended
             or (has_done and not any(isinstance(event, StartLine) for event in events))  # they are gone as well
         )
-
-    def _start_over(self, anew: str) -> list[str]:
-        """Throw away the rows of a run that has no checkpoint yet, and return what is to be told of that."""
-        header = self._format.header.encode()
-        with open_to_read(self.metrics_path) as file:
-            if file.read(len(header)) != header:
-                raise RunError(f"{self.metrics_path} does not begin with the header that the run wrote; {anew}")
-        has_rows = self.metrics_bytes > len(header)
-        self._cut_back(len(header), sha256(header))
-        return ["there is no checkpoint yet: the run starts over"] if has_rows else []
 
     def _cut_back(self, size: int, digest: "_Hash") -> None:
         """Cut the metrics, of which the rest has this digest, and sum up what is left of them."""

@@ -171,8 +171,7 @@ def open_to_append(path: Path, root: Path | None = None, *, make: bool = True) -
         If it cannot be opened.
     """
     flags = os.O_WRONLY | os.O_APPEND | (os.O_CREAT if make else 0)
-    descriptor = _open_regular(path, flags, root)
-    return FileIO(path, "ab", opener=lambda name, flags: descriptor)  # so that errors name it
+    return FileIO(path, "ab", opener=lambda *_: _open_regular(path, flags, root))  # its name is the path
 
 
 def append(file: FileIO, data: bytes) -> None:
@@ -190,7 +189,7 @@ def append(file: FileIO, data: bytes) -> None:
     except OSError as error:
         with suppress(OSError):
             file.truncate(file.seek(0, os.SEEK_END) - (len(data) - len(rest)))
-        raise OSError(error.errno, error.strerror, getattr(file, "name", None)) from error
+        raise OSError(error.errno, error.strerror, str(file.name)) from error
 
 
 @contextmanager

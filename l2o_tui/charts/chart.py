@@ -28,7 +28,7 @@ _SERIES_VARIABLE = "series-{}"
 _FALLBACKS = ("primary", "warning", "success", "error", "accent", "secondary")
 _FAINT_SHARE = 0.35  # of a series' colour in its band's
 _GREY = Color(100, 100, 100)  # faint where there are no blends: of 16 colours "bright black" is the nearest
-_SELDOM_BESIDE = 3  # places further on: those of SGD and RMSProp are in nearly every picture of the network
+_OFTEN_TOGETHER = 3  # places: those of SGD and RMSProp are in nearly every picture of the network
 _LEAST_VIEW = 8  # iterations, or steps, that a view shows at least
 _PAGE = 4  # pages that a view has, for the cursor
 
@@ -216,9 +216,10 @@ class Chart(Widget):
             faint = background.blend(colour, _FAINT_SHARE) if has_blends else _GREY
             found[look_of(Style(place))] = RichStyle(color=colour.rich_color, bgcolor=background.rich_color)
             found[faint_look(Style(place))] = RichStyle(color=faint.rich_color, bgcolor=background.rich_color)
-            # Where there are no tints, other series' colours: at first of those that are seldom beside this one.
-            first = place + _SELDOM_BESIDE
-            others = [one for one in dict.fromkeys([*colours[first:], *colours]) if one != colour] or [colour]
+            # Where there are no tints, other series' colours: at last those that are mostly beside this one.
+            near = colours[place : place + _OFTEN_TOGETHER]
+            others = [one for one in dict.fromkeys([*colours[place:], *colours]) if one not in near]
+            others = [*others, *(one for one in near if one != colour)] or [colour]
             for seed in range(TINTS):
                 part = tint(colour, background, seed) if has_blends else others[seed % len(others)]
                 style = RichStyle(color=part.rich_color, bgcolor=background.rich_color)

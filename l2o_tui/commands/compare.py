@@ -48,7 +48,7 @@ def compare_runs(runs: Sequence[Run], *, output: Path | None, as_json: bool) -> 
         write_json(_document(groups, levels))
         return
     lines = figures_table(groups, levels, width=get_terminal_size().columns if is_terminal(sys.stdout) else None)
-    write_out("\n".join([_chart(groups, levels, lines=len(lines)), "", *lines]))
+    write_out("\n".join([_chart(groups, levels, lines=len(lines)), "", *lines]), is_coloured=True)
 
 
 def _chart(groups: Sequence[Group], levels: Sequence[NamedLevel], *, lines: int) -> str:

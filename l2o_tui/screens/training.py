@@ -304,11 +304,13 @@ class TrainingScreen(ChartScreen[None]):
         self._preferences.change(layout="one" if panes.is_maximised else "auto")
 
     def action_scale(self) -> None:
-        """Change between logarithmic and linear."""
-        logarithmic = not self._convergence.logarithmic
+        """Change between logarithmic and linear: the active chart at once, the other when that is on the screen."""
+        logarithmic = not self.chart.logarithmic
         self._preferences.change(logarithmic=logarithmic)
+        self.chart.logarithmic = logarithmic
         for chart in self.query(Chart):
-            chart.logarithmic = logarithmic
+            if chart is not self.chart:
+                self.call_after_refresh(setattr, chart, "logarithmic", logarithmic)
 
     def action_next_pane(self, by: int) -> None:
         """Go to another pane."""

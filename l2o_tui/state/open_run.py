@@ -14,6 +14,7 @@ from l2o_engine.runs.folder import Run
 from l2o_engine.runs.record import ACTIVE
 from l2o_engine.support.errors import Failure, UserError
 from l2o_engine.support.processes import python_command
+from l2o_engine.support.wording import shown
 from l2o_tui.state import keys
 from l2o_tui.state.feed import Feed
 from l2o_tui.text.commands import proposed
@@ -162,13 +163,14 @@ class OpenRun:
             yield self.failure
         if self.failure and not self.folder.is_dir():
             return
-        run, folder = Run(self.folder), relative(str(self.folder))
+        run, path = Run(self.folder), Path(relative(str(self.folder)))
+        folder = shown(str(path))
         record, status = run.record(), run.status()  # run.json may say less, where the disk is full
         if self.background_pid and status in ACTIVE:  # it may be over by now
             yield f"{self.in_background} (process {self.background_pid}): {folder}"
-            yield f"look at it with: {proposed('attach', Path(folder))}"
+            yield f"look at it with: {proposed('attach', path)}"
             return
-        message = f" ({record.message})" if record.message and not self.failure else ""
+        message = f" ({shown(record.message)})" if record.message and not self.failure else ""
         yield f"{status} at {record.iteration:,} of {record.iterations:,}{message}: {folder}"
         if status in ("interrupted", "failed"):
-            yield f"go on with: {proposed('resume', Path(folder))}"
+            yield f"go on with: {proposed('resume', path)}"

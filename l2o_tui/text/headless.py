@@ -36,6 +36,7 @@ from l2o_engine.records.events import (
     Stop,
 )
 from l2o_engine.support.errors import Failure
+from l2o_engine.support.wording import shown
 from l2o_tui import exit_codes
 from l2o_tui.text.commands import proposed
 from l2o_tui.text.health import sentence
@@ -176,7 +177,7 @@ class Table:
             self._say(f"continue with: {further}")
 
     def _say(self, message: str) -> None:
-        self._console.print(message, soft_wrap=True)
+        self._console.print(shown(message), soft_wrap=True)
 
 
 def run_headless(session: Session, preset: Preset, *, as_json_lines: bool, quiet: bool) -> int:

@@ -14,19 +14,21 @@ from l2o_engine.records.codec import finite
 from l2o_engine.support.errors import Failure
 from l2o_engine.support.wording import shown_lines
 from l2o_tui import exit_codes
-from l2o_tui.text.streams import is_terminal
+from l2o_tui.text.streams import all_shown, is_terminal
 
 _MOST = 4000  # characters of a line
 _PIPED_WIDTH = 200  # a table for a pipe is not squeezed into the 80 columns of a terminal that is not there
 
 
-def write_out(text: str, *, consolation: str = "") -> None:
+def write_out(text: str, *, is_coloured: bool = False, consolation: str = "") -> None:
     """Print lines on stdout.
 
     Parameters
     ----------
     text
         The lines, without the last newline.
+    is_coloured
+        Whether escape sequences in it are ours, and whatever else is in it can be shown.
     consolation
         What is to be said of the work that was done, where stdout cannot be written to. Without one there is nothing
         to say to a reader that has seen enough.
@@ -39,7 +41,7 @@ def write_out(text: str, *, consolation: str = "") -> None:
         With 1, if who read it has left and there is no consolation.
     """
     try:
-        print(text, flush=True)  # noqa: T201 (data)
+        print(text if is_coloured else all_shown(text), flush=True)  # noqa: T201 (data)
     except OSError as error:
         silence(sys.stdout)
         is_closed = isinstance(error, BrokenPipeError)
@@ -108,4 +110,4 @@ class Page:
 
     def write(self, *, consolation: str = "") -> None:
         """Print what there is; see :func:`write_out`."""
-        write_out(self._text.getvalue().rstrip("\n"), consolation=consolation)
+        write_out(self._text.getvalue().rstrip("\n"), is_coloured=True, consolation=consolation)

@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING
 
 from rich.cells import cell_len
 
-from l2o_engine.support.wording import is_seen, shown_lines
+from l2o_engine.support.wording import MOST_LINES, is_seen, shown_lines
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -30,6 +30,7 @@ _PLAIN = (
     | {"Σ": "sum", "ε": "eps", "β": "beta", "θ": "theta", "“": '"', "”": '"', "’": "'", "‘": "'"}
 )
 _UNKNOWN = "?"
+_OF_CONSOLES = "cp437"
 
 
 def prepare() -> bool:
@@ -49,11 +50,16 @@ def is_terminal(stream: IO[str] | None) -> bool:
     return stream is not None and stream.isatty()
 
 
-def say(message: str) -> None:
-    """Print what is no data on stderr; where that cannot be written to, nobody reads it."""
+def say(message: str, *, most_lines: int = MOST_LINES) -> None:
+    """Print what is no data on stderr, so many lines of it; where that cannot be written to, nobody reads it."""
     if sys.stderr is not None:  # it was closed before we started: print() would take stdout
         with suppress(OSError):
-            print(shown_lines(message), file=sys.stderr, flush=True)  # noqa: T201 (the one place)
+            print(shown_lines(message, most_lines=most_lines), file=sys.stderr, flush=True)  # noqa: T201 (the one place)
+
+
+def all_shown(text: str) -> str:
+    """Return data as it is shown: all of it, however long."""
+    return shown_lines(text, most=sys.maxsize, most_lines=sys.maxsize - 1)
 
 
 def write_path(path: str) -> None:
@@ -65,7 +71,7 @@ def write_path(path: str) -> None:
         If stdout cannot be written to.
     """
     if is_terminal(sys.stdout) or not isinstance(sys.stdout, TextIOWrapper):
-        print(shown_lines(path), flush=True)  # noqa: T201 (data)
+        print(all_shown(path), flush=True)  # noqa: T201 (data)
         return
     sys.stdout.flush()
     sys.stdout.buffer.write(os.fsencode(path) + b"\n")
@@ -91,18 +97,24 @@ class TerminalBytes(RawIOBase):
 
     def write(self, data: "ReadableBuffer", /) -> int:
         """Write text."""
-        text = shown_lines(self._decoder.decode(bytes(data)), most=sys.maxsize, most_lines=sys.maxsize - 1)
-        rest = memoryview(text.encode("utf-8"))
+        rest = memoryview(all_shown(self._decoder.decode(bytes(data))).encode("utf-8"))
         while rest:
             rest = rest[os.write(self._descriptor, rest) :]
         return memoryview(data).nbytes
 
 
-def fitting(encoding: str | None) -> Callable[[str], str]:
-    """Return what makes any text one that a screen of this encoding can show, in as many cells.
+def fitting(encoding: str | None, *, is_console: bool = False) -> Callable[[str], str]:
+    """Return what makes any text one that a screen can show, in as many cells; the same object if it is one.
 
     A terminal obeys control characters, and one that moves the cursor or has no width spoils what is beside it: these
     are left out. Who wants them seen has made escapes of them before, which take more cells.
+
+    Parameters
+    ----------
+    encoding
+        The screen's; UTF-8, if None.
+    is_console
+        Whether it is the Linux console, whose fonts have of ours what an old PC had.
     """
     name = encoding or "utf-8"
 
@@ -111,13 +123,17 @@ def fitting(encoding: str | None) -> Callable[[str], str]:
         width = cell_len(character)
         if not is_seen(character):
             return " " * width
-        if _holds(name, character):
+        is_drawn = not is_console or character not in _PLAIN or _holds(_OF_CONSOLES, character)
+        if is_drawn and _holds(name, character):
             return character
         return _PLAIN.get(character, _UNKNOWN)[:width].ljust(width, _UNKNOWN)
 
     def fit(text: str) -> str:
-        is_fit = text.isprintable() and (text.isascii() or _holds(name, text))
-        return text if is_fit else "".join(map(fitted, text))
+        is_fit = text.isprintable() and (text.isascii() or (not is_console and _holds(name, text)))
+        if is_fit:
+            return text
+        made = "".join(map(fitted, text))
+        return text if made == text else made
 
     return fit
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from l2o_engine.meta.learner import Results
 from l2o_engine.presets.schema import Preset
+from l2o_engine.records.codec import as_json
 from l2o_engine.records.events import Diagnosed
 from l2o_engine.records.health import Diagnosis, Vitals
 from l2o_engine.records.rows import Rows
@@ -80,9 +81,9 @@ def add_look(run: Run, *, iteration: int, **measured: float) -> None:
     nothing: dict[str, Any] = dict.fromkeys((field.name for field in fields(Vitals)), nan)
     counts = {"iteration": iteration, "rows": iteration, "non_finite": 0, "zeros": 0, "numbers": {}}
     vitals = Vitals(**(nothing | counts | measured))
-    driven = DrivenRun.take(run.folder)
-    driven.append_event(Diagnosed(lanes_of(run.preset())[0], Diagnosis(vitals, "flat", (), ())))
-    driven.close()
+    lines = as_json(Diagnosed(lanes_of(run.preset())[0], Diagnosis(vitals, "flat", (), ())))
+    with run.events_path.open("a") as file:
+        file.writelines(json.dumps(line) + "\n" for line in lines)
 
 
 def results_of(losses: Sequence[Sequence[float]], dtype: str = "float64") -> Results:

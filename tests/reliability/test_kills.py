@@ -50,28 +50,12 @@ def run_on_screen(laboratory: Laboratory, experiment: Experiment, folder: Path, 
     return process
 
 
-def strike_everywhere(laboratory: Laboratory, name: str, act: Act, fault: str, *, most: int, skip: int = 0) -> None:
-    """Kill at the file calls of an act, at all of them or at so many that are spread evenly.
-
-    Parameters
-    ----------
-    laboratory
-        Where it is done.
-    name
-        What is trained.
-    act
-        What is killed.
-    fault
-        What that is called.
-    most
-        At how many calls, at most.
-    skip
-        How many calls at the beginning are left alone.
-    """
+def strike_everywhere(laboratory: Laboratory, name: str, act: Act, fault: str, *, most: int) -> None:
+    """Kill at the file calls of an act, at all of them or at so many that are spread evenly."""
     experiment, folder = laboratory.experiment(name), laboratory.new()
     made = act(laboratory, experiment, folder, [Fault(f"{folder}*", do="note", last=0)]).happened
     shutil.rmtree(folder.parent)
-    for turn, place in enumerate(np.unique(np.linspace(skip, len(made) - 1, most).astype(int)).tolist()):
+    for turn, place in enumerate(np.unique(np.linspace(0, len(made) - 1, most).astype(int)).tolist()):
         if soak.is_over():
             break
         folder = laboratory.new()

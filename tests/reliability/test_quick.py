@@ -7,11 +7,9 @@ from tests.reliability.test_disks import remove_while_training, strike, strike_o
 from tests.reliability.test_ends import interrupt
 from tests.reliability.test_kills import resume, run, strike_at_random, strike_everywhere
 
-CREATING = 25  # file calls that make the folder
-
 
 def test_killed_at_some_file_calls_a_run_goes_on_as_if_nothing_had_happened(laboratory: Laboratory) -> None:
-    strike_everywhere(laboratory, "fused", run, "killed at a file call of a run", most=7, skip=CREATING)
+    strike_everywhere(laboratory, "fused", run, "killed at a file call of a run", most=7)
 
 
 def test_killed_at_some_file_calls_of_resume_it_goes_on(laboratory: Laboratory) -> None:

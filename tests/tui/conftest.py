@@ -133,6 +133,7 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest
     monkeypatch.delenv("L2O_ASCII", raising=False)
     if os.environ.get("TERM") in {"dumb", "linux"}:
         monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLORTERM", "truecolor")  # a terminal of 16 colours has others
 
 
 @pytest.fixture

@@ -160,17 +160,18 @@ def test_a_fault_of_ours_is_told_without_what_it_quotes(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(**_: object) -> None:
-        raise KeyError(EVIL)
+        raise ValueError(EVIL + "\n" * 60 + "what says most")
 
     monkeypatch.setattr("l2o_tui.commands.presets.print_presets", fails)
     monkeypatch.setattr(sys, "argv", ["l2o-tui", "presets"])
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-    with pytest.raises(KeyError) as raised:
+    with pytest.raises(ValueError, match="what says most") as raised:
         cli.main()
     hook = sys.excepthook
     assert hook is not sys.__excepthook__
     error = raised.value
     hook(type(error), error, error.__traceback__)
     said = capsys.readouterr().err
-    assert "KeyError" in said
+    assert "ValueError" in said
+    assert said.endswith("what says most\n")
     assert unseen_in(said) == set()

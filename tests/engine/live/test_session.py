@@ -51,6 +51,7 @@ from l2o_engine.runs.checkpoints import Checkpoint
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.levels import measure
+from l2o_engine.runs.record import RunError
 from l2o_engine.training.trainer import Trainer
 from tests.engine.kernels import compile_kernels
 from tests.engine.made import change_record
@@ -337,16 +338,16 @@ def test_a_checkpoint_ahead_of_the_metrics_is_passed_over(tmp_path: Path) -> Non
     assert_same_outcome(tmp_path / "uninterrupted", tmp_path / "lost")
 
 
-def test_a_run_without_a_good_checkpoint_fails_and_keeps_its_rows(tmp_path: Path) -> None:
+def test_a_run_without_a_good_checkpoint_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     stop_at(folder, ADAPTIVE, 25)
     before = metrics(folder)
     for path in (folder / "checkpoints").iterdir():
         damage(path)
-    with pytest.raises(SessionError, match="none of the checkpoints"):
+    with pytest.raises(RunError, match="none of the checkpoints"):
         resume(folder)
     assert metrics(folder) == before
-    assert Run(folder).record().status == "failed"
+    assert Run(folder).record().status == "interrupted"
 
 
 def test_a_run_that_was_killed_before_its_first_checkpoint_starts_over(tmp_path: Path) -> None:
@@ -733,7 +734,7 @@ def test_under_a_screen_a_full_disk_pauses_the_run_and_going_on_loses_nothing(
 ) -> None:
     run(tmp_path / "uninterrupted", ADAPTIVE)
     driven = DrivenRun.create(ADAPTIVE, tmp_path / "run")
-    path = getattr(driven, file).name
+    path = driven.metrics_path if file == "_metrics" else driven.events_path
     getattr(driven, file).close()
     disk = FillingDisk(path, "ab")
     setattr(driven, file, disk)
@@ -745,7 +746,7 @@ def test_under_a_screen_a_full_disk_pauses_the_run_and_going_on_loses_nothing(
             case NewRows() if event.rows.iteration[-1] == full_at and not failed:
                 disk.is_full = True
             case Notice() if "the disk has failed" in event.message:
-                assert Path(path).name in event.message
+                assert path.name in event.message
                 assert "No space left on device" in event.message
                 failed += 1
                 disk.is_full = failed < 3
@@ -761,6 +762,26 @@ def test_under_a_screen_a_full_disk_pauses_the_run_and_going_on_loses_nothing(
     assert of_kind(told, Started)[-1].iteration == (10 if full_at > 10 else -1)
     assert_same_outcome(tmp_path / "uninterrupted", tmp_path / "run")
     assert reported(tmp_path / "uninterrupted") == reported(tmp_path / "run")
+
+
+def test_under_a_screen_a_disk_that_is_full_from_the_start_pauses_too(tmp_path: Path) -> None:
+    run(tmp_path / "uninterrupted", ADAPTIVE)
+    driven = DrivenRun.create(ADAPTIVE, tmp_path / "run")
+    driven._events.close()
+    driven._events = disk = FillingDisk(driven.events_path, "ab")
+    disk.is_full = True
+    session = Session(driven, interactive=True)
+    told = []
+    for event in session.events():
+        told.append(event)
+        match event:
+            case Notice() if "from the start" in event.message:
+                disk.is_full = False
+                session.mailbox.put(GoOn())
+            case Ended():
+                session.mailbox.put(Stop())
+    assert len(of_kind(told, Started)) == 1
+    assert_same_outcome(tmp_path / "uninterrupted", tmp_path / "run")
 
 
 def test_a_run_that_is_left_while_the_disk_is_full_goes_on_from_its_checkpoint(

@@ -6,11 +6,11 @@ from shutil import copytree
 
 import pytest
 
-from l2o_engine.live.session import SessionError
 from l2o_engine.records.events import Notice, Started
 from l2o_engine.runs.checkpoints import Kind
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run
+from l2o_engine.runs.record import RunError
 from tests.engine.made import change_record
 from tests.engine.runs.test_format1 import KEPT
 from tests.engine.tiny import of_kind, resume, run, tiny_preset
@@ -60,12 +60,13 @@ DAMAGES: dict[str, tuple[Callable[[list[str]], list[str]], str]] = {
 @pytest.mark.parametrize("name", DAMAGES)
 def test_a_damaged_file_is_refused_and_nothing_is_cut(name: str, folder: Path) -> None:
     change, says = DAMAGES[name]
-    before = change_lines(folder, change)
-    with pytest.raises(SessionError, match=says) as failed:
+    change_lines(folder, change)
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    with pytest.raises(RunError, match=says) as failed:
         resume(folder, iterations=40)
     assert "none of the checkpoints" in str(failed.value)
     assert "to begin anew" in str(failed.value)
-    assert (folder / "metrics.csv").read_bytes() == before
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
 
 
 def test_damage_behind_an_older_checkpoint_costs_only_what_came_after_it(folder: Path, tmp_path: Path) -> None:
@@ -95,7 +96,7 @@ def test_checkpoints_of_an_older_version_are_checked_by_the_rows(
 ) -> None:
     folder = Path(copytree(KEPT, tmp_path / "format1"))
     change_lines(folder, change)
-    with pytest.raises(SessionError, match=says):
+    with pytest.raises(RunError, match=says):
         resume(folder, iterations=60)
 
 
@@ -143,7 +144,7 @@ def test_a_run_that_lost_checkpoints_and_events_is_not_started_over(status: str,
     lose_all(folder)
     change_record(folder, status=status)
     before = (folder / "metrics.csv").read_bytes()
-    with pytest.raises(SessionError, match=r"the checkpoints of one are gone.*to begin anew"):
+    with pytest.raises(RunError, match=r"the checkpoints of one are gone.*to begin anew"):
         resume(folder)
     assert (folder / "metrics.csv").read_bytes() == before
 
@@ -155,6 +156,6 @@ def test_a_file_that_is_not_the_run_s_is_not_cut_to_the_length_of_a_header(folde
     events.write_text("".join(line for line in events.read_text().splitlines(keepends=True) if '"start"' in line))
     change_record(folder, status="running", iteration=0)
     (folder / "metrics.csv").write_text("diary\n" * 500)
-    with pytest.raises(SessionError, match="does not begin with the header"):
+    with pytest.raises(RunError, match="does not begin with the header"):
         resume(folder)
     assert (folder / "metrics.csv").read_text() == "diary\n" * 500

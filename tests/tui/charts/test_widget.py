@@ -18,10 +18,12 @@ from l2o_engine.presets.published import NotebookRow
 from l2o_engine.records.events import Curves
 from l2o_engine.support.arrays import Doubles
 from l2o_engine.training.trainer import Lane
+from l2o_tui.charts.cells import look_of
 from l2o_tui.charts.chart import Chart
 from l2o_tui.charts.layout import arrange
 from l2o_tui.charts.styles import Style, optimizer_styles
 from l2o_tui.charts.widget import BaseChart, ConvergenceChart
+from l2o_tui.state.themes import THEMES
 from tests.tui.curves import curve_of, falling
 
 TOTAL = 1000
@@ -351,6 +353,21 @@ async def test_sixteen_colours_leave_the_band_grey(monkeypatch: pytest.MonkeyPat
         assert band is not None
         assert band.color is not None
         assert band.color.downgrade(ColorSystem.STANDARD).number == 8  # bright black
+
+
+async def test_of_sixteen_colours_seeds_have_first_those_that_nothing_else_in_the_picture_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chart = convergence()
+    async with on_screen(chart) as pilot:
+        monkeypatch.setattr(type(pilot.app.console), "color_system", property(lambda _: "standard"))
+        pilot.app.register_theme(THEMES[0])
+        pilot.app.theme = THEMES[0].name
+        await pilot.pause()
+        styles = chart._themed()
+        seeds = [styles[look_of(Style(0, seed))].color for seed in range(4)]
+        others = [styles[look_of(Style(place))].color for place in range(3)]
+        assert len({*seeds, *others}) == 7
 
 
 async def test_base_losses_say_their_draw_or_how_many_and_whose() -> None:

@@ -358,13 +358,13 @@ def test_a_damaged_checkpoint_is_passed_over_and_told(workplace: Path) -> None:
     assert Path("one/metrics.csv").read_bytes() == expected
 
 
-def test_a_run_without_any_good_checkpoint_fails_with_a_message(workplace: Path) -> None:
+def test_a_run_without_any_good_checkpoint_is_refused_with_a_message(workplace: Path) -> None:
     _unfinished(Path("one"))
     for path in Path("one/checkpoints").iterdir():
         path.write_bytes(b"damaged")
     before = Path("one/metrics.csv").read_bytes()
     result = call("resume", "one", "--no-ui")
-    assert (result.code, result.out) == (1, "")
+    assert (result.code, result.out) == (2, "")
     assert "none of the checkpoints of one is good" in result.err
     assert Path("one/metrics.csv").read_bytes() == before
 
@@ -376,15 +376,27 @@ def test_the_metrics_of_a_run_whose_checkpoints_are_gone_are_not_silently_thrown
     assert "checkpoint" in call("resume", "one", "--no-ui", "--iterations=60").err
 
 
-def test_a_failure_while_training_exits_with_1_and_says_what(workplace: Path) -> None:
+def test_a_failure_while_training_exits_with_1_and_says_what(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(ENOSPC, os.strerror(ENOSPC))
+
+    _unfinished(Path("one"))
+    monkeypatch.setattr(DrivenRun, "append_rows", fail)
+    result = call("resume", "one", "--json")
+    assert result.code == 1
+    assert "No space left on device" in result.err
+    assert json.loads(Path("one/run.json").read_text())["status"] == "failed"
+
+
+def test_a_run_whose_checkpoints_are_gone_is_refused_and_stays_as_it_is(workplace: Path) -> None:
     _unfinished(Path("one"))
     for path in Path("one/checkpoints").iterdir():
         path.unlink()
+    before = Path("one/run.json").read_bytes()
     result = call("resume", "one", "--json")
-    assert result.code == 1
-    assert "checkpoints" in result.err
+    assert (result.code, result.out) == (2, "")
     assert "nothing to go on from" in result.err
-    assert json.loads(Path("one/run.json").read_text())["status"] == "failed"
+    assert Path("one/run.json").read_bytes() == before
 
 
 def test_what_is_in_the_way_of_a_folder_is_said_before_anything_starts(workplace: Path) -> None:

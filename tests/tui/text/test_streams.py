@@ -85,6 +85,10 @@ def test_what_a_screen_is_sent_fits_it_in_as_many_cells(encoding: str | None, te
     assert fit(sent) is sent  # what fits is the same object
 
 
+def test_the_linux_console_gets_of_ours_what_its_fonts_have_and_names_as_they_are() -> None:
+    assert streams.fitting("utf-8", is_console=True)("╭─┐│ ● ✔ … Имя 均") == "+─┐│ * + . Имя 均"
+
+
 @pytest.mark.parametrize("encoding", ["latin-1", "gbk", "ascii"])
 def test_no_command_fails_by_an_encoding(encoding: str, tmp_path: Path) -> None:
     made_run(tmp_path / "runs" / "均", tiny_preset("title=均方根 – é"), [[-1.0] * 25])
