@@ -7,7 +7,10 @@ BIN := $(VENV)/bin
 ARGS ?= log30
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: run test fuzz soak check clean
+SUPPLY := .venv-supply
+AUDIT ?=
+
+.PHONY: run test fuzz soak check audit sbom clean
 
 run: $(VENV)/installed
 	@$(BIN)/l2o-tui run $(ARGS)
@@ -31,12 +34,29 @@ check: $(VENV)/installed-dev
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+# Known vulnerabilities of what constraints.txt pins. --strict: a package that nothing is known of is no good news.
+audit: $(SUPPLY)/installed
+	@$(SUPPLY)/bin/pip-audit --strict --no-deps --disable-pip -r constraints.txt $(AUDIT)
+
+# A bill of materials of what the program is installed with.
+sbom: $(VENV)/installed $(SUPPLY)/installed
+	@mkdir -p dist
+	@$(SUPPLY)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --of JSON \
+		-o dist/l2o-tui.cdx.json $(BIN)/python
+	@echo "dist/l2o-tui.cdx.json"
+
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(SUPPLY) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "l2o-tui needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
 	@$(PYTHON) -m venv $(VENV)
+
+$(SUPPLY)/installed: pyproject.toml constraints.txt
+	@echo "installing pip-audit and cyclonedx-bom into $(SUPPLY) (once)" >&2
+	@$(PYTHON) -m venv $(SUPPLY)
+	@$(SUPPLY)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt cyclonedx-bom pip-audit
+	@touch $@
 
 $(VENV)/installed: $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo "installing l2o-tui into $(VENV) (once; PyTorch is large)" >&2

@@ -15,6 +15,7 @@ from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.notifications import Notify, SeverityLevel
 from textual.screen import Screen
 
+from l2o_engine.live.sizes import admit
 from l2o_engine.presets.schema import Preset
 from l2o_engine.runs.catalogue import new_folder
 from l2o_engine.runs.driven import DrivenRun
@@ -374,6 +375,7 @@ class L2oApp(ThinApp[int]):
 
 def _take(folder: Path, tell: Callable[[str], None], iterations: int | None = None) -> OpenRun:
     """Take a run to go on with it, to a new total if one is given."""
+    admit(Run(folder).preset())
     driven = DrivenRun.take(folder, tell=tell)
     if iterations is not None:
         driven.set_iterations(iterations)

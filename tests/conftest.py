@@ -29,10 +29,12 @@ def pytest_xdist_auto_num_workers() -> int:
 
 # The files that take longest, the longest first: a worker that takes one up last would test alone in the end.
 _LONGEST = (
+    "reliability/test_kills.py",  # of a soak, which may have no time for all
     "engine/backends/test_golden.py",
     "engine/live/test_session.py",
     "engine/backends/test_fused.py",
     "tui/screens/test_training.py",
+    "reliability/test_quick.py",
     "tui/commands/test_reproduce.py",
     "tui/screens/test_home.py",
     "tui/screens/test_snapshots.py",

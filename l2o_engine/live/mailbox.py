@@ -3,17 +3,26 @@
 import queue
 from typing import overload
 
-from l2o_engine.records.events import Command
+from l2o_engine.records.events import Command, Stop
 
 
 class Mailbox:
-    """Where commands wait. Any thread, and any signal handler, may put one in."""
+    """Where commands wait. Any thread, and any signal handler, may put one in.
+
+    Attributes
+    ----------
+    stop
+        The first Stop that was left, for who cannot take commands yet; it is taken in its turn none the less.
+    """
 
     def __init__(self) -> None:
+        self.stop: Stop | None = None
         self._queue: queue.SimpleQueue[Command] = queue.SimpleQueue()  # the one whose put() is safe in a signal handler
 
     def put(self, command: Command) -> None:
         """Leave a command."""
+        if isinstance(command, Stop) and self.stop is None:
+            self.stop = command
         self._queue.put(command)
 
     def take(self) -> Command | None:

@@ -1,9 +1,9 @@
 """The pipeline: the trainers of a run, one a seed, which compute a chunk ahead of what has been told.
 
-How long a chunk is never changes a result; it is adapted to about 50 ms, so that a command never waits long.
+How long a chunk is never changes a result; it is adapted to about 50 ms, so that a command never waits long, and
+bounded so that it needs little memory.
 """
 
-import os
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
@@ -11,6 +11,7 @@ from time import monotonic
 from typing import TypeAlias
 
 from l2o_engine.live.preparing import awaited
+from l2o_engine.live.sizes import GREATEST_CHUNK, longest_chunk, workers_for
 from l2o_engine.meta.learner import Backend
 from l2o_engine.presets.schema import Preset
 from l2o_engine.records.events import ShowDraws
@@ -18,7 +19,6 @@ from l2o_engine.support.arrays import Doubles
 from l2o_engine.training.trainer import Chunk, Trainer, TrainerState, make_trainer
 
 CHUNK_SECONDS = 0.05
-_GREATEST_CHUNK = 65_536
 
 Advance: TypeAlias = tuple[TrainerState, list[Chunk], float]
 """What one trainer did of a chunk: its state after, the chunk, seconds."""
@@ -59,7 +59,7 @@ class Pipeline:
     executor
         Advances the replicates; None for threads of this process, as many as the backend can use.
     chunk
-        Meta-iterations of a chunk; None to adapt to about 50 ms.
+        Meta-iterations of a chunk, or as many as there is memory for; None to adapt to about 50 ms.
     sign_of_life
         Called every second while a chunk is waited for.
 
@@ -83,6 +83,7 @@ class Pipeline:
         self._in_flight: _InFlight | None = None
         self._fixed_chunk = chunk
         self._chunk = chunk or 1
+        self._longest = GREATEST_CHUNK
         self._sign_of_life = sign_of_life
 
     def open(self, preset: Preset, backend: Backend | None) -> None:
@@ -90,9 +91,11 @@ class Pipeline:
         self._trainers = {seed: make_trainer(preset.experiment, backend, seed) for seed in preset.seeds}
         self._take_states()
         self._beginning = self.states
+        self._longest = longest_chunk(preset)
+        self._chunk = min(self._chunk, self._longest)
         self._workers = len(self._trainers)  # of an executor that was given; its own business, a guess
         if self._executor is None:
-            self._workers = min(self._workers, os.cpu_count() or 1) if backend and backend.is_parallel else 1
+            self._workers = workers_for(self._workers, is_parallel=backend is not None and backend.is_parallel)
             self._executor = self._own_executor = ThreadPoolExecutor(self._workers, "l2o-training")
 
     def load(self, states: Mapping[int, TrainerState] | None) -> None:
@@ -174,7 +177,7 @@ class Pipeline:
     def _adapt_chunk(self, n: int, seconds: float) -> None:
         if self._fixed_chunk is None and 2 * n > self._chunk:  # of fewer, the time says little
             wanted = int(n * CHUNK_SECONDS / max(seconds, 1e-6))
-            self._chunk = min(max(wanted, 1), 2 * self._chunk, _GREATEST_CHUNK)
+            self._chunk = min(max(wanted, 1), 2 * self._chunk, self._longest)
 
     def give_up(self, seeds: Iterable[int]) -> None:
         """Let the replicates of these seeds go on no further, as if they were beyond their policy."""

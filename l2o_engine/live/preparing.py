@@ -1,24 +1,47 @@
 """What a session waits for before it trains: a backend, and the levels to beat.
 
-Either may take minutes. So each is told beforehand, and done in a thread while the session gives signs of life.
+Either may take minutes. So each is told beforehand, and done in a thread while the session gives signs of life and
+hears whether it is to stop: then it is given up.
 """
 
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from threading import Event
+from time import monotonic
 from typing import TypeVar
 
 from l2o_engine.backends.choose import choose
+from l2o_engine.live.sizes import needs_of
 from l2o_engine.meta.learner import Backend
 from l2o_engine.presets.schema import Preset
-from l2o_engine.records.events import Preparing
+from l2o_engine.records.events import Notice, Preparing
 from l2o_engine.runs import levels
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.levels import Levels
+from l2o_engine.support.processes import EndedError
 
 SIGN_SECONDS = 1.0
 """Between two signs of life: who watches from another host takes a much longer silence for a dead driver."""
+_LOOK_SECONDS = 0.1
 
 Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Patience:
+    """What a session does while it waits.
+
+    Attributes
+    ----------
+    sign_of_life
+        Is called every second.
+    is_over
+        Tells whether there is no use in waiting any longer.
+    """
+
+    sign_of_life: Callable[[], None]
+    is_over: Callable[[], bool]
 
 
 def awaited(future: "Future[Value]", sign_of_life: Callable[[], None]) -> Value:
@@ -29,36 +52,64 @@ def awaited(future: "Future[Value]", sign_of_life: Callable[[], None]) -> Value:
 
 
 def load_backend(
-    preset: Preset, asked: str, sign_of_life: Callable[[], None]
-) -> Generator[Preparing, None, tuple[Backend | None, str, str]]:
+    preset: Preset, asked: str, patience: Patience
+) -> Generator[Preparing | Notice, None, tuple[Backend | None, str, str]]:
     """Return what computes, its name, and why it was chosen; None where no network is trained.
 
     Raises
     ------
     BackendError
         If the backend asked for by name cannot take the preset.
+    EndedError
+        If the session lost its patience.
     """
     if not preset.learns:
         return None, "numpy", "nothing is trained"
     choice = choose(preset.experiment, asked)
     yield Preparing(choice.preparation)
-    backend, reason = _in_thread(choice.load, sign_of_life)  # it may have a kernel to compile
+    if long := needs_of(preset, choice.name).patience:
+        yield Notice(long)
+    backend, reason = _in_thread(choice.load, choice.give_up, patience)  # it may have a kernel to compile
+    if choice.notice:
+        yield Notice(choice.notice)
     return backend, backend.name, reason
 
 
-def find_levels(run: DrivenRun, sign_of_life: Callable[[], None]) -> Generator[Preparing, None, Levels]:
-    """Return the levels to beat: those that the run keeps, else measured now, and kept from then on."""
+def find_levels(run: DrivenRun, patience: Patience) -> Generator[Preparing, None, Levels]:
+    """Return the levels to beat: those that the run keeps, else measured now, and kept from then on.
+
+    Raises
+    ------
+    EndedError
+        If the session lost its patience.
+    """
     preset = run.current
     seed = preset.run.seed
     kept = levels.stored(run.record(), preset, seed)
     if kept is not None:
         return kept
     yield from levels.measuring(preset)
-    measured = _in_thread(lambda: levels.measure(preset, seed), sign_of_life)
+    is_given_up = Event()
+
+    def look_up() -> None:
+        if is_given_up.is_set():
+            raise EndedError("it was told to stop")
+
+    measured = _in_thread(lambda: levels.measure(preset, seed, look_up), is_given_up.set, patience)
     run.update(levels=levels.to_store(measured, preset, seed))
     return measured
 
 
-def _in_thread(work: Callable[[], Value], sign_of_life: Callable[[], None]) -> Value:
+def _in_thread(work: Callable[[], Value], give_up: Callable[[], None], patience: Patience) -> Value:
     with ThreadPoolExecutor(1, "l2o-loading") as loader:
-        return awaited(loader.submit(work), sign_of_life)
+        future, sign_due, is_given_up = loader.submit(work), monotonic() + SIGN_SECONDS, False
+        while not wait([future], _LOOK_SECONDS).done:
+            if patience.is_over():
+                is_given_up = True
+                give_up()
+            if monotonic() >= sign_due:
+                patience.sign_of_life()
+                sign_due = monotonic() + SIGN_SECONDS
+        if is_given_up:  # be it that there was nothing to give up, and it has come to its end
+            raise EndedError("it was told to stop")
+        return future.result()

@@ -9,12 +9,12 @@ in the run's folder. A :class:`~l2o_engine.live.pipeline.Pipeline` trains, a
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import suppress
-from math import isnan
+from math import isnan, nan
 from time import monotonic
 
 from l2o_engine.live.mailbox import Mailbox
 from l2o_engine.live.pipeline import Pipeline
-from l2o_engine.live.preparing import SIGN_SECONDS, find_levels, load_backend
+from l2o_engine.live.preparing import SIGN_SECONDS, Patience, find_levels, load_backend
 from l2o_engine.live.reporter import BaseChart, Reporter
 from l2o_engine.live.saving import Saving
 from l2o_engine.presets.identity import resumed_settings
@@ -27,6 +27,7 @@ from l2o_engine.records.events import (
     Extend,
     Extended,
     GoOn,
+    LaneResult,
     NewRows,
     Notice,
     Pause,
@@ -40,7 +41,9 @@ from l2o_engine.records.events import (
 from l2o_engine.records.rows import rows_of
 from l2o_engine.runs.checkpoints import Checkpoint, Kind
 from l2o_engine.runs.driven import DrivenRun, TakenError
+from l2o_engine.runs.record import ACTIVE
 from l2o_engine.support.errors import Failure, UserError
+from l2o_engine.support.processes import EndedError
 
 _FOLDER_SECONDS = 0.2
 _MEASURED_SECONDS = 5.0  # of training, before it is said what slows it
@@ -96,6 +99,8 @@ class Session:
     ----------
     mailbox
         Takes commands.
+    folder
+        The run's.
     """
 
     def __init__(
@@ -109,6 +114,7 @@ class Session:
         executor: Executor | None = None,
     ) -> None:
         self.mailbox = Mailbox()
+        self.folder = run.folder
         self._run = run
         self._asked_backend = backend or run.current.run.backend
         self._interactive = interactive
@@ -127,6 +133,7 @@ class Session:
         self._folder_due = 0.0
         self._began = 0.0
         self._has_measured = False
+        self._patience = Patience(self._give_sign_of_life, self._is_told_to_stop)
 
     def events(self) -> Iterator[Event]:
         """Drive the run, yielding what happens; returns when the session is over.
@@ -137,7 +144,10 @@ class Session:
             If something failed; what was trained up to the last checkpoint is safe.
         """
         try:
-            yield from self._drive()
+            try:
+                yield from self._drive()
+            except EndedError:  # told to stop before it began
+                yield from self._recorded(self._give_up())
         except Exception as error:
             failure = self._failure(error)
             yield self._failed(str(failure))
@@ -188,7 +198,7 @@ class Session:
             return
         is_running = self._status == "running"
         command = self.mailbox.take() if is_running else self.mailbox.wait(_FOLDER_SECONDS)
-        asked = command or self._asked_in_folder()
+        asked = command or self._noted() or self._asked_in_folder()
         if isinstance(asked, Notice):
             yield asked
         elif asked is not None:
@@ -201,10 +211,12 @@ class Session:
             with suppress(OSError):  # it only says that we are still here
                 self._update_record()
 
+    def _noted(self) -> Notice | None:
+        """Return what is to be told of the run's folder."""
+        return Notice(self._run.notices.pop(0)) if self._run.notices else None
+
     def _asked_in_folder(self) -> Command | Notice | None:
         """Return what another process asks of the run: one look into the folder now and then, for looks cost time."""
-        if self._run.notices:
-            return Notice(self._run.notices.pop(0))
         now = monotonic()
         if now < self._folder_due:
             return None
@@ -213,11 +225,20 @@ class Session:
             self._folder_due = now + _FOLDER_SECONDS
         return asked
 
+    def _is_told_to_stop(self) -> bool:
+        """Return whether anybody wants the session to stop; other commands wait for their turn."""
+        asked = self._asked_in_folder()
+        if isinstance(asked, Notice):
+            self._run.notices.append(asked.message)
+        elif asked is not None:
+            self.mailbox.put(asked)
+        return self.mailbox.stop is not None
+
     # Before it trains.
 
     def _prepare(self) -> Iterator[Event]:
         preset = self._run.current
-        backend, name, reason = yield from load_backend(preset, self._asked_backend, self._give_sign_of_life)
+        backend, name, reason = yield from load_backend(preset, self._asked_backend, self._patience)
         before = self._run.record()
         if before.backend == name:  # whoever goes on names it, for the same bits: that is not why it was chosen
             reason = before.backend_reason
@@ -235,7 +256,7 @@ class Session:
         if not self._is_over:  # to look at a finished run does not change it
             self._status = "paused" if self._start_paused else "running"
             run.update(status=self._status, backend=name, backend_reason=reason, message="")
-        reached = yield from find_levels(run, self._give_sign_of_life)
+        reached = yield from find_levels(run, self._patience)
         yield Started(
             run_dir=str(run.folder),
             preset=preset.name,
@@ -263,6 +284,15 @@ class Session:
         self._has_begun = True
         if self._status == "paused":
             yield from self._become("paused")
+
+    def _give_up(self) -> Iterator[Event]:
+        """End what has not begun to train: all that was kept of the run is as it was."""
+        reason = self.mailbox.stop.reason if self.mailbox.stop else ""
+        if self._run.record().status in ACTIVE:
+            self._run.update(status="interrupted", message=reason)
+        record = self._run.record()
+        results = tuple(LaneResult(lane, record.iteration, nan) for lane in self._reporter.lanes)
+        yield Ended("interrupted", record.iteration, record.elapsed_seconds, results, reason)
 
     # While it trains.
 
@@ -407,8 +437,8 @@ class Session:
 
     def _end(self, status: Status, message: str) -> Iterator[Event]:
         self._stopwatch.stop()
-        self._status = status
         yield from self._checkpoint()
+        self._status = status  # not before: who is killed while it is written has not finished
         self._update_record(message)
         if self._interactive and status in ("finished", "diverged"):
             yield self._base_chart.curves()

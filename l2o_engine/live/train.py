@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from l2o_engine.backends.choose import choose
 from l2o_engine.live.session import Session
+from l2o_engine.live.sizes import admit
 from l2o_engine.presets.files import load_preset, override, setting_of
 from l2o_engine.presets.schema import BackendName, Preset
 from l2o_engine.records.events import Event
@@ -66,8 +66,7 @@ def train(
         if isinstance(preset, Preset)
         else load_preset(preset, set=changes)
     )
-    if asked.learns:
-        choose(asked.experiment, asked.run.backend)  # one that cannot be had is an error before anything is made
+    admit(asked)  # what cannot be had is an error before anything is made
     folder = Path(run_dir) if run_dir is not None else new_folder(Path(runs_dir), asked)
     session = Session(DrivenRun.create(asked, folder))
     for event in session.events():

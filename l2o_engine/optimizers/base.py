@@ -5,6 +5,7 @@ them loose on any number of tasks at once, so that a thousand draws cost millise
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -59,8 +60,15 @@ def square_root(values: Array) -> Array:
     return np.sqrt(values) if isinstance(values, np.ndarray | np.generic) else values.sqrt()
 
 
-def run(optimizer: Optimizer, task: Task, steps: int) -> Floats:
+def run(optimizer: Optimizer, task: Task, steps: int, between: Callable[[], None] = lambda: None) -> Floats:
     """Run an optimizer on drawn tasks, as NumPy arrays.
+
+    Parameters
+    ----------
+    optimizer, task, steps
+        What runs on what, and how many losses are recorded.
+    between
+        Called before each step; what it raises ends the run.
 
     Returns
     -------
@@ -72,6 +80,7 @@ def run(optimizer: Optimizer, task: Task, steps: int) -> Floats:
     losses = []
     with np.errstate(over="ignore", invalid="ignore"):  # a diverging optimizer shows as inf or NaN, which is reported
         for step in range(steps):
+            between()
             minibatch = task.minibatch(step)
             losses.append(task.loss(x, minibatch))
             if step < steps - 1:

@@ -3,7 +3,7 @@
 Over up to 1,000,000 draws that takes a while, so who needs them looks here first.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from hashlib import sha256
 from math import isfinite, nan
@@ -21,9 +21,9 @@ Levels = dict[str, Level]
 """Baseline → what it reaches."""
 
 
-def measure(preset: Preset, seed: int) -> Levels:
-    """Let a preset's baselines run over its number of draws, which a seed decides."""
-    return Baselines(preset.experiment, seed, preset.report.baseline_draws).measured if preset.baseline else {}
+def measure(preset: Preset, seed: int, between: Callable[[], None] = lambda: None) -> Levels:
+    """Let a preset's baselines run over its number of draws, which a seed decides; see :meth:`Baselines.measure`."""
+    return Baselines(preset.experiment, seed, preset.report.baseline_draws).measure(between) if preset.baseline else {}
 
 
 def measuring(preset: Preset) -> Iterator[Preparing]:

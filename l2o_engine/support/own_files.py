@@ -71,16 +71,24 @@ def write_own(path: Path, data: bytes) -> None:
 
 
 def why_not_kept(folder: Path) -> str:
-    """Return why :func:`write_own` would write nothing into a folder; an empty string if it would."""
+    """Return why :func:`write_own` would write nothing into a folder; an empty string if it would. Nothing is made."""
     try:
-        _make(folder)
-        with _opened(folder):
-            pass
+        there = _there_of(folder)
     except UntrustedError as error:
         return str(error)
     except OSError as error:
         return f"{folder} cannot be used ({error.strerror})"
-    return "" if os.access(folder, os.W_OK) else f"{folder} cannot be written to"
+    return "" if os.access(there, os.W_OK) else f"{there} cannot be written to"
+
+
+def _there_of(folder: Path) -> Path:
+    """Return what is there already of a folder that can be trusted, be it itself or one around it."""
+    with suppress(FileNotFoundError), _opened(folder):
+        return folder
+    there = next(path for path in folder.parents if path.exists())
+    if there == folder.parent:
+        _check(there.stat(), there, may_be_sticky=True)
+    return there
 
 
 def _make(folder: Path) -> None:

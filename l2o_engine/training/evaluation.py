@@ -1,6 +1,6 @@
 """What optimizers reach: the baselines' levels and base losses beside a run, and any optimizers on given tasks."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -80,21 +80,34 @@ class Baselines:
     @cached_property
     def measured(self) -> dict[str, Level]:
         """Name → what it reaches, over the draws."""
-        task = self._draw(generator_of(self._streams.levels), self._number)
-        return {name: _level(losses.astype(np.float64)) for name, losses in self.run(task).items()}
+        return self.measure()
+
+    def measure(self, between: Callable[[], None] = lambda: None) -> dict[str, Level]:
+        """Return name → what it reaches, over the draws.
+
+        Parameters
+        ----------
+        between
+            Called again and again while it lasts; what it raises ends it.
+        """
+        experiment, generator = self._experiment, generator_of(self._streams.levels)
+        figures: dict[str, list[Doubles]] = {optimizer.name: [] for optimizer in experiment.baselines}
+        for n in _parts(self._number, drawn_at_once(experiment.task, experiment.steps)):
+            task = self._draw(generator, n)
+            for optimizer in experiment.baselines:
+                losses = run(optimizer, task, experiment.steps, between)
+                figures[optimizer.name].append(_figures(losses.astype(np.float64)))
+        return {name: Level(*map(finite_mean, np.concatenate(parts, axis=1))) for name, parts in figures.items()}
 
     def _draw(self, generator: np.random.Generator, n: int) -> Task:
         experiment = self._experiment
         return experiment.task.draw(generator, n, 1, steps=experiment.steps, dtype=experiment.dtype)
 
 
-def _level(losses: Doubles) -> Level:
+def _figures(losses: Doubles) -> Doubles:
+    """Return what a :class:`Level` is the means of, [3, n], of losses [n, 1, steps]."""
     with np.errstate(over="ignore", invalid="ignore"):
-        return Level(
-            end_log10=finite_mean(np.log10(losses[..., -1] + LOG_FLOOR)),
-            sum_loss=finite_mean(losses.sum(axis=-1)),
-            first_loss=finite_mean(losses[..., 0]),
-        )
+        return np.stack([np.log10(losses[:, 0, -1] + LOG_FLOOR), losses.sum(axis=-1)[:, 0], losses[:, 0, 0]])
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,11 +225,16 @@ def evaluate(
         raise ValueError("evaluation needs at least one problem and one step")
     losses: list[list[Doubles]] = [[] for _ in optimizers]
     generator = generator_of(Streams(seed).held_out)
-    for n in _parts(problems, max(1, _MOST_NUMBERS // (task.size * steps))):
+    for n in _parts(problems, drawn_at_once(task, steps)):
         drawn = task.draw(generator, n, 1, steps=steps, dtype=dtype)
         for optimizer, found in zip(optimizers, losses, strict=True):
             found.append(run(optimizer, drawn, steps)[:, 0].astype(np.float64))
     return [Evaluated(o.name, np.concatenate(found)) for o, found in zip(optimizers, losses, strict=True)]
+
+
+def drawn_at_once(task: TaskFamily, steps: int) -> int:
+    """Return how many tasks are drawn at once, so that any number of them takes little memory."""
+    return max(1, _MOST_NUMBERS // (task.size * steps))
 
 
 def _parts(whole: int, most: int) -> Iterator[int]:

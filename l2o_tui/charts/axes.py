@@ -1,11 +1,12 @@
 """What of the axes is in view, and where their ticks are: decades, round numbers, whole numbers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, floor, log10, nan
 
 import numpy as np
 
-from l2o_engine.support.arrays import Doubles
+from l2o_engine.support.arrays import Doubles, Integers
 from l2o_tui.text.numbers import compact
 
 
@@ -89,11 +90,15 @@ class XAxis:
         """Return the ends [columns + 1] of so many columns."""
         return np.linspace(self.view.left, self.view.right, columns + 1)
 
+    def columns_of(self, x: Doubles | Integers | Sequence[float], columns: int) -> Integers:
+        """Return which of so many columns each x lies in, the nearest one if it is not in view."""
+        # Of the same numbers as the edges, so that what lies on one lies in the column that it ends.
+        found: Integers = np.clip(np.searchsorted(self.edges(columns), x) - 1, 0, columns - 1)
+        return found
+
     def column_of(self, x: float, columns: int) -> int:
         """Return which of so many columns x lies in, the nearest one if it is not in view."""
-        # Of the same numbers as the edges, so that what lies on one lies in the column that it ends.
-        column = int(np.searchsorted(self.edges(columns), x)) - 1
-        return min(max(column, 0), columns - 1)
+        return int(self.columns_of([x], columns)[0])
 
 
 @dataclass(frozen=True)

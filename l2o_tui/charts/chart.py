@@ -18,7 +18,7 @@ from l2o_tui.charts.cells import AXIS, LOOKS, Cells, faint_look, look_of
 from l2o_tui.charts.colours import of_sixteen, tint
 from l2o_tui.charts.figure import Figure
 from l2o_tui.charts.layout import SMALLEST, Room, arrange
-from l2o_tui.charts.plotext import draw
+from l2o_tui.charts.plotext import draw_in
 from l2o_tui.charts.styles import COLOURS, TINTS, Style
 from l2o_tui.charts.terminal import is_plain
 from l2o_tui.text.numbers import count
@@ -44,6 +44,7 @@ class Chart(Widget):
         self._logarithmic = True
         self._view: Span | None = None
         self._cursor: float | None = None
+        self._figure: Figure | None = None  # what there is to draw, without the cursor
         self._seen: tuple[Figure, Room] | None = None
         self._cells: Cells | None = None
         self._styles: list[RichStyle] = []
@@ -109,9 +110,10 @@ class Chart(Widget):
             moved = span.moved(beyond * step, axis.whole)
             if moved != span:
                 span = self._view = moved
+                self._figure = None
             column -= beyond
         self._cursor = span.left + (column + 0.5) * step
-        self.redraw()
+        self._draw_again()
 
     def page_cursor(self, pages: int) -> None:
         """Move the cursor by quarters of the view."""
@@ -121,7 +123,7 @@ class Chart(Widget):
     def hide_cursor(self) -> None:
         """Take the cursor away."""
         self._cursor = None
-        self.redraw()
+        self._draw_again()
 
     # The mouse.
 
@@ -130,7 +132,7 @@ class Chart(Widget):
         at = self._under(event)
         if at is not None:
             self._cursor = at
-            self.redraw()
+            self._draw_again()
 
     def on_mouse_scroll_up(self, event: MouseScrollUp) -> None:
         """Zoom in, as the key does."""
@@ -161,7 +163,12 @@ class Chart(Widget):
         return self._seen[0] if self._seen else None
 
     def redraw(self) -> None:
-        """Draw, and tell the screen what has changed; later if the chart is not on the screen now."""
+        """Draw what is new, and tell the screen what has changed; later if the chart is not on the screen now."""
+        self._figure = None
+        self._draw_again()
+
+    def _draw_again(self) -> None:
+        """Draw the same figure: its cursor is elsewhere."""
         before = self._cells
         self._cells = None
         if not self.is_mounted or not self.display or before is None or before.size != self.size:
@@ -190,14 +197,14 @@ class Chart(Widget):
 
     def _picture(self) -> Cells:
         width, height = self.size
-        figure = self.figure(self._view)
+        figure = self._figure = self._figure or self.figure(self._view)
         if figure is None or width < SMALLEST[0] or height < SMALLEST[1]:
             return Cells.blank(width, height)
         room = arrange(figure, width, height)
         if self._cursor is not None:
             figure = figure.with_cursor(self._cursor, room.columns)
         self._seen = figure, room
-        return draw(figure, width, height, plain=is_plain())
+        return draw_in(room, figure, plain=is_plain())
 
     def _themed(self) -> list[RichStyle]:
         """Return the style of each look, in the theme's colours."""

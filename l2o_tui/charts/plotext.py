@@ -59,7 +59,12 @@ def draw(figure: Figure, width: int, height: int, *, plain: bool = False) -> Cel
     plain
         Of ASCII characters alone.
     """
-    room = arrange(figure, width, height)
+    return draw_in(arrange(figure, width, height), figure, plain=plain)
+
+
+def draw_in(room: Room, figure: Figure, *, plain: bool = False) -> Cells:
+    """Return a figure as a picture whose parts are arranged already; a cursor does not move them."""
+    width, height = room.width, room.height
     cells = Cells.blank(width, height)
     with _DRAWING:
         built = _built(figure, room, _COARSE if plain else _FINE, plain=plain)
@@ -111,7 +116,7 @@ def _built(figure: Figure, room: Room, strokes: Strokes, *, plain: bool) -> str:
     x.lim(figure.x.view.left, figure.x.view.right)
     y.lim(figure.y.low, figure.y.high)
     middles = room.middles(figure)
-    x.ticks([float(middles[figure.x.column_of(at, room.columns)]) for at in room.x_ticks.places], room.x_ticks.labels)
+    x.ticks(middles[figure.x.columns_of(room.x_ticks.places, room.columns)].tolist(), room.x_ticks.labels)
     labels = [label.rjust(room.left - 1) for label in room.y_ticks.labels]
     y.ticks([room.middle_of(figure, room.row_of(figure, height)) for height in room.y_ticks.places], labels)
     for one in _strokes(figure, room, strokes, plain=plain):
@@ -139,7 +144,7 @@ def _strokes(figure: Figure, room: Room, strokes: Strokes, *, plain: bool) -> It
     if figure.shows_bands:
         for one in figure.series:
             for band in one.bands:
-                yield from _band(figure, room, one, band, strokes)
+                yield from _band(figure, middles, one, band, strokes)
     for level in figure.levels:
         height = figure.y.height(level.y)
         if figure.y.low <= height <= figure.y.high:
@@ -153,15 +158,17 @@ def _strokes(figure: Figure, room: Room, strokes: Strokes, *, plain: bool) -> It
         ends = np.array([room.middle_of(figure, 0), room.middle_of(figure, room.rows - 1)])
         yield Stroke(np.full(2, x), ends, strokes.cursor, CURSOR, _TO_THE_FIRST)
     for one in figure.series:
-        yield from _series(figure, room, one, strokes, plain=plain)
+        yield from _series(figure, room, middles, one, strokes, plain=plain)
     if figure.points is not None:
         heights = figure.y.heights(figure.points.y)
         there = _inside(figure, heights)
-        columns = [figure.x.column_of(float(at), room.columns) for at in figure.points.x[there]]
+        columns = figure.x.columns_of(figure.points.x[there], room.columns)
         yield Stroke(middles[columns], heights[there], PLAIN_POINT if plain else POINT, TEXT)
 
 
-def _series(figure: Figure, room: Room, one: Series, strokes: Strokes, *, plain: bool) -> Iterator[Stroke]:
+def _series(
+    figure: Figure, room: Room, middles: Doubles, one: Series, strokes: Strokes, *, plain: bool
+) -> Iterator[Stroke]:
     """Yield a line, and its markers: some along it and one at its end."""
     look, marker = look_of(one.style), one.style.marker(plain=plain)
     grain = (figure.y.high - figure.y.low) / room.rows  # a zigzag within a row would only make the line thicker
@@ -169,7 +176,6 @@ def _series(figure: Figure, room: Room, one: Series, strokes: Strokes, *, plain:
     if not len(line.x):
         return
     yield Stroke(line.x, _within(figure, line.y), strokes.line or marker, look, line.joined)
-    middles = room.middles(figure)
     at = line.heights(middles)
     columns = np.flatnonzero(np.isfinite(at))
     chosen = columns[columns % _MARKER_EVERY == (5 * one.style.place + 3 + (one.style.seed or 0)) % _MARKER_EVERY]
@@ -181,13 +187,13 @@ def _series(figure: Figure, room: Room, one: Series, strokes: Strokes, *, plain:
     yield Stroke(x[there], y[there], marker, look)
 
 
-def _band(figure: Figure, room: Room, one: Series, band: Band, strokes: Strokes) -> Iterator[Stroke]:
+def _band(figure: Figure, middles: Doubles, one: Series, band: Band, strokes: Strokes) -> Iterator[Stroke]:
     """Yield a band: in each column a stroke from the lowest to the highest."""
-    lows, highs = extremes(one.x, band.low, band.high, figure.x.edges(room.columns))
+    lows, highs = extremes(one.x, band.low, band.high, figure.x.edges(len(middles)))
     lows, highs = figure.y.heights(lows), figure.y.heights(highs)
     there = np.isfinite(lows) & np.isfinite(highs)
     if there.any():
-        x = np.repeat(room.middles(figure)[there], 2)
+        x = np.repeat(middles[there], 2)
         y = _within(figure, np.stack([lows[there], highs[there]], axis=1).ravel())
         yield Stroke(x, y, strokes.bands[band.kind], faint_look(one.style), np.arange(len(x)) % 2 == 1)
 

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from l2o_engine.backends.choose import choose
+from l2o_engine.live.sizes import admit
 from l2o_engine.runs.catalogue import find_folder
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run, lanes_of
@@ -62,8 +62,7 @@ def resume_run(
     found = Run(folder)
     record = found.record()
     preset = found.preset()
-    if preset.learns:
-        choose(preset.experiment, backend or preset.run.backend)
+    admit(preset, backend)
     least = record.iteration + (record.status != "finished")
     if iterations is not None and iterations < least:
         raise RunError(f"{found.name} is already at {record.iteration}: --iterations must be above that")

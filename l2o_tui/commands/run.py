@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from l2o_engine.backends.choose import choose
+from l2o_engine.live.sizes import admit
 from l2o_engine.presets.files import load
 from l2o_engine.presets.shipped import find
 from l2o_engine.runs.catalogue import new_folder
@@ -51,6 +51,5 @@ def run_preset(
     """
     given = {name: value for name, value in options.items() if value is not None}
     asked = load(find(preset), settings, given)
-    if asked.learns:
-        choose(asked.experiment, asked.run.backend)  # one that cannot be had is an error before anything is made
+    admit(asked)  # what cannot be had is an error before anything is made
     return drive(DrivenRun.create(asked, run_dir or new_folder(runs_dir, asked)), front_end)

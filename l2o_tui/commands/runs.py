@@ -7,6 +7,7 @@ from typing import Any
 from l2o_engine.runs.catalogue import Unreadable, look_through
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.record import RunError
+from l2o_engine.support.wording import shown
 from l2o_tui.text.commands import proposed
 from l2o_tui.text.numbers import age, count, duration, fixed
 from l2o_tui.text.output import Page, write_json
@@ -21,12 +22,12 @@ def print_runs(runs_dir: Path, *, as_json_document: bool) -> None:
     if as_json_document:
         return write_json([*map(summary_of, runs), *map(_summary_of_unreadable, unreadable)])
     if not runs and not unreadable:
-        return say(f"no runs in {runs_dir} yet; start one: {proposed('run', 'log30')}")
+        return say(f"no runs in {shown(str(runs_dir))} yet; start one: {proposed('run', 'log30')}")
     page = Page()
     console = page.console
     headings = ["run", "status", "iteration", "average log", "trained", "updated"]
-    shown = len(headings) if console.width >= 100 else 4  # in a narrow terminal the name matters most
-    table = plain_table(*headings[:shown])
+    told = len(headings) if console.width >= 100 else 4  # in a narrow terminal the name matters most
+    table = plain_table(*headings[:told])
     for run in runs:
         try:
             record, status = run.record(), run.status()
@@ -34,12 +35,12 @@ def print_runs(runs_dir: Path, *, as_json_document: bool) -> None:
             continue
         iteration = f"{count(record.iteration)} of {count(record.iterations)}"
         average, trained = fixed(record.average_log_result), duration(record.elapsed_seconds)
-        table.add_row(*[run.name, status, iteration, average, trained, age(record.updated)][:shown])
+        table.add_row(*[run.name, status, iteration, average, trained, age(record.updated)][:told])
     for one in unreadable:
-        table.add_row(*[one.name, "unreadable", *[""] * 4][:shown])
+        table.add_row(*[one.name, "unreadable", *[""] * 4][:told])
     console.print(table)
     for one in unreadable:
-        console.print(f"{one.name}: {one.reason}", soft_wrap=True)
+        console.print(shown(f"{one.name}: {one.reason}"), soft_wrap=True)
     return page.write()
 
 

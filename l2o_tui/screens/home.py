@@ -23,8 +23,7 @@ from l2o_engine.records.events import Status
 from l2o_engine.runs.catalogue import Unreadable, delete, look_through
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.rebuild import mend_record
-from l2o_engine.runs.record import Record
-from l2o_engine.support.errors import UserError
+from l2o_engine.runs.record import Record, RunError
 from l2o_engine.support.wording import shown
 from l2o_tui.panes.footer import KeyFooter
 from l2o_tui.screens.compare import CompareScreen
@@ -266,15 +265,18 @@ class HomeScreen(KeyedScreen[None]):
         """Read the runs folder: in a thread, for its disk may be slow."""
         began = monotonic()
         found, listing = [], look_through(self._runs_dir)
+        unreadable = list(listing.unreadable)
         for run in reversed(listing.runs):
             try:
                 entry = RunEntry(run, run.record(), run.status(), run.is_driven())
                 _ = entry.cells  # which says whether it can be shown, too
                 found.append(entry)
-            except Exception:  # noqa: BLE001, S112 (vanished while we looked, or damaged: the others are none the worse)
+            except RunError:  # vanished while we looked
                 continue
+            except Exception as error:  # noqa: BLE001 (damaged in a way of its own: the others are none the worse)
+                unreadable.append(Unreadable(run.folder, message_of(error)))
         self._due = monotonic() + (monotonic() - began) / _SHARE
-        return found, [UnreadableEntry(one) for one in listing.unreadable]
+        return found, list(map(UnreadableEntry, unreadable))
 
     def _take_runs(self, found: tuple[list[RunEntry], list[UnreadableEntry]]) -> None:
         entries, unreadable = found
@@ -366,8 +368,8 @@ class HomeScreen(KeyedScreen[None]):
             for notice in mend_record(folder):
                 self.notify(notice)
             self._opener.resume(Run(folder), None)
-        except UserError as error:
-            self.notify(str(error), severity="error")
+        except Exception as error:  # noqa: BLE001 (it is damaged, in whatever way)
+            self.notify(message_of(error), severity="error")
 
     def _continue(self, run: Run, total: int | None) -> None:
         if total is not None:

@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label
 
-from l2o_engine.backends.choose import choose
+from l2o_engine.live.sizes import admit
 from l2o_engine.presets.files import load
 from l2o_engine.presets.schema import Preset
 from l2o_tui.panes.plain import PlainText
@@ -76,8 +76,7 @@ class StartDialog(ModalScreen[Preset | None]):
             settings = shlex.split(self.query_one("#settings", Input).value)
             numbers = {name: _number(label, values[name]) for name, label in _FIELDS.items() if values[name]}
             preset = load(self._path, settings, numbers)
-            if preset.learns:
-                choose(preset.experiment, preset.run.backend)
+            admit(preset)
         except Exception as error:  # noqa: BLE001 (whatever a file or a setting does to what reads it)
             said = str(error) if isinstance(error, ValueError) else message_of(error)
             lines = [line.removeprefix("--set ").removeprefix("--") for line in said.splitlines()]

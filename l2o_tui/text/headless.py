@@ -90,12 +90,12 @@ class Table:
     Where stderr is a terminal, a line below the table tells how far the run is.
     """
 
-    def __init__(self, preset: Preset) -> None:
+    def __init__(self, preset: Preset, folder: Path) -> None:
         self._preset = preset
         self._console = TextConsole(stderr=True)
         self._table: ProgressTable | None = None
         self._bar: ProgressBar | None = None
-        self._run_dir = Path()
+        self._run_dir = Path(relative(str(folder)))
 
     def show(self, event: Event) -> None:
         """Print an event."""
@@ -143,7 +143,6 @@ class Table:
         seeds = f"seed {event.seeds[0]}" if len(event.seeds) == 1 else f"seeds {event.seeds[0]}–{event.seeds[-1]}"
         resumed = f", resumed at {count(event.iteration)}" if event.iteration >= 0 else ""
         levels = ", ".join(f"{name} {fixed(level)}" for name, level in event.levels.items())
-        self._run_dir = Path(relative(event.run_dir))
         self._say(f"{event.preset} · {seeds} · {event.backend} ({event.reason}) · {count(event.iterations)} iterations")
         self._say(f"in {self._run_dir}{resumed}")
         if levels and self._preset.learns:
@@ -193,16 +192,13 @@ def run_headless(session: Session, preset: Preset, *, as_json_lines: bool, quiet
     Failure
         If training failed, or stdout could not be written to.
     """
-    printer: _Printer = JsonLines() if as_json_lines else Quiet() if quiet else Table(preset)
-    status, run_dir, unwritable = "failed", "", ""
+    printer: _Printer = JsonLines() if as_json_lines else Quiet() if quiet else Table(preset, session.folder)
+    status, unwritable = "failed", ""
     with signals_to(session.mailbox) as received:
         try:
             for event in session.events():
-                match event:
-                    case Started():
-                        run_dir = event.run_dir
-                    case Ended():
-                        status = event.status
+                if isinstance(event, Ended):
+                    status = event.status
                 if unwritable:
                     continue
                 try:
@@ -213,14 +209,14 @@ def run_headless(session: Session, preset: Preset, *, as_json_lines: bool, quiet
                     silence(sys.stdout)
                     session.mailbox.put(Stop(unwritable))
         except SessionError as error:
-            if isinstance(error.__cause__, OSError) and Path(run_dir).is_dir():  # of the disk, which may be mended
-                go_on = proposed("resume", Path(run_dir))
+            if isinstance(error.__cause__, OSError) and session.folder.is_dir():  # of the disk, which may be mended
+                go_on = proposed("resume", session.folder)
                 raise SessionError(f"{error}. Once that is mended, go on with: {go_on}") from error
             raise
         finally:
             printer.close()
     if unwritable:
-        raise Failure(f"{unwritable}; what was trained is saved. Go on with: {proposed('resume', Path(run_dir))}")
+        raise Failure(f"{unwritable}; what was trained is saved. Go on with: {proposed('resume', session.folder)}")
     if status == "interrupted" and received:
         return exit_codes.of_signal(received[0])
     return exit_codes.of_status(status)

@@ -110,7 +110,7 @@ def _made(entries: Sequence[Entry]) -> str:
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=_ROOT, capture_output=True, text=True, check=False
     ).stdout.strip()
-    kills = sum("kill" in entry.fault for entry in entries)
+    kills = sum("SIGKILL" in entry.how for entry in entries)
     survived = sum(not entry.wrong for entry in entries)
     lost = max((entry.lost_seconds for entry in entries), default=0.0)
     return (

@@ -72,7 +72,7 @@ class Terminal:
             os.close(self.slave)
         self._reader.join(1.0)
         if self._master >= 0:
-            os.close(self._master)
+            self.hang_up()
 
 
 @dataclass
@@ -149,11 +149,19 @@ class Process:
         return code
 
     def wait_until(self, condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
-        """Wait while it runs; return at once when it has ended."""
+        """Wait while it runs; return at once when it has ended.
+
+        Raises
+        ------
+        StillRunningError
+            If the condition does not come true in time; it is killed then.
+        """
         deadline = monotonic() + seconds
         while not condition() and self.code is None:
             self.code = self._wait(0.0)
-            assert monotonic() < deadline, f"waited in vain; it had said: {(self.screen or self.err)[-2000:]}"
+            if monotonic() > deadline:
+                self.signal(signal.SIGKILL)
+                raise StillRunningError(f"waited in vain; it had said: {(self.screen or self.err)[-2000:]}")
             sleep(_LOOK_SECONDS)
 
     @property

@@ -154,7 +154,7 @@ def test_a_disk_that_answers_late_leaves_the_screen_alive(call: str, laboratory:
     process.wait_until(lambda: bool(process.happened))
     before = last_iteration(folder / "metrics.csv")
     process.terminal.send("?")
-    process.wait_until(lambda: "How to read the screen" in process.screen)
+    process.wait_until(lambda: "Save a checkpoint that is kept." in process.screen)
     also = [] if last_iteration(folder / "metrics.csv") == before else ["the key was answered after the disk only"]
     process.terminal.send("q")
     process.wait_until(lambda: status_of(folder) == "finished")

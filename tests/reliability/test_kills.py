@@ -68,7 +68,9 @@ def strike_everywhere(laboratory: Laboratory, name: str, act: Act, fault: str, *
             laboratory.settle(process, experiment, folder, fault=fault, how=SHIM)
 
 
-def strike_at_random(laboratory: Laboratory, name: str, turns: int, *, terminal: bool = False) -> None:
+def strike_at_random(
+    laboratory: Laboratory, name: str, turns: int, *, terminal: bool = False, who: str = "killed at random"
+) -> None:
     """Kill at random moments; one time in three the process that goes on, too."""
     experiment, chance = laboratory.experiment(name), np.random.default_rng([SEED, *name.encode()])
     screen = "under the screen" if terminal else "without a screen"
@@ -86,9 +88,7 @@ def strike_at_random(laboratory: Laboratory, name: str, turns: int, *, terminal:
             sleep(chance.uniform(0.0, 0.8 * experiment.seconds))
             process.signal(signal.SIGKILL)
             process.wait()
-        laboratory.settle(
-            process, experiment, folder, fault=f"killed at random, {screen}: {name}", how=RANDOM, place="at random"
-        )
+        laboratory.settle(process, experiment, folder, fault=f"{who}, {screen}: {name}", how=RANDOM, place="at random")
 
 
 @pytest.mark.soak
@@ -120,4 +120,4 @@ def test_killed_at_random(name: str, terminal: bool, laboratory: Laboratory) -> 
 
 @pytest.mark.soak
 def test_a_fresh_process_killed_at_random(fresh_laboratory: Laboratory) -> None:
-    strike_at_random(fresh_laboratory, "fused", soak.times(12))
+    strike_at_random(fresh_laboratory, "fused", soak.times(12), who="a fresh process killed at random")

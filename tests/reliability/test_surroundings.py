@@ -4,17 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from tests import soak
+from tests import hostile, soak
 from tests.reliability.laboratory import EXPERIMENTS, Laboratory
 from tests.reliability.outcome import NOTHING_LOST
 
 HOSTILE = {
-    "markup": "[/] [bold red]x[/] [@click='app.quit']y[/]",
-    "an OSC sequence": "\x1b]0;pwned\x07 \x1b]52;c;cHduZWQ=\x07",
-    "a CSI sequence": "\x1b[2J\x1b[31mred",
-    "C1 controls": "\x9b31m\x9d0;pwned\x9c",
-    "direction marks": "\u202egnp.exe\u2066",
-    "zero-width": "a\u200bb\ufeffc",
+    "markup": hostile.MARKUP,
+    "what terminals obey": hostile.OBEYED,
+    "what nobody sees": hostile.UNSEEN,
+    "all of it": hostile.EVIL,
     "wide": "均方根传播法",
     "lines": "one\ntwo\rthree\tfour",
 }
@@ -32,8 +30,8 @@ TINY = EXPERIMENTS["fused"][:5]
 @pytest.mark.soak
 @pytest.mark.parametrize("what", HOSTILE)
 def test_strings_of_others_reach_no_stream(what: str, laboratory: Laboratory) -> None:
-    hostile, folder = HOSTILE[what], laboratory.new()
-    escaped = "".join(f"\\U{ord(character):08x}" for character in hostile)
+    text, folder = HOSTILE[what], laboratory.new()
+    escaped = "".join(f"\\U{ord(character):08x}" for character in text)
     presets = {
         "title": f'title = "{escaped}"\n',
         "key": f'"{escaped}" = 1\n',
@@ -46,24 +44,26 @@ def test_strings_of_others_reach_no_stream(what: str, laboratory: Laboratory) ->
         process = laboratory.start(*args, folder=laboratory.streams(folder))
         process.wait()
         wrong.extend(f"{args[0]}: {complaint}" for complaint in process.complaints)
+        if unseen := hostile.unseen_in(process.out + process.err):
+            wrong.append(f"{args[0]}: unseen characters: {unseen!a}")
 
-    for name, text in presets.items():
+    for name, table in presets.items():
         path = folder.parent / f"{name}.toml"
-        path.write_text(f'name = "x"\n{text}', encoding="utf-8")
+        path.write_text(f'name = "x"\n{table}', encoding="utf-8")
         run = folder.parent / f"{name}-run"
         ask("check", path)
         ask("run", path, *TINY[1:3], "--no-ui", "--backend=torch", "--iterations=3", "--run-dir", run)
         if run.exists():
             ask("show", run)
-    named = folder.parent / f"a {hostile}"
+    named = folder.parent / f"a {text}".replace("/", "|")[:100]
     ask("run", *TINY, "--no-ui", "--backend=torch", "--iterations=3", "--run-dir", named)
     ask("show", named)
     ask("resume", named)
     ask("runs", "--runs-dir", folder.parent)
     ask("compare", named)
-    ask("show", hostile)
-    ask("run", hostile)
-    ask("run", "log30", "--set", f"{hostile}=1")
+    ask("show", text)
+    ask("run", text)
+    ask("run", "log30", "--set", f"{text}=1")
     laboratory.keep("hostile strings", "in presets, names of runs and arguments", what, wrong, NOTHING_LOST)
 
 

@@ -234,7 +234,7 @@ def test_where_nothing_can_be_kept_it_is_said_and_a_process_compiles_once(
     monkeypatch.setenv("L2O_CACHE_DIR", str(tmp_path / "file"))
     choice = choose(PRESET.experiment, "auto")
     assert choice.notice == (
-        f"the kernel was compiled for this run only: {tmp_path}/file/kernels cannot be used (File exists)"
+        f"the kernel was compiled for this run only: {tmp_path}/file/kernels cannot be used (Not a directory)"
     )
     assert choice.load()[0].name == "fused"
     monkeypatch.setattr(Child, "run", compiler_that_must_not)
@@ -278,3 +278,12 @@ def test_asked_for_by_name_it_is_one_clear_error(monkeypatch: pytest.MonkeyPatch
         BackendError, match=r'^backend "fused" cannot run this experiment: Numba is told not to compile'
     ):
         choose(PRESET.experiment, "fused")
+
+
+def test_asking_makes_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("L2O_CACHE_DIR", str(tmp_path / "a" / "b" / "c"))
+    assert choose(PRESET.experiment, "auto").notice == ""
+    assert not (tmp_path / "a").exists()
+    (tmp_path / "a" / "b" / "c").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "c").chmod(0o777)
+    assert "others can write to" in choose(PRESET.experiment, "auto").notice

@@ -50,6 +50,7 @@ def some_rows(first: int, last: int, lanes: int = 2) -> Rows:
 def write(folder: Path, preset: Preset = PRESET, n: int = N, *, chunk: int = 37) -> Run:
     driven = DrivenRun.create(preset, folder)
     driven.restore()
+    driven.append_event(Started(str(folder), "tiny", preset.seeds, lanes_of(preset), "torch", "", -1, n, {}))
     add(driven, 0, n, chunk)
     return Run(folder)
 

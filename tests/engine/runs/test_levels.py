@@ -1,7 +1,7 @@
 """The levels to beat: measured once in a run's life, told as a wait, kept in run.json, and read from there."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import nan
 from pathlib import Path
 from threading import Event as Flag
@@ -39,10 +39,10 @@ def _every_measurement_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
 def _is_measured_already(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every measurement from here on fail the test."""
 
-    def measured(_: Baselines) -> None:
+    def measure(*_: object) -> None:
         raise AssertionError("the levels were measured again")
 
-    monkeypatch.setattr(Baselines, "measured", property(measured))
+    monkeypatch.setattr(Baselines, "measure", measure)
 
 
 @pytest.fixture(scope="module")
@@ -117,11 +117,11 @@ def test_a_long_measurement_gives_signs_of_life(tmp_path: Path, monkeypatch: pyt
     is_alive = Flag()
     written: list[dict[str, Any]] = []
 
-    def slowly(preset: Preset, seed: int) -> levels.Levels:
+    def slowly(preset: Preset, seed: int, between: Callable[[], None]) -> levels.Levels:
         written.clear()
         is_alive.clear()
         assert is_alive.wait(60)
-        return measure(preset, seed)
+        return measure(preset, seed, between)
 
     def noted(driven: DrivenRun, **changes: Any) -> None:
         update(driven, **changes)

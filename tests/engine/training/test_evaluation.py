@@ -6,12 +6,13 @@ import pytest
 from l2o_engine.backends.reference import TorchBackend
 from l2o_engine.optimizers.rmsprop import RmsProp
 from l2o_engine.optimizers.sgd import Sgd
+from l2o_engine.support.processes import EndedError
 from l2o_engine.tasks.quadratic import Quadratic
 from l2o_engine.training import evaluation
 from l2o_engine.training.evaluation import Baselines, Evaluated, evaluate
 from l2o_engine.training.streams import Streams, generator_of
 from l2o_engine.training.trainer import MetaTrainer
-from tests.engine.tiny import tiny_preset
+from tests.engine.tiny import tiny_baselines, tiny_preset
 
 
 def test_figures_are_those_of_the_losses_by_hand() -> None:
@@ -93,3 +94,25 @@ def test_tasks_are_of_the_dtype_of_the_weights() -> None:
 def test_no_task_is_no_curve() -> None:
     with pytest.raises(ValueError, match="no task"):
         Baselines(tiny_preset().experiment, 0).curve_tasks([])
+
+
+def test_levels_are_the_same_to_the_last_bit_however_many_draws_are_made_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    experiment = tiny_baselines("problem.dims=3", "problem.scale=[0.5, 1e19]").experiment
+    whole = Baselines(experiment, 4, 100).measured
+    for at_once in (1, 7, 99):
+        monkeypatch.setattr(evaluation, "_MOST_NUMBERS", at_once * 3 * experiment.steps)
+        assert repr(Baselines(experiment, 4, 100).measured) == repr(whole)  # NaN too
+
+
+def test_who_waits_for_the_levels_is_called_between_the_steps_and_may_end_it() -> None:
+    calls: list[int] = []
+
+    def between() -> None:
+        calls.append(1)
+        if len(calls) == 3:
+            raise EndedError
+
+    with pytest.raises(EndedError):
+        Baselines(tiny_baselines().experiment, 0, 1).measure(between)

@@ -18,8 +18,10 @@ from l2o_engine.presets.published import NotebookRow
 from l2o_engine.records.events import Curves
 from l2o_engine.support.arrays import Doubles
 from l2o_engine.training.trainer import Lane
+from l2o_tui.charts.axes import Span
 from l2o_tui.charts.cells import look_of
 from l2o_tui.charts.chart import Chart
+from l2o_tui.charts.figure import Figure
 from l2o_tui.charts.layout import arrange
 from l2o_tui.charts.styles import Style, optimizer_styles
 from l2o_tui.charts.widget import BaseChart, ConvergenceChart
@@ -353,6 +355,36 @@ async def test_sixteen_colours_leave_the_band_grey(monkeypatch: pytest.MonkeyPat
         assert band is not None
         assert band.color is not None
         assert band.color.downgrade(ColorSystem.STANDARD).number == 8  # bright black
+
+
+async def test_a_cursor_that_moves_reads_the_same_figure_and_what_is_new_another_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chart = convergence()
+    made: list[Span | None] = []
+    figure = chart.figure
+
+    def noted(view: Span | None) -> Figure | None:
+        made.append(view)
+        return figure(view)
+
+    monkeypatch.setattr(chart, "figure", noted)
+    async with on_screen(chart):
+        del made[:]
+        chart.move_cursor(-1)
+        chart.page_cursor(-1)
+        chart.hide_cursor()
+        assert not made
+        chart.move_cursor(-1)
+        at = readout(chart)
+        chart.show([(LANE, curve_of(falling(900), window=20, capacity=1024))], LEVELS, TOTAL)
+        assert len(made) == 1
+        assert chart.drawn is not None
+        assert chart.drawn.x.newest == 899
+        chart.zoom(2)
+        chart.page_cursor(-9)  # and out of the view, which moves along
+        assert len(made) == 3
+        assert readout(chart) != at
 
 
 async def test_of_sixteen_colours_seeds_have_first_those_that_nothing_else_in_the_picture_has(

@@ -9,7 +9,7 @@ from l2o_engine.presets.tables import to_toml
 from tests.engine.kernels import compile_kernels
 from tests.engine.littered import litter
 from tests.engine.tiny import tiny_preset
-from tests.tui.conftest import COMMAND, spawn
+from tests.tui.conftest import COMMAND, call, spawn
 
 PRESET = tiny_preset("network.hidden=1", "run.backend=auto", "report.every=30")
 
@@ -74,3 +74,30 @@ def test_started_as_a_module_it_imports_nothing_of_ours_from_there_either(
     monkeypatch.chdir(tmp_path)
     result = spawn("presets", command=(sys.executable, "-m", "l2o_tui"))
     assert (result.code, result.err) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("network.hidden=1024", "network.layers=16", "run.seeds=1024"),
+        ("problem.dims=10000", "unroll.steps=10000", "report.baseline_draws=10"),
+    ],
+)
+def test_what_is_too_large_is_one_message_with_the_numbers_and_nothing_is_made(
+    settings: tuple[str, ...], workplace: Path
+) -> None:
+    result = call("run", "log30", "--no-ui", *(f"--set={setting}" for setting in settings))
+    assert (result.code, result.out) == (2, "")
+    (message,) = result.err.splitlines()
+    assert message.startswith("l2o-tui: log30 would need about ")
+    assert list(workplace.iterdir()) == []
+
+
+def test_so_is_a_run_of_somebody_with_a_larger_machine(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert call("run", "log30", "--quiet", "--iterations=5", "--run-dir=run", "--backend=torch").code == 0
+    monkeypatch.setattr("l2o_engine.live.sizes.available_memory", lambda: (1000, "this job or container"))
+    before = {path: path.stat().st_mtime_ns for path in workplace.rglob("*")}
+    result = call("resume", "run", "--iterations=10", "--no-ui")
+    assert (result.code, result.out) == (2, "")
+    assert "this job or container has 1.0 kB free" in result.err
+    assert {path: path.stat().st_mtime_ns for path in workplace.rglob("*")} == before

@@ -403,10 +403,10 @@ async def test_while_a_run_is_being_taken_the_screen_answers_and_it_is_taken_onc
     change_record(runs_dir / "second-s1", status="interrupted")
     take, taken, may_go_on = DrivenRun.take, [], Flag()
 
-    def slowly(folder: Path) -> DrivenRun:
+    def slowly(folder: Path, **options: Any) -> DrivenRun:
         taken.append(folder.name)
         assert may_go_on.wait(PATIENCE_SECONDS)
-        return take(folder)
+        return take(folder, **options)
 
     monkeypatch.setattr(DrivenRun, "take", slowly)
     async with home(runs_dir) as pilot:

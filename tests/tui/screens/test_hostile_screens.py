@@ -203,7 +203,7 @@ async def test_a_run_that_cannot_be_listed_keeps_no_other_from_it(
 
     monkeypatch.setattr(Run, "status", of_one)
     async with opened(L2oApp(runs_dir=workplace / "runs")) as pilot:
-        await is_clean(pilot, "good")
+        await is_clean(pilot, "good", "worse: IndexError: [/x] of a", "unreadable")
 
 
 async def test_a_runs_folder_that_cannot_be_read_says_so_once(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,7 +211,7 @@ async def test_a_runs_folder_that_cannot_be_read_says_so_once(workplace: Path, m
     told: list[str] = []
     async with opened(L2oApp(runs_dir=workplace / "runs")) as pilot:
         monkeypatch.setattr(pilot.app, "notify", lambda message, **_: told.append(message))
-        monkeypatch.setattr(home, "list_runs", fails)
+        monkeypatch.setattr(home, "look_through", fails)
         await until(pilot, lambda: bool(told))
         await pilot.pause(0.3)
         assert told == ["IndexError: [/x] of a neighbour\x1b[2J"]  # as it is: notify makes it safe

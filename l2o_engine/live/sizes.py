@@ -1,0 +1,175 @@
+"""What a run will take, estimated before anything is allocated or made: memory, and the time to its first result.
+
+The estimate counts what is surely held at the same time, so it errs below what is used in the end. The constants were
+measured on one machine: autograd held 8 to 12 numbers, and the times hold within a factor of a few.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+
+from l2o_engine.backends.choose import choose
+from l2o_engine.meta.experiment import Experiment
+from l2o_engine.presets.schema import Preset
+from l2o_engine.support.errors import UserError
+from l2o_engine.support.memory import available_memory
+from l2o_engine.support.wording import duration_in_words, size
+from l2o_engine.training.evaluation import drawn_at_once
+
+GREATEST_CHUNK = 65_536
+"""Meta-iterations of the longest chunk."""
+_CHUNK_BYTES = 2**28  # that a chunk's draws, results and rows may take, unless a single meta-iteration takes more
+_ROW_BYTES = 600  # of a meta-iteration as numbers and as text: columns, lines, what is reported of them
+_VECTORS = 3  # the weights, and Adam's two moments
+_STATES = 2  # the one that was told, and the one ahead of it
+_GRAPH = 8  # numbers of a hidden unit that autograd keeps, for each layer, row and base step
+_TORCH_RATE, _FUSED_RATE = 1e9, 3e10  # multiplications and additions a second
+_TORCH_STEP = 1e-3  # seconds that a base step takes however small it is
+_LONG = 20.0  # seconds that one is prepared for
+_NUMPY_RATE = 5e7  # coordinates a second that a baseline moves
+
+
+class TooLargeError(UserError):
+    """An experiment that this machine has not the memory for. The message gives the numbers."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a run takes.
+
+    Attributes
+    ----------
+    memory
+        For what → bytes.
+    first_result
+        Seconds until the first row is there.
+    """
+
+    memory: Mapping[str, int]
+    first_result: float
+
+    @property
+    def patience(self) -> str:
+        """How long the first row will take, in words, if that is worth saying; else an empty string."""
+        worth = self.first_result >= _LONG
+        return f"the first result will take {duration_in_words(self.first_result)}" if worth else ""
+
+    @property
+    def bytes(self) -> int:
+        """All of the memory."""
+        return sum(self.memory.values())
+
+
+def admit(preset: Preset, backend: str | None = None) -> Needs:
+    """Refuse what cannot be run here, before anything of it is made; return what the rest takes.
+
+    Parameters
+    ----------
+    preset
+        The run's.
+    backend
+        What was asked for; None for what the preset says.
+
+    Raises
+    ------
+    BackendError
+        If the backend that was asked for by name cannot take it.
+    TooLargeError
+        If there is not enough memory.
+    """
+    name = choose(preset.experiment, backend or preset.run.backend).name if preset.learns else "numpy"
+    needs = needs_of(preset, name)
+    free = available_memory()
+    if free is not None and needs.bytes > free[0]:
+        parts = sorted(needs.memory.items(), key=lambda part: -part[1])
+        most = ", ".join(f"{size(amount)} for {what}" for what, amount in parts[:2] if amount)
+        raise TooLargeError(
+            f"{preset.name} would need about {size(needs.bytes)} of memory ({most}); "
+            f"{free[1]} has {size(free[0])} free: {_remedy(parts[0][0])}"
+        )
+    return needs
+
+
+def workers_for(seeds: int, *, is_parallel: bool) -> int:
+    """Return how many replicates are advanced at the same time, in threads."""
+    return min(seeds, os.cpu_count() or 1) if is_parallel else 1
+
+
+def chunk_bytes(preset: Preset) -> int:
+    """Return about how much memory a meta-iteration takes, of all replicates, in the chunk that it is of."""
+    experiment, item = preset.experiment, np.dtype(preset.run.dtype).itemsize
+    tasks = experiment.meta.batch if preset.learns else 1
+    lanes = 1 if preset.learns else len(preset.baseline)
+    drawn = tasks * experiment.task.size * (32 + 2 * item)  # in float64, then rounded
+    losses = tasks * experiment.steps * item * lanes
+    return len(preset.seeds) * (drawn + 2 * losses + _ROW_BYTES * lanes)
+
+
+def longest_chunk(preset: Preset) -> int:
+    """Return how many meta-iterations a chunk of a preset has at most."""
+    return max(1, min(GREATEST_CHUNK, _CHUNK_BYTES // chunk_bytes(preset)))
+
+
+def needs_of(preset: Preset, backend: str) -> Needs:
+    """Return what a run of a preset takes with a backend: "fused", "torch", or "numpy" where nothing is trained."""
+    experiment = preset.experiment
+    draws = preset.report.baseline_draws if preset.baseline else 0
+    memory = {
+        "results and draws": chunk_bytes(preset),
+        "what the baselines reach": _level_bytes(experiment, draws),
+    }
+    levels = draws * experiment.steps * experiment.task.size * len(preset.baseline) / _NUMPY_RATE
+    if not preset.learns:
+        return Needs(memory, levels)
+    item, weights = np.dtype(experiment.dtype).itemsize, experiment.trained.layout.size
+    workers = workers_for(len(preset.seeds), is_parallel=backend == "fused")
+    unrolls = workers * _unroll_bytes(experiment, backend)
+    # In a checkpoint, they are all written at once.
+    learners = (len(preset.seeds) * _VECTORS * (_STATES + 1) + workers * (_VECTORS + 1)) * weights * item
+    return Needs(memory | {"the networks": learners, "their unrolls": unrolls}, levels + _iteration(preset, backend))
+
+
+def _unroll_bytes(experiment: Experiment, backend: str) -> int:
+    """Return what one meta-iteration holds of its unroll."""
+    item, rows, steps = np.dtype(experiment.dtype).itemsize, _rows(experiment), experiment.steps
+    trace = 4 * steps * rows * item
+    if backend == "fused":
+        from l2o_engine.backends.fused.spec import spec_of, workspace_bytes
+
+        return trace + workspace_bytes(spec_of(experiment), steps)
+    network = experiment.trained.network
+    width = getattr(network, "hidden", 1) * getattr(network, "layers", 1)
+    return trace + steps * rows * _GRAPH * width * item
+
+
+def _level_bytes(experiment: Experiment, draws: int) -> int:
+    at_once = min(draws, drawn_at_once(experiment.task, experiment.steps))
+    item = np.dtype(experiment.dtype).itemsize
+    each = experiment.task.size * (32 + 6 * item) + experiment.steps * (2 * item + 8)
+    return at_once * each + draws * 24 * len(experiment.baselines)
+
+
+def _iteration(preset: Preset, backend: str) -> float:
+    """Return about how many seconds one meta-iteration of all seeds takes."""
+    experiment = preset.experiment
+    operations = 6 * experiment.trained.layout.size * _rows(experiment) * experiment.steps
+    turns = ceil(len(preset.seeds) / workers_for(len(preset.seeds), is_parallel=backend == "fused"))
+    if backend == "fused":
+        return turns * operations / _FUSED_RATE
+    return turns * (operations / _TORCH_RATE + experiment.steps * _TORCH_STEP)
+
+
+def _rows(experiment: Experiment) -> int:
+    return experiment.meta.batch * experiment.task.size
+
+
+def _remedy(largest: str) -> str:
+    return {
+        "the networks": "fewer seeds, or a smaller network",
+        "their unrolls": "fewer unroll.steps, a smaller meta.batch or a smaller problem",
+        "what the baselines reach": "fewer report.baseline_draws",
+        "results and draws": "a smaller meta.batch or a smaller problem",
+    }[largest]

@@ -1,0 +1,258 @@
+"""What is fed: everything of ours that reads what others may have written, and the errors that it may answer with.
+
+A target takes bytes, and raises nothing; what a function of ours promises to raise is caught here, and nothing else.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from tempfile import mkdtemp
+
+from l2o_engine.presets.files import check, load, override
+from l2o_engine.presets.messages import PresetError
+from l2o_engine.presets.schema import Preset
+from l2o_engine.presets.tables import to_toml
+from l2o_engine.records.codec import event_from_json, progress_from_json, vitals_from_json
+from l2o_engine.records.health import examine, trend_of
+from l2o_engine.runs import checkpoints
+from l2o_engine.runs.checkpoints import CheckpointError
+from l2o_engine.runs.commands import Inbox
+from l2o_engine.runs.export import write_metrics
+from l2o_engine.runs.folder import Run
+from l2o_engine.runs.metrics_file import last_iteration
+from l2o_engine.runs.record import RunError, read_record
+from l2o_engine.support.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+_OLD_RUN = ROOT / "tests" / "data" / "runs" / "format1"
+_CORPUS = Path(__file__).parent / "corpus"
+
+_PRESET = load(_OLD_RUN / "preset.toml")
+_SMALL = check({"name": "small", "baseline": [{"kind": "sgd", "name": "A"}, {"kind": "rmsprop", "name": "B"}]})
+
+
+@dataclass(frozen=True)
+class Target:
+    """Something that reads.
+
+    Attributes
+    ----------
+    feed
+        Reads these bytes, wherever it reads from; raises nothing.
+    good
+        Inputs that it can make something of.
+    words
+        What inputs are made of, for who puts them together.
+    """
+
+    feed: Callable[[bytes], object]
+    good: Callable[[], list[bytes]]
+    words: tuple[bytes, ...] = ()
+
+
+@cache
+def _folder() -> Path:
+    """Return a folder for this process, in memory where there is one."""
+    memory = Path("/dev/shm")  # noqa: S108 (a folder of our own is made in it)
+    return Path(mkdtemp(prefix="l2o-fuzz-", dir=memory if os.access(memory, os.W_OK) else None))
+
+
+def _file(name: str, content: bytes) -> Path:
+    path = _folder() / name
+    path.write_bytes(content)
+    return path
+
+
+def _feed_preset(content: bytes) -> None:
+    with suppress(PresetError):
+        preset = load(_file("preset.toml", content))
+        assert load(_file("again.toml", to_toml(preset).encode())) == preset
+
+
+def _feed_setting(content: bytes) -> None:
+    with suppress(PresetError):
+        override(_SMALL, [content.decode("utf-8", "surrogateescape")])
+
+
+def _feed_checkpoint(content: bytes) -> None:
+    with suppress(CheckpointError):
+        checkpoints.read(_file("000000000040.safetensors", content), _PRESET.experiment)
+
+
+def _feed_record(content: bytes) -> None:
+    with suppress(RunError):
+        read_record(_file("run.json", content))
+
+
+def _feed_events(content: bytes) -> None:
+    run = _run_with("events.jsonl", content)
+    run.progress()
+    vitals = [vitals for _, vitals in run.vitals()]
+    if vitals:
+        examine(_PRESET.experiment, vitals)
+        trend_of(vitals)
+    for document in run.events():
+        for read in (lambda one: event_from_json([one]), progress_from_json, vitals_from_json):
+            with suppress(KeyError, TypeError, ValueError):
+                read(document)
+
+
+def _feed_command(content: bytes) -> None:
+    inbox = _inbox()
+    _file(f"commands/{1:020d}-{0:032x}.json", content)
+    assert inbox.take() is not None
+    assert inbox.take() is None
+
+
+@cache
+def _inbox() -> Inbox:
+    return Inbox(_folder() / "commands")
+
+
+def _feed_metrics(content: bytes) -> None:
+    run = _run_with("metrics.csv", content)
+    with suppress(RunError):
+        for rows in run.rows():
+            assert len(rows) == len(rows.lane)
+    for file_format in ("csv", "json"):
+        with suppress(UserError):
+            write_metrics(run, file_format, BytesIO(), every=7)
+    last_iteration(run.metrics_path)
+
+
+class _Run(Run):
+    """A run whose preset is known, so that it is not read and checked again for every input."""
+
+    def preset(self) -> Preset:
+        return _PRESET
+
+
+def _run_with(name: str, content: bytes) -> Run:
+    folder = _folder() / "run"
+    if not folder.exists():
+        folder.mkdir()
+        for known in ("run.json", "preset.toml", "metrics.csv", "events.jsonl"):
+            (folder / known).write_bytes((_OLD_RUN / known).read_bytes())
+    _file(f"run/{name}", content)
+    return _Run(folder)
+
+
+def _presets() -> list[bytes]:
+    return [path.read_bytes() for path in sorted((ROOT / "presets").glob("*.toml"))]
+
+
+def _settings() -> list[bytes]:
+    return [
+        b"meta.epsilon=1e-16",
+        b'inputs={kind="ratio_log", min_log=-2.0, adaptive=true, residual="exp(min_log)"}',
+        b"baseline.0.learning_rate=0.3",
+        b"problem.scale=[0.5, 1.5]",
+        b"title=text",
+        b"run.seed=9223372036854775807",
+        b"notebook.rows=[{it=0, average_log_result=-1.5}]",
+    ]
+
+
+def _commands() -> list[bytes]:
+    extend = b'{"command": "extend", "iterations": 500, "host": "a", "pid": 1}'
+    return [
+        extend,
+        b'{"command": "pause"}',
+        b'{"command": "stop", "host": "a", "pid": 3}',
+        b'{"command": "checkpoint"}',
+    ]
+
+
+def _events() -> list[bytes]:
+    recorded = (ROOT / "tests" / "data" / "events.jsonl").read_bytes().splitlines(keepends=True)
+    ours = (_OLD_RUN / "events.jsonl").read_bytes().splitlines(keepends=True)
+    return [b"".join(ours), *(b"".join(recorded[first : first + 6]) for first in range(0, len(recorded), 6))]
+
+
+def _old(name: str) -> Callable[[], list[bytes]]:
+    return lambda: [(_OLD_RUN / name).read_bytes()]
+
+
+_NUMBERS = (
+    b"-1",
+    b"0",
+    b"1e400",
+    b"NaN",
+    b"Infinity",
+    b"-0.0",
+    b"1e-400",
+    b"9" * 25,
+    b"9" * 5000,
+    b"2e308",
+    b"0x10",
+    b"1_0",
+)
+_TEXTS = (
+    b'"',
+    b'"""',
+    b"\\u0000",
+    b"\\ud800",
+    b"\x00",
+    b"\xff",
+    b"\xef\xbb\xbf",
+    b"\x1b]0;x\x07",
+    b"[/]",
+    "\u202e".encode(),
+    "²".encode(),
+)
+_JSON = (
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b",",
+    b":",
+    b"null",
+    b"true",
+    b"{}",
+    b"[]",
+    b"[" * 3000,
+    b'{"a":' * 3000,
+    b"\n",
+    *_NUMBERS,
+    *_TEXTS,
+)
+_TOML = (
+    b"\n[x]\n",
+    b"\n[[baseline]]\n",
+    b"=",
+    b".",
+    b"a." * 500,
+    b"[" * 2000,
+    b"'''",
+    b"#",
+    b"1979-05-27",
+    b"07:32:00",
+    *_JSON,
+)
+
+TARGETS: Mapping[str, Target] = {
+    "preset": Target(_feed_preset, _presets, _TOML),
+    "setting": Target(
+        _feed_setting, _settings, (b"=", b".", b"baseline.", b"inputs.kind", b"baseline.\xc2\xb2.", *_TOML)
+    ),
+    "checkpoint": Target(
+        _feed_checkpoint, lambda: [path.read_bytes() for path in (_OLD_RUN / "checkpoints").iterdir()], _JSON
+    ),
+    "record": Target(_feed_record, _old("run.json"), _JSON),
+    "events": Target(_feed_events, _events, _JSON),
+    "command": Target(_feed_command, _commands, _JSON),
+    "metrics": Target(
+        _feed_metrics, _old("metrics.csv"), (b",", b"\n", b"\r", b"RNN", b"iteration,", b"#", *_NUMBERS, *_TEXTS)
+    ),
+}
+
+
+def kept(name: str) -> Iterator[bytes]:
+    """Yield the inputs of a target that have once failed."""
+    for path in sorted(_CORPUS.glob(f"{name}-*")):
+        yield path.read_bytes()
