@@ -4,6 +4,7 @@ import json
 import os
 import socket
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,8 @@ COMMANDS: list[Command] = [Pause(), SaveCheckpoint(), Extend(70), GoOn(), Stop(B
 
 
 @pytest.fixture
-def inbox(tmp_path: Path) -> Inbox:
+def inbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Inbox:
+    monkeypatch.setattr(commands, "_SHARE", inf)  # it looks whenever it is asked
     return Inbox(tmp_path / "commands")
 
 
@@ -49,6 +51,7 @@ def inbox(tmp_path: Path) -> Inbox:
 def _looks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a session look into the folder after every chunk: tiny runs are over before its next look."""
     monkeypatch.setattr(sessions, "_FOLDER_SECONDS", 0.0)
+    monkeypatch.setattr(commands, "_SHARE", inf)
 
 
 at_once = pytest.mark.usefixtures("_looks_at_once")
@@ -149,6 +152,7 @@ def test_a_flood_of_files_takes_only_its_share_of_the_time(
     inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0
+    monkeypatch.setattr(commands, "_SHARE", 0.02)
     monkeypatch.setattr(commands, "monotonic", lambda: now)
     junk = [f"{number:020d}-{0:032x}.json" for number in range(2, 1002)]
     asked = tmp_path / "commands" / f"{1:020d}-{0:032x}.json"  # it sorts before the junk
@@ -182,6 +186,7 @@ def test_a_flood_of_names_that_are_none_of_ours_is_looked_at_seldom(
     inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now, looks = 0.0, 0
+    monkeypatch.setattr(commands, "_SHARE", 0.02)
     monkeypatch.setattr(commands, "monotonic", lambda: now)
 
     def slowly(folder: Path, root: Path) -> list[str]:
