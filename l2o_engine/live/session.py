@@ -229,7 +229,7 @@ class Session:
         """Return whether anybody wants the session to stop; other commands wait for their turn."""
         asked = self._asked_in_folder()
         if isinstance(asked, Notice):
-            self._run.notices.append(asked.message)
+            self._run.notices.append(asked.message)  # for who listens
         elif asked is not None:
             self.mailbox.put(asked)
         return self.mailbox.stop is not None
@@ -248,9 +248,10 @@ class Session:
     def _begin(self) -> Iterator[Event]:
         """Go on from the newest good checkpoint, or begin, and tell from where and what came before."""
         run, preset, (name, reason) = self._run, self._run.current, self._computes
+        if self._iteration >= 0:  # it goes back: what was told since is done again
+            self._reporter = Reporter(preset)
         checkpoint, notices = run.restore()
         self._pipeline.load(checkpoint.trainers if checkpoint else None)
-        self._reporter = Reporter(preset)
         self._stopwatch = _Stopwatch(checkpoint.elapsed_seconds if checkpoint else 0.0)
         self._saving.go_on_from(checkpoint)
         if not self._is_over:  # to look at a finished run does not change it
@@ -269,10 +270,9 @@ class Session:
             levels={name: level.end_log10 for name, level in reached.items()},
             versions=run.record().versions,
         )
-        while run.changes:  # each once, however often a run goes back
-            change, *later = run.changes
+        changes, run.changes = run.changes, ()  # each is told once
+        for change in changes:
             yield Changed(change.iteration, change.settings)
-            run.changes = tuple(later)
         for notice in notices:
             yield Notice(notice)
         if checkpoint is not None:

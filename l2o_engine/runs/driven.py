@@ -85,7 +85,7 @@ class DrivenRun(Run):
     notices
         What is to be told of the folder, by whoever drives the run: it takes them away.
     changes
-        What has been changed of the experiment since it was last driven: whoever tells of it takes it away.
+        What has been changed of the experiment since it was last driven.
     """
 
     def __init__(self, folder: Path, lock: RunLock, notices: Sequence[str] = ()) -> None:
@@ -96,7 +96,7 @@ class DrivenRun(Run):
         self._lock = lock
         self._guard_due = 0.0
         self._record = self.record()
-        # Both are unknown until it is known where the run goes on.
+        # These are unknown until it is known where the run goes on.
         self._digest: _Hash | None = None  # of metrics.csv
         self._blocks: BlockWriter | None = None
         self._good: _Good | None = None  # to go on from, where it has been looked for already

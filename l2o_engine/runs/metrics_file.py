@@ -395,7 +395,7 @@ def check_prefix(
             left -= len(data)
             running.update(data)
             count += data.count(b"\n")
-            tail = (tail + data)[-MOST_LINE:]
+            tail = (data if len(data) >= MOST_LINE else tail + data)[-MOST_LINE:]
     if not begins:
         raise ValueError("its header is damaged")
     rows = tail.split(b"\n")[-1 - len(owners) : -1]

@@ -171,7 +171,7 @@ def open_to_append(path: Path, root: Path | None = None, *, make: bool = True) -
         If it cannot be opened.
     """
     flags = os.O_WRONLY | os.O_APPEND | (os.O_CREAT if make else 0)
-    return FileIO(path, "ab", opener=lambda *_: _open_regular(path, flags, root))  # its name is the path
+    return FileIO(path, "ab", opener=lambda *_: _open_regular(path, flags, root))  # so that errors name it
 
 
 def append(file: FileIO, data: bytes) -> None:

@@ -24,6 +24,7 @@ from l2o_tui.charts.reduce import extremes, reduced
 from l2o_tui.charts.styles import COLOURS, PLAIN_POINT, POINT, TINTS, Style
 
 _MARKER_EVERY = 16  # columns
+_TREMBLE = 2  # rows: a zigzag within so many makes a line thicker, and tells nothing
 _COLOUR = "38;5;"
 _PARTS = re.compile(r"\x1b\[([0-9;]*)m|([^\x1b]+)")
 _PLAIN = str.maketrans(dict(zip("│┤├└─┬┴┼…·×–↑↓", "|++`-+++~-X-^v", strict=True)))
@@ -171,7 +172,7 @@ def _series(
 ) -> Iterator[Stroke]:
     """Yield a line, and its markers: some along it and one at its end."""
     look, marker = look_of(one.style), one.style.marker(plain=plain)
-    grain = (figure.y.high - figure.y.low) / room.rows  # a zigzag within a row would only make the line thicker
+    grain = _TREMBLE * (figure.y.high - figure.y.low) / room.rows
     line = reduced(one.x, figure.y.heights(one.y), figure.x.view, room.columns, grain=grain)
     if not len(line.x):
         return

@@ -1,5 +1,6 @@
 """The dialog that writes a run's metrics in another tool's format."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -113,16 +114,17 @@ class ExportDialog(ModalScreen[None]):
         in_background(
             app,
             lambda: self._write(output, file_format),
-            lambda _: self._done(app, output),
+            lambda damage: self._done(app, output, damage),
             failed=lambda why: self._failed(app, why),
         )
 
-    def _write(self, output: Path, file_format: str) -> None:
-        """Export: in a thread, for a long run takes seconds."""
+    def _write(self, output: Path, file_format: str) -> list[str]:
+        """Export, and return what is known to be damaged of the run: in a thread, for a long run takes seconds."""
         if file_format == "tensorboard":
             export_tensorboard(self._run, output)
         else:
             export_file(self._run, "csv" if file_format == "csv" else "json", output)
+        return self._run.damage()
 
     def _say(self, text: str) -> None:
         self.query_one("#export-error", PlainText).update(text)
@@ -136,8 +138,10 @@ class ExportDialog(ModalScreen[None]):
         else:
             app.notify(why, severity="error")
 
-    def _done(self, app: App[Any], output: Path) -> None:
+    def _done(self, app: App[Any], output: Path, damage: Sequence[str]) -> None:
         app.notify(f"exported to {output.resolve()}")
+        for note in damage:
+            app.notify(f"{self._run.name}: {note}", severity="warning")
         self._is_writing = False
         if app.screen is self:
             self.dismiss(None)

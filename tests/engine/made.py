@@ -60,7 +60,7 @@ def made_run(
     )
     driven = DrivenRun.create(preset, folder)
     driven.append_rows(rows)
-    driven.update(status="finished", iteration=max(len(values) for values in results) - 1)
+    driven.update(status="finished", iteration=max(*map(len, results), 1) - 1)
     driven.close()
     return Run(folder)
 

@@ -28,6 +28,7 @@ ALLOWED = {
     ("catalogue.py", "unlink"): "a run that is a link: the link goes",
     ("catalogue.py", "rmtree"): "follows no links",
     ("driven.py", "mkdir"): "makes the folder that the user named",
+    ("driven.py", "rmdir"): "removes the folder of a run that could not be made, where it is empty",
     ("export.py", "open"): "a pipe or a device that the user named as output",
     ("export.py", "mkdir"): "makes the output folder that the user named",
     ("export.py", "rmdir"): "removes output folders that it has made, where they are empty",

@@ -20,8 +20,9 @@ _TINY = (
     "--set=unroll.steps=4",
     "--set=report.baseline_draws=5",
 )
-_FUSED = ("--backend=fused", "--iterations=30000", "--set=report.every=5000", "--set=run.checkpoint_every=3000")
-_TORCH = ("--backend=torch", "--iterations=120", "--set=report.every=20", "--set=run.checkpoint_every=15")
+_EACH = "--set=run.checkpoint_seconds=0"  # a checkpoint wherever one is due, whatever the clock says
+_FUSED = (_EACH, "--backend=fused", "--iterations=30000", "--set=report.every=5000", "--set=run.checkpoint_every=3000")
+_TORCH = (_EACH, "--backend=torch", "--iterations=120", "--set=report.every=20", "--set=run.checkpoint_every=15")
 EXPERIMENTS = {
     "fused": (*_TINY, *_FUSED),
     "fused, 3 seeds": (*_TINY, *_FUSED, "--seeds=3"),
@@ -29,12 +30,12 @@ EXPERIMENTS = {
     "torch, 2 seeds": (*_TINY, *_TORCH, "--seeds=2"),
     "torch, long": (
         *_TINY,
-        *_TORCH[:1],
+        "--backend=torch",
         "--iterations=1200",
         "--set=report.every=100",
         "--set=run.checkpoint_every=50",
     ),
-    "baselines": ("baselines", "--iterations=2000", "--set=report.every=500", "--set=run.checkpoint_every=300"),
+    "baselines": ("baselines", _EACH, "--iterations=2000", "--set=report.every=500", "--set=run.checkpoint_every=300"),
 }
 NAMES = ("fused", "fused, 3 seeds", "torch", "torch, 2 seeds", "baselines")
 

@@ -13,11 +13,11 @@ def test_killed_at_some_file_calls_a_run_goes_on_as_if_nothing_had_happened(labo
 
 
 def test_killed_at_some_file_calls_of_resume_it_goes_on(laboratory: Laboratory) -> None:
-    strike_everywhere(laboratory, "fused", resume, "killed at a file call of resume", most=4)
+    strike_everywhere(laboratory, "fused", resume, "killed at a file call of resume", most=3)
 
 
 def test_killed_at_some_moments_it_goes_on(laboratory: Laboratory) -> None:
-    strike_at_random(laboratory, "fused, 3 seeds", 4)
+    strike_at_random(laboratory, "fused, 3 seeds", 3)
 
 
 @pytest.mark.parametrize(("name", "first"), [("ENOSPC", 40), ("EROFS", 25), ("EIO", 9)])

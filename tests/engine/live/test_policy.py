@@ -14,7 +14,6 @@ import pytest
 from l2o_engine.live import reporter as reporters
 from l2o_engine.live import saving
 from l2o_engine.live import session as sessions
-from l2o_engine.live.reporter import Reporter
 from l2o_engine.live.session import Session
 from l2o_engine.presets.schema import Preset
 from l2o_engine.presets.tables import to_toml
@@ -67,17 +66,17 @@ def test_a_network_that_gives_nothing_finite_any_more_is_lost(policy: str, chunk
 
 
 @lost_soon
-def test_a_lane_that_is_lost_ends_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lane_that_is_lost_ends_and_the_others_go_on(tmp_path: Path) -> None:
     preset = tiny_preset("problem.scale=[1e30, 1e30]", "run.seeds=2", "run.iterations=100")
     lost = np.array([], int)
     session = start(tmp_path / "run", preset, chunk=3)
-    take_in = Reporter._take_in
+    take_in = session._reporter._take_in
 
-    def with_one_finite(reporter: Reporter, rows: Any, chunks: Any = ()) -> None:
-        take_in(reporter, rows, chunks)
-        reporter._last_finite[1] = int(rows.iteration[-1])
+    def with_one_finite(rows: Any, chunks: Any = ()) -> None:
+        take_in(rows, chunks)
+        session._reporter._last_finite[1] = int(rows.iteration[-1])
 
-    monkeypatch.setattr(Reporter, "_take_in", with_one_finite)
+    session._reporter._take_in = with_one_finite  # type: ignore[method-assign]
     ended = list(session.events())[-1]
     assert isinstance(ended, Ended)
     assert [result.iteration for result in ended.results] == [20, 100]
@@ -86,17 +85,15 @@ def test_a_lane_that_is_lost_ends_and_the_others_go_on(tmp_path: Path, monkeypat
 
 
 @lost_soon
-def test_losses_that_reach_zero_and_spoil_the_gradient_are_no_such_sign(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_losses_that_reach_zero_and_spoil_the_gradient_are_no_such_sign(tmp_path: Path) -> None:
     session = start(tmp_path / "run", LOST, chunk=3)
-    take_in = Reporter._take_in
+    take_in = session._reporter._take_in
 
-    def finite(reporter: Reporter, rows: Any, chunks: Any = ()) -> None:
+    def finite(rows: Any, chunks: Any = ()) -> None:
         rows.end_loss[:] = 0
-        take_in(reporter, rows, chunks)
+        take_in(rows, chunks)
 
-    monkeypatch.setattr(Reporter, "_take_in", finite)
+    session._reporter._take_in = finite  # type: ignore[method-assign]
     assert of_kind(list(session.events()), Ended)[-1].status == "finished"
 
 
@@ -115,36 +112,34 @@ def test_resumed_a_lost_network_ends_where_it_would_have(tmp_path: Path) -> None
 # Which checkpoints there are.
 
 
-def test_checkpoints_after_the_last_finite_result_do_not_rotate_those_before_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_checkpoints_after_the_last_finite_result_do_not_rotate_those_before_out(tmp_path: Path) -> None:
     session = start(tmp_path / "run", tiny_preset("run.keep_checkpoints=1", "run.iterations=60"), chunk=1)
-    take_in = Reporter._take_in
+    take_in = session._reporter._take_in
 
-    def lost_from_25_on(reporter: Reporter, rows: Any, chunks: Any = ()) -> None:
+    def lost_from_25_on(rows: Any, chunks: Any = ()) -> None:
         rows.end_loss[rows.iteration >= 25] = np.nan
-        take_in(reporter, rows, chunks)
+        take_in(rows, chunks)
 
-    monkeypatch.setattr(Reporter, "_take_in", lost_from_25_on)
+    session._reporter._take_in = lost_from_25_on  # type: ignore[method-assign]
     list(session.events())
     assert names(tmp_path / "run") == ["20", "60-nonfinite"]
 
 
 @lost_soon
 @pytest.mark.usefixtures("_judged_often")
-def test_a_run_that_is_lost_says_where_it_was_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_is_lost_says_where_it_was_best(tmp_path: Path) -> None:
     session = start(tmp_path / "run", tiny_preset("run.keep_checkpoints=1", "run.iterations=200"), chunk=1)
-    take_in = Reporter._take_in
+    take_in = session._reporter._take_in
 
-    def lost_from_25_on(reporter: Reporter, rows: Any, chunks: Any = ()) -> None:
+    def lost_from_25_on(rows: Any, chunks: Any = ()) -> None:
         rows.end_loss[rows.iteration >= 25] = np.nan
-        take_in(reporter, rows, chunks)
+        take_in(rows, chunks)
         for seed, state in session._pipeline.states.items():
             if state.learner and rows.iteration[-1] >= 45:
                 learner = replace(state.learner, non_finite_in_a_row=20)
                 session._pipeline.states[seed] = replace(state, learner=learner)
 
-    monkeypatch.setattr(Reporter, "_take_in", lost_from_25_on)
+    session._reporter._take_in = lost_from_25_on  # type: ignore[method-assign]
     ended = list(session.events())[-1]
     assert isinstance(ended, Ended)
     best = Run(tmp_path / "run").best_checkpoint()
@@ -370,11 +365,10 @@ def test_a_checkpoint_of_before_settings_were_kept_is_gone_on_from(folder: Path)
     assert of_kind(resume(folder), Ended)[-1].status == "finished"
 
 
-@pytest.mark.usefixtures("_judged_often")
+@judged_often
 def test_every_checkpoint_vouches_for_the_rows_that_were_there_at_its_meta_iteration(tmp_path: Path) -> None:
     """The best one is written later than it was made, when there are more rows."""
-    settings = ("run.iterations=60", "run.checkpoint_every=25", "run.checkpoint_seconds=1000", "report.every=10")
-    run(tmp_path / "run", tiny_preset(*settings), chunk=5)
+    run(tmp_path / "run", tiny_preset("run.iterations=60", "run.checkpoint_every=25", "report.every=10"), chunk=5)
     folder, experiment = tmp_path / "run", tiny_preset().experiment
     found = [checkpoints.read(path, experiment) for path in checkpoints.newest_first(folder / "checkpoints")]
     rows = (folder / "metrics.csv").read_bytes()
@@ -384,7 +378,7 @@ def test_every_checkpoint_vouches_for_the_rows_that_were_there_at_its_meta_itera
         assert one.metrics_sha256 == sha256(rows[: one.metrics_bytes]).hexdigest()
 
 
-@pytest.mark.usefixtures("_judged_often")
+@judged_often
 def test_a_run_is_not_finished_before_its_last_checkpoint_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -396,7 +390,7 @@ def test_a_run_is_not_finished_before_its_last_checkpoint_is_written(
         return save(driven, checkpoint, kind)
 
     monkeypatch.setattr(DrivenRun, "save", noted)
-    run(tmp_path / "run", tiny_preset("run.checkpoint_seconds=1000", "report.every=10"))
+    run(tmp_path / "run", tiny_preset("run.checkpoint_seconds=1000", "report.every=10", "run.iterations=35"))
     assert len(statuses) > 1
     assert set(statuses) == {"running"}
     assert Run(tmp_path / "run").status() == "finished"

@@ -19,6 +19,7 @@ from l2o_engine.runs import blocks_file
 from l2o_engine.runs.blocks_file import cuts
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run, lanes_of
+from l2o_engine.runs.lock import take_lock
 from l2o_engine.studies.comparison import summarise
 from tests.engine.tiny import tiny_preset
 
@@ -50,7 +51,6 @@ def some_rows(first: int, last: int, lanes: int = 2) -> Rows:
 def write(folder: Path, preset: Preset = PRESET, n: int = N, *, chunk: int = 37) -> Run:
     driven = DrivenRun.create(preset, folder)
     driven.restore()
-    driven.append_event(Started(str(folder), "tiny", preset.seeds, lanes_of(preset), "torch", "", -1, n, {}))
     add(driven, 0, n, chunk)
     return Run(folder)
 
@@ -133,7 +133,7 @@ def test_however_a_run_was_cut_into_chunks_and_sessions_the_file_is_the_same(tmp
 
 def cut_back(folder: Path, n: int) -> None:
     """Go on with a run from so many meta-iterations on, to its end."""
-    driven = DrivenRun.take(folder)
+    driven = DrivenRun(folder, take_lock(folder))
     lines = driven.metrics_path.read_bytes().splitlines(keepends=True)
     rest = b"".join(lines[: 2 * n + 1])
     driven._cut_back(len(rest), sha256(rest))

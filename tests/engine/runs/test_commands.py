@@ -38,12 +38,14 @@ from tests.engine.tiny import of_kind, run, start, tiny_preset
 from tests.tui.conftest import ENDLESS, TINY, Running, call
 
 BY_US = f"stopped by process {os.getpid()} on {socket.gethostname()}"
+SHARE = commands._SHARE
 COMMANDS: list[Command] = [Pause(), SaveCheckpoint(), Extend(70), GoOn(), Stop(BY_US)]
 
 
 @pytest.fixture
 def inbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Inbox:
-    monkeypatch.setattr(commands, "_SHARE", inf)  # it looks whenever it is asked
+    """Return an inbox that looks whenever it is asked."""
+    monkeypatch.setattr(commands, "_SHARE", inf)
     return Inbox(tmp_path / "commands")
 
 
@@ -152,7 +154,7 @@ def test_a_flood_of_files_takes_only_its_share_of_the_time(
     inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0
-    monkeypatch.setattr(commands, "_SHARE", 0.02)
+    monkeypatch.setattr(commands, "_SHARE", SHARE)
     monkeypatch.setattr(commands, "monotonic", lambda: now)
     junk = [f"{number:020d}-{0:032x}.json" for number in range(2, 1002)]
     asked = tmp_path / "commands" / f"{1:020d}-{0:032x}.json"  # it sorts before the junk
@@ -186,7 +188,7 @@ def test_a_flood_of_names_that_are_none_of_ours_is_looked_at_seldom(
     inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now, looks = 0.0, 0
-    monkeypatch.setattr(commands, "_SHARE", 0.02)
+    monkeypatch.setattr(commands, "_SHARE", SHARE)
     monkeypatch.setattr(commands, "monotonic", lambda: now)
 
     def slowly(folder: Path, root: Path) -> list[str]:
@@ -376,3 +378,13 @@ def test_another_process_stops_a_paused_run(tmp_path: Path) -> None:
     end = json.loads(result.out.splitlines()[-1])
     assert (end["status"], end["message"]) == ("interrupted", BY_US)
     assert Run(folder).status() == "interrupted"
+
+
+def test_what_lies_there_while_a_run_is_prepared_is_told_once_somebody_listens(tmp_path: Path) -> None:
+    session = start(tmp_path / "run", tiny_preset())
+    session._run.notices.append("the lock is there again")
+    (tmp_path / "run" / "commands" / "notes.txt").write_text("")
+    assert not session._is_told_to_stop()
+    told = [notice.message for notice in of_kind(list(session.events()), Notice)]
+    assert told[0] == "the lock is there again"
+    assert "notes.txt" in told[1]

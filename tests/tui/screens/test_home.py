@@ -234,6 +234,17 @@ async def test_a_run_is_exported_and_a_file_that_is_there_is_not_overwritten(run
         await pilot.press("escape")
 
 
+async def test_an_export_of_a_run_with_damage_says_it(runs_dir: Path) -> None:
+    with (runs_dir / "second-s1" / "events.jsonl").open("ab") as file:
+        file.write(b"\xff\n")
+    async with home(runs_dir) as pilot:
+        await pilot.press("e")
+        await on_screen(pilot, ExportDialog)
+        await pilot.press("enter")
+        note = "second-s1: 1 damaged line was skipped in events.jsonl"
+        await until(pilot, lambda: [told.message for told in pilot.app._notifications].count(note) == 1)
+
+
 async def test_a_run_is_deleted_once_confirmed(runs_dir: Path) -> None:
     async with home(runs_dir) as pilot:
         await pilot.press("delete")
