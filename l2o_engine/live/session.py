@@ -198,7 +198,7 @@ class Session:
             return
         is_running = self._status == "running"
         command = self.mailbox.take() if is_running else self.mailbox.wait(_FOLDER_SECONDS)
-        asked = command or self._asked_in_folder()
+        asked = command or self._noted() or self._asked_in_folder()
         if isinstance(asked, Notice):
             yield asked
         elif asked is not None:
@@ -211,10 +211,12 @@ class Session:
             with suppress(OSError):  # it only says that we are still here
                 self._update_record()
 
+    def _noted(self) -> Notice | None:
+        """Return what is to be told of the run's folder."""
+        return Notice(self._run.notices.pop(0)) if self._run.notices else None
+
     def _asked_in_folder(self) -> Command | Notice | None:
         """Return what another process asks of the run: one look into the folder now and then, for looks cost time."""
-        if self._run.notices:
-            return Notice(self._run.notices.pop(0))
         now = monotonic()
         if now < self._folder_due:
             return None
@@ -435,8 +437,8 @@ class Session:
 
     def _end(self, status: Status, message: str) -> Iterator[Event]:
         self._stopwatch.stop()
-        self._status = status
         yield from self._checkpoint()
+        self._status = status  # not before: who is killed while it is written has not finished
         self._update_record(message)
         if self._interactive and status in ("finished", "diverged"):
             yield self._base_chart.curves()

@@ -102,15 +102,10 @@ def _feed_events(content: bytes) -> None:
 
 
 def _feed_command(content: bytes) -> None:
-    inbox = _inbox()
-    _file(f"commands/{1:020d}-{0:032x}.json", content)
+    inbox = Inbox(_folder() / "commands")  # a new one looks at once, however dear its look before was
+    path = _file(f"commands/{1:020d}-{0:032x}.json", content)
     assert inbox.take() is not None
-    assert inbox.take() is None
-
-
-@cache
-def _inbox() -> Inbox:
-    return Inbox(_folder() / "commands")
+    assert not path.exists()
 
 
 def _feed_metrics(content: bytes) -> None:

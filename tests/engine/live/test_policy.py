@@ -378,6 +378,24 @@ def test_every_checkpoint_vouches_for_the_rows_that_were_there_at_its_meta_itera
         assert one.metrics_sha256 == sha256(rows[: one.metrics_bytes]).hexdigest()
 
 
+@judged_often
+def test_a_run_is_not_finished_before_its_last_checkpoint_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that is killed between the best one and the last one must be gone on from."""
+    save, statuses = DrivenRun.save, []
+
+    def noted(driven: DrivenRun, checkpoint: checkpoints.Checkpoint, kind: Kind) -> Path:
+        statuses.append(Run(driven.folder).record().status)
+        return save(driven, checkpoint, kind)
+
+    monkeypatch.setattr(DrivenRun, "save", noted)
+    run(tmp_path / "run", tiny_preset("run.checkpoint_seconds=1000", "report.every=10", "run.iterations=35"))
+    assert len(statuses) > 1
+    assert set(statuses) == {"running"}
+    assert Run(tmp_path / "run").status() == "finished"
+
+
 # On another machine.
 
 

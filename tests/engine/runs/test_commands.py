@@ -378,3 +378,13 @@ def test_another_process_stops_a_paused_run(tmp_path: Path) -> None:
     end = json.loads(result.out.splitlines()[-1])
     assert (end["status"], end["message"]) == ("interrupted", BY_US)
     assert Run(folder).status() == "interrupted"
+
+
+def test_what_lies_there_while_a_run_is_prepared_is_told_once_somebody_listens(tmp_path: Path) -> None:
+    session = start(tmp_path / "run", tiny_preset())
+    session._run.notices.append("the lock is there again")
+    (tmp_path / "run" / "commands" / "notes.txt").write_text("")
+    assert not session._is_told_to_stop()
+    told = [notice.message for notice in of_kind(list(session.events()), Notice)]
+    assert told[0] == "the lock is there again"
+    assert "notes.txt" in told[1]
