@@ -103,6 +103,8 @@ def finish(start: Start, experiment: Experiment, folder: Path, streams: Callable
         if code != 0:
             yield f"{args[0]} ended with {code}: {process.err.strip()[-300:]}"
             return
+        # Of a run that was finished when it was struck, what is left behind waits for whoever goes on with it.
+        yield from (f"left behind: {path.name}" for path in folder.rglob(".*.tmp"))
     if status_of(folder) != "finished":
         yield f"it is {status_of(folder)}"
 
@@ -135,7 +137,6 @@ def differences(folder: Path, undisturbed: Path) -> Iterator[str]:
             pairs = zip(astuple(learners[0]), astuple(learners[1]), strict=True)
             if not all(np.array_equal(value, other) for value, other in pairs):
                 yield f"the weights of seed {seed} differ"
-    yield from (f"left behind: {path.name}" for path in folder.rglob(".*.tmp"))
 
 
 def place_of(process: Process, folder: Path) -> str:

@@ -23,10 +23,10 @@ _INTRODUCTION = """\
 
 Written by `make soak` (tests/reliability): nothing here is typed by hand. The real program is started as a process,
 something is done to it, and it is gone on with as its user would. It has survived if `resume` (where nothing had begun
-yet, the same `run`) then comes to the end, `metrics.csv` equals an undisturbed run's byte for byte and all weights bit
-for bit, no stream holds a traceback or a control sequence that is not ours, and nothing is left behind. What is lost
-is what was done since the newest checkpoint and had to be done again: so many meta-iterations, and how long they had
-taken the first time.
+yet, the same `run`) then comes to the end and leaves no temporary file behind, `metrics.csv` equals an undisturbed
+run's byte for byte and all weights bit for bit, and no stream holds a traceback or a control sequence that is not ours.
+What is lost is what was done since the newest checkpoint and had to be done again: so many meta-iterations, and how
+long they had taken the first time.
 """
 _HEADINGS = ("fault", "how it is injected", "tried", "survived", "lost, at most", "repeat with")
 
