@@ -139,9 +139,9 @@ class ExportDialog(ModalScreen[None]):
             app.notify(why, severity="error")
 
     def _done(self, app: App[Any], output: Path, damage: Sequence[str]) -> None:
-        app.notify(f"exported to {output.resolve()}")
-        for note in damage:
-            app.notify(f"{self._run.name}: {note}", severity="warning")
+        # In one notice, for the next one would take its place.
+        told = [f"exported to {output.resolve()}", *(f"{self._run.name}: {note}" for note in damage)]
+        app.notify("\n".join(told), severity="warning" if damage else "information")
         self._is_writing = False
         if app.screen is self:
             self.dismiss(None)

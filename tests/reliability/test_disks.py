@@ -78,6 +78,7 @@ def strike_on_screen(laboratory: Laboratory, name: str, first: int, *, path: str
     place, loss, also = place_of(process, folder), loss_of(folder), []
     make_room(folder)
     if process.code is None:
+        process.wait_until(lambda: "go on" in process.screen)  # the key is offered
         terminal.send(" ")
         process.wait_until(lambda: status_of(folder) == "finished")
         also += [] if process.leave() == 0 else [f"it ended with {process.code}"]
