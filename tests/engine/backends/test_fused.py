@@ -1,5 +1,6 @@
 """The kernel against the reference, on random presets; what it does with numbers that are not finite."""
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -31,7 +32,9 @@ STABLE = 1e-9
 # The two sum in another order, many units in the last place in all; the reference is moved by one. So where that alone
 # moves it by a hundredth of the bound, the comparison says nothing about the kernel.
 MARGIN = 100
-EXAMPLES = 12
+# A kernel takes seconds to compile, and inputs and objectives are pieces of it apart: all objectives come, and all
+# kinds of inputs, with one objective each; in `make fuzz`, where nobody waits, with two.
+EXAMPLES = 12 if os.environ.get("L2O_HYPOTHESIS") == "fuzz" else 6
 
 
 def random_shapes() -> list[Preset]:
@@ -54,7 +57,7 @@ def random_shapes() -> list[Preset]:
                     'run.dtype="float64"',
                 )
             )
-    return found
+    return found[:: len(found) // EXAMPLES]
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +107,7 @@ def settings_that_need_no_kernel() -> st.SearchStrategy[list[str]]:
     ).map(list)
 
 
-@settings(max_examples=EXAMPLES * 2, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=24, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, EXAMPLES - 1), settings_that_need_no_kernel(), st.integers(0, 1000))
 def test_the_kernel_and_the_reference_agree_wherever_the_reference_is_stable(
     shapes: list[Preset], shape: int, others: list[str], seed: int
