@@ -300,17 +300,6 @@ def recorded(line: str) -> Recorded | None:
     return _OBJECTS.validate_python(document)
 
 
-def event_from_json(documents: Sequence[Mapping[str, Any]]) -> Event:
-    """Return the event that these JSON objects, all of one event, were made of; see :func:`event_of`.
-
-    Raises
-    ------
-    ValueError
-        If they were made of something else.
-    """
-    return event_of([_OBJECTS.validate_python(document) for document in documents])
-
-
 def event_of(objects: Sequence[Recorded]) -> Event:
     """Return the event that these objects, all of one event, were made of.
 
@@ -347,28 +336,6 @@ def event_of(objects: Sequence[Recorded]) -> Event:
         case _:
             raise ValueError(f"no event is made of {', '.join(found.event for found in objects) or 'nothing'}")
     return event
-
-
-def progress_from_json(document: Mapping[str, Any]) -> Progress:
-    """Return the progress event that a JSON object was made of.
-
-    Raises
-    ------
-    ValueError
-        If it was made of something else.
-    """
-    return progress_of(ProgressLine.model_validate(document))
-
-
-def vitals_from_json(document: Mapping[str, Any]) -> tuple[Lane, Vitals]:
-    """Return the lane and the vitals of the diagnosis that a JSON object was made of.
-
-    Raises
-    ------
-    ValueError
-        If it was made of something else.
-    """
-    return vitals_of(DiagnosisLine.model_validate(document))
 
 
 def progress_of(read: ProgressLine) -> Progress:

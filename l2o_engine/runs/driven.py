@@ -338,7 +338,10 @@ class DrivenRun(Run):
         except RunError:  # what cannot be read names nobody
             found = self._record
         if _process_of(found) != _process_of(self._record):
-            raise self._taken_by(found)
+            raise TakenError(
+                f"{self.name} is in other hands, of process {found.pid} on {found.host}: this process has stopped and "
+                "writes nothing more"
+            )
         if self._lock.is_lost:
             self._retake()
         self._guard_due = moment + _GUARD_SECONDS
@@ -350,12 +353,6 @@ class DrivenRun(Run):
             return  # who takes the run writes run.json, who only tries lets go; what is out of reach is said elsewhere
         self.notices.append("the run's lock file was removed or replaced while it was driven; it is there again")
         self._write_record(replace(self._record, driver=self._lock.driver))
-
-    def _taken_by(self, found: Record) -> TakenError:
-        return TakenError(
-            f"{self.name} is in other hands, of process {found.pid} on {found.host}: this process has stopped and "
-            "writes nothing more"
-        )
 
     # What it writes.
 

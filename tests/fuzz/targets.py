@@ -16,7 +16,6 @@ from l2o_engine.presets.files import check, load, override
 from l2o_engine.presets.messages import PresetError
 from l2o_engine.presets.schema import Preset
 from l2o_engine.presets.tables import to_toml
-from l2o_engine.records.codec import event_from_json, progress_from_json, vitals_from_json
 from l2o_engine.records.health import examine, trend_of
 from l2o_engine.runs import checkpoints
 from l2o_engine.runs.checkpoints import CheckpointError
@@ -26,6 +25,7 @@ from l2o_engine.runs.folder import Run
 from l2o_engine.runs.metrics_file import last_iteration
 from l2o_engine.runs.record import RunError, read_record
 from l2o_engine.support.errors import UserError
+from tests.engine.told import event_from_json, progress_from_json, vitals_from_json
 
 ROOT = Path(__file__).parents[2]
 _OLD_RUN = ROOT / "tests" / "data" / "runs" / "format1"

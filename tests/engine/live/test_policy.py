@@ -17,7 +17,7 @@ from l2o_engine.live import session as sessions
 from l2o_engine.live.session import Session
 from l2o_engine.presets.schema import Preset
 from l2o_engine.presets.tables import to_toml
-from l2o_engine.records.codec import as_json, event_from_json
+from l2o_engine.records.codec import as_json
 from l2o_engine.records.events import Changed, Checkpointed, Ended, NewRows, Notice, Progress, Started
 from l2o_engine.runs import checkpoints
 from l2o_engine.runs.checkpoints import Kind
@@ -27,6 +27,7 @@ from l2o_engine.runs.rebuild import mend_record
 from l2o_engine.runs.record import RunError, versions, what_changed
 from tests.engine.made import change_record
 from tests.engine.tiny import of_kind, resume, run, start, tiny_baselines, tiny_preset
+from tests.engine.told import event_from_json
 
 # Every meta-iteration overflows from the first on, and changes nothing.
 LOST = tiny_preset("problem.scale=[1e30, 1e30]", "run.iterations=100")

@@ -20,7 +20,7 @@ from l2o_engine.live.session import Session, SessionError
 from l2o_engine.live.watcher import Watcher
 from l2o_engine.presets.schema import Preset
 from l2o_engine.records import rows as rows_module
-from l2o_engine.records.codec import as_json, event_from_json
+from l2o_engine.records.codec import as_json
 from l2o_engine.records.events import (
     Checkpointed,
     Command,
@@ -52,6 +52,7 @@ from l2o_engine.runs.folder import Run
 from l2o_engine.runs.levels import measure
 from tests.engine.made import ago, change_record
 from tests.engine.tiny import INPUTS, of_kind, resume, run, start, tiny_baselines, tiny_preset
+from tests.engine.told import event_from_json
 from tests.tui.conftest import ENDLESS, TINY, Running
 
 REPLICATES = tiny_preset("run.seeds=2", "run.iterations=200", "run.checkpoint_every=50", INPUTS["adaptive log"])

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from l2o_engine.presets.schema import Preset
-from l2o_engine.records.codec import as_json, event_from_json, finite, progress_from_json, vitals_from_json
+from l2o_engine.records.codec import as_json, finite
 from l2o_engine.records.events import (
     Checkpointed,
     Diagnosed,
@@ -30,6 +30,7 @@ from l2o_engine.records.health import Diagnosis, Finding
 from l2o_engine.runs.folder import Run
 from l2o_engine.training.trainer import Lane
 from tests.engine.tiny import run, tiny_baselines, tiny_preset
+from tests.engine.told import event_from_json, progress_from_json, vitals_from_json
 
 LANES = (Lane(3, "RNN"), Lane(4, "RNN"))
 PROGRESS = Progress(

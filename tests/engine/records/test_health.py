@@ -15,7 +15,7 @@ from l2o_engine.meta.meta_adam import Powers
 from l2o_engine.presets.files import load
 from l2o_engine.presets.schema import Preset
 from l2o_engine.presets.shipped import find, shipped_names
-from l2o_engine.records.codec import as_json, vitals_from_json
+from l2o_engine.records.codec import as_json
 from l2o_engine.records.events import Diagnosed, Ended, Found
 from l2o_engine.records.health import (
     EARLY_LOOKS,
@@ -34,6 +34,7 @@ from l2o_engine.runs.folder import Run
 from l2o_engine.support.arrays import Floats
 from l2o_engine.training.trainer import Chunk, Lane
 from tests.engine import tiny
+from tests.engine.told import vitals_from_json
 
 RECORDED = Path(__file__).parents[2] / "data" / "vitals"
 LANE = Lane(0, "RNN")

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from l2o_engine.optimizers.learned.learned_optimizer import LEARNED
-from l2o_engine.records.codec import vitals_from_json
 from l2o_engine.records.events import Diagnosed, Event
 from l2o_engine.records.health import Diagnosis, Diagnostician, Vitals
 from l2o_engine.training.trainer import Lane
@@ -17,6 +16,7 @@ from l2o_tui.panes.health_pane import HealthPane
 from l2o_tui.panes.status import StatusLines
 from l2o_tui.state.open_run import OpenRun
 from l2o_tui.text.health import findings_of, vitals_of
+from tests.engine.told import vitals_from_json
 from tests.tui.conftest import TINY, call
 from tests.tui.scripted import LANE, ScriptedSession, a_run, preset
 from tests.tui.waiting import at_rest, until
