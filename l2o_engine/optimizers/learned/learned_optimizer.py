@@ -7,7 +7,7 @@ without a graph, so that whatever runs a hand-designed optimizer runs it too.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -138,7 +138,7 @@ class TrainedOptimizer:
 
 def _tensor(values: "Array") -> "Tensor":
     if not isinstance(values, np.ndarray):
-        return values  # type: ignore[no-any-return]
+        return cast("Tensor", values)
     import torch
 
     return torch.from_numpy(np.ascontiguousarray(values))
