@@ -17,6 +17,29 @@ from pydantic.fields import FieldInfo
 Class = TypeVar("Class", bound=type)
 
 
+class SettingError(ValueError):
+    """What is wrong with one setting, found where several are looked at together.
+
+    Parameters
+    ----------
+    key
+        The setting's name.
+    said
+        What is wrong, in a sentence.
+    shown_below
+        Lines that are shown below it as they are.
+    """
+
+    def __init__(self, key: str, said: str, *shown_below: str) -> None:
+        super().__init__(key, said, *shown_below)
+        self.key = key
+        self.said = said
+        self.shown_below = shown_below
+
+    def __str__(self) -> str:
+        return "\n".join([f"{self.key}: {self.said}", *self.shown_below])
+
+
 @dataclass_transform(frozen_default=True)
 def settings(cls: Class) -> Class:
     """Make a class a frozen dataclass whose fields are checked; what is wrong raises pydantic's ValidationError.

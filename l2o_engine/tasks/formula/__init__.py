@@ -1,0 +1,5 @@
+"""A user's own function, written as a formula, at the kernel's speed.
+
+``grammar`` reads the text into a tree, ``expression`` makes a graph of it with its derivatives, ``generate`` code for
+NumPy, torch and the kernel.
+"""
