@@ -103,7 +103,8 @@ class TorchBackend:
 
     def _differentiate(self, weights: Tensor, numbers: Numbers, task: Task) -> "_Step":
         weights = weights.detach().requires_grad_()
-        unrolled = self._unroll(self._learned.with_weights(weights, numbers), task, train=True)
+        optimizer = self._learned.with_weights(weights, numbers, stays=False)
+        unrolled = self._unroll(optimizer, task, train=True)
         objective = self._experiment.objective(unrolled.losses)
         (gradient,) = torch.autograd.grad(objective, weights)
         norm = float(torch.linalg.vector_norm(gradient, dtype=torch.float64))

@@ -120,7 +120,7 @@ def pack_weights(theta, ws, at):
         ws[at.w_out + k] = theta[W_OUT + k]
 
 
-def unroll(theta, ws, at, all_data, numbers, x0, it, steps, m0, r0, losses):
+def unroll(theta, ws, at, all_data, numbers, x0, it, steps, m0, r0, stays, losses):
     """Go forward through the base steps on batch `it`, and leave on the tapes what the way back needs.
 
     Parameters
@@ -131,6 +131,8 @@ def unroll(theta, ws, at, all_data, numbers, x0, it, steps, m0, r0, losses):
         The problems' parameters, flat, so many numbers each; [n, batch, dims].
     steps, m0, r0
         Base steps; min_log and residual in the kernel's float type.
+    stays
+        Whether a coordinate whose gradient is exactly 0 stays where it is: in judging, not in training.
     losses
         [n, batch, steps]: losses[it] is filled.
     """
@@ -157,6 +159,11 @@ def unroll(theta, ws, at, all_data, numbers, x0, it, steps, m0, r0, losses):
         for r in range(ROWS):
             ws[u + row + r] = encode(ws[g + row + r], ws[g + before + r], m0, r0)
             ws[y + row + r] = b_out
+        # Loops of their own, for one operation more in the others would move the last bits of a training.
+        if stays:  # 0/0 of inputs that flush subnormal numbers would be remembered for ever
+            for r in range(ROWS):
+                if ws[g + row + r] == 0:
+                    ws[u + row + r] = 0
         previous = HIDDEN if t > 0 else 0
         for layer in range(LAYERS):
             h = at.hidden_tape + layer * hidden_stride + row * HP
@@ -176,6 +183,11 @@ def unroll(theta, ws, at, all_data, numbers, x0, it, steps, m0, r0, losses):
             delta = decode(ws[y + row + r], ws[g + before + r], m0)
             ws[step + row + r] = delta
             ws[x + row + ROWS + r] = ws[x + row + r] + delta
+        if stays:
+            for r in range(ROWS):
+                if ws[g + row + r] == 0:
+                    ws[step + row + r] = 0
+                    ws[x + row + ROWS + r] = ws[x + row + r]
 
 
 def meta_iterations(
@@ -231,7 +243,7 @@ def meta_iterations(
 
         # -- forward through the base steps --
         pack_weights(theta, ws, at)
-        unroll(theta, ws, at, all_data, data.shape[2], x0, it, steps, m0, r0, losses)
+        unroll(theta, ws, at, all_data, data.shape[2], x0, it, steps, m0, r0, False, losses)
 
         slot = it % trace.shape[0]
         for r in range(steps * ROWS):
@@ -391,7 +403,7 @@ def evaluate_losses(theta, min_log, data, x0, steps, losses):
     r0 = FLOAT(residual_of(min_log))
     pack_weights(theta, ws, at)
     for it in range(x0.shape[0]):
-        unroll(theta, ws, at, all_data, data.shape[2], x0, it, steps, m0, r0, losses)
+        unroll(theta, ws, at, all_data, data.shape[2], x0, it, steps, m0, r0, True, losses)
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
-from torch import Tensor
+from torch import Tensor, set_flush_denormal
 
 from l2o_engine.backends.fused.backend import FusedBackend, why_not
 from l2o_engine.backends.reference import TorchBackend
@@ -285,6 +285,48 @@ def test_weights_that_may_not_be_written_are_looked_at() -> None:
     read_only = learner.weights.copy()
     read_only.flags.writeable = False
     assert_array_equal(fused.evaluate(replace(learner, weights=read_only), problems), fused.evaluate(learner, problems))
+
+
+# What is found is safe.
+
+
+def test_where_the_gradient_is_0_an_optimizer_that_is_judged_stays_and_training_does_not() -> None:
+    preset = tiny_preset("unroll.steps=100")
+    learner, problems = new_learner(preset, TorchBackend(preset.experiment)), draw(preset, 1)
+    # Without weights the network says its last bias: from 1 to 0, and, unless it stays, on to -1.
+    weights = np.zeros_like(learner.weights)
+    weights[-1] = -1
+    learner = replace(learner, weights=weights)
+    problems = replace(problems, start=np.ones_like(problems.start))
+    for backend in both(preset):
+        losses = backend.evaluate(learner, problems)
+        assert losses[0, 0, 0] > 0
+        assert_array_equal(losses[0, 0, 1:], 0)
+        trained = backend.meta_gradient(learner, problems).losses
+        assert_array_equal(trained[0, :2], losses[0, 0, :2])
+        assert_array_equal(trained[0, 2], trained[0, 0])
+
+
+def test_ratios_of_a_coordinate_that_has_arrived_are_numbers_even_where_subnormal_ones_are_flushed() -> None:
+    preset = tiny_preset(INPUTS["ratio and adaptive log"], OBJECTIVES["sum_log"], "unroll.steps=100")
+    learner, problems = new_learner(preset, TorchBackend(preset.experiment)), draw(preset, 4)
+    start = problems.start.copy()
+    start[::2, :, 0] = 0  # one coordinate, or
+    start[1] = 0  # both
+    problems = replace(problems, start=start)
+    for backend in both(preset):
+        expected = backend.evaluate(learner, problems)
+        assert np.isfinite(expected).all()
+        assert_array_equal(expected[1], 0)
+        if set_flush_denormal(True):
+            try:
+                flushed = backend.evaluate(learner, problems)
+                trained = backend.meta_gradient(learner, problems[1:2]).losses
+            finally:
+                set_flush_denormal(False)
+            assert np.isnan(trained[:, 1:]).all()  # the residual of 1e-38 is 0 then
+            assert np.isfinite(flushed).all()
+            assert_array_equal(flushed[1], 0)
 
 
 # What the kernel refuses.
