@@ -36,7 +36,7 @@ def _placed(location: Sequence[str | int]) -> _Place:
     tag = None
     for step in location:
         pieces = [one for one in inside if "kind" in fields_of(one)] if len(inside) > 1 and tag is None else []
-        if step in map(kind_of, pieces):
+        if step in [kind_of(one) for one in pieces]:
             tag = str(step)
             continue
         keys.append(step)

@@ -8,6 +8,7 @@ Each value is made of one uniform number, so a task takes as many from its gener
 tasks at once gives the same ones as drawing one n times.
 """
 
+from collections.abc import Callable
 from typing import Annotated, Any, TypeAlias
 
 import numpy as np
@@ -76,43 +77,52 @@ def _check(value: object) -> object:
     if is_number(value):
         return Constant(_number(value))
     if isinstance(value, tuple):
-        return Uniform(_pair(value))
-    if not isinstance(value, dict) or len(value) != 1:
+        return Uniform(_range(value, "a range"))
+    ((name, setting),) = value.items() if isinstance(value, dict) and len(value) == 1 else ((None, None),)
+    if name not in _MADE:
         raise ValueError(f"must be {_FORMS}")
-    ((name, setting),) = value.items()
-    setting = list_to_tuple(setting)
-    if name == "constant" and is_number(setting):
-        return Constant(_number(setting))
-    if name == "uniform":
-        return Uniform(_pair(setting))
-    if name == "normal":
-        mean, deviation = (0.0, _number(setting)) if is_number(setting) else _numbers(setting, "normal")
-        if deviation < 0:
-            raise ValueError("normal must have a standard deviation of at least 0")
-        return Normal((mean, deviation))
-    if name == "log_uniform":
-        low, high = _pair(setting)
-        if low <= 0:
-            raise ValueError("log_uniform must be between numbers above 0")
-        return LogUniform((low, high))
-    raise ValueError(f"must be {_FORMS}")
+    return _MADE[name](list_to_tuple(setting))
 
 
-def _number(value: Any) -> float:
+def _number(value: Any, name: str = "constant") -> float:
+    if not is_number(value):
+        raise ValueError(f"{name} must be a finite number")
     return float(value)
 
 
-def _numbers(value: object, name: str) -> tuple[float, float]:
-    if not isinstance(value, tuple) or len(value) != 2 or not all(map(is_number, value)):
-        raise ValueError(f"{name} must be two finite numbers")
-    return float(value[0]), float(value[1])
+def _pair(value: object, name: str) -> tuple[float, float]:
+    if not isinstance(value, tuple) or len(value) != 2:
+        raise ValueError(f"{name} must be two numbers")
+    return _number(value[0], f"{name}'s first"), _number(value[1], f"{name}'s second")
 
 
-def _pair(value: object) -> tuple[float, float]:
-    low, high = _numbers(value, "a range")
+def _range(value: object, name: str) -> tuple[float, float]:
+    low, high = _pair(value, name)
     if low > high:
-        raise ValueError("a range must be [low, high] with low <= high")
+        raise ValueError(f"{name} must be [low, high] with low <= high")
     return low, high
+
+
+def _normal(value: object) -> Normal:
+    mean, deviation = (0.0, _number(value)) if is_number(value) else _pair(value, "normal")
+    if deviation < 0:
+        raise ValueError("normal must have a standard deviation of at least 0")
+    return Normal((mean, deviation))
+
+
+def _log_uniform(value: object) -> LogUniform:
+    low, high = _range(value, "log_uniform")
+    if low <= 0:
+        raise ValueError("log_uniform must be between numbers above 0")
+    return LogUniform((low, high))
+
+
+_MADE: dict[str | None, Callable[[Any], Any]] = {
+    "constant": lambda value: Constant(_number(value)),
+    "uniform": lambda value: Uniform(_range(value, "uniform")),
+    "normal": _normal,
+    "log_uniform": _log_uniform,
+}
 
 
 Distribution: TypeAlias = Annotated[Uniform | Normal | LogUniform | Constant, BeforeValidator(_check), Words(_FORMS)]

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, cast
 import numpy as np
 from pydantic import BeforeValidator, Field
 
-from l2o_engine.support.arrays import Doubles, Floats
+from l2o_engine.support.arrays import Floats
 from l2o_engine.support.settings import Number, list_to_tuple, settings
 from l2o_engine.tasks.base import TASKS, Array, Arrays, Task, TaskFamily
 from l2o_engine.tasks.small import NOISE, SmallTask, arrays_of, flat_of
@@ -104,9 +104,7 @@ class Mixture(TaskFamily):
 
     def hessian_product(self, x: Array, v: Array, parameters: Arrays) -> Array:
         """Return the Hessian of the loss at the points x times vectors v: [..., size], as both are."""
-        return self._by_family(
-            parameters, x, lambda family, at, own: family.hessian_product(x[at], v[at], own), 1
-        )
+        return self._by_family(parameters, x, lambda family, at, own: family.hessian_product(x[at], v[at], own), 1)
 
     def disturbance(self, minibatch: Arrays | None) -> Array | None:
         """Return the noise of a base step's gradient, [..., size]; None where there is none."""
@@ -114,7 +112,7 @@ class Mixture(TaskFamily):
 
     def optimum(self, task: Task) -> Floats | None:
         """Return where each task's loss is least, [..., size]; None where that is not known of one of them."""
-        found = np.empty_like(task.start)
+        found: Floats = np.empty_like(task.start)
         for index, family in enumerate(self.families):
             at = task.parameters[MEMBER] == index
             own = arrays_of(task.parameters[NUMBERS][at], family.shapes)

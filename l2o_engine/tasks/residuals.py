@@ -1,4 +1,4 @@
-"""What least squares, Lasso and Rastrigin's function have in common: a drawn matrix, a target, the residuals between."""
+"""What least squares, Lasso and Rastrigin's function have in common: a drawn matrix, a target, their residuals."""
 
 from collections.abc import Mapping
 from math import prod
@@ -29,8 +29,12 @@ class Residuals(SmallTask):
     problems
         How many problems, each with a matrix, a target and coordinates of its own, are one task: its loss is their
         mean, so what a coordinate's gradient is of one problem is divided by their number (DeepMind's 128).
-    matrix, target, start
-        What each entry of W [rows, dims], of y [rows] and of the starting point is drawn from.
+    matrix
+        What each entry of W [rows, dims] is drawn from.
+    target
+        What each entry of y [rows] is drawn from.
+    start
+        What each coordinate of the starting point is drawn from.
     """
 
     dims: Annotated[Whole, Field(ge=1, le=1_000)] = 10

@@ -1,19 +1,17 @@
-"""The problems of a kernel, each with its gradient and its Hessian.
+"""The bare functions of a kernel's problems, each with its gradient and its Hessian.
 
-Of D coordinates, ``parameters`` the problem's row of numbers, ``scratch`` room for :data:`SCRATCH` times D:
+Of D coordinates, ``parameters`` beginning with the function's numbers, in the order of the family's ``bare_shapes``:
 
-    loss_and_gradient(parameters, x, g, scratch) -> loss     fills g
-    add_hessian_product(parameters, x, v, out, scratch)      out += H(x) v
+    loss_and_gradient(parameters, x, g) -> loss     fills g
+    add_hessian_product(parameters, x, v, out)      out += H(x) v
 
-A bare function, without wrappers, needs no scratch; its piece makes the two without that argument.
+wrappers.py makes a task's loss of them.
 """
 
 import math
 
 from l2o_engine.backends.fused.pieces.base import Functions, Problem, inline
 from l2o_engine.backends.fused.spec import ProblemSpec
-
-SCRATCH = 4
 
 
 def quadratic(problem: ProblemSpec, real: type) -> Functions:
@@ -140,113 +138,3 @@ BARE: dict[str, Problem] = {
     "rastrigin": rastrigin,
 }
 """The bare functions, by kind."""
-
-
-def missing_problem(problem: ProblemSpec) -> str:
-    """Return the first kind of problem that there is no piece for; "" if there are all."""
-    members = problem.members or (problem,)
-    return next((member.kind for member in members if member.kind not in BARE), "")
-
-
-def problem_functions(problem: ProblemSpec, real: type) -> Functions:
-    """Return the two functions of a problem, bare, wrapped or a mixture."""
-    if problem.members:
-        return _mixture([_wrapped(member, real) for member in problem.members], real)
-    return _wrapped(problem, real)
-
-
-def _wrapped(problem: ProblemSpec, real: type) -> Functions:
-    """Put the wrappers around a bare function, as :class:`~l2o_engine.tasks.small.SmallTask` does."""
-    bare = BARE[problem.kind](problem, real)
-    value_of, bend = bare["loss_and_gradient"], bare["add_hessian_product"]
-    rotated, shifted, logarithmic = problem.rotated, problem.shifted, problem.log > 0
-    is_moved = rotated or shifted
-    zero, epsilon, log_epsilon = real(0), real(problem.log), real(math.log(problem.log) if problem.log else 0)
-    first_rotation = problem.bare_numbers
-
-    @inline
-    def turn(parameters, v, out):
-        """Fill out with Q·v."""
-        size = v.size
-        for i in range(size):
-            found = v[i]
-            if rotated:
-                found = zero
-                for j in range(size):
-                    found += parameters[first_rotation + i * size + j] * v[j]
-            out[i] = found
-
-    @inline
-    def turn_back(parameters, v, out):
-        """Fill out with Qᵀ·v."""
-        size = v.size
-        for j in range(size):
-            out[j] = zero if rotated else v[j]
-        if rotated:
-            for i in range(size):
-                for j in range(size):
-                    out[j] += parameters[first_rotation + i * size + j] * v[i]
-
-    @inline
-    def go_inside(parameters, x, moved, z):
-        """Fill z with Q·(x - shift), by way of moved."""
-        size = x.size
-        first_shift = first_rotation + (size * size if rotated else 0)
-        for k in range(size):
-            moved[k] = x[k] - parameters[first_shift + k] if shifted else x[k]
-        turn(parameters, moved, z)
-
-    @inline
-    def loss_and_gradient(parameters, x, g, scratch):
-        size = x.size
-        if is_moved:
-            z, slope = scratch[:size], scratch[size : 2 * size]
-            go_inside(parameters, x, slope, z)
-            loss = value_of(parameters, z, slope)
-            turn_back(parameters, slope, g)
-        else:
-            loss = value_of(parameters, x, g)
-        if logarithmic:
-            value = loss + epsilon
-            for k in range(size):
-                g[k] /= value
-            loss = math.log(value) - log_epsilon
-        return loss
-
-    @inline
-    def add_hessian_product(parameters, x, v, out, scratch):
-        if not (is_moved or logarithmic):
-            bend(parameters, x, v, out)
-            return
-        size = x.size
-        z, along = scratch[:size], scratch[size : 2 * size]
-        bent, back = scratch[2 * size : 3 * size], scratch[3 * size : 4 * size]
-        go_inside(parameters, x, along, z)
-        turn(parameters, v, along)
-        for k in range(size):
-            bent[k] = zero
-        bend(parameters, z, along, bent)
-        turn_back(parameters, bent, back)
-        if not logarithmic:
-            for k in range(size):
-                out[k] += back[k]
-            return
-        value = value_of(parameters, z, bent) + epsilon
-        turn_back(parameters, bent, along)  # the slope by x
-        moved_along = zero
-        for k in range(size):
-            moved_along += along[k] * v[k]
-        for k in range(size):
-            out[k] += back[k] / value - along[k] * (moved_along / value) / value
-
-    return {"loss_and_gradient": loss_and_gradient, "add_hessian_product": add_hessian_product}
-
-
-def _mixture(members: list[Functions], real: type) -> Functions:
-    """Let a task's first number say which of these it is; the rest are that one's parameters."""
-    found = members[-1]
-    value_of, bend = found["loss_and_gradient"], found["add_hessian_product"]
-
-    def behind_the_first(function):
-        return function
-    raise NotImplementedError
