@@ -6,7 +6,7 @@ and without infinities or NaN.
 """
 
 import ctypes
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf, isfinite
 from typing import Annotated, Any, TypeAlias, TypeVar, cast, dataclass_transform
 
@@ -40,7 +40,7 @@ class SettingError(ValueError):
         return "\n".join([f"{self.key}: {self.said}", *self.shown_below])
 
 
-@dataclass_transform(frozen_default=True)
+@dataclass_transform(frozen_default=True, field_specifiers=(Field, field))
 def settings(cls: Class) -> Class:
     """Make a class a frozen dataclass whose fields are checked; what is wrong raises pydantic's ValidationError.
 
@@ -122,6 +122,9 @@ Label: TypeAlias = Annotated[
 
 
 def fields_of(cls: type[Any]) -> dict[str, FieldInfo]:
-    """Return name → field of a class of settings, or of a pydantic model; nothing for any other class."""
+    """Return key → field of a class of settings, or of a pydantic model; nothing for any other class.
+
+    A key is what a preset calls the field: its alias, where it has one.
+    """
     found: dict[str, FieldInfo] = getattr(cls, "__pydantic_fields__", {})
-    return found
+    return {one.alias or name: one for name, one in found.items()}

@@ -52,10 +52,10 @@ class SmallTask(TaskFamily):
         If more coordinates than :data:`MOST_ROTATED` were to be rotated.
     """
 
-    rotation: Literal["none", "uniform"] = Field("none", kw_only=True)
-    shift: Distribution | None = Field(None, kw_only=True)
-    noise: Annotated[Number, Field(ge=0)] = Field(0.0, kw_only=True)
-    log: Annotated[Number, Field(ge=0)] = Field(0.0, kw_only=True)
+    rotation: Literal["none", "uniform"] = Field(default="none", kw_only=True)
+    shift: Distribution | None = Field(default=None, kw_only=True)
+    noise: Annotated[Number, Field(ge=0)] = Field(default=0.0, kw_only=True)
+    log: Annotated[Number, Field(ge=0)] = Field(default=0.0, kw_only=True)
 
     def __post_init__(self) -> None:
         if self.is_rotated and self.size > MOST_ROTATED:

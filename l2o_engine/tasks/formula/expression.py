@@ -94,6 +94,18 @@ class Source:
         """How many numbers the parameters have together."""
         return sum(length or 1 for _, length in self.parameters)
 
+    @property
+    def settings(self) -> tuple[str | int | float, ...]:
+        """All of it, flat, as a kernel is known by."""
+        return (self.text, self.dims, *(part for parameter in self.parameters for part in parameter))
+
+    @classmethod
+    def of(cls, settings: Sequence[str | int | float]) -> "Source":
+        """Return the source of such :attr:`settings`."""
+        text, dims, *parameters = settings
+        pairs = zip(parameters[::2], parameters[1::2], strict=True)
+        return cls(str(text), int(dims), tuple((str(name), int(length)) for name, length in pairs))
+
 
 class Program(NamedTuple):
     """A formula with its derivatives, in one graph.

@@ -16,6 +16,7 @@ from numba import njit, types
 from numpy.testing import assert_allclose, assert_array_equal
 
 from l2o_engine.backends.fused.pieces.formula import formula
+from l2o_engine.backends.fused.spec import ProblemSpec
 from l2o_engine.support.arrays import Doubles
 from l2o_engine.tasks.formula import grammar
 from l2o_engine.tasks.formula.expression import Source
@@ -88,7 +89,7 @@ def test_the_kernels_text_gives_what_numpys_does(source: Source) -> None:
 @pytest.mark.parametrize(("dtype", "bound"), [("float64", 1e-13), ("float32", 1e-4)])
 def test_the_compiled_kernel_gives_the_same_in_its_own_float_type(dtype: str, bound: float) -> None:
     kind, at = getattr(types, dtype), point(EVERYTHING_SOURCE, 3)
-    functions = formula(EVERYTHING_SOURCE, getattr(np, dtype))
+    functions = formula(ProblemSpec("formula", settings=EVERYTHING_SOURCE.settings), getattr(np, dtype))
     loss_and_gradient: Any = functions["loss_and_gradient"]
     add_hessian_product: Any = functions["add_hessian_product"]
     array = types.Array(kind, 1, "C")
