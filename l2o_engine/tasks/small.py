@@ -210,7 +210,11 @@ def arrays_of(flat: Any, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any
     return found
 
 
-def flat_of(parameters: Arrays, leading: int) -> Any:
-    """Return parameters side by side, [..., numbers], of NumPy arrays with so many leading axes: the other way."""
-    parts = [values.reshape(*values.shape[:leading], prod(values.shape[leading:])) for values in parameters.values()]
-    return np.concatenate(parts, axis=-1)
+def flat_of(parameters: Arrays, start: Floats) -> Floats:
+    """Return parameters side by side, [..., numbers], of tasks that begin at start [..., size]: the other way.
+
+    A task may have none; its numbers are then [..., 0].
+    """
+    leading = start.shape[:-1]
+    parts = [values.reshape(*leading, prod(values.shape[len(leading) :])) for values in parameters.values()]
+    return np.concatenate([start[..., :0], *parts], axis=-1)
