@@ -22,7 +22,7 @@ from itertools import accumulate
 from typing import NamedTuple, NoReturn, TypeAlias
 
 from l2o_engine.support.settings import SettingError
-from l2o_engine.support.wording import nearest, quote
+from l2o_engine.support.wording import nearest, quote, some_of
 from l2o_engine.tasks.formula.grammar import (
     DIMS,
     FUNCTIONS,
@@ -529,10 +529,13 @@ class _Writer:
             self._fail(f"with its sums written out, it has more than {MOST_STEPS:,} numbers and operations", node)
 
     def _unknown(self, node: Name | Element) -> NoReturn:
-        hint = nearest(node.name, [*self._lengths, *self._indices, *sorted(RESERVED)])
+        ours = sorted(RESERVED) if len(node.name) > 2 else []  # a letter is like any of them
+        hint = nearest(node.name, [*self._lengths, *self._indices, *ours])
         coordinate = re.fullmatch(rf"{POINT}_?([0-9]+)", node.name)
         if coordinate:
             hint = f"; a coordinate is {POINT}[{coordinate[1]}]"
+        elif not hint and self._lengths:
+            hint = f"; the parameters are {some_of([*self._lengths])}"
         self._fail(f"there is nothing called {quote(node.name)}{hint}", node)
 
     def _fail(self, said: str, node: Node) -> NoReturn:

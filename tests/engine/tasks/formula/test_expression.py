@@ -93,7 +93,7 @@ WRONG = [  # formula, where it is wrong, what is said
     ("x[0] + ²", 7, '"²" has no meaning here'),
     ("x[0] + \u202e1", 7, r'"\u202e" has no meaning here'),
     ("x[0]\x00", 4, r'"\x00" has no meaning here'),
-    ("x[0] + y", 7, 'there is nothing called "y"'),
+    ("x[0] + y", 7, 'there is nothing called "y"; the parameters are "alpha", "w"'),
     ("x[0] + alpa", 7, 'did you mean "alpha"?'),
     ("x0 + x[1]", 0, "a coordinate is x[0]"),
     ("sqr(x[0])", 0, 'did you mean "sqrt"?'),

@@ -248,3 +248,12 @@ def test_in_python_a_wrong_formula_is_a_validation_error_with_the_place() -> Non
     with pytest.raises(ValidationError, match=r"there is nothing called \"y\"") as error:
         made(loss="y*x[0]", dims=1)
     assert "\n    y*x[0]\n    ^" in str(error.value)
+
+
+def test_the_message_on_the_page_is_what_is_said() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    (example,) = (block.partition("```")[0] for block in page.split("```toml\n")[1:])
+    (shown,) = (block.partition("```")[0] for block in page.split("$ l2o-tui check valley.toml\n")[1:])
+    with pytest.raises(PresetError) as error:
+        check(tomllib.loads(example.replace("b*(x", "a*(x")), source="valley.toml")
+    assert shown == f"l2o-tui: {error.value}\n"
