@@ -66,6 +66,10 @@ class TaskFamily(ABC):
 
         return gradient(self.loss, x, parameters, minibatch)
 
+    def hessian_product(self, x: Array, v: Array, parameters: Arrays) -> Array | None:
+        """Return the Hessian of the loss at x times v, [..., *shape] as both are; None where no formula is known."""
+        return None
+
     def optimum(self, task: "Task") -> Floats | None:
         """Return where each task's loss is least, [..., *shape]; None where that is not known."""
         return None

@@ -52,6 +52,10 @@ class Quadratic(TaskFamily):
         scale = parameters["scale"]
         return 2.0 * scale * (scale * x)
 
+    def hessian_product(self, x: Any, v: Any, parameters: Mapping[str, Any]) -> Any:
+        """Return 2·scale²·v."""
+        return self.gradient(v, parameters)
+
     def optimum(self, task: Task) -> Floats:
         """Return 0, wherever the start is."""
         zero: Floats = np.zeros_like(task.start)
