@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
-from l2o_engine.optimizers.base import OPTIMIZERS, HandDesigned, square_root
+from l2o_engine.optimizers.base import OPTIMIZERS, HandDesigned
 from l2o_engine.optimizers.tuned import TunedNote
+from l2o_engine.support.arrays import elementwise
 from l2o_engine.support.settings import Fraction, Label, Positive, settings
 from l2o_engine.tasks.base import Array
 
@@ -62,7 +63,7 @@ class Adam(HandDesigned):
         mean = self.beta1 * state.mean + (1 - self.beta1) * gradient
         square = self.beta2 * state.square + (1 - self.beta2) * gradient**2
         steps = state.steps + 1
-        unbiased, root = mean / (1 - self.beta1**steps), square_root(square / (1 - self.beta2**steps))
+        unbiased, root = mean / (1 - self.beta1**steps), elementwise("sqrt", square / (1 - self.beta2**steps))
         return -self.learning_rate * unbiased / (root + self.epsilon), _State(mean, square, steps)
 
     @property

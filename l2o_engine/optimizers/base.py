@@ -141,11 +141,6 @@ class Looking(ABC):
         """Return the state with what was seen in it, for the update of this step."""
 
 
-def square_root(values: Array) -> Array:
-    """Return √values, of an array or of a tensor."""
-    return np.sqrt(values) if isinstance(values, np.ndarray | np.generic) else values.sqrt()
-
-
 def side_by_side(rules: Sequence[HandDesigned], like: Floats) -> HandDesigned:
     """Return one rule at many learning rates at once, for :func:`run` on :func:`repeated` tasks.
 

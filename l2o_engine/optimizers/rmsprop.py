@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
-from l2o_engine.optimizers.base import OPTIMIZERS, HandDesigned, square_root
+from l2o_engine.optimizers.base import OPTIMIZERS, HandDesigned
 from l2o_engine.optimizers.tuned import TunedNote
+from l2o_engine.support.arrays import elementwise
 from l2o_engine.support.settings import Flag, Fraction, Label, Positive, settings
 from l2o_engine.tasks.base import Array
 
@@ -68,7 +69,7 @@ class RmsProp(HandDesigned):
         if self.centred:
             mean = self.decay * mean + (1 - self.decay) * gradient
             variance = (square - mean**2).clip(min=0)  # which rounding may bring below
-        root = square_root(variance) + self.epsilon
+        root = elementwise("sqrt", variance) + self.epsilon
         if not self.momentum:
             return -self.learning_rate * gradient / root, _State(square, mean)
         velocity = self.momentum * state.velocity + gradient / root

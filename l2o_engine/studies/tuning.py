@@ -314,7 +314,7 @@ class _Search:
     problem
         What it is tuned on.
     tell
-        Told after each grid how many there were, and are expected in all.
+        Told at first and after each grid how many there were, and are expected in all.
     """
 
     def __init__(
@@ -327,6 +327,7 @@ class _Search:
         self._grids: dict[HandDesigned, dict[int, _Tried]] = {}
         numbers = [len(values) for values in rival.searched.values()]
         self._expected = 1 + sum(number - 1 for number in numbers) if self.has_rate else prod(numbers)
+        tell(0, self._expected)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """``l2o-tui tune``: the hand-designed rivals of a preset, each at its best.
 
 stdout carries TOML: [[baseline]] tables to paste, below a table for people in comments. With ``--output`` the file has
-that, and stdout the table. How it goes is told on stderr.
+that, and stdout the table alone. How it goes is told on stderr.
 """
 
 import signal
@@ -111,10 +111,11 @@ def run_tune(
         return exit_codes.of_signal(ended.number)
     table = tuning_table(found, problem, preset.name)
     text = "\n".join([*(f"# {line}".rstrip() for line in table), "", baselines_toml(found)])
-    if output:
-        _write(output, f"{text}\n")
+    unwritten = _write(output, f"{text}\n") if output else ""
     if not as_json:
-        write_out("\n".join(table) if output else text)
+        write_out("\n".join(table) if output and not unwritten else text)
+    if unwritten:
+        raise Failure(unwritten)
     if not any(isfinite(one.figures["end_log10_mean"]) for one in found):
         say("l2o-tui: no last loss has a logarithm here: only the sum of the losses tells the rivals apart")
     return exit_codes.DONE
@@ -134,12 +135,14 @@ def _check_output(output: Path, *, force: bool) -> None:
         raise UserError(f"cannot write {output}: {error.strerror or error}") from error
 
 
-def _write(output: Path, text: str) -> None:
+def _write(output: Path, text: str) -> str:
+    """Write the file; return why it could not be written, if so: what was found goes to stdout then, and is not lost."""
     try:
         # Not the link that leads to it is replaced.
         write_atomically(output.resolve() if output.is_file() else output, text.encode())
     except OSError as error:
-        raise Failure(f"cannot write {output}: {error.strerror or error}") from error
+        return f"cannot write {output}: {error.strerror or error}"
+    return ""
 
 
 @contextmanager
@@ -171,6 +174,8 @@ class _Bars:
     def show(self, progress: Progress) -> None:
         """Bring a rival's bar up to date."""
         if not self._with_bars:
+            if not progress.done:
+                self._console.print(f"tuning {progress.rival} …")
             return
         if self._bars is None:
             columns = (TextColumn("{task.description}"), BarColumn(30), TextColumn("{task.completed:.0f} grids"))

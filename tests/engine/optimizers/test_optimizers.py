@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from l2o_engine.optimizers.adam import Adam
 from l2o_engine.optimizers.base import (
@@ -30,7 +32,10 @@ from l2o_engine.presets.shipped import find
 from l2o_engine.support.arrays import Floats
 from l2o_engine.support.settings import fields_of
 from l2o_engine.tasks.base import Task, TaskFamily
+from l2o_engine.tasks.distributions import Normal
+from l2o_engine.tasks.mixture import Mixture
 from l2o_engine.tasks.quadratic import Quadratic
+from l2o_engine.tasks.rastrigin import Rastrigin
 from l2o_engine.training.evaluation import Baselines
 
 RULES: list[HandDesigned] = [
@@ -90,7 +95,8 @@ def well_conditioned(n: int = 20, dtype: str = "float64") -> Task:
 
 def tasks_of(dtype: str = "float64") -> list[Task]:
     generator = np.random.default_rng(1)
-    families = [Quadratic(dims=3), Valley(noise=0.1)]
+    wrapped = Quadratic(dims=3, rotation="uniform", shift=Normal((0.0, 1.0)), noise=0.1, log=1e-6)
+    families = [Quadratic(dims=3), Valley(noise=0.1), wrapped, Mixture(of=(wrapped, Rastrigin(dims=3)))]
     return [family.draw(generator, 4, 2, steps=6, dtype=dtype) for family in families]
 
 
@@ -391,6 +397,16 @@ def test_the_curvature_is_the_diagonal_of_the_hessian() -> None:
     seen = Surroundings(task, x, 0, x).curvature()
     assert seen is not None
     np.testing.assert_allclose(seen, [[[[2 - 400 * (-0.25 - 0.75)], [200.0]]]])
+
+
+@given(seed=st.integers(0, 2**32))
+def test_the_curvature_of_a_rotated_bowl_is_the_diagonal_of_q_transposed_times_its_scales_times_q(seed: int) -> None:
+    task = Quadratic(dims=4, rotation="uniform").draw(np.random.default_rng(seed), 2, 3, steps=0, dtype="float64")
+    q, scale = task.parameters["rotation"], task.parameters["scale"]
+    hessian = np.einsum("...ki,...k,...kj->...ij", q, 2 * scale**2, q)
+    seen = Surroundings(task, task.start, 0, task.start).curvature()
+    assert seen is not None
+    np.testing.assert_allclose(seen, np.diagonal(hessian, axis1=-2, axis2=-1), rtol=1e-12)
 
 
 # The notebook's.
