@@ -136,7 +136,7 @@ def _check_output(output: Path, *, force: bool) -> None:
 
 
 def _write(output: Path, text: str) -> str:
-    """Write the file; return why it could not be written, if so: what was found goes to stdout then, and is not lost."""
+    """Write the file; return why it could not be written, if so: what was found then goes to stdout instead."""
     try:
         # Not the link that leads to it is replaced.
         write_atomically(output.resolve() if output.is_file() else output, text.encode())
