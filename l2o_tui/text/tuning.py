@@ -65,16 +65,16 @@ def tuning_table(found: Sequence[Found], problem: Problem, of: str) -> list[str]
     of
         What the problem is called.
     """
-    draws = count(problem.draws)
+    draws, alone = count(problem.draws), _alone_beside_all(found)
     lines = [
         f"{shown(of)}, {count(problem.steps)} steps, {problem.dtype}: tuned on {draws} draws, judged on {draws} others"
     ]
     for metric, title in _TITLES.items():
         ranked = by_rank(found, metric)
         if ranked:
-            lines += ["", title, *_aligned([_HEADINGS, *(_row(one) for one in ranked)])]
-    notes = [("*", _EXPLOIT, "is_exploit"), ("'", _ALONE, "is_of_rate"), ("!", _BOUND, "at_bound")]
-    legend = [f"{mark}  {text}" for mark, text, _ in notes if any(mark in _marks(one) for one in found)]
+            lines += ["", title, *_aligned([_HEADINGS, *(_row(one, _marks(one, alone)) for one in ranked)])]
+    marks = "".join(_marks(one, alone) for one in found)
+    legend = [f"{mark}  {text}" for mark, text in (("*", _EXPLOIT), ("'", _ALONE), ("!", _BOUND)) if mark in marks]
     return [*lines, *([""] if legend else []), *legend]
 
 
@@ -112,14 +112,19 @@ def _reached(one: Found) -> str:
     return f"mean log10 {end}, median Σ {total} on held-out draws"
 
 
-def _marks(one: Found) -> str:
-    return ("*" if one.is_exploit else "") + ("" if one.is_all else "'") + ("!" if one.at_bound else "")
+def _alone_beside_all(found: Sequence[Found]) -> list[Found]:
+    """Return those of which the learning rate alone was searched, where more was searched for others."""
+    return [one for one in found if not one.is_all] if any(len(one.searched) > 1 for one in found) else []
 
 
-def _row(one: Found) -> tuple[str, ...]:
+def _marks(one: Found, alone: Sequence[Found]) -> str:
+    return ("*" if one.is_exploit else "") + ("'" if one in alone else "") + ("!" if one.at_bound else "")
+
+
+def _row(one: Found, marks: str) -> tuple[str, ...]:
     figures = one.figures
     return (
-        one.optimizer.name + _marks(one),
+        one.optimizer.name + marks,
         _number(figures["end_log10_mean"]),
         _number(figures["end_log10_median"]),
         loss_sum(figures["sum_mean"]),
