@@ -76,7 +76,8 @@ def _document(groups: Sequence[Group], levels: Sequence[NamedLevel]) -> dict[str
     return {
         "experiments": [_group_document(group) for group in groups],
         "baselines": [
-            {"name": named.name} | {name: finite(value) for name, value in vars(named.level).items()}
+            {"name": named.name, "tuned": named.is_tuned}
+            | {name: finite(value) for name, value in vars(named.level).items()}
             for named in levels
         ],
     }
