@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from hashlib import _Hash
 
 _GUARD_SECONDS = 1.0
-_FILES_MADE = ("run.json", "metrics.csv", "preset.toml", "events.jsonl", ".lock")
+_FILES_MADE = ("events.jsonl", "run.json", "metrics.csv", "preset.toml")
 _FOLDERS_MADE = ("checkpoints", "commands")
 
 
@@ -483,12 +483,18 @@ def _remove_temporaries(folder: Path) -> None:
 
 
 def _unmake(folder: Path) -> None:
-    """Remove what there is of a run that could not be made: a folder without a run would be in the way."""
+    """Remove what there is of a run that could not be made: a folder without a run would be in the way.
+
+    The lock file goes last. If the disk does not let go of something, it says that this is the beginning of a run of
+    ours, which the next process takes.
+    """
     with suppress(OSError):
+        _remove_temporaries(folder)
         for name in _FILES_MADE:
             remove(folder / name)
         for name in _FOLDERS_MADE:
             remove_folder(folder / name)
+        remove(folder / ".lock")
         folder.rmdir()
 
 

@@ -1,5 +1,6 @@
 """Driving a run: one process at a time makes it, takes it, and mends what another left."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from l2o_engine.runs import driven as module
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.record import RunError
@@ -34,6 +36,32 @@ def test_a_folder_that_cannot_be_made_is_the_user_s_error(tmp_path: Path) -> Non
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="cannot make the run's folder"):
         DrivenRun.create(tiny_preset(), tmp_path / "file" / "run")
+
+
+def test_what_a_bad_disk_leaves_of_a_run_that_could_not_be_made_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that does not even let go of the file that it has refused."""
+    folder = tmp_path / "run"
+    left = folder / ".run.json.1.tmp"
+
+    def refuse(path: Path, record: object) -> None:
+        left.write_text("{")
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    def hold(path: Path, root: Path | None = None) -> None:
+        if path == left:
+            raise OSError(errno.EROFS, "Read-only file system")
+        path.unlink(missing_ok=True)
+
+    with monkeypatch.context() as bad_disk:
+        bad_disk.setattr(module, "write_record", refuse)
+        bad_disk.setattr(module, "remove", hold)
+        with pytest.raises(RunError, match="Read-only file system"):
+            DrivenRun.create(tiny_preset(), folder)
+    assert left.exists()
+    DrivenRun.create(tiny_preset(), folder).close()
+    assert not left.exists()
 
 
 def test_a_run_has_one_driver(tmp_path: Path) -> None:
