@@ -13,6 +13,7 @@ from l2o_engine.studies.comparison import Group, NamedLevel
 from l2o_engine.support.wording import shown
 from l2o_tui.text import names
 from l2o_tui.text.numbers import compact, count, fixed, loss_sum
+from l2o_tui.text.tables import aligned
 
 _LEAST_NAME = 10  # cells; where there is less room for names, a number stands for one, which is below the table
 _HEADINGS = ("experiment", "seeds", "it", "final", "spread", "Σ losses", "took off", "non-finite")
@@ -90,12 +91,12 @@ def figures_table(groups: Sequence[Group], levels: Sequence[NamedLevel], *, widt
         None for a table as wide as it needs.
     """
     labels = {group.label: shown(group.label) for group in groups}
-    lines = _aligned([_HEADINGS, *_rows(groups, levels, labels)])
+    lines = aligned([_HEADINGS, *_rows(groups, levels, labels)])
     if width is None or max(map(cell_len, lines)) <= width:
         return lines
     folded = [tuple(heading.rpartition(" ")[0] for heading in _HEADINGS)]
     folded.append(tuple(heading.rpartition(" ")[2] for heading in _HEADINGS))
-    lines = _aligned([*folded, *_closer(_rows(groups, levels, labels))])
+    lines = aligned([*folded, *_closer(_rows(groups, levels, labels))])
     if max(map(cell_len, lines)) <= width:
         return lines
     rows = _closer(_rows(groups, levels, labels))
@@ -103,9 +104,9 @@ def figures_table(groups: Sequence[Group], levels: Sequence[NamedLevel], *, widt
     room = width - sum(max(map(cell_len, column)) + 1 for column in columns)
     cut = [(names.cut(name, room), *cells) for name, *cells in rows]
     if room >= _LEAST_NAME and len({name for name, *_ in cut}) == len(cut):
-        return _aligned([*folded, *cut])
+        return aligned([*folded, *cut])
     numbers = {label: str(number) for number, label in enumerate(labels, 1)}
-    lines = _aligned([*folded, *_closer(_rows(groups, levels, numbers))])
+    lines = aligned([*folded, *_closer(_rows(groups, levels, numbers))])
     return lines + [names.cut(f"{number}: {label}", width) for label, number in numbers.items()]
 
 
@@ -130,19 +131,6 @@ def _rows(groups: Sequence[Group], levels: Sequence[NamedLevel], labels: Mapping
 def _closer(rows: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
     """Return the cells with the spreads written closely."""
     return [tuple(cell.replace(" … ", "…") for cell in row) for row in rows]
-
-
-def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Return a line a row: names at the left, numbers at the right."""
-    rows = [tuple(map(shown, row)) for row in rows]
-    widths = [max(cell_len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
-    return [
-        " ".join(
-            names.right(cell, width) if column else names.left(cell, width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
 
 
 def _row(group: Group) -> tuple[str, ...]:

@@ -164,7 +164,7 @@ def test_output_writes_the_picture_beside_what_is_printed(suffix: str, runs_dir:
     ("args", "message"),
     [
         (("three", "nowhere"), 'there is no run "nowhere"'),
-        (("three", "--output=picture.pdf"), ".svg or .png"),
+        (("three", "--output=picture.gif"), ".svg, .png or .pdf"),
         (("three", "--output=missing/picture.svg"), "there is no folder missing"),
     ],
 )
