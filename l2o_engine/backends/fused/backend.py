@@ -178,14 +178,12 @@ class FusedForward:
     ----------
     experiment
         Its problem is what optimizers run on.
-    compiler
-        Where the process is ended from that compiles the kernel, if it has to be compiled.
     """
 
     name = "fused"
 
-    def __init__(self, experiment: Experiment, compiler: Child | None = None) -> None:
-        self._kernel = get_forward(spec_of(experiment), compiler)
+    def __init__(self, experiment: Experiment) -> None:
+        self._kernel = get_forward(spec_of(experiment))
         self._experiment = experiment
 
     def losses(self, optimizer: TrainedOptimizer, task: Task, steps: int) -> Floats:

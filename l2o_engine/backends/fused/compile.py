@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import NoReturn
@@ -68,15 +69,16 @@ def is_compiled(spec: Spec, folder: Path, entries: Sequence[str] = WHOLE) -> boo
     return _find(spec, folder, entries) is not None
 
 
-def get_forward(spec: Spec, compiler: Child | None = None) -> Kernel:
+@lru_cache(maxsize=16)  # many networks of few shapes are looked at
+def get_forward(spec: Spec) -> Kernel:
     """Return a kernel that goes forward: a whole one, if it is there, else one that can do no more.
 
     Both give the same numbers to the last bit, for both have the same code for it.
 
     Parameters
     ----------
-    spec, compiler
-        As in :func:`get_kernel`.
+    spec
+        The shape.
 
     Raises
     ------
@@ -84,8 +86,8 @@ def get_forward(spec: Spec, compiler: Child | None = None) -> Kernel:
         If it cannot be compiled.
     """
     if is_compiled(spec, cache_folder()):
-        return get_kernel(spec, compiler)
-    return get_kernel(forward_part(spec), compiler, FORWARD)
+        return get_kernel(spec)
+    return get_kernel(forward_part(spec), entries=FORWARD)
 
 
 def is_forward_compiled(spec: Spec) -> bool:

@@ -116,10 +116,10 @@ def judge(
             if experiment not in forwards:
                 forwards[experiment] = choose_forward(experiment, asked, may_compile=may_compile)
             forward = forwards[experiment]
-            most = max(1, int(_OPERATIONS[forward.name] / _of_network(network, problem)))
+            most = max(1, int(_OPERATIONS[forward.name] / network.operations_on(problem)))
             found = [
                 meter.after(
-                    forward.losses(network.optimizer, task, problem.steps), _of_network(network, problem) * len(task)
+                    forward.losses(network.optimizer, task, problem.steps), network.operations_on(problem) * len(task)
                 )
                 for task in _drawn(problem, experiment.dtype, draws, seed, most)
             ]
@@ -146,13 +146,8 @@ class _Meter:
 
 
 def _work(match: Match, draws: int, *, with_rivals: bool) -> float:
-    networks = sum(_of_network(network, match.problem) for network in match.networks)
+    networks = sum(network.operations_on(match.problem) for network in match.networks)
     return draws * (networks + len(match.problem.rivals) * _of_rival(match.problem) * with_rivals)
-
-
-def _of_network(network: Network, problem: Problem) -> float:
-    """Return how many multiplications and additions one task takes."""
-    return network.experiment.trained.layout.size * problem.task.size * problem.steps
 
 
 def _of_rival(problem: Problem) -> float:

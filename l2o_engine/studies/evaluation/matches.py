@@ -52,6 +52,10 @@ class Network:
     is_best: bool
     diverged: bool
 
+    def operations_on(self, problem: "Problem") -> float:
+        """Return how many multiplications and additions one task of a problem takes."""
+        return self.experiment.trained.layout.size * problem.task.size * problem.steps
+
 
 @dataclass(frozen=True)
 class Problem:

@@ -318,6 +318,7 @@ def test_a_kernel_that_only_looks_gives_what_the_whole_one_gives_and_is_used_whe
     monkeypatch.setenv("L2O_CACHE_DIR", str(tmp_path / "cache"))
     assert choose_forward(experiment, may_compile=False).name == "torch"
     monkeypatch.setattr(Child, "run", compiler_that_gives(forward.read_bytes()))
+    compiling.get_forward.cache_clear()
     others = replace(experiment, objective=EndLog(), second_derivatives=not experiment.second_derivatives)
     alone = choose_forward(others)
     assert alone.name == "fused"
@@ -335,6 +336,7 @@ def test_where_no_kernel_can_be_compiled_torch_goes_forward(
 ) -> None:
     monkeypatch.setenv("L2O_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(Child, "run", compiler_that_must_not)
+    compiling.get_forward.cache_clear()
     assert choose_forward(PRESET.experiment).name == "torch"
     with pytest.raises(CompiledError):
         choose_forward(PRESET.experiment, "fused")
