@@ -262,7 +262,7 @@ def compare(
         list[str], typer.Argument(metavar="RUN...", help='Folders, names in the runs folder, or "last"; one or more.')
     ],
     output: Annotated[
-        Path | None, typer.Option("--output", metavar="FILE", help="Also draw a picture: a name in .svg or .png.")
+        Path | None, typer.Option("--output", metavar="FILE", help="Also draw a picture: a name in .svg, .png or .pdf.")
     ] = None,
     json: JsonDocument = False,
     runs_dir: RunsDir = _RUNS,
@@ -273,6 +273,65 @@ def compare(
     from l2o_tui.commands.compare import compare_runs
 
     compare_runs([find_run(run, runs_dir) for run in runs], output=output, as_json=json)
+
+
+@app.command()
+def evaluate(
+    runs: Annotated[
+        list[str], typer.Argument(metavar="RUN...", help='Folders, names in the runs folder, or "last"; one or more.')
+    ],
+    on: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--on",
+            metavar="PRESET",
+            help='The problem of a preset, a file or a shipped name; "own", the default, is the run\'s; repeatable.',
+        ),
+    ] = None,
+    steps: Annotated[
+        list[str] | None,
+        typer.Option("--steps", metavar="N[,N...]", help="Horizons in base steps; the problems' own, if not given."),
+    ] = None,
+    draws: Annotated[
+        int, typer.Option("--draws", min=1, max=10_000_000, help="Held-out tasks of each problem.")
+    ] = 10_000,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, help="Decides the draws: from a stream that nothing is trained on.")
+    ] = 0,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="problem.KEY=VALUE", help="Change every problem; repeatable."),
+    ] = None,
+    newest: Annotated[
+        bool, typer.Option("--newest", help="Judge the newest checkpoint, not the best by the report's figure.")
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", metavar="FILE", help="Also draw a picture: a name in .svg, .png or .pdf."),
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a line, for each optimizer on each problem.")
+    ] = False,
+    runs_dir: RunsDir = _RUNS,
+    backend: Backend = None,
+) -> None:
+    """Judge the networks of RUN, and the hand-designed optimizers beside them, on problems nobody trained on."""
+    from l2o_tui.commands.evaluate import evaluate_runs
+
+    code = evaluate_runs(
+        runs,
+        on=on or (),
+        steps=steps or (),
+        settings=settings or (),
+        draws=draws,
+        seed=seed,
+        newest=newest,
+        backend=backend or BackendChoice.auto,
+        output=output,
+        as_json=json,
+        runs_dir=runs_dir,
+    )
+    sys.exit(code)
 
 
 @app.command()
