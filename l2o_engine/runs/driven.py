@@ -459,6 +459,8 @@ def _what_was_edited(run: Run, *, accept: bool) -> tuple[Change, ...]:
         changed = {name: pair for name, pair in changed.items() if accepted.get(name, ...) != pair[1]}
         if not changed:
             return ()
+        if not checkpoints.is_whole(path):  # who restores the run will say so; it may have been another bit all along
+            continue
         what = f"the preset.toml of {run.name} was edited after it was trained with it: {in_words(changed)}"
         if not accept:
             raise RunError(
