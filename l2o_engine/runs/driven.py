@@ -133,7 +133,8 @@ class DrivenRun(Run):
             names = names_in(folder)
             if names and not is_beginning(folder):
                 what = "already holds a run" if "run.json" in names else "is not empty"
-                raise RunError(f"{folder} {what}; nothing in it is overwritten. Choose another folder")
+                remedy = "`resume` goes on with it; or choose" if "run.json" in names else "Choose"
+                raise RunError(f"{folder} {what}; nothing in it is overwritten. {remedy} another folder")
             is_new = not names
             lock = take_lock(folder)
             if (folder / "run.json").exists():  # another process was quicker

@@ -1,7 +1,7 @@
 """The comparison of runs: their convergence in one chart, their figures in a table, beside the baselines."""
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -17,6 +17,9 @@ from l2o_tui.state import keys
 from l2o_tui.state.workers import in_background
 from l2o_tui.text.comparison import figures_table, notes_on
 from l2o_tui.text.names import wrapped
+
+if TYPE_CHECKING:
+    from l2o_engine.runs.record import RunError
 
 _MARGINS = 3  # columns beside the table: its padding, and its scroll bar
 
@@ -62,8 +65,9 @@ class CompareScreen(ChartScreen[None]):
         in_background(self, self._read, self._show, failed=self.query_one("#figures", PlainText).update)
 
     def _read(self) -> tuple[Sequence[Group], Sequence[NamedLevel], Sequence[str]]:
-        groups = compare(self._runs)
-        return groups, baseline_levels(groups), notes_on(groups)
+        failed: list[RunError] = []
+        groups = compare(self._runs, failed.append)
+        return groups, baseline_levels(groups), [*map(str, failed), *notes_on(groups)]
 
     def _show(self, read: tuple[Sequence[Group], Sequence[NamedLevel], Sequence[str]]) -> None:
         groups, levels, notes = read
