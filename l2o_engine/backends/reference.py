@@ -103,7 +103,8 @@ class TorchBackend:
 
     def _differentiate(self, weights: Tensor, numbers: Numbers, task: Task) -> "_Step":
         weights = weights.detach().requires_grad_()
-        unrolled = self._unroll(self._learned.with_weights(weights, numbers), task, train=True)
+        optimizer = self._learned.with_weights(weights, numbers, stays=False)
+        unrolled = self._unroll(optimizer, task, train=True)
         objective = self._experiment.objective(unrolled.losses)
         (gradient,) = torch.autograd.grad(objective, weights)
         norm = float(torch.linalg.vector_norm(gradient, dtype=torch.float64))
@@ -120,7 +121,8 @@ class TorchBackend:
         losses, points, gradients, inputs, updates = [], [], [], [], []
         smallest_signal = nan
         for step in range(steps):
-            loss = task.loss(x, task.minibatch(step))  # [batch]
+            minibatch = task.minibatch(step)
+            loss = task.loss(x, minibatch)  # [batch]
             losses.append(loss if train else loss.detach())
             points.append(x.detach())
             last = step == steps - 1
@@ -129,6 +131,8 @@ class TorchBackend:
             (gradient,) = torch.autograd.grad(
                 loss.sum(), x, create_graph=second_derivatives and not last, retain_graph=True
             )
+            noise = task.disturbance(minibatch)
+            gradient = gradient if noise is None else gradient + noise
             if last:
                 smallest_signal = float(optimizer.encoded(gradient, state).signal.detach().abs().min())
                 break

@@ -103,7 +103,7 @@ def chunk_bytes(preset: Preset) -> int:
     experiment, item = preset.experiment, np.dtype(preset.run.dtype).itemsize
     tasks = experiment.meta.batch if preset.learns else 1
     lanes = 1 if preset.learns else len(preset.baseline)
-    drawn = tasks * experiment.task.size * (32 + 2 * item)  # in float64, then rounded
+    drawn = tasks * experiment.task.numbers_drawn(experiment.steps) * (16 + item)  # in float64, then rounded
     losses = tasks * experiment.steps * item * lanes
     return len(preset.seeds) * (drawn + 2 * losses + _ROW_BYTES * lanes)
 
@@ -148,7 +148,8 @@ def _unroll_bytes(experiment: Experiment, backend: str) -> int:
 def _level_bytes(experiment: Experiment, draws: int) -> int:
     at_once = min(draws, drawn_at_once(experiment.task, experiment.steps))
     item = np.dtype(experiment.dtype).itemsize
-    each = experiment.task.size * (32 + 6 * item) + experiment.steps * (2 * item + 8)
+    numbers = experiment.task.numbers_drawn(experiment.steps)
+    each = numbers * (16 + item) + experiment.task.size * 5 * item + experiment.steps * (2 * item + 8)
     return at_once * each + draws * 24 * len(experiment.baselines)
 
 

@@ -4,6 +4,7 @@ import inspect
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import is_dataclass
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -95,7 +96,8 @@ def _what(field: FieldInfo) -> str:
     if get_origin(annotation) is Literal:
         return " or ".join(f"`{json.dumps(option)}`" for option in args)
     if get_origin(annotation) is tuple:
-        return "a list of tables" if fields_of(args[0]) else f"a list: {_TYPES[args[0]]}"
+        entry, _ = _bare(args[0], [])
+        return f"a list: {_TYPES[entry]}" if entry in _TYPES else "a list of tables"
     bounds = [
         f"{sign} {getattr(note, attribute):,}"
         for kind, attribute, sign in _BOUNDS
@@ -123,6 +125,8 @@ def _default(field: FieldInfo) -> str:
         return "must be given"
     if value is None:
         return "none"
+    if is_dataclass(value):  # a distribution
+        return f"`{{ {', '.join(f'{name} = {json.dumps(inner)}' for name, inner in vars(value).items())} }}`"
     return f"`{json.dumps(list(value) if isinstance(value, tuple) else value)}`"
 
 
@@ -139,19 +143,16 @@ def _summary(cls: type[Any]) -> str:
 
 
 def _meanings(cls: type[Any]) -> dict[str, str]:
-    """Return name → what the Attributes section of a class's docstring says of it.
+    """Return name → what the Attributes section of a class's docstring, or of one that it is made of, says of it.
 
     Raises
     ------
     KeyError
         By who asks for a field that the section lacks.
     """
-    text = inspect.getdoc(cls) or ""
-    _, _, section = text.partition("\nAttributes\n----------\n")
-    section = re.split(r"\n[A-Z]\w+\n-+\n", section)[0]
     found: dict[str, str] = {}
     names: list[str] = []
-    for line in section.splitlines():
+    for line in [line for base in reversed(cls.__mro__) for line in _attributes(base)]:
         if line and not line[0].isspace():
             names = [name.strip() for name in line.split(",")]
             found |= dict.fromkeys(names, "")
@@ -159,3 +160,9 @@ def _meanings(cls: type[Any]) -> dict[str, str]:
             for name in names:
                 found[name] = f"{found[name]} {line.strip()}".strip()
     return {name: re.sub(r":\w+:`(\w+)`", r"`\1`", said).replace("|", "\\|") for name, said in found.items()}
+
+
+def _attributes(cls: type[Any]) -> list[str]:
+    """Return the lines of the Attributes section of a class's own docstring."""
+    _, _, section = inspect.cleandoc(vars(cls).get("__doc__") or "").partition("\nAttributes\n----------\n")
+    return re.split(r"\n[A-Z]\w+\n-+\n", section)[0].splitlines()

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 from pydantic_core import ErrorDetails
 
-from l2o_engine.presets.schema import PIECES, Preset
+from l2o_engine.presets.schema import Preset
 from l2o_engine.support.errors import UserError
 from l2o_engine.support.registry import kind_of
 from l2o_engine.support.settings import fields_of
@@ -17,13 +17,35 @@ class PresetError(UserError):
     """A preset, or a setting given on top of one, that cannot be used. The message is meant for the user."""
 
 
-def _tables_at(table: Sequence[str | int]) -> list[type[Any]]:
-    """Return what the table at this place can be: models, and classes of pieces."""
-    found: list[type[Any]] = [Preset]
-    for step in table:
+class _Place(NamedTuple):
+    """Where in a preset something is wrong."""
+
+    keys: list[str | int]
+    tables: list[type[Any]]  # what the table of the last key can be: models, and classes of pieces
+    tag: str | None  # the ``kind`` of that table, where it can be of several
+
+
+def _placed(location: Sequence[str | int]) -> _Place:
+    """Return the place that pydantic calls by this location.
+
+    It puts the kind of a table that can be of several kinds behind the table's name, or its number in a list.
+    """
+    keys: list[str | int] = []
+    inside: list[type[Any]] = [Preset]  # what the table can be that the next key is of
+    place = _Place(keys, inside, None)
+    tag = None
+    for step in location:
+        pieces = [one for one in inside if "kind" in fields_of(one)] if len(inside) > 1 and tag is None else []
+        if step in [kind_of(one) for one in pieces]:
+            tag = str(step)
+            continue
+        keys.append(step)
         if isinstance(step, str):
-            found = [inner for outer in found for inner in _tables_in(fields_of(outer)[step].annotation)]
-    return found
+            place = _Place(keys, inside, tag)
+            known = [one for one in inside if tag is None or kind_of(one) == tag]
+            fields = [fields_of(one)[step] for one in known if step in fields_of(one)]
+            inside, tag = [inner for field in fields for inner in _tables_in(field.annotation)], None
+    return place
 
 
 def _tables_in(annotation: Any) -> list[type[Any]]:
@@ -31,14 +53,6 @@ def _tables_in(annotation: Any) -> list[type[Any]]:
     if args:
         return [table for arg in args for table in _tables_in(arg)]
     return [annotation] if isinstance(annotation, type) and fields_of(annotation) else []
-
-
-def _valid_keys(table: Sequence[str | int], tag: str | None) -> list[str]:
-    """Return the keys that the table at this place takes; ``tag`` is its ``kind``, where it can be of several."""
-    found = _tables_at(table)
-    if tag:
-        found = [one for one in found if "kind" in fields_of(one) and kind_of(one) == tag]
-    return [key for one in found for key in fields_of(one)]
 
 
 def describe(
@@ -63,23 +77,19 @@ def describe(
     former
         Tables that are called by a former name there: present name → former name.
     """
-    location, kind, value = list(details["loc"]), details["type"], details["input"]
+    kind, value = details["type"], details["input"]
     context: dict[str, Any] = details.get("ctx", {})
-    tag = None
-    # pydantic puts the kind of a table that can be of several kinds into the location, behind the table's name.
-    table = PIECES.get(str(location[0])) if location else None
-    at = (2 if location[0] == "baseline" else 1) if table and len(table.kinds) > 1 else len(location)
-    if len(location) > at:
-        tag = str(location.pop(at))
+    location, tables, tag = _placed(details["loc"])
     if kind.startswith("union_tag"):
         location.append("kind")
         value = _get(raw, location)
     where = _where(tuple(location), source, overridden, former)
     if kind in ("extra_forbidden", "unexpected_keyword_argument"):
-        if tag and any(location[-1] in fields_of(one) for one in _tables_at(location[:-1])):
+        known = [one for one in tables if tag is None or kind_of(one) == tag]
+        if tag and any(location[-1] in fields_of(one) for one in tables):
             return f'{where}: means nothing with kind = "{tag}"'
         what = "table" if isinstance(value, dict | list) else "key"
-        return f"{where}: unknown {what}{nearest(str(location[-1]), _valid_keys(location[:-1], tag))}"
+        return f"{where}: unknown {what}{nearest(str(location[-1]), [key for one in known for key in fields_of(one)])}"
     if kind in ("missing", "union_tag_not_found"):
         return f"{where}: is missing"
     if kind in ("literal_error", "union_tag_invalid"):
@@ -121,6 +131,7 @@ _RULES = {
     "string_too_long": "must have at most {max_length} characters",
     "string_pattern_mismatch": "holds a character that is not allowed here",
     "tuple_type": "must be a list",
+    "too_short": "must have at least {min_length} entries",
     "model_type": "must be a table",
     "dataclass_type": "must be a table",
     "model_attributes_type": "must be a table",

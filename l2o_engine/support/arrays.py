@@ -24,3 +24,9 @@ def finite_mean(values: Doubles) -> float:
     finite = values[np.isfinite(values)]
     with np.errstate(over="ignore"):
         return float(finite.mean()) if finite.size else float("nan")
+
+
+def elementwise(function: str, values: Any) -> Any:
+    """Return a function's values, by the name that NumPy and torch have for it, of an array or of a tensor."""
+    is_array = isinstance(values, np.ndarray | np.generic)
+    return getattr(np, function)(values) if is_array else getattr(values, function)()

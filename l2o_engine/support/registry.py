@@ -55,12 +55,16 @@ class Registry(Generic[Piece]):
     def kinds(self) -> Mapping[str, type[Piece]]:
         """Kind → class, sorted by kind."""
         if not self._is_complete:
-            package = import_module(self._package)
-            for module in pkgutil.iter_modules(package.__path__):
-                if not module.ispkg:
-                    import_module(f"{self._package}.{module.name}")
+            self._import_all(without="")
             self._is_complete = True
         return dict(sorted(self._kinds.items()))
+
+    def _import_all(self, *, without: str) -> None:
+        package = import_module(self._package)
+        for module in pkgutil.iter_modules(package.__path__):
+            name = f"{self._package}.{module.name}"
+            if not module.ispkg and name != without:
+                import_module(name)
 
     def __iter__(self) -> Iterator[type[Piece]]:
         return iter(self.kinds.values())
@@ -82,7 +86,23 @@ class Registry(Generic[Piece]):
 
     def union(self) -> Any:
         """Return the type of a table that may be of any kind, for a pydantic model."""
-        classes = list(self)
+        return self._union(list(self))
+
+    def union_of(self, base: type[Any], *, without: str) -> Any:
+        """Return the type of a table that may be of any kind made of a class, for a piece that is made of others.
+
+        Parameters
+        ----------
+        base
+            The class.
+        without
+            The module that asks, which is being imported; no kind of it is among them.
+        """
+        self._import_all(without=without)
+        return self._union([cls for _, cls in sorted(self._kinds.items()) if issubclass(cls, base)])
+
+    @staticmethod
+    def _union(classes: list[type[Any]]) -> Any:
         return Annotated[reduce(or_, classes), Field(discriminator="kind")] if len(classes) > 1 else classes[0]
 
 

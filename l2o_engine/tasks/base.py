@@ -66,9 +66,20 @@ class TaskFamily(ABC):
 
         return gradient(self.loss, x, parameters, minibatch)
 
+    def disturbance(self, minibatch: Arrays | None) -> Array | None:
+        """Return what a base step's gradient is off the loss's, [..., *shape]; None where it is the loss's own.
+
+        :meth:`gradient` has it in it; who differentiates the loss adds it.
+        """
+        return None
+
     def optimum(self, task: "Task") -> Floats | None:
         """Return where each task's loss is least, [..., *shape]; None where that is not known."""
         return None
+
+    def numbers_drawn(self, steps: int) -> int:
+        """Return how many numbers a task of so many base steps is made of: what drawing it takes, in memory."""
+        return 2 * self.size
 
 
 TASKS: Registry[TaskFamily] = Registry("task", __package__)
@@ -121,6 +132,10 @@ class Task:
     def gradient(self, x: Array, minibatch: Arrays | None = None) -> Array:
         """Return the gradient [..., *shape] of the loss at the points x."""
         return self.family.gradient(x, self.parameters, minibatch)
+
+    def disturbance(self, minibatch: Arrays | None = None) -> Array | None:
+        """Return what the gradient is off the loss's, [..., *shape]; None where it is the loss's own."""
+        return self.family.disturbance(minibatch)
 
     def optimum(self) -> Floats | None:
         """Return where the loss is least, [..., *shape]; None where that is not known."""

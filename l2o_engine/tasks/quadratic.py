@@ -1,20 +1,24 @@
-"""The notebook's problem: a bowl along the axes."""
+"""The notebook's problem, a bowl along the axes; rotated, the one of Episode 3."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
-from l2o_engine.support.arrays import Floats
+from l2o_engine.support.arrays import Doubles, Floats
 from l2o_engine.support.settings import Interval, Whole, settings
-from l2o_engine.tasks.base import TASKS, Task, TaskFamily
+from l2o_engine.tasks.base import TASKS, Array, Arrays, Task
+from l2o_engine.tasks.small import SmallTask
 
 
 @TASKS.register
 @settings
-class Quadratic(TaskFamily):
+class Quadratic(SmallTask):
     """f(x) = Σ (scale·x)², scale and start drawn anew for every task.
+
+    Along the axes, where a rule for each coordinate alone can make exact Newton steps; with rotation = "uniform" it is
+    ‖diag(scale)·Q·x‖², where none can.
 
     Attributes
     ----------
@@ -36,23 +40,36 @@ class Quadratic(TaskFamily):
         """[dims]."""
         return (self.dims,)
 
-    def draw(self, generator: np.random.Generator, n: int, batch: int, *, steps: int, dtype: str) -> Task:
-        """Draw tasks; each takes 2·dims numbers from the generator, scale first."""
-        uniform = generator.random((n, batch, 2, self.dims))
-        scale = self.scale[0] + (self.scale[1] - self.scale[0]) * uniform[:, :, 0]
-        start = self.start[0] + (self.start[1] - self.start[0]) * uniform[:, :, 1]
-        return Task(self, start.astype(dtype), {"scale": scale.astype(dtype)})
+    @property
+    def numbers(self) -> int:
+        """2·dims: scale, then start."""
+        return 2 * self.dims
 
-    def loss(self, x: Any, parameters: Mapping[str, Any], minibatch: Mapping[str, Any] | None = None) -> Any:
-        """Return Σ (scale·x)² over the last axis."""
-        return ((parameters["scale"] * x) ** 2).sum(-1)
+    def made(self, uniform: Doubles) -> tuple[Doubles, dict[str, Doubles]]:
+        """Return start [..., dims] and scale [..., dims]."""
+        scale = self.scale[0] + (self.scale[1] - self.scale[0]) * uniform[..., : self.dims]
+        start = self.start[0] + (self.start[1] - self.start[0]) * uniform[..., self.dims :]
+        return start, {"scale": scale}
 
-    def gradient(self, x: Any, parameters: Mapping[str, Any], minibatch: Mapping[str, Any] | None = None) -> Any:
-        """Return 2·scale²·x."""
+    @property
+    def bare_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """A scale for each coordinate."""
+        return {"scale": (self.dims,)}
+
+    def bare_loss(self, z: Array, parameters: Arrays) -> Array:
+        """Return Σ (scale·z)² over the last axis."""
+        return ((parameters["scale"] * z) ** 2).sum(-1)
+
+    def bare_gradient(self, z: Array, parameters: Arrays) -> Array:
+        """Return 2·scale²·z."""
         scale = parameters["scale"]
-        return 2.0 * scale * (scale * x)
+        return 2.0 * scale * (scale * z)
 
-    def optimum(self, task: Task) -> Floats:
+    def bare_hessian_product(self, z: Array, v: Array, parameters: Arrays) -> Array:
+        """Return 2·scale²·v."""
+        return self.bare_gradient(v, parameters)
+
+    def bare_optimum(self, task: Task) -> Floats:
         """Return 0, wherever the start is."""
         zero: Floats = np.zeros_like(task.start)
         return zero

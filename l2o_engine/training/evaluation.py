@@ -234,7 +234,7 @@ def evaluate(
 
 def drawn_at_once(task: TaskFamily, steps: int) -> int:
     """Return how many tasks are drawn at once, so that any number of them takes little memory."""
-    return max(1, _MOST_NUMBERS // (task.size * steps))
+    return max(1, _MOST_NUMBERS // max(task.size * steps, task.numbers_drawn(steps)))
 
 
 def _parts(whole: int, most: int) -> Iterator[int]:

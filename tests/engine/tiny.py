@@ -33,6 +33,17 @@ OBJECTIVES = {
     "sum_log": 'objective = {kind = "sum_log", residual = 1e-38}',
 }
 
+PROBLEMS = {
+    "along the axes": "problem.dims=5",
+    "wrapped": 'problem = {kind = "quadratic", dims = 3, rotation = "uniform", shift = 1.0, noise = 0.1, log = 1e-3}',
+    "least squares": 'problem = {kind = "least_squares", dims = 3, rows = 4, problems = 2}',
+    "lasso": 'problem = {kind = "lasso", dims = 3, shift = 1.0, log = 0.1}',
+    "rastrigin": 'problem = {kind = "rastrigin", dims = 2, rotation = "uniform"}',
+    "mixture": """problem = {kind = "mixture", weights = [1, 2, 1], of = [
+        {kind = "quadratic", rotation = "uniform"}, {kind = "rastrigin", noise = 0.1, shift = 1.0},
+        {kind = "lasso", dims = 1, problems = 2}]}""".replace("\n", ""),
+}
+
 _TABLES: dict[str, Any] = {
     "name": "tiny",
     "unroll": {"steps": 4},

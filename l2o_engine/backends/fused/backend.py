@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from math import nan, prod
+from math import nan
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,8 @@ from l2o_engine.support.arrays import Floats
 from l2o_engine.support.own_files import why_not_kept
 from l2o_engine.support.processes import Child
 from l2o_engine.tasks.base import TASKS, Task
+from l2o_engine.tasks.mixture import Mixture
+from l2o_engine.tasks.small import flat_of
 
 GREATEST_WORKSPACE = 4 * 2**30  # bytes
 
@@ -45,7 +47,9 @@ def _reasons(experiment: Experiment) -> Iterator[str]:
     spec = spec_of(experiment)
     if missing := missing_piece(spec):
         yield f"the kernel has no {missing}"
-    pieces = ((TASKS, experiment.task), (INPUTS, inputs), (NETWORKS, network), (OBJECTIVES, experiment.objective))
+    tasks = [experiment.task, *(experiment.task.families if isinstance(experiment.task, Mixture) else ())]
+    pieces: list[tuple[Any, Any]] = [(TASKS, task) for task in tasks]
+    pieces += [(INPUTS, inputs), (NETWORKS, network), (OBJECTIVES, experiment.objective)]
     for registry, piece in pieces:
         if type(piece) is not registry.kinds[piece.kind]:  # one that was made of it may compute something else
             yield f"the kernel does not know the {registry.what} {type(piece).__name__}"
@@ -177,6 +181,6 @@ def _min_log(learner: Learner) -> float:
 
 
 def _parameters(task: Task) -> Floats:
-    """Return the tasks' parameters side by side, [n, batch, numbers], as the kernel's pieces read them."""
-    flat = [values.reshape(*values.shape[:2], prod(values.shape[2:])) for values in task.parameters.values()]
-    return np.ascontiguousarray(np.concatenate(flat, axis=-1))
+    """Return the tasks' parameters, then their gradients' noise, side by side: [n, batch, numbers]."""
+    numbers: Floats = np.ascontiguousarray(flat_of({**task.parameters, **task.minibatches}, 2))
+    return numbers

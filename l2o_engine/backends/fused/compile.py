@@ -15,13 +15,14 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import FunctionType, ModuleType
 
 import llvmlite
 import numba
 from platformdirs import user_cache_path
+from pydantic import TypeAdapter
 
 from l2o_engine.backends.fused import kernel
 from l2o_engine.backends.fused.jit import inner
@@ -35,6 +36,7 @@ from l2o_engine.support.processes import Child, environment, python_command
 _SOURCES = [path.read_bytes() for path in sorted(Path(__file__).parent.rglob("[!.]*.py")) if path.name != "backend.py"]
 _MAGIC = b"l2o kernel 1 "
 _MOST_BYTES = 2**28
+_SPEC = TypeAdapter(Spec)
 
 
 class CompilationError(Exception):
@@ -103,7 +105,7 @@ def compile_in_child(spec: Spec, folder: Path, compiler: Child | None = None) ->
     OSError
         If no process can be started.
     """
-    command = python_command("l2o_engine.backends.fused.compile", json.dumps(asdict(spec)))
+    command = python_command("l2o_engine.backends.fused.compile", _SPEC.dump_json(spec).decode())
     # Not in the folder that we work in, where Numba would look for settings.
     done = (compiler or Child()).run(command, environment=_environment(), folder=Path("/"))
     code = _decode(done.stdout, _name(spec))
@@ -151,7 +153,7 @@ def _name(spec: Spec) -> str:
     digest = hashlib.sha256()
     for source in _SOURCES:
         digest.update(source)
-    digest.update(json.dumps(asdict(spec)).encode())
+    digest.update(_SPEC.dump_json(spec))
     digest.update(f"{numba.__version__} {llvmlite.__version__} {sys.version} {uses_svml()}".encode())
     digest.update(repr(kernel.target_cpu()).encode())
     return f"l2o_kernel_{digest.hexdigest()[:20]}"
@@ -211,4 +213,4 @@ def _main(spec: Spec) -> None:
 
 if __name__ == "__main__":
     gc.disable()  # what a compiler makes is mostly kept: looking for what is not would take a tenth of the time
-    _main(Spec(**json.loads(sys.argv[1])))
+    _main(_SPEC.validate_json(sys.argv[1]))

@@ -25,7 +25,7 @@ from numba.core.registry import cpu_target
 
 from l2o_engine.backends.fused import simd
 from l2o_engine.backends.fused.jit import inner
-from l2o_engine.backends.fused.pieces import pieces_of
+from l2o_engine.backends.fused.pieces import SCRATCH, pieces_of
 from l2o_engine.backends.fused.simd import view
 from l2o_engine.backends.fused.spec import Spec
 
@@ -60,6 +60,8 @@ class Regions(NamedTuple):
     step: int
     dx: int
     d_input: int
+    seen: int  # the gradients as the network sees them: with their noise, else g itself
+    scratch: int
     size: int
 
 
@@ -88,13 +90,16 @@ def regions_of(steps):
     bias = d_affine + 2 * AFFINE
     one = bias + AFFINE
     u = one + LANES
-    dx = u + 7 * tape
+    g = u + 4 * tape
+    seen = u + 7 * tape if NOISY else g
+    dx = u + (8 if NOISY else 7) * tape
     d_input = dx + row
+    scratch = d_input + row
     return Regions(
         hidden_tape=hidden_tape, cell_tape=cell_tape, tanh_tape=tanh_tape, gate_tape=gate_tape, own=own, dcell=dcell,
         above=above, packed=packed, transposed=transposed, w_out=w_out, affine=affine, d_affine=d_affine, bias=bias,
-        one=one, u=u, y=u + tape, dy=u + 2 * tape, x=u + 3 * tape, g=u + 4 * tape, dg=u + 5 * tape, step=u + 6 * tape,
-        dx=dx, d_input=d_input, size=d_input + row,
+        one=one, u=u, y=u + tape, dy=u + 2 * tape, x=u + 3 * tape, g=g, dg=u + 5 * tape, step=u + 6 * tape,
+        dx=dx, d_input=d_input, seen=seen, scratch=scratch, size=scratch + SCRATCH,
     )  # fmt: skip
 
 
@@ -120,7 +125,7 @@ def pack_weights(theta, ws, at):
         ws[at.w_out + k] = theta[W_OUT + k]
 
 
-def unroll(theta, ws, at, all_data, numbers, x0, it, steps, m0, r0, losses):
+def unroll(theta, ws, at, all_data, numbers, x0, it, steps, m0, r0, stays, losses):
     """Go forward through the base steps on batch `it`, and leave on the tapes what the way back needs.
 
     Parameters
@@ -128,9 +133,11 @@ def unroll(theta, ws, at, all_data, numbers, x0, it, steps, m0, r0, losses):
     theta, ws, at
         The weights, also packed in the workspace, and its regions.
     all_data, numbers, x0
-        The problems' parameters, flat, so many numbers each; [n, batch, dims].
+        The problems' parameters, each behind them its gradients' noise, flat, so many numbers each; [n, batch, dims].
     steps, m0, r0
         Base steps; min_log and residual in the kernel's float type.
+    stays
+        Whether a coordinate whose gradient is exactly 0 stays where it is: in judging, not in training.
     losses
         [n, batch, steps]: losses[it] is filled.
     """
@@ -138,6 +145,7 @@ def unroll(theta, ws, at, all_data, numbers, x0, it, steps, m0, r0, losses):
     tanh_stride = steps * ROWS * HP
     gate_stride = steps * ROWS * GP
     u, y, x, g, step, w_out = at.u, at.y, at.x, at.g, at.step, at.w_out
+    seen = at.seen
     b_out = theta[W_OUT + HIDDEN]
     for b in range(BATCH):
         for d in range(DIMS):
@@ -147,16 +155,26 @@ def unroll(theta, ws, at, all_data, numbers, x0, it, steps, m0, r0, losses):
         for b in range(BATCH):
             first = row + b * DIMS
             losses[it, b, t] = loss_and_gradient(
-                view(all_data, (it * BATCH + b) * numbers, numbers),
+                view(all_data, (it * BATCH + b) * numbers, NUMBERS),
                 view(ws, x + first, DIMS),
                 view(ws, g + first, DIMS),
+                view(ws, at.scratch, SCRATCH),
             )
+        if NOISY:
+            for r in range(ROWS):
+                at_step = (it * BATCH + r // DIMS) * numbers + NUMBERS + t * DIMS
+                ws[seen + row + r] = ws[g + row + r] + all_data[at_step + r % DIMS]
         if t == steps - 1:
             break
         before = row - ROWS if t > 0 else row
         for r in range(ROWS):
-            ws[u + row + r] = encode(ws[g + row + r], ws[g + before + r], m0, r0)
+            ws[u + row + r] = encode(ws[seen + row + r], ws[seen + before + r], m0, r0)
             ws[y + row + r] = b_out
+        # Loops of their own, for one operation more in the others would move the last bits of a training.
+        if stays:  # 0/0 of inputs that flush subnormal numbers would be remembered for ever
+            for r in range(ROWS):
+                if ws[seen + row + r] == 0:
+                    ws[u + row + r] = 0
         previous = HIDDEN if t > 0 else 0
         for layer in range(LAYERS):
             h = at.hidden_tape + layer * hidden_stride + row * HP
@@ -173,9 +191,14 @@ def unroll(theta, ws, at, all_data, numbers, x0, it, steps, m0, r0, losses):
                 else:
                     forward_middle(ws, z, c, c + ROWS * HP, tc, h, h + ROWS * HP, below, w, previous, y + row, w_out)
         for r in range(ROWS):
-            delta = decode(ws[y + row + r], ws[g + before + r], m0)
+            delta = decode(ws[y + row + r], ws[seen + before + r], m0)
             ws[step + row + r] = delta
             ws[x + row + ROWS + r] = ws[x + row + r] + delta
+        if stays:
+            for r in range(ROWS):
+                if ws[seen + row + r] == 0:
+                    ws[step + row + r] = 0
+                    ws[x + row + ROWS + r] = ws[x + row + r]
 
 
 def meta_iterations(
@@ -216,6 +239,7 @@ def meta_iterations(
     hidden_tape, gate_tape, own, dcell, above = at.hidden_tape, at.gate_tape, at.own, at.dcell, at.above
     transposed, w_out, d_affine, d_input = at.transposed, at.w_out, at.d_affine, at.d_input
     u, y, dy, x, g, dg, step, dx = at.u, at.y, at.dy, at.x, at.g, at.dg, at.step, at.dx
+    seen = at.seen
     weights = np.empty(BATCH * steps, THE_DTYPE)  # d objective / d loss
     all_data, all_losses = data.reshape(-1), losses.reshape(-1)
     share = FLOAT(1.0 / BATCH)
@@ -231,12 +255,12 @@ def meta_iterations(
 
         # -- forward through the base steps --
         pack_weights(theta, ws, at)
-        unroll(theta, ws, at, all_data, data.shape[2], x0, it, steps, m0, r0, losses)
+        unroll(theta, ws, at, all_data, data.shape[2], x0, it, steps, m0, r0, False, losses)
 
         slot = it % trace.shape[0]
         for r in range(steps * ROWS):
             trace[slot, 0, r] = ws[x + r]
-            trace[slot, 1, r] = ws[g + r]
+            trace[slot, 1, r] = ws[seen + r]
         for r in range(moves):
             trace[slot, 2, r] = ws[u + r]
             trace[slot, 3, r] = ws[step + r]
@@ -269,7 +293,7 @@ def meta_iterations(
             row = t * ROWS
             before = row - ROWS if t > 0 else row
             for r in range(ROWS):
-                do, dp = decode_vjp(ws[dx + r], ws[y + row + r], ws[g + before + r], m0, ws[step + row + r])
+                do, dp = decode_vjp(ws[dx + r], ws[y + row + r], ws[seen + before + r], m0, ws[step + row + r])
                 ws[dy + row + r] = do
                 if SECOND_ORDER:
                     ws[dg + before + r] += dp
@@ -288,16 +312,18 @@ def meta_iterations(
                     backward_middle(ws, z, c, tc, above, w_out, o, dc, kt, above)
             if SECOND_ORDER:
                 for r in range(ROWS):
-                    dgr, dp = encode_vjp(ws[d_input + r], ws[g + row + r], ws[g + before + r], m0, r0, ws[u + row + r])
+                    now, then = ws[seen + row + r], ws[seen + before + r]
+                    dgr, dp = encode_vjp(ws[d_input + r], now, then, m0, r0, ws[u + row + r])
                     ws[dg + row + r] += dgr
                     ws[dg + before + r] += dp
                 for b in range(BATCH):
                     first = row + b * DIMS
                     add_hessian_product(
-                        view(all_data, (it * BATCH + b) * data.shape[2], data.shape[2]),
+                        view(all_data, (it * BATCH + b) * data.shape[2], NUMBERS),
                         view(ws, x + first, DIMS),
                         view(ws, dg + first, DIMS),
                         view(ws, dx + b * DIMS, DIMS),
+                        view(ws, at.scratch, SCRATCH),
                     )
             for r in range(ROWS):
                 ws[dx + r] += weights[r // DIMS * steps + t] * ws[g + row + r]
@@ -362,7 +388,7 @@ def meta_iterations(
             before = row - ROWS
             least = np.inf
             for r in range(ROWS):
-                s = np.float64(abs(signal(ws[g + row + r], ws[g + before + r])))
+                s = np.float64(abs(signal(ws[seen + row + r], ws[seen + before + r])))
                 if s < least or math.isnan(s):
                     least = s
             if not math.isnan(least):
@@ -391,7 +417,7 @@ def evaluate_losses(theta, min_log, data, x0, steps, losses):
     r0 = FLOAT(residual_of(min_log))
     pack_weights(theta, ws, at)
     for it in range(x0.shape[0]):
-        unroll(theta, ws, at, all_data, data.shape[2], x0, it, steps, m0, r0, losses)
+        unroll(theta, ws, at, all_data, data.shape[2], x0, it, steps, m0, r0, True, losses)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -545,6 +571,9 @@ def bind(spec: Spec) -> dict[str, object]:
         "HIDDEN": H,
         "LAYERS": spec.layers,
         "SECOND_ORDER": spec.second_derivatives,
+        "NUMBERS": spec.problem.numbers,
+        "NOISY": spec.noisy,
+        "SCRATCH": SCRATCH * spec.dims,
         "ADAPTIVE": spec.adaptive,
         "HP": first.hidden_pitch,
         "GP": gates.pitch,

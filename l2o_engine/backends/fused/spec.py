@@ -1,15 +1,49 @@
 """What a kernel is compiled for, as far as an experiment decides it, and what one costs in memory."""
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
 from l2o_engine.meta.experiment import Experiment
 from l2o_engine.optimizers.learned.networks.lstm import LSTM
+from l2o_engine.tasks.base import TaskFamily
+from l2o_engine.tasks.mixture import Mixture
+from l2o_engine.tasks.small import SmallTask
 
 # Codes for settings that the kernel takes at run time.
 GRADIENT_MODES = {"none": 0, "clip": 1, "unit": 2}
 POLICIES = {"zero": 0, "skip": 1, "stop": 2}
+
+
+@dataclass(frozen=True)
+class ProblemSpec:
+    """What is compiled in of a problem; ranges and what else tasks are drawn from are not.
+
+    Attributes
+    ----------
+    kind
+        Of the bare function, or "mixture".
+    numbers
+        How many numbers a task's parameters are, side by side, in the order of :attr:`SmallTask.shapes`.
+    bare_numbers
+        How many of them are the bare function's.
+    rotated, shifted, log
+        The wrappers.
+    settings
+        What else the bare function is compiled for, see :attr:`SmallTask.compiled`.
+    members
+        A mixture's families.
+    """
+
+    kind: str
+    numbers: int = 0
+    bare_numbers: int = 0
+    rotated: bool = False
+    shifted: bool = False
+    log: float = 0.0
+    settings: tuple[str | int | float, ...] = ()
+    members: tuple["ProblemSpec", ...] = ()
 
 
 @dataclass(frozen=True)
@@ -23,7 +57,8 @@ class Spec:
     dtype: str
     forget_bias: float
     second_derivatives: bool
-    problem: str
+    problem: ProblemSpec
+    noisy: bool
     inputs: str
     adaptive: bool
     residual: str | float
@@ -57,13 +92,31 @@ def spec_of(experiment: Experiment) -> Spec:
         dtype=experiment.dtype,
         forget_bias=network.forget_bias,
         second_derivatives=experiment.second_derivatives,
-        problem=experiment.task.kind,
+        problem=_problem_of(experiment.task),
+        noisy=isinstance(experiment.task, SmallTask | Mixture) and bool(experiment.task.noise),
         inputs=inputs.kind,
         adaptive=inputs.adapts,
         residual=getattr(inputs, "residual", 0.0),
         ratio_residual=getattr(inputs, "ratio_residual", 0.0),
         objective=objective.kind,
         objective_residual=objective.residual,
+    )
+
+
+def _problem_of(task: TaskFamily) -> ProblemSpec:
+    if isinstance(task, Mixture):
+        members = tuple(map(_problem_of, task.families))
+        return ProblemSpec(task.kind, numbers=1 + task.parameter_numbers, members=members)
+    if not isinstance(task, SmallTask):
+        return ProblemSpec(task.kind)  # for which there is no piece
+    return ProblemSpec(
+        task.kind,
+        numbers=sum(map(prod, task.shapes.values())),
+        bare_numbers=sum(map(prod, task.bare_shapes.values())),
+        rotated=task.is_rotated,
+        shifted=task.shift is not None,
+        log=task.log,
+        settings=task.compiled,
     )
 
 

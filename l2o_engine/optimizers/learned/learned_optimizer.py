@@ -51,7 +51,7 @@ class LearnedOptimizer:
         return self.network.initialise(self.inputs.width, generator, dtype)
 
     def with_weights(
-        self, weights: "Floats | Tensor", numbers: Numbers | None = None, *, name: str = LEARNED
+        self, weights: "Floats | Tensor", numbers: Numbers | None = None, *, name: str = LEARNED, stays: bool = True
     ) -> "TrainedOptimizer":
         """Return the optimizer that it is with these weights.
 
@@ -63,6 +63,8 @@ class LearnedOptimizer:
             The inputs' adaptive numbers as training has left them; as they began, if not given.
         name
             What it is called in charts and tables.
+        stays
+            Whether a coordinate whose gradient is exactly 0 is left where it is; see :class:`TrainedOptimizer`.
 
         Raises
         ------
@@ -71,7 +73,7 @@ class LearnedOptimizer:
         """
         if tuple(weights.shape) != (self.layout.size,):
             raise ValueError(f"the network has {self.layout.size:,} weights, these are {tuple(weights.shape)}")
-        return TrainedOptimizer(self, weights, self.inputs.numbers if numbers is None else numbers, name)
+        return TrainedOptimizer(self, weights, self.inputs.numbers if numbers is None else numbers, name, stays)
 
 
 class LearnedState(NamedTuple):
@@ -95,12 +97,18 @@ class LearnedState(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class TrainedOptimizer:
-    """A learned optimizer with its weights; see :meth:`LearnedOptimizer.with_weights`."""
+    """A learned optimizer with its weights; see :meth:`LearnedOptimizer.with_weights`.
+
+    What it has found is safe: where a coordinate's gradient is exactly 0, its update is exactly 0 and what the network
+    sees of it is a number. Meta-training alone unrolls it without that (``stays=False``): what is differentiated is the
+    network and nothing else, and trainings give the numbers that they always gave.
+    """
 
     learned: LearnedOptimizer
     weights: "Floats | Tensor"
     numbers: Numbers
     name: str = LEARNED
+    stays: bool = True
 
     @cached_property
     def _named(self) -> Mapping[str, "Tensor"]:
@@ -126,14 +134,24 @@ class TrainedOptimizer:
     def _update(self, gradient: "Tensor", state: LearnedState) -> tuple["Tensor", LearnedState]:
         inputs = self.learned.inputs
         encoded = self.encoded(gradient, state)
+        if self.stays:
+            encoded = encoded._replace(inputs=_numbers_at_zero(encoded.inputs, gradient))
         seen = encoded.inputs.reshape(-1, inputs.width)
         outputs, network = self.learned.network.step(self._named, seen, state.network)
         update = inputs.decode(outputs.view_as(gradient), encoded, self.numbers)
+        if self.stays:
+            update = update.masked_fill(gradient == 0, 0)
         return update, LearnedState(network, encoded.memory, encoded.inputs)
 
     def encoded(self, gradient: "Tensor", state: LearnedState) -> Encoded:
         """Return what the network would see of a gradient."""
         return self.learned.inputs.encode(gradient, state.memory, self.numbers)
+
+
+def _numbers_at_zero(inputs: "Tensor", gradient: "Tensor") -> "Tensor":
+    """Return inputs with 0 for what is no number of a gradient of 0: the ratio's 0/0, where subnormals are flushed."""
+    at_zero = gradient == 0 if inputs.shape == gradient.shape else (gradient == 0).unsqueeze(-1)
+    return inputs.masked_fill(at_zero & inputs.isnan(), 0)
 
 
 def _tensor(values: "Array") -> "Tensor":

@@ -57,6 +57,23 @@ def test_it_runs_as_any_optimizer_does_and_as_the_backend_evaluates_it(inputs: I
     np.testing.assert_allclose(np.concatenate(alone), evaluated, rtol=1e-6)
 
 
+@every_inputs
+def test_what_is_found_is_safe_where_it_is_judged_and_moves_where_it_is_trained(inputs: Inputs) -> None:
+    learned = a_learned(inputs)
+    weights = learned.initialise(np.random.default_rng(0), "float32")
+    weights[-1] = 0.7  # the output's bias
+    gradients = [np.array([[1.0, -0.3]], np.float32)] + [np.array([[0.0, -0.3]], np.float32)] * 100
+    for stays in (True, False):
+        optimizer = learned.with_weights(weights, stays=stays)
+        state, updates = optimizer.init(gradients[0]), []
+        for gradient in gradients:
+            update, state = optimizer.update(gradient, state)
+            updates.append(update)
+        assert np.isfinite(updates).all()
+        assert (np.array(updates[1:])[:, 0, 0] == 0).all() == stays
+        assert (np.array(updates)[:, 0, 1] != 0).all()
+
+
 def test_its_updates_are_differentiable_by_its_weights() -> None:
     learned = a_learned(made(INPUTS.kinds["log"]))
     weights = torch.from_numpy(learned.initialise(np.random.default_rng(0), "float64")).requires_grad_()

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 from l2o_engine.backends.fused.jit import inner
-from l2o_engine.backends.fused.spec import Spec
+from l2o_engine.backends.fused.spec import ProblemSpec, Spec
 
 Functions = dict[str, Callable[..., Any]]
 Piece = Callable[[Spec, type], Functions]
+Problem = Callable[[ProblemSpec, type], Functions]
 
 # Products may be fused into sums; NaN, infinity and the order of sums keep their meaning.
 inline = inner(fastmath={"contract"})
