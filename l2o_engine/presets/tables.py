@@ -11,7 +11,8 @@ from l2o_engine.presets.schema import LEARNED_TABLES, Preset
 
 def to_dict(preset: Preset) -> dict[str, Any]:
     """Return the effective preset as plain tables, every default written out, that :func:`check` takes back."""
-    tables = {name: _kind_first(table) for name, table in preset.model_dump(mode="json", exclude_none=True).items()}
+    dumped = preset.model_dump(mode="json", by_alias=True, exclude_none=True)
+    tables = {name: _kind_first(table) for name, table in dumped.items()}
     if preset.kind == "baselines":
         for table in LEARNED_TABLES:
             if table != "unroll":
