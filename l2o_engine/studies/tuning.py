@@ -22,6 +22,7 @@ from typing import Any, cast, get_args
 
 import numpy as np
 
+from l2o_engine.meta.experiment import DTypeName
 from l2o_engine.optimizers.adam import Adam
 from l2o_engine.optimizers.base import HandDesigned, repeated, run, side_by_side
 from l2o_engine.optimizers.momentum import Momentum
@@ -82,7 +83,7 @@ class Problem:
     Raises
     ------
     ValueError
-        If there is no task, or there are more than :data:`MOST_DRAWS`, or fewer than two steps.
+        If there is no task, or there are more than :data:`MOST_DRAWS`, or fewer than two steps, or no such dtype.
     """
 
     task: TaskFamily
@@ -94,6 +95,8 @@ class Problem:
     def __post_init__(self) -> None:
         if not 1 <= self.draws <= MOST_DRAWS or self.steps < 2:
             raise ValueError(f"tuning needs 1 to {MOST_DRAWS:,} draws and at least two steps")
+        if self.dtype not in get_args(DTypeName):
+            raise ValueError(f'the dtype is "float32" or "float64", not {self.dtype!r}')
 
     def draw(self, generator: np.random.Generator, n: int) -> Task:
         """Draw tasks, [n, 1]."""

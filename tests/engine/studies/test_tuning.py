@@ -247,9 +247,9 @@ def test_the_library_s_tune_takes_a_class_or_an_optimizer_and_gives_no_exploit()
     assert tuned_by(named, Quadratic(), 10) == "sum"
 
 
-@pytest.mark.parametrize("wrong", [{"draws": 0}, {"draws": 10**9}, {"steps": 1}, {"metric": "best"}])
+@pytest.mark.parametrize("wrong", [{"draws": 0}, {"draws": 10**9}, {"steps": 1}, {"metric": "best"}, {"dtype": "int8"}])
 def test_what_cannot_be_tuned_is_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"tuning needs|the metric is"):
+    with pytest.raises(ValueError, match=r"tuning needs|the metric is|the dtype is"):
         tune(Sgd, Quadratic(), **wrong)
 
 
