@@ -15,7 +15,7 @@ first. Where the best is one, the best that is none is found as well.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from itertools import product
 from math import isnan, prod
 from typing import Any, cast, get_args
@@ -36,7 +36,7 @@ from l2o_engine.support.memory import available_memory
 from l2o_engine.support.settings import fields_of
 from l2o_engine.support.wording import size
 from l2o_engine.tasks.base import Task, TaskFamily
-from l2o_engine.training.evaluation import evaluate
+from l2o_engine.training.evaluation import evaluate, parts
 from l2o_engine.training.streams import Streams, generator_of
 
 RIVALS: Mapping[str, HandDesigned] = {
@@ -165,11 +165,6 @@ class Found:
         """Whether they buy the last loss by going far away first."""
         return self.reached.is_exploit
 
-    @cached_property
-    def settings(self) -> dict[str, Any]:
-        """Name → value of all settings."""
-        return settings_of(self.optimizer)
-
     @property
     def is_all(self) -> bool:
         """Whether all settings that a rule names were searched, and not the learning rate alone."""
@@ -183,12 +178,6 @@ class Progress:
     rival: str
     done: float
     expected: int
-
-
-def settings_of(optimizer: HandDesigned) -> dict[str, Any]:
-    """Return name → value of an optimizer's settings, without its kind and name."""
-    left_out = ("kind", "name", "tuned")
-    return {name: getattr(optimizer, name) for name in fields_of(type(optimizer)) if name not in left_out}
 
 
 def tune(
@@ -431,12 +420,12 @@ def _reached_by(
     width, found = _width_of(problem), []
     most = max(1, min(_MOST_NUMBERS // problem.draws, _MOST_NUMBERS // (width * problem.steps)))
     for start in range(0, len(rules), most):
-        group, parts, tasks = rules[start : start + most], [], 0
+        group, figures, tasks = rules[start : start + most], [], 0
         for part in _side_by_side(group, problem, width):
-            parts.append(part)
+            figures.append(part)
             tasks += part.shape[-1]
             tell((start + len(group) * tasks / problem.draws) / len(rules))
-        together = zip(*np.concatenate(parts, axis=-1), strict=True)
+        together = zip(*np.concatenate(figures, axis=-1), strict=True)
         found += [_reached(first, last, total, problem.steps) for first, last, total in together]
     return found
 
@@ -451,8 +440,8 @@ def _side_by_side(rules: Sequence[HandDesigned], problem: Problem, width: int) -
     """Yield the figures of rules on some tasks after the other, see :func:`_figures`."""
     generator = generator_of(Streams(problem.seed).tuning)
     at_once = max(1, min(_NUMBERS_AT_ONCE // width, _MOST_NUMBERS // problem.steps) // len(rules))
-    for first in range(0, problem.draws, at_once):
-        task = problem.draw(generator, min(at_once, problem.draws - first))
+    for number in parts(problem.draws, at_once):
+        task = problem.draw(generator, number)
         if len(rules) == 1:
             losses = run(rules[0], task, problem.steps)[None]
         else:

@@ -74,7 +74,7 @@ def at_best_rates() -> list[Found]:
 def test_the_published_figures_come_out(at_best_rates: list[Found], rival: str, metric: str) -> None:
     rate, end, total = PUBLISHED[rival, metric]
     best = next(one for one in at_best_rates if (one.rival, one.metric) == (rival, metric))
-    assert best.settings["learning_rate"] == pytest.approx(rate, rel=0.13)  # or its neighbour on the grid
+    assert best.optimizer.settings["learning_rate"] == pytest.approx(rate, rel=0.13)  # or its neighbour on the grid
     assert best.figures["sum_mean"] == pytest.approx(total, rel=0.05, abs=0.3)
     assert best.figures["non_finite"] == 0
     figures = best.figures
@@ -109,8 +109,8 @@ def test_other_settings_are_searched_each_with_its_own_learning_rate() -> None:
     alone, every = found_by(SMALL, "adam", metrics=["end"])
     assert (alone.searched, alone.is_all) == (("learning_rate",), False)
     assert (every.searched, every.is_all) == (("learning_rate", "beta1", "beta2"), True)
-    assert alone.settings["beta1"] == 0.9
-    assert every.settings["beta1"] < 0.9
+    assert alone.optimizer.settings["beta1"] == 0.9
+    assert every.optimizer.settings["beta1"] < 0.9
     assert every.reached.end < alone.reached.end - 3
     assert every.figures["end_log10_mean"] < alone.figures["end_log10_mean"] - 3
 
@@ -119,7 +119,10 @@ def test_a_rule_without_a_learning_rate_is_tried_in_all_combinations() -> None:
     default, best = found_by(SMALL, "vsgd", metrics=["end"])
     assert (default.searched, best.searched) == ((), ("variant", "samples", "slow_start"))
     assert default.optimizer == replace(VSgd(), tuned=default.optimizer.tuned)  # type: ignore[attr-defined]
-    assert (best.settings["samples"], best.settings["variant"]) == (1, "l")  # Newton's method, along the axes
+    assert (best.optimizer.settings["samples"], best.optimizer.settings["variant"]) == (
+        1,
+        "l",
+    )  # Newton's method, along the axes
     assert best.figures["end_log10_mean"] == -38
 
 
@@ -130,7 +133,7 @@ def test_a_grid_whose_edge_is_the_best_is_widened(first: int, last: int, monkeyp
     monkeypatch.setattr(tuning, "_FIRST", first)
     monkeypatch.setattr(tuning, "_LAST", last)
     (widened,) = found_by(problem, "sgd", metrics=["sum"])
-    assert widened.settings == whole.settings
+    assert widened.optimizer.settings == whole.optimizer.settings
     assert not widened.at_bound
 
 
@@ -140,7 +143,7 @@ def test_widening_ends_at_a_bound_which_is_said(bound: str, edge: int, monkeypat
     monkeypatch.setattr(tuning, "_LAST", edge)
     monkeypatch.setattr(tuning, bound, edge)
     (found,) = found_by(SMALL, "sgd", metrics=["end"])
-    assert found.settings["learning_rate"] == tuning._rate(edge)
+    assert found.optimizer.settings["learning_rate"] == tuning._rate(edge)
     assert found.at_bound
 
 
