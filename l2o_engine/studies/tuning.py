@@ -5,8 +5,9 @@ edge, or within three places of it, the grid is widened. Then the other settings
 (``HandDesigned.searched``) are tried in turn, one value after the other, each with the learning rate searched anew;
 those of a rule without a learning rate in all combinations. What is found is judged on other tasks, of ``held_out``.
 
-One setting is better than another if fewer of its tasks met a number that is not finite; of those with as many, if its
-figure is lower: "end", the mean of log10(last loss + 1e-38), or "sum", the median of the losses' sum.
+One setting is better than another if it loses fewer tasks: a loss is not finite, or the last is above a million times
+the median first loss. Of settings that lose as many, the one with the lower figure is better: "end", the mean of
+log10(last loss + 1e-38), or "sum", the median of the losses' sum, which would not mind if every third task diverged.
 
 A setting is an *exploit* if it buys its last loss by going far away first: the median of its losses' sums is above
 that of standing still (steps times the first loss), though on at least half of the tasks the last loss is not above the
@@ -58,6 +59,7 @@ MOST_DRAWS = 1_000_000
 _FIRST, _LAST = -80, 20
 _LEAST, _GREATEST = -200, 120
 _WIDENED = 20
+_LOST = 1e6  # times the median first loss
 _EDGE = 3  # places: over few draws a figure may go up and down where it is nearly flat
 
 _MOST_NUMBERS = 4_000_000  # that results, or tasks beside each other, may take
@@ -113,21 +115,21 @@ class Reached:
         Mean of log10(last loss + 1e-38), NaN where no loss has a logarithm.
     sum
         Median of the losses' sum; one that is not finite counts as infinite.
-    spoilt
-        On how many tasks a loss was not finite.
+    lost
+        How many tasks it loses, see the module.
     is_exploit
         See the module.
     """
 
     end: float
     sum: float
-    spoilt: int
+    lost: int
     is_exploit: bool
 
     def rank(self, metric: Metric) -> tuple[int, bool, float]:
         """Return what is lower for a better setting."""
         figure = self.end if metric == "end" else self.sum
-        return self.spoilt, isnan(figure), figure
+        return self.lost, isnan(figure), figure
 
 
 @dataclass(frozen=True)
@@ -460,13 +462,15 @@ def _figures(losses: Doubles) -> Doubles:
 def _reached(first: Doubles, last: Doubles, total: Doubles, steps: int) -> Reached:
     """Return what a setting reached on tasks [tasks]: by their first and last losses, and the losses' sums."""
     is_there = np.isfinite(total)
+    typical = float(np.median(np.where(is_there, first, np.inf)))
     with np.errstate(invalid="ignore", divide="ignore"):
         end = finite_mean(np.log10(last + LOG_FLOOR))
+    lost = ~is_there | (last > _LOST * abs(typical))
     median = float(np.median(np.where(is_there, total, np.inf)))
-    costs_more = median > steps * np.median(np.where(is_there, first, np.inf))
+    costs_more = median > steps * typical
     return Reached(
         end=end,
         sum=median,
-        spoilt=int((~is_there).sum()),
+        lost=int(lost.sum()),
         is_exploit=bool(costs_more and (last <= first).mean() >= 0.5),
     )
