@@ -269,10 +269,9 @@ def compare(
     plain: Ascii = False,
 ) -> None:
     """Compare runs: convergence in one chart, medians over seeds in a table, beside the baselines."""
-    from l2o_engine.runs.catalogue import find_run
     from l2o_tui.commands.compare import compare_runs
 
-    compare_runs([find_run(run, runs_dir) for run in runs], output=output, as_json=json)
+    sys.exit(compare_runs(runs, runs_dir=runs_dir, output=output, as_json=json))
 
 
 @app.command()

@@ -105,17 +105,25 @@ def describe(
         choices = ", ".join((text and quote(text)) or number for text, number in valid)
         hint = nearest(value, names) if isinstance(value, str) else ""
         return (f"{where}: must be {'one of ' if len(names) > 1 else ''}{choices} (got {quote(value)}){hint}",)
-    limits = {
-        name: int(limit) if isinstance(limit, float) and limit.is_integer() else limit
-        for name, limit in context.items()
-    }
-    rule = _RULES[kind].format(**limits) if kind in _RULES else details["msg"]
+    rule = rule_of(details)
     for present, name in former.items():  # a rule of the whole file may speak of a table
         rule = rule.replace(f"[{present}]", f"[{name}]").replace(f"{present}.", f"{name}.")
     return (f"{where}: {rule}{_got(value)}",)
 
 
+def rule_of(details: ErrorDetails) -> str:
+    """Return in words what is asked of a value that pydantic has refused."""
+    context: dict[str, Any] = details.get("ctx", {})
+    limits = {
+        name: int(limit) if isinstance(limit, float) and limit.is_integer() else limit
+        for name, limit in context.items()
+    }
+    kind = details["type"]
+    return _RULES[kind].format(**limits) if kind in _RULES else details["msg"]
+
+
 _RULES = {
+    "missing": "is missing",
     "greater_than": "must be above {gt}",
     "greater_than_equal": "must be at least {ge}",
     "less_than": "must be below {lt}",

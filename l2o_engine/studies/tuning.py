@@ -175,10 +175,10 @@ class Found:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the search for a rival's settings is: of the grids that are expected, so many are done."""
+    """How far the search for a rival's settings is: of the grids that are expected, so many are done, in parts too."""
 
     rival: str
-    done: int
+    done: float
     expected: int
 
 
@@ -280,7 +280,7 @@ def tune_rivals(
         with all settings searched. Where the best is an exploit, the best that is none comes behind it.
     """
 
-    def tell_of(name: str, done: int, expected: int) -> None:
+    def tell_of(name: str, done: float, expected: int) -> None:
         tell(Progress(name, done, expected))
 
     for name in rivals:
@@ -314,11 +314,11 @@ class _Search:
     problem
         What it is tuned on.
     tell
-        Told at first and after each grid how many there were, and are expected in all.
+        Told at first, and again and again, how many grids are done, and are expected in all.
     """
 
     def __init__(
-        self, rival: HandDesigned, problem: Problem, tell: Callable[[int, int], None] = lambda done, expected: None
+        self, rival: HandDesigned, problem: Problem, tell: Callable[[float, int], None] = lambda done, expected: None
     ) -> None:
         self._rival = rival
         self._problem = problem
@@ -381,13 +381,15 @@ class _Search:
         missing = [place for place in places if place not in grid]
         if missing:
             rules = [_with(rule, learning_rate=_rate(place)) if self.has_rate else rule for place in missing]
-            reached = _reached_by(rules, self._problem)
+            reached = _reached_by(rules, self._problem, self._tell_share)
             grid |= {
                 place: _Tried(*tried) for place, tried in zip(missing, zip(rules, reached, strict=True), strict=True)
             }
-            done = len(self._grids)
-            self._tell(done, max(done, self._expected))
         return grid
+
+    def _tell_share(self, share: float) -> None:
+        number = len(self._grids)
+        self._tell(number - 1 + share, max(number, self._expected))
 
 
 def _rate(place: int) -> float:
@@ -419,12 +421,21 @@ def _judged(name: str, metric: Metric, tried: _Tried, problem: Problem, *, searc
     return Found(name, metric, rule, searched, tried.reached, judged.figures, tried.at_bound)
 
 
-def _reached_by(rules: Sequence[HandDesigned], problem: Problem) -> list[Reached]:
-    """Return what rules that differ in their learning rate alone reach, all on the same tasks."""
-    width = _width_of(problem)
+def _reached_by(
+    rules: Sequence[HandDesigned], problem: Problem, tell: Callable[[float], None] = lambda share: None
+) -> list[Reached]:
+    """Return what rules that differ in their learning rate alone reach, all on the same tasks; tell how far it is."""
+    width, found = _width_of(problem), []
     most = max(1, min(_MOST_NUMBERS // problem.draws, _MOST_NUMBERS // (width * problem.steps)))
-    groups = [rules[first : first + most] for first in range(0, len(rules), most)]
-    return [reached for group in groups for reached in _reached_side_by_side(group, problem, width)]
+    for start in range(0, len(rules), most):
+        group, parts, tasks = rules[start : start + most], [], 0
+        for part in _side_by_side(group, problem, width):
+            parts.append(part)
+            tasks += part.shape[-1]
+            tell((start + len(group) * tasks / problem.draws) / len(rules))
+        together = zip(*np.concatenate(parts, axis=-1), strict=True)
+        found += [_reached(first, last, total, problem.steps) for first, last, total in together]
+    return found
 
 
 def _width_of(problem: Problem) -> int:
@@ -433,18 +444,17 @@ def _width_of(problem: Problem) -> int:
     return int(max(problem.task.size, sum(values.size for values in one.parameters.values()), 1))
 
 
-def _reached_side_by_side(rules: Sequence[HandDesigned], problem: Problem, width: int) -> list[Reached]:
-    generator, figures = generator_of(Streams(problem.seed).tuning), []
-    at_once = max(1, _NUMBERS_AT_ONCE // (len(rules) * width))
+def _side_by_side(rules: Sequence[HandDesigned], problem: Problem, width: int) -> Iterator[Doubles]:
+    """Yield the figures of rules on some tasks after the other, see :func:`_figures`."""
+    generator = generator_of(Streams(problem.seed).tuning)
+    at_once = max(1, min(_NUMBERS_AT_ONCE // width, _MOST_NUMBERS // problem.steps) // len(rules))
     for first in range(0, problem.draws, at_once):
         task = problem.draw(generator, min(at_once, problem.draws - first))
         if len(rules) == 1:
             losses = run(rules[0], task, problem.steps)[None]
         else:
             losses = run(side_by_side(rules, task.start), repeated(task, len(rules)), problem.steps)
-        figures.append(_figures(losses[:, :, 0].astype(np.float64)))
-    together = zip(*np.concatenate(figures, axis=-1), strict=True)
-    return [_reached(first, last, total, problem.steps) for first, last, total in together]
+        yield _figures(losses[:, :, 0].astype(np.float64))
 
 
 def _figures(losses: Doubles) -> Doubles:
