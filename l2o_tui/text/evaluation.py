@@ -124,4 +124,4 @@ def _origin(network: Network) -> str:
 
 
 def _owner(network: Network) -> str:
-    return f"{network.run.name}, seed {network.seed},"
+    return f"seed {network.seed} of {network.run.name}"
