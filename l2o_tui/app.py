@@ -128,14 +128,12 @@ class L2oApp(ThinApp[int]):
         """Show the first screen."""
         # Not through the event loop: when the terminal is gone, textual's writer may have blocked it for good.
         self.hear_signals()
-        if self._signal:  # it came before there was a screen
-            code = exit_codes.of_signal(self._signal)
-            self.exit(code, return_code=code)
-            return
-        if self._opened is None:
-            self.push_screen(HomeScreen(self._runs_dir, self))
-        else:
+        if self._opened is not None:
             self.show_run(self._opened)
+        elif not self._signal:
+            self.push_screen(HomeScreen(self._runs_dir, self))
+        if self._signal:  # it came before there was a screen, and the session ends as it would have ended later
+            self._obey(self._signal)
 
     def hear_signals(self) -> None:
         """Let what ends a run end it after a checkpoint, and give the terminal back."""
@@ -349,9 +347,11 @@ class L2oApp(ThinApp[int]):
             os._exit(exit_codes.of_signal(number))
         if not self._signal:
             self._signal, self._signalled_at = number, monotonic()
+        if self.is_running:  # else on_mount looks
+            self._obey(number)
+
+    def _obey(self, number: int) -> None:
         opened = self._opened
-        if not self.is_running:  # on_mount looks
-            return
         if opened is None:
             code = exit_codes.of_signal(number)
             self.call_later(self.exit, code, code)

@@ -7,19 +7,25 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from l2o_engine.presets.schema import Preset
-from l2o_engine.runs.folder import Run, is_beginning
-from l2o_engine.runs.record import RunError
+from l2o_engine.runs.folder import NAMES, TEMPORARY, Run, is_beginning
+from l2o_engine.runs.lock import seems_driven
+from l2o_engine.runs.record import LaterFormatError, RunError
 from l2o_engine.support.files import names_in
+from l2o_engine.support.wording import some_of
 
 _OF_A_RUN = {"preset.toml", "metrics.csv", "checkpoints"}  # by which one without run.json is known
 
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A folder that holds a run, or the beginning of one, which cannot be read; ``reason`` says why."""
+    """A folder that holds a run, or the beginning of one, which cannot be read.
+
+    ``reason`` says why, ``remedy`` what may be done; it is empty where nothing can.
+    """
 
     folder: Path
     reason: str
+    remedy: str = ""
 
     @property
     def name(self) -> str:
@@ -67,7 +73,7 @@ def look_through(runs_dir: Path) -> Listing:
             found.append((run.record().created, run.name, run))
         except RunError as error:
             if _looks_like_a_run(folder):
-                unreadable.append(Unreadable(folder, _reason(folder, error)))
+                unreadable.append(_unreadable(folder, error))
     return Listing([run for _, _, run in sorted(found, key=lambda entry: entry[:2])], unreadable)
 
 
@@ -84,12 +90,14 @@ def _looks_like_a_run(folder: Path) -> bool:
     return "run.json" in names or names >= _OF_A_RUN or is_beginning(folder)
 
 
-def _reason(folder: Path, error: RunError) -> str:
+def _unreadable(folder: Path, error: RunError) -> Unreadable:
     if is_beginning(folder):
-        return "unfinished: who made it was killed; `run` with this --run-dir takes it"
-    if not (folder / "run.json").exists():
-        return "there is no run.json; `resume` rebuilds it"
-    return str(error).removeprefix(f"{folder / 'run.json'} ").removeprefix(f"{folder} ")
+        return Unreadable(folder, "unfinished: who made it was killed", "`run` with this --run-dir takes it")
+    if isinstance(error, LaterFormatError):
+        return Unreadable(folder, str(error).removeprefix(f"{folder} "))
+    is_there = (folder / "run.json").exists()
+    reason = str(error).removeprefix(f"{folder / 'run.json'} ") if is_there else "there is no run.json"
+    return Unreadable(folder, reason, "`resume` rebuilds run.json, if the rest is whole")
 
 
 def find_folder(reference: str, runs_dir: Path) -> Path:
@@ -151,20 +159,31 @@ def load_run(reference: str | Path, *, runs_dir: str | Path = "runs") -> Run:
     return find_run(str(reference), Path(runs_dir))
 
 
-def delete(run: Run) -> None:
+def delete(folder: Path) -> None:
     """Remove a run's folder with all that is in it; of one that is a link, the link.
+
+    Of a run that cannot be read, for which a folder of something else might be taken, there must be nothing in it that
+    runs do not have.
 
     Raises
     ------
     RunError
         If a process drives the run, or the folder cannot be removed.
     """
-    if run.is_driven():
-        raise RunError(f"{run.name} is being driven; stop it before it is deleted")
     try:
-        if run.folder.is_symlink():
-            run.folder.unlink()
-        else:
-            shutil.rmtree(run.folder)  # which follows no links
+        if folder.is_symlink():
+            folder.unlink()
+            return
+        try:
+            is_driven = Run(folder).is_driven()
+        except RunError:
+            is_driven = seems_driven(folder)
+            foreign = sorted(name for name in names_in(folder) if not (name in NAMES or TEMPORARY.fullmatch(name)))
+            if foreign:
+                what = f"{folder} cannot be read as a run, and holds what no run does: {some_of(foreign)}"
+                raise RunError(f"{what}. If nothing of it is wanted, remove it by hand") from None
+        if is_driven:
+            raise RunError(f"{folder.name} is being driven; stop it before it is deleted")
+        shutil.rmtree(folder)  # which follows no links
     except OSError as error:
-        raise RunError(f"cannot remove {run.folder}: {error.strerror or error}") from error
+        raise RunError(f"cannot remove {folder}: {error.strerror or error}") from error

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
@@ -39,6 +39,7 @@ _MOST_SEEDS = 1024
 # Bytes beside the numbers, at most: in all, a seed's (its generator, its counts), a tensor's (name, shape, place).
 _ALL_BESIDE, _SEED_BESIDE, _TENSOR_BESIDE = 65_536, 4_096, 512
 _MOST_HEADER = 100_000_000  # bytes: safetensors takes none that is longer
+_PIECE = 2**20  # bytes that are read at once of what need not be held
 
 
 class Kind(StrEnum):
@@ -190,14 +191,52 @@ def head_of(path: Path) -> "Head":
     """
     try:
         with open_to_read(path, path.parents[1]) as file:
-            length = int.from_bytes(file.read(8), "little")
-            if length > _MOST_HEADER:
-                raise CheckpointError(f"{path.name} claims a header of {length:,} bytes; {_MOST_HEADER:,} is the most")
-            return Head.model_validate_json(_metadata_in(file.read(length))["l2o"])
+            return Head.model_validate_json(_metadata_in(_header_of(file, path))["l2o"])
     except OSError as error:
         raise CheckpointError(f"{path.name} cannot be read: {error.strerror or error}") from error
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path.name} cannot be read: {error}") from error
+
+
+def is_whole(path: Path) -> bool:
+    """Return whether a checkpoint is as it was written, whatever experiment it is of.
+
+    It is read piece by piece, for nothing says yet how large it may be: no more is held than a header can be.
+    """
+    try:
+        with open_to_read(path, path.parents[1]) as file:
+            header = _header_of(file, path)
+            start, tensors, metadata = file.tell(), json.loads(header), _metadata_in(header)
+            tensors.pop("__metadata__")
+            if sum(_place(tensor)[1] for tensor in tensors.values()) != file.seek(0, os.SEEK_END) - start:
+                return False  # pieces that overlap could be read for ever
+            digest = hashlib.sha256(metadata["l2o"].encode())
+            for name in sorted(tensors):
+                first, left = _place(tensors[name])
+                digest.update(name.encode())
+                file.seek(start + first)
+                while left and (piece := file.read(min(left, _PIECE))):
+                    digest.update(piece)
+                    left -= len(piece)
+            return digest.hexdigest() == metadata["sha256"]
+    except (CheckpointError, OSError, KeyError, ValueError, TypeError, AttributeError, RecursionError):
+        return False
+
+
+def _header_of(file: IO[bytes], path: Path) -> bytes:
+    """Read the header of a safetensors file: its length, then JSON."""
+    length = int.from_bytes(file.read(8), "little")
+    if length > _MOST_HEADER:
+        raise CheckpointError(f"{path.name} claims a header of {length:,} bytes; {_MOST_HEADER:,} is the most")
+    return file.read(length)
+
+
+def _place(tensor: Mapping[str, Any]) -> tuple[int, int]:
+    """Return where a tensor begins behind the header, and how many bytes it has."""
+    first, end = tensor["data_offsets"]
+    if not 0 <= first <= end:
+        raise ValueError("a tensor that ends before it begins")
+    return first, end - first
 
 
 def _most_bytes(experiment: Experiment, seeds: int) -> int:

@@ -133,7 +133,8 @@ class DrivenRun(Run):
             names = names_in(folder)
             if names and not is_beginning(folder):
                 what = "already holds a run" if "run.json" in names else "is not empty"
-                raise RunError(f"{folder} {what}; nothing in it is overwritten. Choose another folder")
+                remedy = "`resume` goes on with it; or choose" if "run.json" in names else "Choose"
+                raise RunError(f"{folder} {what}; nothing in it is overwritten. {remedy} another folder")
             is_new = not names
             lock = take_lock(folder)
             if (folder / "run.json").exists():  # another process was quicker
@@ -459,6 +460,8 @@ def _what_was_edited(run: Run, *, accept: bool) -> tuple[Change, ...]:
         changed = {name: pair for name, pair in changed.items() if accepted.get(name, ...) != pair[1]}
         if not changed:
             return ()
+        if not checkpoints.is_whole(path):  # who restores the run will say so; it may have been another bit all along
+            continue
         what = f"the preset.toml of {run.name} was edited after it was trained with it: {in_words(changed)}"
         if not accept:
             raise RunError(

@@ -40,7 +40,7 @@ from l2o_engine.runs.checkpoints import Checkpoint, CheckpointError, Kind
 from l2o_engine.runs.events_file import EventsFile, damage_note
 from l2o_engine.runs.metrics_file import check_prefix, header_of, read_rows
 from l2o_engine.runs.record import ACTIVE, Record, RunError, read_record
-from l2o_engine.support.files import names_in, read_bytes
+from l2o_engine.support.files import names_in, open_to_read, read_bytes
 from l2o_engine.training.trainer import Lane, lanes_of_seed
 
 if TYPE_CHECKING:
@@ -48,6 +48,12 @@ if TYPE_CHECKING:
 
 TEMPORARY = re.compile(r"\.(run\.json|preset\.toml|metrics\.csv|blocks\.csv)\.[0-9]+\.tmp")
 """What the files of a run's folder are called while they are written."""
+
+NAMES = frozenset(
+    {".lock", "background.log", "blocks.csv", "checkpoints", "commands", "events.jsonl", "metrics.csv", "preset.toml"}
+    | {"run.json", "run.json.damaged"}
+)
+"""What a run's folder holds, all of it, beside temporary files."""
 
 _BEGINNINGS = {".lock", "checkpoints", "commands", "preset.toml", "metrics.csv"}
 _MOST_BEGINNING = 100_000  # bytes of a metrics.csv that holds but its header
@@ -197,15 +203,28 @@ class Run:
 
         Of metrics.csv this is what the newest checkpoint vouches for; whoever reads its rows is told more.
         """
-        notes = [damage_note(self.told().damaged)]
+        notes = [self._unreadable_events(), damage_note(self.told().damaged)]
         if self.latest_checkpoint() is not None:
             try:
                 self.check_metrics(self.checkpoint())
             except CheckpointError as error:
                 notes.append(f"the newest checkpoint is damaged: {error}")
-            except (OSError, ValueError) as error:
+            except OSError as error:
+                notes.append(f"metrics.csv cannot be read: {error.strerror or error}")
+            except ValueError as error:
                 notes.append(f"metrics.csv is damaged: {error}")
         return [note for note in notes if note]
+
+    def _unreadable_events(self) -> str:
+        """Say why there is nothing to be read of events.jsonl; an empty string where there is, or nothing was told."""
+        try:
+            open_to_read(self.events_path).close()
+        except FileNotFoundError:
+            is_lost = self.record().iteration > 0 and not self.is_driven()
+            return "events.jsonl is gone, and with it the progress rows and the findings" if is_lost else ""
+        except OSError as error:
+            return f"events.jsonl cannot be read: {error.strerror or error}"
+        return ""
 
     def check_metrics(self, checkpoint: Checkpoint) -> "_Hash":
         """Make sure that metrics.csv begins with the rows that a checkpoint was written after; return their SHA-256.

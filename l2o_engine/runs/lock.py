@@ -199,6 +199,12 @@ def is_driven(folder: Path, read: Callable[[], Record]) -> bool:
     return _lives(record, folder, is_locked=is_locked) if is_here(record) else _was_written_lately(folder)
 
 
+def seems_driven(folder: Path) -> bool:
+    """Return whether a process may drive a run whose run.json cannot be read: nothing but lock and file tell."""
+    is_locked = _is_locked(folder)
+    return _was_written_lately(folder) if is_locked is None else is_locked
+
+
 def is_beating(read: Callable[[], Record]) -> bool:
     """Return whether a process writes run.json while we look, for ``WATCH_SECONDS``: no clock is asked."""
     before = read().updated

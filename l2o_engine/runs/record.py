@@ -15,6 +15,7 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
+from l2o_engine.presets.messages import rule_of
 from l2o_engine.presets.schema import MOST_ITERATIONS, Preset
 from l2o_engine.records.events import Status
 from l2o_engine.support.errors import UserError
@@ -209,7 +210,7 @@ def _read_record(path: Path) -> Record:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        raise RunError(f"{path} cannot be read: {place}: {first['msg']}") from error
+        raise RunError(f"{path} cannot be read: {place}: {rule_of(first)}") from error
     except (FileNotFoundError, NotADirectoryError) as error:
         raise RunError(f"{path.parent} holds no run (there is no run.json)") from error
     except OSError as error:

@@ -6,7 +6,7 @@ take-off times vary by seed, so what a group gives are medians and quartiles ove
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
@@ -205,27 +205,54 @@ def _begin_with(run: Run, blocks: Blocks, readers: "Sequence[_LaneReader]") -> N
         reader.begin_with(blocks, lane)
 
 
-def compare(runs: Iterable[Run]) -> list[Group]:
+def compare(runs: Iterable[Run], failed: Callable[[RunError], object] | None = None) -> list[Group]:
     """Sum up runs and group their replicates by experiment; a run that is given twice counts once.
 
     The groups are in the order in which the runs first name them; their figures do not depend on the order.
 
+    Parameters
+    ----------
+    runs
+        The runs.
+    failed
+        Is told why a run has no figures, and the others are compared without it; if none is given, that is raised.
+
     Raises
     ------
     RunError
-        If a run has no result yet, or cannot be read.
+        If a run has no result yet, or cannot be read; with ``failed``, only if that is so of all of them.
     """
     distinct = {run.folder.resolve(): run for run in runs}
-    of_experiment: dict[str, list[Run]] = {}
+    lost: list[RunError] = []
+
+    def pass_over(error: RunError) -> None:
+        if failed is None:
+            raise error
+        lost.append(error)
+        if len(lost) == len(distinct):
+            raise RunError(*[line for one in lost for line in one.lines]) from error
+        failed(error)
+
+    of_experiment: dict[str, list[tuple[Run, Preset]]] = {}
     for run in distinct.values():
-        of_experiment.setdefault(repr(experiment_settings(run.preset())), []).append(run)
+        try:
+            preset = run.preset()
+        except RunError as error:
+            pass_over(error)
+        else:
+            of_experiment.setdefault(repr(experiment_settings(preset)), []).append((run, preset))
     chosen, replicates = [], []
     for same in of_experiment.values():
-        preset = _one_of([run.preset() for run in same])
+        preset = _one_of([preset for _, preset in same])
         # The hand-designed optimizers of a run that trains no network are groups of their own.
         of_optimizer: dict[str, list[Replicate]] = {}
-        for run in same:
-            for replicate in summarise(run, preset.report):
+        for run, _ in same:
+            try:
+                found = summarise(run, preset.report)
+            except RunError as error:
+                pass_over(error)
+                continue
+            for replicate in found:
                 of_optimizer.setdefault(replicate.lane.optimizer, []).append(replicate)
         chosen += [preset] * len(of_optimizer)
         replicates += [
@@ -259,11 +286,14 @@ class NamedLevel:
         What it reaches.
     group
         The label of the first group it stands beside.
+    is_tuned
+        Whether the baseline's settings are the best found on that group's problem.
     """
 
     name: str
     level: Level
     group: str = ""
+    is_tuned: bool = False
 
 
 def baseline_levels(groups: Sequence[Group], seed: int | None = None) -> list[NamedLevel]:
@@ -273,7 +303,7 @@ def baseline_levels(groups: Sequence[Group], seed: int | None = None) -> list[Na
     Baselines of one name whose figures agree to two decimals, as in float32 and float64, are one.
     """
     seed = min(seed for group in groups for seed in group.seeds) if seed is None else seed
-    found: dict[str, tuple[str, str, Level]] = {}
+    found: dict[str, tuple[str, str, Level, bool]] = {}
     for group in groups:
         preset = group.preset
         if not group.learns:
@@ -281,12 +311,12 @@ def baseline_levels(groups: Sequence[Group], seed: int | None = None) -> list[Na
         new = {repr((baseline, levels.circumstances(preset))): baseline.name for baseline in preset.baseline}
         new = {key: name for key, name in new.items() if key not in found}
         reached = levels.of_runs((replicate.run for replicate in group.replicates), preset, seed) if new else {}
-        found |= {key: (name, group.label, reached[name]) for key, name in new.items()}
-    differing = {(name, *_shown(level)): (name, label, level) for name, label, level in reversed(found.values())}
-    names = [name for name, _, _ in differing.values()]
+        found |= {key: (name, group.label, reached[name], name in preset.tuned) for key, name in new.items()}
+    differing = {(one[0], *_shown(one[2])): one for one in reversed(found.values())}
+    names = [name for name, *_ in differing.values()]
     return [
-        NamedLevel(name if names.count(name) == 1 else f"{name} ({label})", level, label)
-        for name, label, level in reversed(differing.values())
+        NamedLevel(name if names.count(name) == 1 else f"{name} ({label})", level, label, is_tuned)
+        for name, label, level, is_tuned in reversed(differing.values())
     ]
 
 

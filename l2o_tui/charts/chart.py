@@ -174,7 +174,11 @@ class Chart(Widget):
         if not self.is_mounted or not self.display or before is None or before.size != self.size:
             self.refresh()
             return
-        self._cells = self._picture()
+        try:
+            self._cells = self._picture()
+        except Exception:  # noqa: BLE001 (it fails again where the screen asks for the line, and is told of there)
+            self.refresh()
+            return
         regions = [Region(start, row, end - start, 1) for row, start, end in self._cells.changes(before)]
         if regions:
             self.refresh(*regions)

@@ -10,9 +10,12 @@ from typing import Any
 
 from l2o_engine.records.codec import finite
 from l2o_engine.records.statistics import Spread
+from l2o_engine.runs.catalogue import find_folder
 from l2o_engine.runs.folder import Run
+from l2o_engine.runs.record import RunError
 from l2o_engine.studies.comparison import Group, NamedLevel, Replicate, baseline_levels, compare
 from l2o_engine.studies.held_out import HeldOut, held_out_of
+from l2o_tui import exit_codes
 from l2o_tui.charts.comparison import MOST_BANDS_IN_FILES, comparison
 from l2o_tui.charts.convergence import MOST_BANDS
 from l2o_tui.charts.matplotlib import check_picture, write_picture
@@ -29,17 +32,47 @@ _GREATEST_HEIGHT, _LEAST_HEIGHT = 30, 14
 _COLOURS = Palette(series=(32, 166, 36, 175, 214, 75, 245), faint=(67, 137, 65, 139, 143, 110, 240))
 
 
-def compare_runs(runs: Sequence[Run], *, output: Path | None, as_json: bool) -> None:
+def compare_runs(names: Sequence[str], *, runs_dir: Path, output: Path | None, as_json: bool) -> int:
     """Print how runs compare, as chart and table or as JSON, and draw a picture if it is asked for.
+
+    A run that has no result yet, or cannot be read, is said to be so on stderr, and the others are compared.
+
+    Parameters
+    ----------
+    names
+        The runs: folders, names in the runs folder, or "last".
+    runs_dir
+        Where runs are kept.
+    output
+        The picture's path; None for none.
+    as_json
+        Print one JSON document in place of chart and table.
+
+    Returns
+    -------
+    int
+        The exit code: done, or failed if a run is missing from the figures. See :mod:`l2o_tui.exit_codes`.
 
     Raises
     ------
     UserError
-        If a run has no result yet or cannot be read, or the picture cannot be drawn.
+        If a name means no run, none of the runs has figures, or the picture cannot be drawn.
     """
+    folders = [find_folder(name, runs_dir) for name in names]
     if output:
         check_picture(output)
-    groups = compare(runs)
+    runs: list[Run] = []
+    failed: list[RunError] = []
+    for folder in folders:
+        try:
+            runs.append(Run(folder))
+        except RunError as error:
+            failed.append(error)
+    if not runs:
+        raise failed[0]
+    groups = compare(runs, failed.append)
+    for why in failed:
+        say(f"l2o-tui: {why}")
     levels = baseline_levels(groups)
     if output:
         picture = comparison(groups, levels, most_bands=MOST_BANDS_IN_FILES, notebook=True)
@@ -47,13 +80,15 @@ def compare_runs(runs: Sequence[Run], *, output: Path | None, as_json: bool) -> 
     held_out = held_out_of(replicate.run for group in groups for replicate in group.replicates)
     for note in notes_on(groups, held_out):
         say(note)
+    code = exit_codes.FAILED if failed else exit_codes.DONE
     if as_json:
         write_json(_document(groups, levels, held_out))
-        return
+        return code
     lines = figures_table(
         groups, levels, held_out, width=get_terminal_size().columns if is_terminal(sys.stdout) else None
     )
     write_out("\n".join([_chart(groups, levels, lines=len(lines)), "", *lines]), is_coloured=True)
+    return code
 
 
 def _chart(groups: Sequence[Group], levels: Sequence[NamedLevel], *, lines: int) -> str:
@@ -81,7 +116,8 @@ def _document(groups: Sequence[Group], levels: Sequence[NamedLevel], held_out: H
     return {
         "experiments": [_group_document(group, held_out) for group in groups],
         "baselines": [
-            {"name": named.name} | {name: finite(value) for name, value in vars(named.level).items()}
+            {"name": named.name, "tuned": named.is_tuned}
+            | {name: finite(value) for name, value in vars(named.level).items()}
             for named in levels
         ],
         "held_out_draws": list(held_out.draws),

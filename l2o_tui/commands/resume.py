@@ -12,6 +12,7 @@ from l2o_engine.runs.record import RunError
 from l2o_engine.support.errors import Failure
 from l2o_tui import exit_codes
 from l2o_tui.commands.drive import FrontEnd, drive
+from l2o_tui.text.numbers import count
 from l2o_tui.text.output import json_text, silence, write_out
 from l2o_tui.text.streams import say, write_path
 
@@ -65,9 +66,9 @@ def resume_run(
     admit(preset, backend)
     least = record.iteration + (record.status != "finished")
     if iterations is not None and iterations < least:
-        raise RunError(f"{found.name} is already at {record.iteration}: --iterations must be above that")
+        raise RunError(f"{found.name} is already at {count(record.iteration)}: --iterations must be above that")
     if iterations is not None and record.status == "diverged" and record.seeds == 1:
-        raise RunError(f"{found.name} has diverged at {record.iteration}; there is nothing to continue")
+        raise RunError(f"{found.name} has diverged at {count(record.iteration)}; there is nothing to continue")
     if record.status == "finished" and iterations in (None, record.iteration) and not front_end.has_screen:
         return _already_finished(found, front_end)
     driven = DrivenRun.take(
@@ -83,7 +84,9 @@ def resume_run(
 
 def _already_finished(run: Run, front_end: FrontEnd) -> int:
     """Say that there is nothing to do, as the front end would have told the end; a requeued job repeats its command."""
-    say(f"l2o-tui: {run.name} is finished at {run.record().iteration}; continue it with --iterations N")
+    say(f"l2o-tui: {run.name} is finished at {count(run.record().iteration)}; continue it with --iterations N")
+    for note in run.damage():  # who takes it for done should know what is left of it
+        say(f"l2o-tui: {run.name}: {note}")
     if front_end.quiet:
         try:
             write_path(str(run.folder.resolve()))

@@ -40,7 +40,7 @@ def print_runs(runs_dir: Path, *, as_json_document: bool) -> None:
         table.add_row(*[one.name, "unreadable", *[""] * 4][:told])
     console.print(table)
     for one in unreadable:
-        console.print(shown(f"{one.name}: {one.reason}"), soft_wrap=True)
+        console.print(shown(f"{one.name}: {'; '.join(filter(None, [one.reason, one.remedy]))}"), soft_wrap=True)
     return page.write()
 
 

@@ -66,7 +66,8 @@ class HealthPane(Static, Pane):
     def on_resize(self) -> None:
         """Lay out the grid anew."""
         if self._vitals:
-            self.update(self._content(), layout=False)
+            with self.drawing():
+                self.update(self._content(), layout=False)
 
     def _content(self) -> Content:
         """Return all of it in the first of its forms that there is room for."""

@@ -44,7 +44,8 @@ class LogPane(RichLog, Pane):
             self._width = width
             self.clear()
             if self._kept:
-                self._append(self._kept)
+                with self.drawing():
+                    self._append(self._kept)
 
     def _append(self, lines: Iterable[LogLine]) -> None:
         # In one piece: a thousand take half a second, and every change of the terminal's width writes them all.

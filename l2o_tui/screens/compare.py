@@ -1,7 +1,7 @@
 """The comparison of runs: their convergence in one chart, their figures in a table, beside the baselines."""
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -18,6 +18,9 @@ from l2o_tui.state import keys
 from l2o_tui.state.workers import in_background
 from l2o_tui.text.comparison import figures_table, notes_on
 from l2o_tui.text.names import wrapped
+
+if TYPE_CHECKING:
+    from l2o_engine.runs.record import RunError
 
 _MARGINS = 3  # columns beside the table: its padding, and its scroll bar
 
@@ -45,6 +48,7 @@ class CompareScreen(ChartScreen[None]):
         self._runs = runs
         self._compared: tuple[Sequence[Group], Sequence[NamedLevel], HeldOut] | None = None
         self._notes: Sequence[str] = ()
+        self._failed: Sequence[str] = ()  # of runs that could not be read
 
     @property
     def phase(self) -> str:
@@ -62,16 +66,17 @@ class CompareScreen(ChartScreen[None]):
         self.chart.display = False
         in_background(self, self._read, self._show, failed=self.query_one("#figures", PlainText).update)
 
-    def _read(self) -> tuple[Sequence[Group], Sequence[NamedLevel]]:
-        groups = compare(self._runs)
-        return groups, baseline_levels(groups)
+    def _read(self) -> tuple[Sequence[Group], Sequence[NamedLevel], Sequence[str]]:
+        failed: list[RunError] = []
+        groups = compare(self._runs, failed.append)
+        return groups, baseline_levels(groups), [str(error) for error in failed]
 
-    def _show(self, read: tuple[Sequence[Group], Sequence[NamedLevel]]) -> None:
-        groups, levels = read
+    def _show(self, read: tuple[Sequence[Group], Sequence[NamedLevel], Sequence[str]]) -> None:
+        groups, levels, self._failed = read
         chart = self.query_one(ComparisonChart)
         chart.display = True
         chart.show(groups, levels)
-        self._compared, self._notes = (groups, levels, HeldOut()), ["judging on held-out draws …"]
+        self._compared, self._notes = (groups, levels, HeldOut()), [*self._failed, "judging on held-out draws …"]
         self._show_figures()
         in_background(self, lambda: _judged(groups), self._show_judged)  # which may have to load PyTorch
 
@@ -79,7 +84,7 @@ class CompareScreen(ChartScreen[None]):
         held_out, notes = judged
         if self._compared:
             groups, levels, _ = self._compared
-            self._compared, self._notes = (groups, levels, held_out), notes
+            self._compared, self._notes = (groups, levels, held_out), [*self._failed, *notes]
             self._show_figures()
 
     def _show_figures(self) -> None:

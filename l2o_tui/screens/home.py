@@ -342,7 +342,8 @@ class HomeScreen(KeyedScreen[None]):
     def action_look(self) -> None:
         """Look at the run; of one that cannot be read, say why."""
         if isinstance(entry := self.selected, UnreadableEntry):
-            self.notify(f"{entry.found.name}: {entry.found.reason}", severity="warning")
+            found = entry.found
+            self.notify(f"{found.name}: {'; '.join(filter(None, [found.reason, found.remedy]))}", severity="warning")
         self._with_run(self._opener.look)
 
     def action_attach(self) -> None:
@@ -417,30 +418,40 @@ class HomeScreen(KeyedScreen[None]):
         self.app.push_screen(dialog, answer)
 
     def action_delete(self) -> None:
-        """Delete the marked runs, or this one alone, once confirmed."""
-        if not isinstance(selected := self.selected, RunEntry):
-            return
-
-        entries = [entry for entry in self._runs if entry.run.folder in self._marked] or [selected]
+        """Delete the marked runs, or this one alone, once confirmed; one that cannot be read is always alone."""
+        match self.selected:
+            case UnreadableEntry(found):
+                doomed = {found.folder: found.reason}
+            case RunEntry() as selected:
+                entries = [entry for entry in self._runs if entry.run.folder in self._marked] or [selected]
+                doomed = {
+                    entry.run.folder: f"{count(entry.record.iteration)} meta-iterations, {entry.status}"
+                    for entry in entries
+                }
+            case _:
+                return
 
         def answer(yes: bool | None) -> None:
             if yes:
-                self._delete([entry.run for entry in entries])
+                self._delete(list(doomed))
 
-        what = [f"{count(entry.record.iteration)} meta-iterations, {entry.status}" for entry in entries]
-        if len(entries) > 1:
-            question = f"Delete the {len(entries)} marked runs?"
-            lines = [f"{entry.run.name}: {text}" for entry, text in zip(entries, what, strict=True)]
+        lines = [f"{folder.name}: {what}" for folder, what in doomed.items()]
+        if len(doomed) > 1:
+            question = f"Delete the {len(doomed)} marked runs?"
             more = [f"and {len(lines) - _MOST_NAMED} more"] if len(lines) > _MOST_NAMED else []
             consequence = "\n".join(["Their folders are removed:", *lines[:_MOST_NAMED], *more])
         else:
-            question, consequence = f"Delete {entries[0].run.name}?", f"Its folder is removed: {what[0]}."
+            ((folder, what),) = doomed.items()
+            removed = (
+                "The link is removed, and what it leads to stays" if folder.is_symlink() else "Its folder is removed"
+            )
+            question, consequence = f"Delete {folder.name}?", f"{removed}: {what}."
         self.app.push_screen(ConfirmDialog(question, consequence, "Delete"), answer)
 
-    def _delete(self, runs: Sequence[Run]) -> None:
-        for run in runs:
+    def _delete(self, folders: Sequence[Path]) -> None:
+        for folder in folders:
             try:
-                delete(run)
+                delete(folder)
             except Exception as error:  # noqa: BLE001 (one that cannot be removed keeps no other)
                 self.notify(message_of(error), severity="error")
         self._refresh()

@@ -112,7 +112,7 @@ KEYS = (
         "run: Delete",
         "Delete the marked runs, or this one alone, once confirmed.",
         _HOME,
-        frozenset({IDLE_RUN}),
+        frozenset({IDLE_RUN, UNREADABLE_RUN}),
         display="del",
         shown=False,  # rare, and there is no room for q beside it
     ),

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.cells import cell_len
 
 from l2o_engine.presets.identity import in_words
+from l2o_engine.presets.labels import level_label
 from l2o_engine.records.statistics import Spread, spread_of
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.record import ACTIVE
@@ -138,6 +139,7 @@ def _rows(
     rows = [(labels[group.label], *_row(group, held_out)) for group in groups]
     for named in levels:
         name = named.name.replace(f"({named.group})", f"({labels.get(named.group, named.group)})")
+        name = level_label(name, is_tuned=named.is_tuned)
         rows.append(_line(name, final=named.level.end_log10, sum_loss=named.level.sum_loss))
     floors = {fixed(named.level.first_loss): named.group for named in reversed(levels)}
     for floor, owner in reversed(floors.items()):

@@ -223,5 +223,5 @@ def _min_log(numbers: Numbers) -> float:
 
 def _parameters(task: Task) -> Floats:
     """Return the tasks' parameters, then their gradients' noise, side by side: [n, batch, numbers]."""
-    numbers: Floats = np.ascontiguousarray(flat_of({**task.parameters, **task.minibatches}, 2))
+    numbers: Floats = np.ascontiguousarray(flat_of({**task.parameters, **task.minibatches}, task.start))
     return numbers

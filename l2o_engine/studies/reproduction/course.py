@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from l2o_engine.backends.choose import choose
+from l2o_engine.live.sizes import admit
 from l2o_engine.presets.files import override
 from l2o_engine.presets.schema import Preset
 from l2o_engine.records.statistics import spread_of
@@ -58,6 +59,8 @@ class Reproduction:
         If a job's folder holds a run with other settings, or one that cannot be read.
     BackendError
         If the backend cannot take a preset.
+    TooLargeError
+        If this machine has not the memory for a run.
     """
 
     def __init__(
@@ -94,6 +97,7 @@ class Reproduction:
                     f"{job.folder} holds a run with other settings ({other}). Delete it, or choose another --runs-dir"
                 )
             if job.folder not in self._done and job.preset.name not in self._kernels:
+                admit(job.preset)
                 self._kernels[job.preset.name] = choose(job.preset.experiment, job.preset.run.backend).to_compile
 
     def start(self, executor: Executor) -> None:

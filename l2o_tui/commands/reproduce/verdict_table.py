@@ -6,6 +6,7 @@ from math import isnan
 
 from rich.table import Table
 
+from l2o_engine.presets.labels import level_label
 from l2o_engine.studies.comparison import NamedLevel
 from l2o_engine.studies.held_out import DRAWS
 from l2o_engine.studies.reproduction import FEW_SEEDS, NOTEBOOK_LEVELS, Result
@@ -108,7 +109,8 @@ def levels_line(levels: Sequence[NamedLevel]) -> str:
     said = []
     for named in levels:
         published = f"notebook {fixed(NOTEBOOK_LEVELS[named.name])}; " if named.name in NOTEBOOK_LEVELS else ""
-        said.append(f"{named.name} {fixed(named.level.end_log10)} ({published}Σ {loss_sum(named.level.sum_loss)})")
+        name = level_label(named.name, is_tuned=named.is_tuned)
+        said.append(f"{name} {fixed(named.level.end_log10)} ({published}Σ {loss_sum(named.level.sum_loss)})")
     return ", ".join(said)
 
 

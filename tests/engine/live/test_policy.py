@@ -337,6 +337,22 @@ def test_an_accepted_change_is_not_asked_for_again_before_the_next_checkpoint(fo
         DrivenRun.take(folder)
 
 
+def test_a_checkpoint_that_is_damaged_where_it_gives_the_settings_tells_of_no_edit(folder: Path) -> None:
+    newest, before, *_ = checkpoints.newest_first(folder / "checkpoints")
+    whole = newest.read_bytes()
+    newest.write_bytes(whole.replace(b'meta.learning_rate\\": 0.0003', b'meta.learning_rate\\": 0.0002', 1))
+    assert newest.read_bytes() != whole
+    driven = DrivenRun.take(folder)
+    found, notices = driven.restore()
+    driven.close()
+    assert found is not None
+    assert found.iteration == checkpoints.iteration_of(before)
+    assert any(newest.name in notice and "digest" in notice for notice in notices)
+    edit(folder, "meta.learning_rate=0.01")
+    with pytest.raises(RunError, match=r"edited.*0\.0003 → 0\.01"):  # as the one before it has it
+        DrivenRun.take(folder)
+
+
 @pytest.mark.parametrize("edited", ["network.hidden=4", "run.seed=1", "run.seeds=2", "run.dtype=float64"])
 def test_what_no_checkpoint_could_go_on_with_is_not_accepted(edited: str, folder: Path) -> None:
     edit(folder, edited)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import astuple, replace
+from hashlib import sha256
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -186,9 +187,20 @@ DAMAGES = [
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
 def test_a_damaged_or_foreign_file_is_no_checkpoint(damage: Callable[[Path], None], tmp_path: Path) -> None:
     path = checkpoints.write(tmp_path, a_checkpoint(), LAYOUT)
+    assert checkpoints.is_whole(path)
     damage(path)
+    assert not checkpoints.is_whole(path)
     with pytest.raises(CheckpointError, match=path.name):
         checkpoints.read(path, EXPERIMENT)
+
+
+def test_tensors_that_lie_over_one_another_are_not_read_again_and_again(tmp_path: Path) -> None:
+    header = {f"{number}": {"dtype": "U8", "shape": [9], "data_offsets": [0, 9]} for number in range(9)}
+    digest = sha256(b"{}" + b"".join(name.encode() + b"123456789" for name in header)).hexdigest()
+    text = json.dumps(header | {"__metadata__": {"l2o": "{}", "sha256": digest}}).encode()
+    path = tmp_path / "000000000040.safetensors"
+    path.write_bytes(len(text).to_bytes(8, "little") + text + b"123456789")
+    assert not checkpoints.is_whole(path)
 
 
 @pytest.mark.parametrize("network", [LSTM(2, 4), LSTM(3, 3)], ids=["wider", "deeper"])

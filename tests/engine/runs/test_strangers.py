@@ -122,7 +122,7 @@ def test_what_others_keep_among_checkpoints_and_commands_stays_and_is_told_once(
 def test_a_run_that_is_a_link_is_deleted_and_what_it_leads_to_stays(folder: Path) -> None:
     link = folder.parent / "link"
     link.symlink_to(folder)
-    delete(Run(link))
+    delete(link)
     assert [path.name for path in folder.parent.iterdir()] == ["one"]
     assert Run(folder).status() == "finished"
 
@@ -138,6 +138,27 @@ def test_a_pipe_in_place_of_a_file_is_refused_at_once(name: str, folder: Path) -
     assert len(listing.runs) + len(listing.unreadable) == 1
     for command in ("show", "compare", "export --format csv --output -", "resume --no-ui"):
         assert call(*command.split(), folder).code in (0, 2)
+
+
+@pytest.mark.parametrize("name", ["metrics.csv", "events.jsonl"])
+def test_records_that_cannot_be_read_are_said_to_be_so(name: str, folder: Path) -> None:
+    """In place of an empty table, as of a run that has told nothing yet."""
+    assert Run(folder).damage() == []
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    assert Run(folder).damage() == [f"{name} cannot be read: it is no regular file"]
+    (folder / name).unlink()
+    (folder / name).symlink_to(folder / "preset.toml")
+    assert Run(folder).damage() == [f"{name} cannot be read: it is a symbolic link, which is not followed"]
+    (folder / name).unlink()
+    assert len(Run(folder).damage()) == 1
+
+
+def test_a_run_that_has_just_begun_has_lost_no_events(tmp_path: Path) -> None:
+    driven = DrivenRun.create(tiny_preset(), tmp_path / "one")
+    (driven.folder / "events.jsonl").unlink()
+    assert Run(driven.folder).damage() == []
+    driven.close()
 
 
 def test_a_pipe_in_place_of_the_lock_or_a_checkpoint_keeps_nobody_waiting(folder: Path) -> None:

@@ -290,6 +290,20 @@ def test_what_is_wrong_with_a_damaged_run_is_said(line: str, said: str, tmp_path
         compare([run])
 
 
+def test_runs_without_figures_are_told_and_the_others_compared(tmp_path: Path) -> None:
+    good, torn, lost = (made_run(tmp_path / name, tiny_preset(), [[-1.0, -2.0]]) for name in ("good", "torn", "lost"))
+    with torn.metrics_path.open("a") as file:
+        file.write("nonsense\n")
+    (lost.folder / "preset.toml").write_text("half")
+    told: list[RunError] = []
+    (group,) = compare([lost, torn, good], told.append)
+    assert [replicate.run.name for replicate in group.replicates] == ["good"]
+    assert [place for error in told for place in ("lost", "torn") if place in str(error)] == ["lost", "torn"]
+    with pytest.raises(RunError) as raised:
+        compare([lost, torn], lambda _: None)
+    assert len(raised.value.lines) == 2
+
+
 def test_a_damaged_run_is_named(tmp_path: Path) -> None:
     run = made_run(tmp_path / "run", tiny_preset(), [[-1.0]])
     with run.metrics_path.open("a") as file:

@@ -13,6 +13,7 @@ import pytest
 
 from l2o_engine.backends.choose import Choice, choose
 from l2o_engine.live.session import Session
+from l2o_engine.live.sizes import TooLargeError
 from l2o_engine.meta.experiment import Experiment
 from l2o_engine.presets.files import override
 from l2o_engine.presets.schema import Preset
@@ -51,6 +52,16 @@ def drive(reproduction: Reproduction, executor: Executor | None = None) -> Repro
 
 def reproduce(runs_dir: Path, *experiments: Preset, seeds: int = 2, executor: Executor | None = None) -> Reproduction:
     return drive(Reproduction(experiments, seeds=seeds, runs_dir=runs_dir), executor)
+
+
+def test_what_the_machine_has_no_room_for_is_refused_before_a_folder_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reproduce(tmp_path, ONE, seeds=1)
+    monkeypatch.setattr("l2o_engine.live.sizes.available_memory", lambda: (1000, "this job or container"))
+    with pytest.raises(TooLargeError, match="two would need"):
+        Reproduction([ONE, TWO], seeds=1, runs_dir=tmp_path)
+    assert Reproduction([ONE], seeds=1, runs_dir=tmp_path)  # what is done only has to be read
 
 
 def job_of(runs_dir: Path, preset: Preset, seed: int = 0) -> Job:

@@ -303,3 +303,20 @@ def test_a_run_whose_weights_cannot_be_read_says_so_and_the_rest_goes_on(trained
     assert result.code == 0
     assert "damaged has no held-out figure: the weights of damaged cannot be read" in result.err
     assert "held out" in result.out
+
+
+def test_what_cannot_be_read_is_said_and_the_others_are_compared(runs_dir: Path) -> None:
+    for name, content in (("torn", "{}"), ("later", '{"format": 9}')):
+        (runs_dir / name).mkdir(exist_ok=True)
+        (runs_dir / name / "run.json").write_text(content)
+    alone = call("compare", "other", "--json", "--runs-dir", runs_dir)
+    result = call("compare", "torn", "other", "later", "--json", "--runs-dir", runs_dir)
+    assert (alone.code, result.code) == (0, 1)
+    assert result.out == alone.out
+    assert [line.partition(str(runs_dir))[2].split()[0] for line in result.err.splitlines()] == [
+        "/torn/run.json",
+        "/later",
+    ]
+    assert call("compare", "torn", "later", "--runs-dir", runs_dir).code == 2
+    misspelt = call("compare", "other", "otter", "--runs-dir", runs_dir)
+    assert (misspelt.code, misspelt.out) == (2, "")

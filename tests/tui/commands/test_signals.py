@@ -4,13 +4,15 @@ import os
 import signal
 from dataclasses import dataclass
 from pathlib import Path
+from time import sleep
 
 import pytest
 
 from l2o_engine.live.mailbox import Mailbox
 from l2o_engine.records.events import Stop
+from l2o_engine.runs.folder import Run
 from l2o_tui import exit_codes
-from l2o_tui.text.headless import signals_to
+from l2o_tui.text.headless import PATIENCE, signals_to
 from tests.tui.conftest import COMMAND, ENDLESS, TINY, Result, Running, call, spawn
 
 RUN = (
@@ -113,6 +115,33 @@ def test_whatever_warns_of_an_end_is_heard_and_what_heard_it_before_hears_it_aga
         assert heard == [number]
     finally:
         signal.signal(number, before)
+
+
+def test_a_second_ctrl_c_ends_at_once_where_the_first_waits_for_a_long_chunk(tmp_path: Path) -> None:
+    endless = [option for option in RUN if "checkpoint" not in option]
+    running = Running(*endless, "--json", "--chunk=1000000", "--run-dir", tmp_path / "run")
+    try:
+        running.next_document("start")
+        running.process.send_signal(signal.SIGINT)
+        sleep(1.5 * PATIENCE)
+        running.process.send_signal(signal.SIGINT)
+        result = running.wait()
+    finally:
+        running.end()
+    assert result.code == -signal.SIGINT
+    assert result.err == ""
+    assert Run(tmp_path / "run").status() == "interrupted"
+
+
+def test_two_ctrl_c_at_once_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal sends it to a whole process group, and a wrapper may send it on."""
+    monkeypatch.setattr("l2o_tui.text.headless.monotonic", lambda: 7.0)
+    mailbox = Mailbox()
+    with signals_to(mailbox) as received:
+        for _ in range(3):
+            os.kill(os.getpid(), signal.SIGINT)
+            assert mailbox.wait(10) == Stop("SIGINT")
+    assert received == [signal.SIGINT] * 3
 
 
 def test_a_killed_run_goes_on_from_a_checkpoint(interrupted: dict[signal.Signals, Interrupted]) -> None:

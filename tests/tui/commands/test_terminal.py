@@ -16,6 +16,7 @@ from l2o_engine.records.events import Stop
 from l2o_engine.runs.commands import send
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run
+from l2o_tui.text.headless import PATIENCE
 from tests.tui.conftest import Running, call
 
 if TYPE_CHECKING:
@@ -32,11 +33,13 @@ TINY = [
 ALTERNATE_SCREEN, MAIN_SCREEN = "\x1b[?1049h", "\x1b[?1049l"
 
 
-def open_terminal(arguments: list[str], tmp_path: Path) -> "pexpect.spawn[str]":
+def open_terminal(
+    arguments: list[str], tmp_path: Path, program: tuple[str, ...] = ("-m", "l2o_tui")
+) -> "pexpect.spawn[str]":
     """Start the program on a terminal of its own."""
     return pexpect.spawn(
         sys.executable,
-        ["-m", "l2o_tui", *arguments],
+        [*program, *arguments],
         dimensions=(40, 120),
         encoding="utf-8",
         timeout=60,
@@ -94,6 +97,48 @@ def test_a_signal_saves_restores_the_terminal_and_gives_the_exit_code(
     assert terminal.exitstatus == 128 + number
     assert record(tmp_path)["status"] == "interrupted"
     assert list((tmp_path / "run" / "checkpoints").glob("*.safetensors"))
+
+
+@pytest.mark.parametrize("terminal", [["--chunk=1000000"]], indirect=True)
+def test_a_second_ctrl_c_ends_at_once_and_gives_the_terminal_back(
+    terminal: "pexpect.spawn[str]", tmp_path: Path
+) -> None:
+    terminal.expect("running")  # a chunk that takes a minute, and looks at nothing
+    terminal.kill(signal.SIGINT)
+    time.sleep(1.5 * PATIENCE)  # two within this are one: a terminal sends it to all of a process group
+    terminal.kill(signal.SIGINT)
+    terminal.expect_exact(MAIN_SCREEN)
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+    assert terminal.exitstatus == 128 + signal.SIGINT
+    assert record(tmp_path)["status"] == "running"  # nothing was waited for
+    assert Run(tmp_path / "run").status() == "interrupted"
+
+
+EARLY = """
+import os, signal
+from l2o_tui import app, cli
+hear = app.L2oApp.hear_signals
+def hear_early(self):
+    hear(self)
+    if not self.is_running:
+        os.kill(os.getpid(), signal.SIGTERM)
+app.L2oApp.hear_signals = hear_early
+cli.main()
+"""
+
+
+@pytest.mark.parametrize("opens", ["run", "home"])
+def test_a_signal_that_comes_before_there_is_a_screen_ends_it_as_later(opens: str, tmp_path: Path) -> None:
+    run = ["run", "log15_end_log", *TINY, "--run-dir", "run"]
+    terminal = open_terminal(run if opens == "run" else [], tmp_path, program=("-c", EARLY))
+    output = terminal.read()
+    terminal.close()
+    assert terminal.exitstatus == 128 + signal.SIGTERM
+    if opens == "run":
+        assert "go on with: l2o-tui resume run" in output
+        assert (record(tmp_path)["status"], record(tmp_path)["message"]) == ("interrupted", "SIGTERM")
+    assert output.rindex(MAIN_SCREEN) > output.rindex(ALTERNATE_SCREEN)
 
 
 def close(terminal: "pexpect.spawn[str]") -> None:

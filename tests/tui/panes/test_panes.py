@@ -15,6 +15,7 @@ from l2o_engine.records.curve import Curve
 from l2o_engine.records.events import Diagnosed, Event, Extended, Notice
 from l2o_engine.records.health import Diagnostician
 from l2o_engine.training.trainer import Lane
+from l2o_tui.charts.widget import Chart
 from l2o_tui.panes.base_pane import BasePane
 from l2o_tui.panes.convergence_pane import ConvergencePane
 from l2o_tui.panes.health_pane import HealthPane
@@ -220,3 +221,73 @@ async def test_what_a_hidden_pane_has_missed_is_bounded() -> None:
                 assert str(PROGRESS_KEPT + 9) in seen  # the newest is in view
             else:
                 assert f"number {LOG_KEPT + 9}" in seen
+
+
+class BrokenError(Exception):
+    """What nobody has thought of."""
+
+
+def broken(*_: object, **__: object) -> None:
+    raise BrokenError("out of [/x] range\x1b]0;p\x07")
+
+
+SAID = r"cannot be drawn: BrokenError: out of [/x] range\x1b]0;p\x07"
+DRAWN_BY = {  # what each of them calls to draw
+    "status": "render",
+    "convergence": "figure",
+    "base": "figure",
+    "progress": "render_line",
+    "health": "render_line",
+    "log": "render_line",
+}
+
+
+@pytest.mark.parametrize("name", ["status", "convergence", "progress"])
+async def test_a_pane_that_cannot_show_a_view_says_so_and_shows_the_next(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with alone(name) as (app, pilot):
+        app.tell(started(preset()))  # which makes the table's columns, and so its width
+        with monkeypatch.context() as patch:
+            patch.setattr(app.viewer.pane, "show_view", broken)
+            app.tell(*everything()[1:-1])
+            assert SAID in await settled(pilot)
+        app.tell(*everything()[-1:])
+        seen = await settled(pilot)
+        assert SAID not in seen
+        assert SEEN[name] in seen
+
+
+@pytest.mark.parametrize("name", PANES)
+async def test_a_pane_that_cannot_be_painted_says_so_whatever_asks_for_it(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with alone(name) as (app, pilot):
+        app.tell(*everything())
+        assert SEEN[name] in await settled(pilot)
+        pane = app.viewer.pane
+        with monkeypatch.context() as patch:
+            patch.setattr(pane, DRAWN_BY[name], broken)
+            pane.refresh()
+            if isinstance(pane, Chart):
+                pane.redraw()  # as a key does
+                pane.zoom(1)
+            await pilot.resize_terminal(SIZE[0] - 7, SIZE[1])
+            assert SAID in await settled(pilot)
+        pane.refresh()
+        if isinstance(pane, Chart):
+            pane.fit()
+        seen = await settled(pilot)
+        assert SAID not in seen
+        assert SEEN[name] in seen
+
+
+async def test_what_is_laid_out_anew_may_fail_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, method in (("health", "_content"), ("log", "_append")):
+        async with alone(name) as (app, pilot):
+            app.tell(*everything())
+            await settled(pilot)
+            with monkeypatch.context() as patch:
+                patch.setattr(app.viewer.pane, method, broken)
+                await pilot.resize_terminal(SIZE[0] - 7, SIZE[1])
+                assert SAID in await settled(pilot)

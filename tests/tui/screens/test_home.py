@@ -111,7 +111,7 @@ async def test_a_run_that_cannot_be_read_is_listed_with_its_reason_and_mended(ru
         assert "second-s1" in seen
         await pilot.press("down", "down", "enter")  # the last of them
         await until(pilot, lambda: text_of(pilot).count("later: is of format 2") == 2)
-        await pilot.press("r", "delete", "space", "c", "e")
+        await pilot.press("r", "space", "c", "e")
         assert isinstance(pilot.app.screen, HomeScreen)
         await pilot.press("up", "r")
         await on_screen(pilot, TrainingScreen)
@@ -254,6 +254,19 @@ async def test_a_run_is_deleted_once_confirmed(runs_dir: Path) -> None:
         assert (runs_dir / "second-s1").is_dir()
         await pilot.press("delete")
         await on_screen(pilot, ConfirmDialog)
+        await pilot.press("y")
+        await until(pilot, lambda: not (runs_dir / "second-s1").exists())
+        await until(pilot, lambda: table(pilot, "runs").row_count == 1)
+    assert (runs_dir / "first-s0").is_dir()
+
+
+async def test_a_run_that_cannot_be_read_is_deleted_alone(runs_dir: Path) -> None:
+    (runs_dir / "second-s1" / "run.json").write_bytes(b"")
+    async with home(runs_dir) as pilot:
+        await pilot.press("space", "down", "delete")  # first-s0 is marked, and not what this is about
+        await on_screen(pilot, ConfirmDialog)
+        assert "Delete second-s1?" in text_of(pilot)
+        assert "it is empty" in text_of(pilot)
         await pilot.press("y")
         await until(pilot, lambda: not (runs_dir / "second-s1").exists())
         await until(pilot, lambda: table(pilot, "runs").row_count == 1)

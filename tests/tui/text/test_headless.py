@@ -294,6 +294,16 @@ def test_to_resume_a_finished_run_is_no_error_and_does_nothing(options: tuple[st
     assert {path: path.read_bytes() for path in workplace.rglob("*") if path.is_file()} == before
 
 
+def test_who_takes_a_finished_run_for_done_is_told_what_is_damaged_of_it(workplace: Path) -> None:
+    assert call(*BASELINES, "--quiet", "--iterations=20", "--run-dir=one").code == 0
+    newest = Run(Path("one")).latest_checkpoint()
+    assert newest is not None
+    newest.write_bytes(b"half")
+    result = call("resume", "one", "--quiet")
+    assert result.code == 0
+    assert f"the newest checkpoint is damaged: {newest.name}" in result.err
+
+
 def test_fewer_iterations_than_a_run_has_done_are_refused(workplace: Path) -> None:
     assert call(*BASELINES, "--quiet", "--iterations=20", "--run-dir=one").code == 0
     result = call("resume", "one", "--no-ui", "--iterations=5")
