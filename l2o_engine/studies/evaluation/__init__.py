@@ -14,6 +14,7 @@ from l2o_engine.studies.evaluation.matches import (
     matches_on,
     networks_of,
     own_matches,
+    preset_of,
 )
 from l2o_engine.studies.evaluation.rankings import Contender, Ranking, rankings_of
 
@@ -32,5 +33,6 @@ __all__ = [
     "networks_of",
     "other_problems",
     "own_matches",
+    "preset_of",
     "rankings_of",
 ]

@@ -33,6 +33,7 @@ def runs_dir(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for preset in (PRESET, WIDE, override(WIDE, ["name=wider"])):
         (folder / f"{preset.name}.toml").write_text(to_toml(preset))
     monkeypatch.setattr(shipped_presets, "shipped_folder", lambda: folder)
+    monkeypatch.setattr("l2o_engine.studies.evaluation.looks.shipped_functions", lambda: ("booth",))
     # Nobody compiles a kernel for a test.
     monkeypatch.setattr("l2o_engine.backends.forward.why_not_fused", lambda experiment: "not in a test")
     tiny.run(workplace / "runs" / "ours", PRESET)
@@ -66,9 +67,11 @@ async def dialog_of(pilot: Pilot[int]) -> EvaluateDialog:
 async def test_v_at_home_asks_on_what_and_shows_the_tables_beside_the_rivals(runs_dir: Path) -> None:
     async with home(runs_dir) as pilot:
         dialog = await dialog_of(pilot)
-        assert [(one.id, one.value) for one in dialog.query(Checkbox)] == [("own", True), ("other-0", False)]
+        assert [(one.id, one.value) for one in dialog.query(Checkbox)] == [
+            *(("own", True), ("other-0", False), ("other-1", False))
+        ]
         assert "wide: Of three dimensions" in text_of(pilot)  # and wider's problem is the same
-        await pilot.press("up", "space")
+        await pilot.press("up", "up", "space")
         assert "▐✔▌ wide" in text_of(pilot)
         dialog.query_one("#steps", Input).value = "4,5"
         dialog.query_one("#draws", Input).value = "30"
@@ -142,8 +145,10 @@ async def test_o_shows_the_network_on_another_problem_and_then_on_its_own_again(
         await until(pilot, lambda: "seed 1" in pane._caption())
         assert steps() == 6
         await pilot.press("o")
-        await until(pilot, lambda: steps() == 4)
-        assert "wide" not in text_of(pilot).replace("own", "")
+        await until(pilot, lambda: "base losses: booth" in text_of(pilot))
+        await pilot.press("o")
+        await until(pilot, lambda: "base losses:" not in text_of(pilot))
+        assert steps() == 4
 
 
 async def test_v_while_a_run_is_shown_judges_its_network(runs_dir: Path) -> None:
