@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from l2o_engine.optimizers.learned.networks.lstm import LSTM
     from l2o_engine.presets.files import load_preset
     from l2o_engine.runs.catalogue import load_run
+    from l2o_engine.studies.tuning import tune
     from l2o_engine.training.evaluation import evaluate
     from l2o_engine.training.trainer import MetaTrainer
 
@@ -47,6 +48,7 @@ __all__ = [
     "optimizers",
     "tasks",
     "train",
+    "tune",
 ]
 
 _MODULES = {
@@ -66,6 +68,7 @@ _HOMES = {
     "load_preset": "l2o_engine.presets.files",
     "load_run": "l2o_engine.runs.catalogue",
     "train": "l2o_engine.live.train",
+    "tune": "l2o_engine.studies.tuning",
 }
 
 

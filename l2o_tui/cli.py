@@ -44,6 +44,17 @@ class BackendChoice(StrEnum):
     torch = "torch"
 
 
+class Rival(StrEnum):
+    """The hand-designed optimizers that are tuned, by name."""
+
+    sgd = "sgd"
+    momentum = "momentum"
+    nesterov = "nesterov"
+    rmsprop = "rmsprop"
+    adam = "adam"
+    vsgd = "vsgd"
+
+
 NoUi = Annotated[bool, typer.Option("--no-ui", help="Print a progress table instead of opening the screen.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line, and no screen.")]
 JsonDocument = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -251,7 +262,7 @@ def compare(
         list[str], typer.Argument(metavar="RUN...", help='Folders, names in the runs folder, or "last"; one or more.')
     ],
     output: Annotated[
-        Path | None, typer.Option("--output", metavar="FILE", help="Also draw a picture: a name in .svg or .png.")
+        Path | None, typer.Option("--output", metavar="FILE", help="Also draw a picture: a name in .svg, .png or .pdf.")
     ] = None,
     json: JsonDocument = False,
     runs_dir: RunsDir = _RUNS,
@@ -261,6 +272,65 @@ def compare(
     from l2o_tui.commands.compare import compare_runs
 
     sys.exit(compare_runs(runs, runs_dir=runs_dir, output=output, as_json=json))
+
+
+@app.command()
+def evaluate(
+    runs: Annotated[
+        list[str], typer.Argument(metavar="RUN...", help='Folders, names in the runs folder, or "last"; one or more.')
+    ],
+    on: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--on",
+            metavar="PRESET",
+            help='The problem of a preset, a file or a shipped name; "own", the default, is the run\'s; repeatable.',
+        ),
+    ] = None,
+    steps: Annotated[
+        list[str] | None,
+        typer.Option("--steps", metavar="N[,N...]", help="Horizons in base steps; the problems' own, if not given."),
+    ] = None,
+    draws: Annotated[
+        int, typer.Option("--draws", min=1, max=10_000_000, help="Held-out tasks of each problem.")
+    ] = 10_000,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, help="Decides the draws: from a stream that nothing is trained on.")
+    ] = 0,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="problem.KEY=VALUE", help="Change every problem; repeatable."),
+    ] = None,
+    newest: Annotated[
+        bool, typer.Option("--newest", help="Judge the newest checkpoint, not the best by the report's figure.")
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", metavar="FILE", help="Also draw a picture: a name in .svg, .png or .pdf."),
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a line, for each optimizer on each problem.")
+    ] = False,
+    runs_dir: RunsDir = _RUNS,
+    backend: Backend = None,
+) -> None:
+    """Judge the networks of RUN, and the hand-designed optimizers beside them, on problems nobody trained on."""
+    from l2o_tui.commands.evaluate import evaluate_runs
+
+    code = evaluate_runs(
+        runs,
+        on=on or (),
+        steps=steps or (),
+        settings=settings or (),
+        draws=draws,
+        seed=seed,
+        newest=newest,
+        backend=backend or BackendChoice.auto,
+        output=output,
+        as_json=json,
+        runs_dir=runs_dir,
+    )
+    sys.exit(code)
 
 
 @app.command()
@@ -297,6 +367,57 @@ def reproduce(
         runs_dir=runs_dir,
         backend=backend,
         command=proposed(*sys.argv[1:]),
+    )
+    sys.exit(code)
+
+
+@app.command()
+def tune(
+    preset: Annotated[str, typer.Argument(metavar="PRESET", help="A TOML file, or the name of a shipped preset.")],
+    metric: Annotated[
+        Literal["end", "sum"] | None,
+        typer.Option(
+            "--metric",
+            help="What settings are the best by: the mean log10 of the last loss, or the median of the losses' sum. "
+            "Both, if not given.",
+        ),
+    ] = None,
+    rivals: Annotated[
+        list[Rival] | None, typer.Option("--rival", help="Only this one; repeatable. All, if not given.")
+    ] = None,
+    draws: Annotated[
+        int, typer.Option("--draws", min=1, max=1_000_000, help="Problems to tune on, and as many others to judge by.")
+    ] = 5000,
+    rate_only: Annotated[
+        bool, typer.Option("--rate-only", help="Search the learning rate alone, and no β or decay.")
+    ] = False,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting of the preset; repeatable."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Decides the problems; the preset's, if not given.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="FILE.toml", help="Write the [[baseline]] tables there.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an output that is there.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line, for each that is found.")] = False,
+) -> None:
+    """Find the best settings of hand-designed rivals on PRESET's problem, as [[baseline]] tables to paste."""
+    from l2o_tui.commands.tune import run_tune
+
+    code = run_tune(
+        preset,
+        settings=settings or (),
+        metric=metric,
+        rivals=[rival.value for rival in rivals or Rival],
+        draws=draws,
+        seed=seed,
+        rate_only=rate_only,
+        as_json=json,
+        output=output,
+        force=force,
     )
     sys.exit(code)
 

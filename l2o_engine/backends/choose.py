@@ -72,7 +72,7 @@ def choose(experiment: Experiment, asked: str) -> Choice:
         raise BackendError(f'there is no backend "{asked}"{nearest(asked, _NAMES) or ": choose auto, fused or torch"}')
     if asked == "torch":
         return _torch(experiment, "asked for")
-    why_not = _why_not_fused(experiment)
+    why_not = why_not_fused(experiment)
     if not why_not:
         return _fused(experiment) if asked == "fused" else _fused_or_torch(experiment)
     if asked == "fused":
@@ -80,7 +80,8 @@ def choose(experiment: Experiment, asked: str) -> Choice:
     return _torch(experiment, f"not fused: {why_not}")
 
 
-def _why_not_fused(experiment: Experiment) -> str:
+def why_not_fused(experiment: Experiment) -> str:
+    """Return why the kernel cannot take an experiment, or cannot be had at all; an empty string if it can."""
     if find_spec("numba") is None:
         return "numba is not installed"
     try:

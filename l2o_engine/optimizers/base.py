@@ -1,18 +1,25 @@
 """What optimizes: an (init, update) pair with explicit state, as in optax.
 
 A hand-designed rule and a learned optimizer with its weights are the same to who calls them. :func:`run` lets any of
-them loose on any number of tasks at once, so that a thousand draws cost milliseconds.
+them loose on any number of tasks at once, so that a thousand draws cost milliseconds; and one rule at many learning
+rates (:func:`side_by_side`), so that a search costs little more. A rule that needs more than the gradient where it
+stands :class:`looks <Looking>` before each update.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from l2o_engine.support.arrays import Floats
 from l2o_engine.support.registry import Registry
+from l2o_engine.support.settings import fields_of
 from l2o_engine.tasks.base import Array, Task
+
+_MOST_EXACT = 100  # coordinates of a task whose Hessian's diagonal is taken a product a coordinate
 
 
 class Optimizer(Protocol):
@@ -33,10 +40,18 @@ class Optimizer(Protocol):
 
 
 class HandDesigned(ABC):
-    """An optimizer that a preset's [[baseline]] table describes: its fields are its settings."""
+    """An optimizer that a preset's [[baseline]] table describes: its fields are its settings.
+
+    Attributes
+    ----------
+    searched
+        Setting → the values that tuning tries, one setting after the other, each value with the learning rate searched
+        anew.
+    """
 
     kind: str
     name: str
+    searched: ClassVar[Mapping[str, Sequence[Any]]] = {}
 
     @abstractmethod
     def init(self, x: Array) -> Any:
@@ -55,9 +70,107 @@ class HandDesigned(ABC):
 OPTIMIZERS: Registry[HandDesigned] = Registry("optimizer", __package__)
 
 
-def square_root(values: Array) -> Array:
-    """Return √values, of an array or of a tensor."""
-    return np.sqrt(values) if isinstance(values, np.ndarray | np.generic) else values.sqrt()
+@dataclass(frozen=True, eq=False)
+class Surroundings:
+    """What there is to see where an optimizer stands, at one base step.
+
+    Attributes
+    ----------
+    task
+        What is optimized.
+    x
+        The points [..., *shape].
+    step
+        Which base step it is, from 0 on: whose minibatch.
+    gradient
+        [..., *shape], at x.
+    """
+
+    task: Task
+    x: Array
+    step: int
+    gradient: Array
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """The axes that are the coordinates of one task, from the end: (-1,) for most."""
+        return tuple(range(-len(self.task.family.shape), 0))
+
+    def gradient_at(self, x: Array) -> Array:
+        """Return the gradient [..., *shape] at other points, on this step's minibatch."""
+        return self.task.gradient(x, self.task.minibatch(self.step))
+
+    def curvature(self) -> Array | None:
+        """Return the diagonal of the Hessian at x, [..., *shape].
+
+        None where the task knows no product with its Hessian, or has so many coordinates that as many products would
+        take too long.
+        """
+        family, x = self.task.family, self.x
+        if family.size > _MOST_EXACT:
+            return None
+        diagonal = nothing = 0 * x
+        for unit in np.eye(family.size).reshape(family.size, *family.shape):
+            along = nothing + self._like_x(unit)
+            product = family.hessian_product(x, along, self.task.parameters)
+            if product is None:
+                return None
+            diagonal = diagonal + along * product
+        return diagonal
+
+    def samples(self, number: int) -> Iterator["Surroundings"]:
+        """Yield what is to be seen at x on each of the first minibatches; itself alone, where a task has none."""
+        if not self.task.minibatches:
+            yield self
+            return
+        steps = next(iter(self.task.minibatches.values())).shape[self.x.ndim - len(self.axes)]
+        for step in range(min(number, steps)):
+            yield replace(self, step=step, gradient=self.task.gradient(self.x, self.task.minibatch(step)))
+
+    def _like_x(self, values: Floats) -> Array:
+        """Return numbers as an array, or as a tensor, of the points' dtype."""
+        is_array = isinstance(self.x, np.ndarray)
+        return values.astype(self.x.dtype) if is_array else self.x.new_tensor(values.tolist())
+
+
+class Looking(ABC):
+    """A rule that needs more than the gradient where it stands: it looks around before each update."""
+
+    @abstractmethod
+    def look(self, state: Any, around: Surroundings) -> Any:
+        """Return the state with what was seen in it, for the update of this step."""
+
+
+def side_by_side(rules: Sequence[HandDesigned], like: Floats) -> HandDesigned:
+    """Return one rule at many learning rates at once, for :func:`run` on :func:`repeated` tasks.
+
+    Parameters
+    ----------
+    rules
+        The rule at each of them; what they have besides is equal.
+    like
+        [...], the starting points of the tasks that are repeated: of their dtype and number of axes.
+
+    Raises
+    ------
+    ValueError
+        If they differ in anything but the learning rate.
+    """
+    first = rules[0]
+    for rule in rules:
+        if type(rule) is not type(first) or any(
+            getattr(rule, name) != getattr(first, name) for name in fields_of(type(first)) if name != "learning_rate"
+        ):
+            raise ValueError("rules side by side differ in their learning rate alone")
+    rates = np.array([getattr(rule, "learning_rate") for rule in rules], like.dtype)  # noqa: B009 (not every rule has one)
+    many = copy(first)  # whose rates were checked when each rule was made
+    object.__setattr__(many, "learning_rate", rates.reshape(-1, *(1 for _ in like.shape)))
+    return many
+
+
+def repeated(task: Task, times: int) -> Task:
+    """Return tasks with one more axis in front, along which they are the same; no number is copied."""
+    return task.with_arrays(lambda values: np.broadcast_to(values, (times, *values.shape)))
 
 
 def run(optimizer: Optimizer, task: Task, steps: int, between: Callable[[], None] = lambda: None) -> Floats:
@@ -84,6 +197,9 @@ def run(optimizer: Optimizer, task: Task, steps: int, between: Callable[[], None
             minibatch = task.minibatch(step)
             losses.append(task.loss(x, minibatch))
             if step < steps - 1:
-                update, state = optimizer.update(task.gradient(x, minibatch), state)
+                gradient = task.gradient(x, minibatch)
+                if isinstance(optimizer, Looking):
+                    state = optimizer.look(state, Surroundings(task, x, step, gradient))
+                update, state = optimizer.update(gradient, state)
                 x = x + update
     return np.stack(losses, axis=-1)

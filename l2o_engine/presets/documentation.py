@@ -120,7 +120,7 @@ def _bare(annotation: Any, notes: list[Any]) -> tuple[Any, list[Any]]:
 
 
 def _default(field: FieldInfo) -> str:
-    value = field.default
+    value = field.get_default(call_default_factory=True)
     if value is PydanticUndefined:
         return "must be given"
     if value is None:

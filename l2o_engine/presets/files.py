@@ -145,8 +145,8 @@ def _checked(
     try:
         return Preset.model_validate(tables)
     except ValidationError as error:
-        lines = [describe(details, tables, source, overridden, former) for details in error.errors()]
-        raise PresetError(*dict.fromkeys(lines)) from error
+        told = dict.fromkeys(describe(details, tables, source, overridden, former) for details in error.errors())
+        raise PresetError(*(line for lines in told for line in lines)) from error
 
 
 def _normalised(raw: Mapping[str, Any], source: str) -> tuple[dict[str, Any], dict[str, str]]:

@@ -11,12 +11,15 @@ from l2o_engine.support.wording import quote
 def told_settings(preset: Preset) -> dict[str, Any]:
     """Return all settings, as "table.key" → value, that a run's figures depend on: those of its reports, too.
 
-    Names, and what only says how long, from which seed and how a run is done, are none of them.
+    Names, how a baseline's settings were found, and what only says how long, from which seed and how a run is done, are
+    none of them.
     """
     tables = to_dict(preset)
     for name in ("format", "name", "title", "notebook"):
         tables.pop(name, None)
     tables["run"] = {"dtype": tables["run"]["dtype"]}
+    for baseline in tables["baseline"]:
+        baseline.pop("tuned", None)
     return dict(sorted(_flat(tables)))
 
 

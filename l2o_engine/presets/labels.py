@@ -19,6 +19,11 @@ Settings = Mapping[str, Any]
 """An experiment's settings, "table.key" → value, see :func:`~l2o_engine.presets.identity.experiment_settings`."""
 
 
+def level_label(name: str, *, is_tuned: bool) -> str:
+    """Return what a rival's level is called: one whose settings are the best found on this problem says so."""
+    return f"{name}, tuned" if is_tuned else name
+
+
 def short_number(value: float) -> str:
     """Return a number in as few characters as say all of it: 1e-4, 0.03, -30, 32."""
     if not isfinite(value):

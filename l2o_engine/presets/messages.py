@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails
 from l2o_engine.presets.schema import Preset
 from l2o_engine.support.errors import UserError
 from l2o_engine.support.registry import kind_of
-from l2o_engine.support.settings import fields_of
+from l2o_engine.support.settings import SettingError, fields_of
 from l2o_engine.support.wording import nearest, quote, shown
 
 
@@ -61,8 +61,10 @@ def describe(
     source: str,
     overridden: Mapping[tuple[str | int, ...], str],
     former: Mapping[str, str],
-) -> str:
+) -> tuple[str, ...]:
     """Turn one of pydantic's errors into a sentence that names file, table, key and the nearest valid name.
+
+    A formula's text, with the place marked where it is wrong, is in the lines behind it.
 
     Parameters
     ----------
@@ -80,6 +82,10 @@ def describe(
     kind, value = details["type"], details["input"]
     context: dict[str, Any] = details.get("ctx", {})
     location, tables, tag = _placed(details["loc"])
+    error = context.get("error")
+    if isinstance(error, SettingError):
+        where = _where((*location, error.key), source, overridden, former)
+        return f"{where}: {error.said}", *error.shown_below
     if kind.startswith("union_tag"):
         location.append("kind")
         value = _get(raw, location)
@@ -87,21 +93,22 @@ def describe(
     if kind in ("extra_forbidden", "unexpected_keyword_argument"):
         known = [one for one in tables if tag is None or kind_of(one) == tag]
         if tag and any(location[-1] in fields_of(one) for one in tables):
-            return f'{where}: means nothing with kind = "{tag}"'
+            return (f'{where}: means nothing with kind = "{tag}"',)
         what = "table" if isinstance(value, dict | list) else "key"
-        return f"{where}: unknown {what}{nearest(str(location[-1]), [key for one in known for key in fields_of(one)])}"
+        hint = nearest(str(location[-1]), [key for one in known for key in fields_of(one)])
+        return (f"{where}: unknown {what}{hint}",)
     if kind in ("missing", "union_tag_not_found"):
-        return f"{where}: is missing"
+        return (f"{where}: is missing",)
     if kind in ("literal_error", "union_tag_invalid"):
         valid = re.findall(r"'([^']*)'|(\d+)", context.get("expected") or context["expected_tags"])
         names = [text or number for text, number in valid]
         choices = ", ".join((text and quote(text)) or number for text, number in valid)
         hint = nearest(value, names) if isinstance(value, str) else ""
-        return f"{where}: must be {'one of ' if len(names) > 1 else ''}{choices} (got {quote(value)}){hint}"
+        return (f"{where}: must be {'one of ' if len(names) > 1 else ''}{choices} (got {quote(value)}){hint}",)
     rule = rule_of(details)
     for present, name in former.items():  # a rule of the whole file may speak of a table
         rule = rule.replace(f"[{present}]", f"[{name}]").replace(f"{present}.", f"{name}.")
-    return f"{where}: {rule}{_got(value)}"
+    return (f"{where}: {rule}{_got(value)}",)
 
 
 def rule_of(details: ErrorDetails) -> str:
@@ -134,6 +141,7 @@ _RULES = {
     "too_short": "must have at least {min_length} entries",
     "model_type": "must be a table",
     "dataclass_type": "must be a table",
+    "dict_type": "must be a table",
     "model_attributes_type": "must be a table",
     "too_long": "must have exactly {max_length} entries",
     "value_error": "{error}",

@@ -21,6 +21,7 @@ from l2o_engine.optimizers.learned.inputs.identity import Identity
 from l2o_engine.optimizers.learned.learned_optimizer import LearnedOptimizer
 from l2o_engine.optimizers.learned.networks.base import NETWORKS, Network
 from l2o_engine.optimizers.learned.networks.lstm import LSTM
+from l2o_engine.optimizers.tuned import tuned_by
 from l2o_engine.presets.published import NotebookSettings
 from l2o_engine.support.registry import Registry
 from l2o_engine.support.settings import list_to_tuple
@@ -197,6 +198,12 @@ class Preset(Table):
     def learns(self) -> bool:
         """Whether a network is trained."""
         return self.kind == "meta-training"
+
+    @property
+    def tuned(self) -> frozenset[str]:
+        """The names of the baselines whose settings are the best found on this very problem, over as many steps."""
+        steps = self.unroll.steps
+        return frozenset(one.name for one in self.baseline if tuned_by(one, self.problem, steps))
 
     @property
     def seeds(self) -> tuple[int, ...]:

@@ -1,5 +1,7 @@
 """A preset as plain tables and as TOML, every default written out."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import tomli_w
@@ -9,7 +11,8 @@ from l2o_engine.presets.schema import LEARNED_TABLES, Preset
 
 def to_dict(preset: Preset) -> dict[str, Any]:
     """Return the effective preset as plain tables, every default written out, that :func:`check` takes back."""
-    tables = {name: _kind_first(table) for name, table in preset.model_dump(mode="json", exclude_none=True).items()}
+    dumped = preset.model_dump(mode="json", by_alias=True, exclude_none=True)
+    tables = {name: _kind_first(table) for name, table in dumped.items()}
     if preset.kind == "baselines":
         for table in LEARNED_TABLES:
             if table != "unroll":
@@ -28,3 +31,27 @@ def _kind_first(table: Any) -> Any:
 def to_toml(preset: Preset) -> str:
     """Return the effective preset as TOML; reading it gives an equal preset."""
     return tomli_w.dumps(to_dict(preset))
+
+
+def baseline_toml(optimizer: Any, *, name: str = "", comments: Sequence[str] = ()) -> str:
+    """Return a hand-designed optimizer as a [[baseline]] table, every default written out, to paste into a preset.
+
+    Parameters
+    ----------
+    optimizer
+        The optimizer.
+    name
+        What it is to be called there; its own name, if not given.
+    comments
+        Lines that stand above its settings. They are of one line each, and none is a stranger's.
+    """
+    table = _kind_first({key: value for key, value in asdict(optimizer).items() if value is not None})
+    lines = [f"{key} = {_inline(value)}" for key, value in (table | ({"name": name} if name else {})).items()]
+    return "\n".join(["[[baseline]]", *(f"# {comment}" for comment in comments), *lines])
+
+
+def _inline(value: Any) -> str:
+    """Return a value as TOML has it in one line."""
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{key} = {_inline(inner)}' for key, inner in value.items())} }}"
+    return tomli_w.dumps({"value": value}).removeprefix("value = ").strip()

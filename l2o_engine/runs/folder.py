@@ -318,6 +318,20 @@ class Run:
                     raise
         raise CheckpointError(f"{self.name} has no checkpoint")
 
+    def best_or_newest(self) -> tuple[Checkpoint, bool]:
+        """Return the best checkpoint by the report's figure, and that it is; where none can be read, the newest.
+
+        Raises
+        ------
+        CheckpointError
+            If there is none, or it is damaged.
+        """
+        preset, path = self.preset(), self.best_checkpoint()
+        if path is not None:
+            with suppress(CheckpointError):  # or who drives the run has just found a better one
+                return checkpoints.read(path, preset.experiment, len(preset.seeds)), True
+        return self.checkpoint(), False
+
     def metrics(self) -> Metrics:
         """Return all metrics as columns; a run that is being driven has more a moment later.
 

@@ -286,11 +286,14 @@ class NamedLevel:
         What it reaches.
     group
         The label of the first group it stands beside.
+    is_tuned
+        Whether the baseline's settings are the best found on that group's problem.
     """
 
     name: str
     level: Level
     group: str = ""
+    is_tuned: bool = False
 
 
 def baseline_levels(groups: Sequence[Group], seed: int | None = None) -> list[NamedLevel]:
@@ -300,7 +303,7 @@ def baseline_levels(groups: Sequence[Group], seed: int | None = None) -> list[Na
     Baselines of one name whose figures agree to two decimals, as in float32 and float64, are one.
     """
     seed = min(seed for group in groups for seed in group.seeds) if seed is None else seed
-    found: dict[str, tuple[str, str, Level]] = {}
+    found: dict[str, tuple[str, str, Level, bool]] = {}
     for group in groups:
         preset = group.preset
         if not group.learns:
@@ -308,12 +311,12 @@ def baseline_levels(groups: Sequence[Group], seed: int | None = None) -> list[Na
         new = {repr((baseline, levels.circumstances(preset))): baseline.name for baseline in preset.baseline}
         new = {key: name for key, name in new.items() if key not in found}
         reached = levels.of_runs((replicate.run for replicate in group.replicates), preset, seed) if new else {}
-        found |= {key: (name, group.label, reached[name]) for key, name in new.items()}
-    differing = {(name, *_shown(level)): (name, label, level) for name, label, level in reversed(found.values())}
-    names = [name for name, _, _ in differing.values()]
+        found |= {key: (name, group.label, reached[name], name in preset.tuned) for key, name in new.items()}
+    differing = {(one[0], *_shown(one[2])): one for one in reversed(found.values())}
+    names = [name for name, *_ in differing.values()]
     return [
-        NamedLevel(name if names.count(name) == 1 else f"{name} ({label})", level, label)
-        for name, label, level in reversed(differing.values())
+        NamedLevel(name if names.count(name) == 1 else f"{name} ({label})", level, label, is_tuned)
+        for name, label, level, is_tuned in reversed(differing.values())
     ]
 
 

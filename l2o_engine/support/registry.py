@@ -1,8 +1,9 @@
 """Registries: the kinds of a piece, each of which is one file.
 
 A room of pieces (tasks, optimizers, …) has a ``base`` module with what they have in common and a registry. Every other
-module of its package registers its class, which a preset names by its ``kind``; who asks for the kinds has all modules
-of the package imported first. So a new piece is a new file, and nothing else has to know it.
+module of its package (or a package, for a piece of several files) registers its class, which a preset names by its
+``kind``; who asks for the kinds has all of them imported first. So a new piece is a new file, and nothing else has to
+know it.
 """
 
 import pkgutil
@@ -63,7 +64,7 @@ class Registry(Generic[Piece]):
         package = import_module(self._package)
         for module in pkgutil.iter_modules(package.__path__):
             name = f"{self._package}.{module.name}"
-            if not module.ispkg and name != without:
+            if name != without:
                 import_module(name)
 
     def __iter__(self) -> Iterator[type[Piece]]:

@@ -6,7 +6,7 @@ and without infinities or NaN.
 """
 
 import ctypes
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf, isfinite
 from typing import Annotated, Any, TypeAlias, TypeVar, cast, dataclass_transform
 
@@ -17,7 +17,30 @@ from pydantic.fields import FieldInfo
 Class = TypeVar("Class", bound=type)
 
 
-@dataclass_transform(frozen_default=True)
+class SettingError(ValueError):
+    """What is wrong with one setting, found where several are looked at together.
+
+    Parameters
+    ----------
+    key
+        The setting's name.
+    said
+        What is wrong, in a sentence.
+    shown_below
+        Lines that are shown below it as they are.
+    """
+
+    def __init__(self, key: str, said: str, *shown_below: str) -> None:
+        super().__init__(key, said, *shown_below)
+        self.key = key
+        self.said = said
+        self.shown_below = shown_below
+
+    def __str__(self) -> str:
+        return "\n".join([f"{self.key}: {self.said}", *self.shown_below])
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(Field, field))
 def settings(cls: Class) -> Class:
     """Make a class a frozen dataclass whose fields are checked; what is wrong raises pydantic's ValidationError.
 
@@ -99,6 +122,9 @@ Label: TypeAlias = Annotated[
 
 
 def fields_of(cls: type[Any]) -> dict[str, FieldInfo]:
-    """Return name → field of a class of settings, or of a pydantic model; nothing for any other class."""
+    """Return key → field of a class of settings, or of a pydantic model; nothing for any other class.
+
+    A key is what a preset calls the field: its alias, where it has one.
+    """
     found: dict[str, FieldInfo] = getattr(cls, "__pydantic_fields__", {})
-    return found
+    return {one.alias or name: one for name, one in found.items()}

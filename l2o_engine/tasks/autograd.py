@@ -22,10 +22,13 @@ def gradient(
     """
     import torch
 
+    def tensor(value: Any) -> Any:  # torch wants arrays that can be written to, which a broadcast one cannot
+        return torch.as_tensor(np.require(value, requirements="W") if isinstance(value, np.ndarray) else value)
+
     def tensors(values: Mapping[str, Any] | None) -> dict[str, Any] | None:
-        return None if values is None else {name: torch.as_tensor(value) for name, value in values.items()}
+        return None if values is None else {name: tensor(value) for name, value in values.items()}
 
     with torch.enable_grad():
-        point = torch.as_tensor(x).detach().requires_grad_()
+        point = tensor(x).detach().requires_grad_()
         (found,) = torch.autograd.grad(loss(point, tensors(parameters), tensors(minibatch)).sum(), point)
     return found.numpy() if isinstance(x, np.ndarray) else found

@@ -66,6 +66,10 @@ class TaskFamily(ABC):
 
         return gradient(self.loss, x, parameters, minibatch)
 
+    def hessian_product(self, x: Array, v: Array, parameters: Arrays) -> Array | None:
+        """Return the Hessian of the loss at x times v, [..., *shape] as both are; None where no formula is known."""
+        return None
+
     def disturbance(self, minibatch: Arrays | None) -> Array | None:
         """Return what a base step's gradient is off the loss's, [..., *shape]; None where it is the loss's own.
 

@@ -69,8 +69,14 @@ class LogUniform:
 _FORMS = "a number, [low, high], or one of { uniform = [a, b] }, { normal = [mean, σ] }, { log_uniform = [a, b] }"
 
 
-def _check(value: object) -> object:
-    """Return the distribution that a preset's value means."""
+def distribution_of(value: object) -> "Uniform | Normal | LogUniform | Constant":
+    """Return the distribution that a preset's value means.
+
+    Raises
+    ------
+    ValueError
+        If it means none.
+    """
     value = list_to_tuple(value)
     if isinstance(value, Constant | Uniform | Normal | LogUniform):
         return value
@@ -117,7 +123,7 @@ def _log_uniform(value: object) -> LogUniform:
     return LogUniform((low, high))
 
 
-_MADE: dict[str | None, Callable[[Any], Any]] = {
+_MADE: dict[str | None, Callable[[Any], Uniform | Normal | LogUniform | Constant]] = {
     "constant": lambda value: Constant(_number(value)),
     "uniform": lambda value: Uniform(_range(value, "uniform")),
     "normal": _normal,
@@ -125,7 +131,9 @@ _MADE: dict[str | None, Callable[[Any], Any]] = {
 }
 
 
-Distribution: TypeAlias = Annotated[Uniform | Normal | LogUniform | Constant, BeforeValidator(_check), Words(_FORMS)]
+Distribution: TypeAlias = Annotated[
+    Uniform | Normal | LogUniform | Constant, BeforeValidator(distribution_of), Words(_FORMS)
+]
 """What numbers are drawn from."""
 
 

@@ -85,7 +85,7 @@ class Mixture(TaskFamily):
         for index, family in enumerate(self.families):
             drawn = member == index
             task = family.task_of(uniform[drawn, :, 1 : 1 + family.numbers_drawn(steps)], steps, dtype)
-            flat = flat_of(task.parameters, 2)
+            flat = flat_of(task.parameters, task.start)
             start[drawn], numbers[drawn, :, : flat.shape[-1]] = task.start, flat
             if noise is not None and family.noise:
                 noise[drawn] = task.minibatches[NOISE]

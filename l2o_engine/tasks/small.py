@@ -52,10 +52,10 @@ class SmallTask(TaskFamily):
         If more coordinates than :data:`MOST_ROTATED` were to be rotated.
     """
 
-    rotation: Literal["none", "uniform"] = Field("none", kw_only=True)
-    shift: Distribution | None = Field(None, kw_only=True)
-    noise: Annotated[Number, Field(ge=0)] = Field(0.0, kw_only=True)
-    log: Annotated[Number, Field(ge=0)] = Field(0.0, kw_only=True)
+    rotation: Literal["none", "uniform"] = Field(default="none", kw_only=True)
+    shift: Distribution | None = Field(default=None, kw_only=True)
+    noise: Annotated[Number, Field(ge=0)] = Field(default=0.0, kw_only=True)
+    log: Annotated[Number, Field(ge=0)] = Field(default=0.0, kw_only=True)
 
     def __post_init__(self) -> None:
         if self.is_rotated and self.size > MOST_ROTATED:
@@ -210,7 +210,11 @@ def arrays_of(flat: Any, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any
     return found
 
 
-def flat_of(parameters: Arrays, leading: int) -> Any:
-    """Return parameters side by side, [..., numbers], of NumPy arrays with so many leading axes: the other way."""
-    parts = [values.reshape(*values.shape[:leading], prod(values.shape[leading:])) for values in parameters.values()]
-    return np.concatenate(parts, axis=-1)
+def flat_of(parameters: Arrays, start: Floats) -> Floats:
+    """Return parameters side by side, [..., numbers], of tasks that begin at start [..., size]: the other way.
+
+    A task may have none; its numbers are then [..., 0].
+    """
+    leading = start.shape[:-1]
+    parts = [values.reshape(*leading, prod(values.shape[len(leading) :])) for values in parameters.values()]
+    return np.concatenate([start[..., :0], *parts], axis=-1)

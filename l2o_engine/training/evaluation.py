@@ -1,6 +1,6 @@
 """What optimizers reach: the baselines' levels and base losses beside a run, and any optimizers on given tasks."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,6 +12,7 @@ from l2o_engine.optimizers.base import Optimizer, run
 from l2o_engine.optimizers.learned.learned_optimizer import TrainedOptimizer
 from l2o_engine.support.arrays import LOG_FLOOR, Doubles, finite_mean
 from l2o_engine.tasks.base import Task, TaskFamily
+from l2o_engine.training.figures import Evaluated
 from l2o_engine.training.streams import Streams, generator_of
 
 _MOST_NUMBERS = 4_000_000  # that tasks drawn at once may take, so that a million draws need little memory
@@ -91,13 +92,13 @@ class Baselines:
             Called again and again while it lasts; what it raises ends it.
         """
         experiment, generator = self._experiment, generator_of(self._streams.levels)
-        figures: dict[str, list[Doubles]] = {optimizer.name: [] for optimizer in experiment.baselines}
-        for n in _parts(self._number, drawn_at_once(experiment.task, experiment.steps)):
+        found: dict[str, list[Doubles]] = {optimizer.name: [] for optimizer in experiment.baselines}
+        for n in parts(self._number, drawn_at_once(experiment.task, experiment.steps)):
             task = self._draw(generator, n)
             for optimizer in experiment.baselines:
                 losses = run(optimizer, task, experiment.steps, between)
-                figures[optimizer.name].append(_figures(losses.astype(np.float64)))
-        return {name: Level(*map(finite_mean, np.concatenate(parts, axis=1))) for name, parts in figures.items()}
+                found[optimizer.name].append(_figures(losses.astype(np.float64)))
+        return {name: Level(*map(finite_mean, np.concatenate(each, axis=1))) for name, each in found.items()}
 
     def _draw(self, generator: np.random.Generator, n: int) -> Task:
         experiment = self._experiment
@@ -108,75 +109,6 @@ def _figures(losses: Doubles) -> Doubles:
     """Return what a :class:`Level` is the means of, [3, n], of losses [n, 1, steps]."""
     with np.errstate(over="ignore", invalid="ignore"):
         return np.stack([np.log10(losses[:, 0, -1] + LOG_FLOOR), losses.sum(axis=-1)[:, 0], losses[:, 0, 0]])
-
-
-@dataclass(frozen=True, eq=False)
-class Evaluated:
-    """What an optimizer did on tasks that it is judged by.
-
-    Figures are of the tasks whose number is finite, NaN where none is; a last loss counts as its log10 with 1e-38
-    added.
-
-    Attributes
-    ----------
-    name
-        The optimizer's.
-    losses
-        [tasks, steps], float64.
-    """
-
-    name: str
-    losses: Doubles
-
-    @cached_property
-    def end_log10(self) -> Doubles:
-        """log10(last loss + 1e-38) of each task [tasks]."""
-        with np.errstate(invalid="ignore"):
-            logs: Doubles = np.log10(self.losses[:, -1] + LOG_FLOOR)
-        return logs
-
-    @cached_property
-    def sums(self) -> Doubles:
-        """The sum of each task's losses [tasks]."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            sums: Doubles = self.losses.sum(axis=1)
-        return sums
-
-    @property
-    def end_log10_mean(self) -> float:
-        """Mean of :attr:`end_log10`."""
-        return finite_mean(self.end_log10)
-
-    @property
-    def end_log10_median(self) -> float:
-        """Median of :attr:`end_log10`."""
-        return _median(self.end_log10)
-
-    @property
-    def sum_mean(self) -> float:
-        """Mean of :attr:`sums`."""
-        return finite_mean(self.sums)
-
-    @property
-    def sum_median(self) -> float:
-        """Median of :attr:`sums`."""
-        return _median(self.sums)
-
-    @property
-    def non_finite(self) -> int:
-        """How many tasks' last loss is no finite number."""
-        return int((~np.isfinite(self.losses[:, -1])).sum())
-
-    @property
-    def worse_than_start(self) -> int:
-        """How many tasks' last loss is above their first, or no finite number."""
-        return int((~(self.losses[:, -1] <= self.losses[:, 0])).sum())
-
-    @property
-    def figures(self) -> Mapping[str, float]:
-        """All of these by name, for a row of a table."""
-        names = ("end_log10_mean", "end_log10_median", "sum_mean", "sum_median", "worse_than_start", "non_finite")
-        return {name: getattr(self, name) for name in names}
 
 
 def evaluate(
@@ -225,7 +157,7 @@ def evaluate(
         raise ValueError("evaluation needs at least one problem and one step")
     losses: list[list[Doubles]] = [[] for _ in optimizers]
     generator = generator_of(Streams(seed).held_out)
-    for n in _parts(problems, drawn_at_once(task, steps)):
+    for n in parts(problems, drawn_at_once(task, steps)):
         drawn = task.draw(generator, n, 1, steps=steps, dtype=dtype)
         for optimizer, found in zip(optimizers, losses, strict=True):
             found.append(run(optimizer, drawn, steps)[:, 0].astype(np.float64))
@@ -237,12 +169,8 @@ def drawn_at_once(task: TaskFamily, steps: int) -> int:
     return max(1, _MOST_NUMBERS // max(task.size * steps, task.numbers_drawn(steps)))
 
 
-def _parts(whole: int, most: int) -> Iterator[int]:
+def parts(whole: int, most: int) -> Iterator[int]:
+    """Yield the sizes of the parts that a number of tasks is gone through in, each ``most`` at most."""
     while whole > 0:
         yield min(whole, most)
         whole -= most
-
-
-def _median(values: Doubles) -> float:
-    finite = values[np.isfinite(values)]
-    return float(np.median(finite)) if finite.size else float("nan")

@@ -15,13 +15,15 @@ class Streams:
 
     Attributes
     ----------
-    weights, draws, curves, levels, held_out
+    weights, draws, curves, levels, held_out, tuning
         The seeds of: initial weights, training draws, the base chart's tasks, the baselines' levels, tasks that
-        nothing was trained on.
+        nothing was trained or tuned on, tasks that rivals are tuned on.
     """
 
     def __init__(self, seed: int) -> None:
-        self.weights, self.draws, self.curves, self.levels, self.held_out = np.random.SeedSequence(seed).spawn(5)
+        # A further one changes none of those before it.
+        streams = np.random.SeedSequence(seed).spawn(6)
+        self.weights, self.draws, self.curves, self.levels, self.held_out, self.tuning = streams
 
 
 def generator_of(seeds: np.random.SeedSequence, place: Sequence[int] = ()) -> np.random.Generator:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from l2o_engine.presets.labels import level_label
 from l2o_engine.studies.comparison import Group, NamedLevel
 from l2o_tui.charts.axes import Span
 from l2o_tui.charts.convergence import MOST_BANDS, convergence
@@ -51,7 +52,10 @@ def comparison(
     rows = [row for row in groups[0].published if row.it <= right] if notebook and len(groups) == 1 else []
     return convergence(
         series,
-        {level.name: (known[names[level.name]], level.level.end_log10) for level in levels},
+        {
+            level_label(level.name, is_tuned=level.is_tuned): (known[names[level.name]], level.level.end_log10)
+            for level in levels
+        },
         logarithmic=logarithmic,
         view=view,
         most_bands=most_bands,

@@ -1,4 +1,4 @@
-"""Figures as SVG or PNG. Only this file knows matplotlib.
+"""Figures as SVG, PNG or PDF. Only this file knows matplotlib.
 
 A picture is the same, byte for byte, whenever it is drawn of the same figures by the same version of matplotlib. SVG
 keeps its text as text. Colours are those of Okabe and Ito, which colour-blind readers can tell apart; line styles
@@ -18,6 +18,7 @@ import numpy as np
 from l2o_engine.support.errors import UserError
 from l2o_engine.support.files import write_atomically
 from l2o_engine.support.wording import shown
+from l2o_tui.charts.axes import YAxis
 from l2o_tui.charts.figure import RAW, Figure, Series
 from l2o_tui.charts.layout import spread
 from l2o_tui.charts.reduce import extremes, reduced
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
 
-SUFFIXES = (".svg", ".png")
+SUFFIXES = (".svg", ".png", ".pdf")
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#000000", "#56B4E9", "#999999")
 _STYLES: tuple[Any, ...] = ("solid", (0, (5, 1.5)), (0, (6, 1.5, 1, 1.5)), (0, (1.5, 1)))
 _GREY, _FAINT_GREY = "#555555", "#e6e6e6"
@@ -60,10 +61,10 @@ def check_picture(path: Path) -> None:
     Raises
     ------
     PictureError
-        If the name ends neither in .svg nor in .png, its folder is missing, or matplotlib is.
+        If the name ends in none of :data:`SUFFIXES`, its folder is missing, or matplotlib is.
     """
     if path.suffix.lower() not in SUFFIXES:
-        raise PictureError(f"{path}: a picture's name ends in {' or '.join(SUFFIXES)}")
+        raise PictureError(f"{path}: a picture's name ends in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
     if path.is_dir():
         raise PictureError(f"{path} is a folder")
     if not path.parent.is_dir():
@@ -82,7 +83,7 @@ def write_picture(figures: Sequence[Figure], path: Path, *, title: str = "") -> 
     figures
         What to draw, at least one.
     path
-        Where to; a file that is there is replaced. The suffix, .svg or .png, says as what.
+        Where to; a file that is there is replaced. The suffix, one of :data:`SUFFIXES`, says as what.
     title
         Written above all of them.
 
@@ -98,17 +99,51 @@ def write_picture(figures: Sequence[Figure], path: Path, *, title: str = "") -> 
         for axes, figure in zip(all_axes, figures, strict=True):
             named |= _draw(axes, figure, _MOST_X_TICKS if len(figures) == 1 else _MOST_SHARED_TICKS)
         low, high = min(figure.y.low for figure in figures), max(figure.y.high for figure in figures)
-        all_axes[0].set_ylim(low, high)
         tallest = max(figures, key=lambda figure: figure.y.high - figure.y.low)
-        ticks = tallest.y.ticks(_MOST_Y_TICKS)
-        all_axes[0].set_yticks(ticks.places, [_typeset(label) for label in ticks.labels])
-        all_axes[0].set_ylabel("loss")
+        _draw_y_axis(all_axes[0], tallest.y, "loss")
+        all_axes[0].set_ylim(low, high)
         if len(figures) == 1 and figures[0].levels:
             _name_levels(all_axes[0], figures[0])
         canvas.suptitle(shown(title, most=_LONGEST_TITLE))
-        names = [cut(name, _LONGEST_NAME) for name in named]
-        columns = 4 if sum(map(len, names)) < 70 else 2
-        canvas.legend(named.values(), names, loc="outside lower center", ncols=columns, frameon=False)
+        _draw_legend(canvas, named)
+
+
+def write_panels(rows: Sequence[Sequence[tuple[str, Figure]]], path: Path) -> None:
+    """Draw rows of figures, each with a y axis of its own, whose name stands before it, into a file.
+
+    Parameters
+    ----------
+    rows
+        As many figures each, at least one of one.
+    path
+        See :func:`write_picture`.
+
+    Raises
+    ------
+    PictureError
+        If the file cannot be written or matplotlib is missing.
+    """
+    with _canvas(path, (7.2, 0.6 + 2.8 * len(rows))) as canvas:
+        all_axes = canvas.subplots(len(rows), len(rows[0]), squeeze=False)
+        named: dict[str, Artist] = {}
+        for row_of_axes, row in zip(all_axes, rows, strict=True):
+            for axes, (name, figure) in zip(row_of_axes, row, strict=True):
+                named |= _draw(axes, figure, _MOST_SHARED_TICKS)
+                _draw_y_axis(axes, figure.y, name)
+        _draw_legend(canvas, named)
+
+
+def _draw_y_axis(axes: "Axes", y: YAxis, name: str) -> None:
+    axes.set_ylim(y.low, y.high)
+    ticks = y.ticks(_MOST_Y_TICKS)
+    axes.set_yticks(ticks.places, [_typeset(label) for label in ticks.labels])
+    axes.set_ylabel(name)
+
+
+def _draw_legend(canvas: "Canvas", named: "dict[str, Artist]") -> None:
+    names = [cut(name, _LONGEST_NAME) for name in named]
+    columns = 4 if sum(map(len, names)) < 70 else 2
+    canvas.legend(named.values(), names, loc="outside lower center", ncols=columns, frameon=False)
 
 
 @contextmanager
@@ -124,10 +159,13 @@ def _canvas(path: Path, size: tuple[float, float]) -> "Iterator[Canvas]":
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         canvas = Canvas(figsize=size, layout="constrained")  # pyplot would keep it, and choose a window for it
         yield canvas
-        if path.suffix.lower() == ".svg":
-            canvas.savefig(image, format="svg", metadata={"Date": None})
-        else:
-            canvas.savefig(image, format="png", dpi=160)
+        match path.suffix.lower():
+            case ".svg":
+                canvas.savefig(image, format="svg", metadata={"Date": None})
+            case ".pdf":
+                canvas.savefig(image, format="pdf", metadata={"CreationDate": None})
+            case _:
+                canvas.savefig(image, format="png", dpi=160)
     try:
         write_atomically(path, image.getvalue())
     except OSError as error:

@@ -1,9 +1,10 @@
 """The charts of a run on the screen, and of several: what of their data is shown, and what is said below."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
+from l2o_engine.presets.labels import level_label
 from l2o_engine.presets.published import NotebookRow
 from l2o_engine.records.curve import Curve
 from l2o_engine.records.events import Curves
@@ -68,13 +69,23 @@ class ConvergenceChart(Chart):
         Number of results in the rolling mean, to begin with: the preset's, which is exact.
     notebook
         The rows that the notebook printed of this experiment.
+    tuned
+        Which of the baselines are tuned on this problem.
     """
 
-    def __init__(self, *, window: int, notebook: Sequence[NotebookRow] = (), id: str) -> None:  # noqa: A002 (textual's name)
+    def __init__(
+        self,
+        *,
+        window: int,
+        notebook: Sequence[NotebookRow] = (),
+        tuned: Collection[str] = (),
+        id: str,  # noqa: A002 (textual's name)
+    ) -> None:
         super().__init__(id=id)
         self._windows = sorted({*_WINDOWS, window})
         self._window = window
         self._notebook = notebook
+        self._tuned = tuned
         self._bands = True
         self._each_seed = False
         self._lanes: Sequence[tuple[Lane, Curve]] = ()
@@ -148,7 +159,10 @@ class ConvergenceChart(Chart):
             series.append(curve_series(name, style, curve, self._window, band=False))
         return convergence(
             series,
-            {name: (styles[name], level) for name, level in self._levels.items()},
+            {
+                level_label(name, is_tuned=name in self._tuned): (styles[name], level)
+                for name, level in self._levels.items()
+            },
             logarithmic=self.logarithmic,
             view=view,
             right=self._iterations,

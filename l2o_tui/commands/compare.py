@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from math import nan
 from pathlib import Path
 from shutil import get_terminal_size
 from typing import Any
@@ -13,13 +14,14 @@ from l2o_engine.runs.catalogue import find_folder
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.record import RunError
 from l2o_engine.studies.comparison import Group, NamedLevel, Replicate, baseline_levels, compare
+from l2o_engine.studies.held_out import HeldOut, held_out_of
 from l2o_tui import exit_codes
 from l2o_tui.charts.comparison import MOST_BANDS_IN_FILES, comparison
 from l2o_tui.charts.convergence import MOST_BANDS
 from l2o_tui.charts.matplotlib import check_picture, write_picture
 from l2o_tui.charts.plotext import Palette, printed
 from l2o_tui.charts.terminal import is_plain
-from l2o_tui.text.comparison import figures_table, notes_on
+from l2o_tui.text.comparison import figures_table, held_out_spread, notes_on
 from l2o_tui.text.numbers import count
 from l2o_tui.text.output import write_json, write_out
 from l2o_tui.text.streams import is_terminal, say
@@ -75,13 +77,16 @@ def compare_runs(names: Sequence[str], *, runs_dir: Path, output: Path | None, a
     if output:
         picture = comparison(groups, levels, most_bands=MOST_BANDS_IN_FILES, notebook=True)
         write_picture([picture], output, title=groups[0].preset.title if len(groups) == 1 else "")
-    for note in notes_on(groups):
+    held_out = held_out_of(replicate.run for group in groups for replicate in group.replicates)
+    for note in notes_on(groups, held_out):
         say(note)
     code = exit_codes.FAILED if failed else exit_codes.DONE
     if as_json:
-        write_json(_document(groups, levels))
+        write_json(_document(groups, levels, held_out))
         return code
-    lines = figures_table(groups, levels, width=get_terminal_size().columns if is_terminal(sys.stdout) else None)
+    lines = figures_table(
+        groups, levels, held_out, width=get_terminal_size().columns if is_terminal(sys.stdout) else None
+    )
     write_out("\n".join([_chart(groups, levels, lines=len(lines)), "", *lines]), is_coloured=True)
     return code
 
@@ -107,29 +112,32 @@ def _caption(groups: Sequence[Group]) -> str:
     return f"{line}; band: quartiles" if len(groups) <= MOST_BANDS else line
 
 
-def _document(groups: Sequence[Group], levels: Sequence[NamedLevel]) -> dict[str, Any]:
+def _document(groups: Sequence[Group], levels: Sequence[NamedLevel], held_out: HeldOut) -> dict[str, Any]:
     return {
-        "experiments": [_group_document(group) for group in groups],
+        "experiments": [_group_document(group, held_out) for group in groups],
         "baselines": [
-            {"name": named.name} | {name: finite(value) for name, value in vars(named.level).items()}
+            {"name": named.name, "tuned": named.is_tuned}
+            | {name: finite(value) for name, value in vars(named.level).items()}
             for named in levels
         ],
+        "held_out_draws": list(held_out.draws),
     }
 
 
-def _group_document(group: Group) -> dict[str, Any]:
+def _group_document(group: Group, held_out: HeldOut) -> dict[str, Any]:
     notebook = group.preset.notebook
     return {
         "label": group.label,
         "preset": group.preset.name,
         "seeds": list(group.seeds),
         "final": _spread_document(group.final),
+        "held_out": _spread_document(held_out_spread(group, held_out)) if group.learns else None,
         "sum_loss": _spread_document(group.sum_loss),
         "took_off": group.took_off if group.learns else None,
         "not_yet": group.not_yet if group.learns else None,
         "non_finite": group.non_finite,
         "notebook": {"name": notebook.name, "final": group.published_final} if notebook else None,
-        "replicates": [_replicate_document(replicate) for replicate in group.replicates],
+        "replicates": [_replicate_document(replicate, held_out) for replicate in group.replicates],
     }
 
 
@@ -137,7 +145,7 @@ def _spread_document(spread: Spread) -> dict[str, Any]:
     return {name: value if isinstance(value, int) else finite(value) for name, value in vars(spread).items()}
 
 
-def _replicate_document(replicate: Replicate) -> dict[str, Any]:
+def _replicate_document(replicate: Replicate, held_out: HeldOut) -> dict[str, Any]:
     return {
         "run": str(replicate.run.folder),
         "seed": replicate.lane.seed,
@@ -145,6 +153,7 @@ def _replicate_document(replicate: Replicate) -> dict[str, Any]:
         "iteration": replicate.iteration,
         "initial": finite(replicate.initial),
         "final": finite(replicate.final),
+        "held_out": finite(held_out.reached.get((replicate.run.folder, replicate.lane.seed), nan)),
         "sum_loss": finite(replicate.sum_loss),
         "took_off": replicate.took_off,
         "non_finite": replicate.non_finite,

@@ -49,6 +49,8 @@ def print_run(run: Run, *, as_json_document: bool) -> None:
         if name in ("format", "name", "title", "kind", "notebook"):
             continue
         for entry in values if isinstance(values, list) else [values]:
+            if "tuned" in entry:  # the digest says nothing to people
+                entry["tuned"] = entry["tuned"]["metric"] if entry["name"] in preset.tuned else "for something else"
             settings.add_row(name, ", ".join(f"{key} = {json.dumps(value)}" for key, value in entry.items()))
     console.print(settings)
     _print_health(console, diagnoses_of(run))

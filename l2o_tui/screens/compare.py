@@ -9,6 +9,7 @@ from textual.content import Content
 
 from l2o_engine.runs.folder import Run
 from l2o_engine.studies.comparison import Group, NamedLevel, baseline_levels, compare
+from l2o_engine.studies.held_out import HeldOut, held_out_of
 from l2o_tui.charts.widget import Chart, ComparisonChart
 from l2o_tui.panes.footer import KeyFooter
 from l2o_tui.panes.plain import PlainText
@@ -45,8 +46,9 @@ class CompareScreen(ChartScreen[None]):
     def __init__(self, runs: Sequence[Run]) -> None:
         super().__init__()
         self._runs = runs
-        self._compared: tuple[Sequence[Group], Sequence[NamedLevel]] | None = None
+        self._compared: tuple[Sequence[Group], Sequence[NamedLevel], HeldOut] | None = None
         self._notes: Sequence[str] = ()
+        self._failed: Sequence[str] = ()  # of runs that could not be read
 
     @property
     def phase(self) -> str:
@@ -67,15 +69,23 @@ class CompareScreen(ChartScreen[None]):
     def _read(self) -> tuple[Sequence[Group], Sequence[NamedLevel], Sequence[str]]:
         failed: list[RunError] = []
         groups = compare(self._runs, failed.append)
-        return groups, baseline_levels(groups), [*map(str, failed), *notes_on(groups)]
+        return groups, baseline_levels(groups), [str(error) for error in failed]
 
     def _show(self, read: tuple[Sequence[Group], Sequence[NamedLevel], Sequence[str]]) -> None:
-        groups, levels, notes = read
+        groups, levels, self._failed = read
         chart = self.query_one(ComparisonChart)
         chart.display = True
         chart.show(groups, levels)
-        self._compared, self._notes = (groups, levels), notes
+        self._compared, self._notes = (groups, levels, HeldOut()), [*self._failed, "judging on held-out draws …"]
         self._show_figures()
+        in_background(self, lambda: _judged(groups), self._show_judged)  # which may have to load PyTorch
+
+    def _show_judged(self, judged: tuple[HeldOut, Sequence[str]]) -> None:
+        held_out, notes = judged
+        if self._compared:
+            groups, levels, _ = self._compared
+            self._compared, self._notes = (groups, levels, held_out), [*self._failed, *notes]
+            self._show_figures()
 
     def _show_figures(self) -> None:
         if self._compared:
@@ -111,3 +121,9 @@ class CompareScreen(ChartScreen[None]):
     async def action_leave(self) -> None:
         """Go back."""
         self.dismiss(None)
+
+
+def _judged(groups: Sequence[Group]) -> tuple[HeldOut, Sequence[str]]:
+    """Return what the networks reach on held-out draws, and all that must be known of the groups' figures."""
+    held_out = held_out_of(replicate.run for group in groups for replicate in group.replicates)
+    return held_out, notes_on(groups, held_out)

@@ -2,25 +2,41 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from math import isnan, nan
 from pathlib import Path
 
 from rich.cells import cell_len
 
 from l2o_engine.presets.identity import in_words
+from l2o_engine.presets.labels import level_label
+from l2o_engine.records.statistics import Spread, spread_of
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.record import ACTIVE
 from l2o_engine.studies.comparison import Group, NamedLevel
+from l2o_engine.studies.held_out import HeldOut
 from l2o_engine.support.wording import shown
 from l2o_tui.text import names
 from l2o_tui.text.numbers import compact, count, fixed, loss_sum
+from l2o_tui.text.tables import aligned
 
 _LEAST_NAME = 10  # cells; where there is less room for names, a number stands for one, which is below the table
-_HEADINGS = ("experiment", "seeds", "it", "final", "spread", "Σ losses", "took off", "non-finite")
+_HEADINGS = ("experiment", "seeds", "it", "final", "spread", "held out", "Σ losses", "took off", "non-finite")
 
 
-def notes_on(groups: Sequence[Group]) -> list[str]:
-    """Return what must be known of the groups' figures: of which runs they are not the last word, what counts twice."""
-    return [*_unfinished(groups), *_damaged(groups), *_repeated(groups), *_windows(groups)]
+def notes_on(groups: Sequence[Group], held_out: HeldOut) -> list[str]:
+    """Return what must be known of the groups' figures: of which runs they are not the last word, what counts twice.
+
+    And on what held-out figures are.
+    """
+    return [*_unfinished(groups), *_damaged(groups), *_repeated(groups), *_windows(groups), *_held_out(held_out)]
+
+
+def _held_out(held_out: HeldOut) -> list[str]:
+    if not held_out.draws:
+        return list(held_out.notes)
+    draws = " or ".join(map(count, held_out.draws))
+    said = f"held out: mean log10 of the last loss on {draws} draws that nothing was trained on, newest checkpoint"
+    return [*held_out.notes, said]
 
 
 def _windows(groups: Sequence[Group]) -> list[str]:
@@ -78,53 +94,69 @@ def _repeated(groups: Sequence[Group]) -> list[str]:
     ]
 
 
-def figures_table(groups: Sequence[Group], levels: Sequence[NamedLevel], *, width: int | None = None) -> list[str]:
+def figures_table(
+    groups: Sequence[Group], levels: Sequence[NamedLevel], held_out: HeldOut, *, width: int | None = None
+) -> list[str]:
     """Return the table's lines: a line a group, the baselines, the floor of Σ, the notebook.
 
     Parameters
     ----------
     groups, levels
         What is compared, and what the baselines reach.
+    held_out
+        What the networks reach on held-out draws; where there is nothing, there is no column.
     width
-        Of the terminal; a table that is wider is folded: headings in two lines, names cut in the middle.
-        None for a table as wide as it needs.
+        Of the terminal; a table that is wider is folded: headings in two lines, names cut in the middle, and at last
+        without the held-out figures. None for a table as wide as it needs.
     """
     labels = {group.label: shown(group.label) for group in groups}
-    lines = _aligned([_HEADINGS, *_rows(groups, levels, labels)])
+    headings = _there(_HEADINGS, held_out)
+    lines = aligned([headings, *_rows(groups, levels, held_out, labels)])
     if width is None or max(map(cell_len, lines)) <= width:
         return lines
-    folded = [tuple(heading.rpartition(" ")[0] for heading in _HEADINGS)]
-    folded.append(tuple(heading.rpartition(" ")[2] for heading in _HEADINGS))
-    lines = _aligned([*folded, *_closer(_rows(groups, levels, labels))])
+    folded = [tuple(heading.rpartition(" ")[0] for heading in headings)]
+    folded.append(tuple(heading.rpartition(" ")[2] for heading in headings))
+    lines = aligned([*folded, *_closer(_rows(groups, levels, held_out, labels))])
     if max(map(cell_len, lines)) <= width:
         return lines
-    rows = _closer(_rows(groups, levels, labels))
+    rows = _closer(_rows(groups, levels, held_out, labels))
     _, *columns = zip(*folded, *rows, strict=True)
     room = width - sum(max(map(cell_len, column)) + 1 for column in columns)
     cut = [(names.cut(name, room), *cells) for name, *cells in rows]
     if room >= _LEAST_NAME and len({name for name, *_ in cut}) == len(cut):
-        return _aligned([*folded, *cut])
+        return aligned([*folded, *cut])
     numbers = {label: str(number) for number, label in enumerate(labels, 1)}
-    lines = _aligned([*folded, *_closer(_rows(groups, levels, numbers))])
+    lines = aligned([*folded, *_closer(_rows(groups, levels, held_out, numbers))])
+    if held_out.reached and max(map(cell_len, lines)) > width:
+        return figures_table(groups, levels, HeldOut(), width=width)
     return lines + [names.cut(f"{number}: {label}", width) for label, number in numbers.items()]
 
 
-def _rows(groups: Sequence[Group], levels: Sequence[NamedLevel], labels: Mapping[str, str]) -> list[tuple[str, ...]]:
+def _rows(
+    groups: Sequence[Group], levels: Sequence[NamedLevel], held_out: HeldOut, labels: Mapping[str, str]
+) -> list[tuple[str, ...]]:
     """Return the cells below the headings, with these labels in place of the groups' own."""
-    rows = [(labels[group.label], *_row(group)) for group in groups]
+    rows = [(labels[group.label], *_row(group, held_out)) for group in groups]
     for named in levels:
         name = named.name.replace(f"({named.group})", f"({labels.get(named.group, named.group)})")
+        name = level_label(name, is_tuned=named.is_tuned)
         rows.append(_line(name, final=named.level.end_log10, sum_loss=named.level.sum_loss))
     floors = {fixed(named.level.first_loss): named.group for named in reversed(levels)}
     for floor, owner in reversed(floors.items()):
         name = "floor of Σ" if len(floors) == 1 else f"floor of Σ, {labels.get(owner, owner)}"
-        rows.append((name, "", "", "", "", floor, "", ""))
+        rows.append((name, "", "", "", "", "", floor, "", ""))
     for group in groups:
         if group.published:
             name = "notebook" if len(groups) == 1 else f"notebook, {labels[group.label]}"
             last = group.published[-1]
             rows.append(_line(name, it=count(last.it), final=last.average_log_result))
-    return rows
+    return [_there(row, held_out) for row in rows]
+
+
+def _there(row: tuple[str, ...], held_out: HeldOut) -> tuple[str, ...]:
+    """Return a row without the cell of held-out figures, if there are none."""
+    place = _HEADINGS.index("held out")
+    return row if held_out.reached else (*row[:place], *row[place + 1 :])
 
 
 def _closer(rows: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
@@ -132,20 +164,7 @@ def _closer(rows: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
     return [tuple(cell.replace(" … ", "…") for cell in row) for row in rows]
 
 
-def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Return a line a row: names at the left, numbers at the right."""
-    rows = [tuple(map(shown, row)) for row in rows]
-    widths = [max(cell_len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
-    return [
-        " ".join(
-            names.right(cell, width) if column else names.left(cell, width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
-
-
-def _row(group: Group) -> tuple[str, ...]:
+def _row(group: Group, held_out: HeldOut) -> tuple[str, ...]:
     final, n = group.final, len(group.replicates)
     iterations = sorted({replicate.iteration for replicate in group.replicates})
     return (
@@ -153,10 +172,21 @@ def _row(group: Group) -> tuple[str, ...]:
         count(iterations[0]) if len(iterations) == 1 else f"{compact(iterations[0])}–{compact(iterations[-1])}",
         fixed(final.median),
         f"{fixed(final.least)} … {fixed(final.greatest)}" if final.count > 1 else "",
+        _number(held_out_spread(group, held_out).median) if group.learns else "",
         loss_sum(group.sum_loss.median),
         _took_off(group),
         count(group.non_finite) + (f" ({final.lost} lost)" if final.lost else ""),
     )
+
+
+def held_out_spread(group: Group, held_out: HeldOut) -> Spread:
+    """Return how what a group's networks reach on held-out draws is spread over its seeds."""
+    replicates = [(replicate.run.folder, replicate.lane.seed) for replicate in group.replicates]
+    return spread_of([held_out.reached.get(replicate, nan) for replicate in replicates])
+
+
+def _number(value: float) -> str:
+    return "–" if isnan(value) else fixed(value)
 
 
 def _took_off(group: Group) -> str:
@@ -170,4 +200,4 @@ def _took_off(group: Group) -> str:
 
 
 def _line(name: str, *, it: str = "", final: float, sum_loss: float | None = None) -> tuple[str, ...]:
-    return (name, "", it, fixed(final), "", "" if sum_loss is None else loss_sum(sum_loss), "", "")
+    return (name, "", it, fixed(final), "", "", "" if sum_loss is None else loss_sum(sum_loss), "", "")

@@ -146,7 +146,10 @@ class Table:
     def _start(self, event: Started) -> None:
         seeds = f"seed {event.seeds[0]}" if len(event.seeds) == 1 else f"seeds {event.seeds[0]}–{event.seeds[-1]}"
         resumed = f", resumed at {count(event.iteration)}" if event.iteration >= 0 else ""
-        levels = ", ".join(f"{name} {fixed(level)}" for name, level in event.levels.items())
+        tuned = self._preset.tuned
+        levels = ", ".join(
+            f"{name} {fixed(level)}{' (tuned)' if name in tuned else ''}" for name, level in event.levels.items()
+        )
         self._say(f"{event.preset} · {seeds} · {event.backend} ({event.reason}) · {count(event.iterations)} iterations")
         self._say(f"in {self._run_dir}{resumed}")
         if levels and self._preset.learns:

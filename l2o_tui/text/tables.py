@@ -1,10 +1,14 @@
-"""A table as several commands print it."""
+"""Tables as several commands print them."""
 
+from collections.abc import Sequence
+
+from rich.cells import cell_len
 from rich.console import RenderableType
 from rich.style import StyleType
 from rich.table import Table
 
 from l2o_engine.support.wording import shown
+from l2o_tui.text import names
 
 
 class PlainTable(Table):
@@ -24,3 +28,16 @@ def plain_table(*headings: str) -> Table:
         name = heading in ("run", "status", "preset")
         table.add_column(heading, justify="right" if right else "left", overflow="fold", no_wrap=name)
     return table
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return a line a row: names at the left, numbers at the right."""
+    rows = [tuple(map(shown, row)) for row in rows]
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    return [
+        " ".join(
+            names.right(cell, width) if column else names.left(cell, width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]

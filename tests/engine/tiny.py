@@ -39,9 +39,11 @@ PROBLEMS = {
     "least squares": 'problem = {kind = "least_squares", dims = 3, rows = 4, problems = 2}',
     "lasso": 'problem = {kind = "lasso", dims = 3, shift = 1.0, log = 0.1}',
     "rastrigin": 'problem = {kind = "rastrigin", dims = 2, rotation = "uniform"}',
-    "mixture": """problem = {kind = "mixture", weights = [1, 2, 1], of = [
+    "mixture": """problem = {kind = "mixture", weights = [1, 2, 1, 2], of = [
         {kind = "quadratic", rotation = "uniform"}, {kind = "rastrigin", noise = 0.1, shift = 1.0},
-        {kind = "lasso", dims = 1, problems = 2}]}""".replace("\n", ""),
+        {kind = "lasso", dims = 1, problems = 2}, {kind = "formula", shift = 0.5,
+        parameters = {b = [1, 2], w = {normal = 1.0, length = 2}},
+        loss = "b*sqrt(1 + sum(i, x[i]**4)) + sin(w[0]*x[0])*exp(-x[1]**2) + w[1]"}]}""".replace("\n", ""),
 }
 
 _TABLES: dict[str, Any] = {

@@ -12,6 +12,8 @@ from io import BytesIO
 from pathlib import Path
 from tempfile import mkdtemp
 
+from pydantic import ValidationError
+
 from l2o_engine.presets.files import check, load, override
 from l2o_engine.presets.messages import PresetError
 from l2o_engine.presets.schema import Preset
@@ -25,6 +27,10 @@ from l2o_engine.runs.folder import Run
 from l2o_engine.runs.metrics_file import last_iteration
 from l2o_engine.runs.record import RunError, read_record
 from l2o_engine.support.errors import UserError
+from l2o_engine.tasks.distributions import Constant
+from l2o_engine.tasks.formula import Formula, Parameter
+from l2o_engine.tasks.formula.functions import shipped_functions
+from l2o_engine.tasks.formula.grammar import FUNCTIONS
 from tests.engine.told import event_from_json, progress_from_json, vitals_from_json
 
 ROOT = Path(__file__).parents[2]
@@ -32,6 +38,7 @@ _OLD_RUN = ROOT / "tests" / "data" / "runs" / "format1"
 _CORPUS = Path(__file__).parent / "corpus"
 
 _PRESET = load(_OLD_RUN / "preset.toml")
+_PARAMETERS = {"b": Parameter(Constant(1.0)), "w": Parameter(Constant(1.0), length=3)}
 _SMALL = check({"name": "small", "baseline": [{"kind": "sgd", "name": "A"}, {"kind": "rmsprop", "name": "B"}]})
 
 
@@ -76,6 +83,11 @@ def _feed_preset(content: bytes) -> None:
 def _feed_setting(content: bytes) -> None:
     with suppress(PresetError):
         override(_SMALL, [content.decode("utf-8", "surrogateescape")])
+
+
+def _feed_formula(content: bytes) -> None:
+    with suppress(ValidationError):
+        Formula(content.decode("utf-8", "replace"), parameters=_PARAMETERS)
 
 
 def _feed_checkpoint(content: bytes) -> None:
@@ -147,9 +159,20 @@ def _settings() -> list[bytes]:
         b"baseline.0.learning_rate=0.3",
         b"problem.scale=[0.5, 1.5]",
         b"title=text",
+        b'problem={kind="formula", loss="b*x[0]**2 + x[1]", start=[[-5, 10], 1], parameters={b={log_uniform=[1, 9]}}}',
+        b'problem={kind="formula", function="rosenbrock", dims=3, rotation="uniform"}',
         b"run.seed=9223372036854775807",
         b"notebook.rows=[{it=0, average_log_result=-1.5}]",
     ]
+
+
+def _formulas() -> list[bytes]:
+    shipped = [str(settings["loss"]).encode() for settings in shipped_functions().values()]
+    ours = [
+        b"b*sum(i, 1, dims - 1, w[i - 1]*(x[i] - x[i - 1])**2) + log1p(abs(x[0]))**b/tanh(1 + x[1]**-2)",
+        b"sqrt(sum(i, sum(j, 0, i, w[i]*w[j]*x[i]*x[j]))**2 + 1e-3)*2**(b - .5)",
+    ]
+    return [*ours, *(text + b" + 0*b*w[0]" for text in shipped)]
 
 
 def _commands() -> list[bytes]:
@@ -216,6 +239,19 @@ _JSON = (
     *_NUMBERS,
     *_TEXTS,
 )
+_FORMULA = (
+    *(f"{name}(".encode() for name in (*FUNCTIONS, "sum", "__import__")),
+    *(
+        sign.encode()
+        for sign in ("(", ")", "[", "]", ",", "+", "-", "*", "/", "**", "//", "x[0]", "x[", "b", "w[2]", "i")
+    ),
+    b"**9" * 30,
+    b"(" * 40,
+    b"sum(k, 0, 99999, ",
+    b"lambda: ",
+    *_NUMBERS,
+    *_TEXTS,
+)
 _TOML = (
     b"\n[x]\n",
     b"\n[[baseline]]\n",
@@ -235,6 +271,7 @@ TARGETS: Mapping[str, Target] = {
     "setting": Target(
         _feed_setting, _settings, (b"=", b".", b"baseline.", b"inputs.kind", b"baseline.\xc2\xb2.", *_TOML)
     ),
+    "formula": Target(_feed_formula, _formulas, _FORMULA),
     "checkpoint": Target(
         _feed_checkpoint, lambda: [path.read_bytes() for path in (_OLD_RUN / "checkpoints").iterdir()], _JSON
     ),

@@ -19,8 +19,9 @@ from tests.fuzz.targets import ROOT, TARGETS, Target, kept
 MUTATED = {
     "preset": 2000,
     "setting": 3000,
-    "checkpoint": 4000,
-    "record": 4000,
+    "formula": 1500,
+    "checkpoint": 3000,
+    "record": 3500,
     "events": 1500,
     "command": 2000,
     "metrics": 1000,

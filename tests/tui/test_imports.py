@@ -35,7 +35,17 @@ def runs_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    "args", [("--help",), ("--version",), ("run", "--help"), ("presets",), ("check", "log30"), ("runs",)], ids=" ".join
+    "args",
+    [
+        ("--help",),
+        ("--version",),
+        ("run", "--help"),
+        ("presets",),
+        ("check", "log30"),
+        ("runs",),
+        ("tune", "log30", "--draws=2", "--rival=sgd"),
+    ],
+    ids=" ".join,
 )
 def test_a_quick_command_imports_neither_torch_nor_a_screen(args: tuple[str, ...], workplace: Path) -> None:
     code, packages = _packages(_PROBE, *args)

@@ -7,7 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from l2o_engine.backends.fused.compile import cache_folder, get_kernel, is_compiled
+from l2o_engine.backends.fused.compile import (
+    Kernel,
+    cache_folder,
+    get_forward,
+    get_kernel,
+    is_compiled,
+    is_forward_compiled,
+)
 from l2o_engine.backends.fused.numba_private import is_told_not_to_compile
 from l2o_engine.backends.fused.pieces import missing_piece
 from l2o_engine.backends.fused.spec import GRADIENT_MODES, POLICIES, spec_of, workspace_bytes
@@ -15,7 +22,8 @@ from l2o_engine.meta.experiment import Experiment
 from l2o_engine.meta.learner import Learner, MetaGradient, Results, Trace, traced
 from l2o_engine.meta.meta_adam import Powers
 from l2o_engine.meta.objectives.base import OBJECTIVES
-from l2o_engine.optimizers.learned.inputs.base import INPUTS
+from l2o_engine.optimizers.learned.inputs.base import INPUTS, Numbers
+from l2o_engine.optimizers.learned.learned_optimizer import TrainedOptimizer
 from l2o_engine.optimizers.learned.networks.base import NETWORKS
 from l2o_engine.optimizers.learned.networks.lstm import LSTM
 from l2o_engine.support.arrays import Floats
@@ -64,6 +72,11 @@ def to_compile(experiment: Experiment) -> str:
     return "" if is_compiled(spec, cache_folder()) else repr(spec)
 
 
+def may_go_forward(experiment: Experiment) -> bool:
+    """Return whether the kernel is there that :class:`FusedForward` needs, so that nothing has to be compiled."""
+    return is_forward_compiled(spec_of(experiment))
+
+
 def why_compiled_each_time() -> str:
     """Return why a kernel that is compiled now will not be there the next time; an empty string if it will."""
     return why_not_kept(cache_folder())
@@ -107,21 +120,16 @@ class FusedBackend:
 
     def evaluate(self, learner: Learner, task: Task) -> Floats:
         """Return the losses of the learned optimizer as it is now; see :class:`~l2o_engine.meta.learner.Backend`."""
-        # The kernel is compiled for one size of batch; tasks to look at come in batches of one.
-        steps, batches = self._experiment.steps, task.in_batches_of(self._experiment.meta.batch)
-        losses = self._no_losses(batches, learner.weights.dtype)
-        # A copy, for weights may be read-only, and the kernel's signature says that what it takes is not.
-        weights = learner.weights.copy()
-        self._kernel.evaluate_losses(weights, _min_log(learner), _parameters(batches), batches.start, steps, losses)
-        n, batch = task.start.shape[:2]
-        return losses.reshape(-1, steps)[: n * batch].reshape(n, batch, steps)
+        return _looked_at(
+            self._kernel, self._experiment, learner.weights, learner.numbers, task, self._experiment.steps
+        )
 
     def _run(self, learner: Learner, task: Task, gradient_mode: int, policy: int) -> tuple[Learner, Results, Floats]:
         experiment, n = self._experiment, len(task)
         meta, adam, steps = experiment.meta, experiment.meta.constants, experiment.steps
-        losses = self._no_losses(task, learner.weights.dtype)
+        losses = _no_losses(experiment, task, steps, learner.weights.dtype)
         weights, moment1, moment2 = learner.weights.copy(), learner.moment1.copy(), learner.moment2.copy()
-        min_log, powers = np.array([_min_log(learner)]), np.array(learner.powers)
+        min_log, powers = np.array([_min_log(learner.numbers)]), np.array(learner.powers)
         in_a_row = np.array([learner.non_finite_in_a_row], np.int64)
         rows = meta.batch * experiment.task.size
         objective, norm, used = np.empty(n), np.empty(n), np.empty(n)
@@ -156,14 +164,6 @@ class FusedBackend:
         )
         return learner, results, gradient
 
-    def _no_losses(self, task: Task, dtype: np.dtype[Any]) -> Floats:
-        """Return an array for the losses [n, batch, steps] of tasks that the kernel was compiled for."""
-        experiment = self._experiment
-        shape = (experiment.meta.batch, *experiment.task.shape)
-        if task.start.shape[1:] != shape:  # the kernel does not look, and reads on
-            raise ValueError(f"these tasks are of shape {task.start.shape[1:]}, not {shape}")
-        return np.empty((len(task), experiment.meta.batch, experiment.steps), dtype)
-
     def _trace(self, slots: Floats, done: int, task: Task) -> Trace:
         """Return the kernel's trace [slots, 4, steps * rows] in order, by batch and coordinate."""
         batch, size, steps = task.start.shape[1], self._experiment.task.size, self._experiment.steps
@@ -175,12 +175,53 @@ class FusedBackend:
         return Trace(distance, gradient[:, :, :-1], inputs[:, :, :-1], updates[:, :, :-1])
 
 
-def _min_log(learner: Learner) -> float:
+class FusedForward:
+    """The kernel where it only goes forward, for any number of steps; what it computes is what the backend evaluates.
+
+    Parameters
+    ----------
+    experiment
+        Its problem is what optimizers run on.
+    """
+
+    name = "fused"
+
+    def __init__(self, experiment: Experiment) -> None:
+        self._kernel = get_forward(spec_of(experiment))
+        self._experiment = experiment
+
+    def losses(self, optimizer: TrainedOptimizer, task: Task, steps: int) -> Floats:
+        """Return the losses of an optimizer; see :class:`~l2o_engine.backends.forward.Forward`."""
+        return _looked_at(self._kernel, self._experiment, np.asarray(optimizer.weights), optimizer.numbers, task, steps)
+
+
+def _looked_at(
+    kernel: Kernel, experiment: Experiment, weights: Floats, numbers: Numbers, task: Task, steps: int
+) -> Floats:
+    """Return the losses [n, batch, steps] of a learned optimizer on tasks."""
+    # The kernel is compiled for one size of batch; tasks to look at come in batches of one.
+    batches = task.in_batches_of(experiment.meta.batch)
+    losses = _no_losses(experiment, batches, steps, weights.dtype)
+    # A copy, for weights may be read-only, and the kernel's signature says that what it takes is not.
+    kernel.evaluate_losses(weights.copy(), _min_log(numbers), _parameters(batches), batches.start, steps, losses)
+    n, batch = task.start.shape[:2]
+    return losses.reshape(-1, steps)[: n * batch].reshape(n, batch, steps)
+
+
+def _no_losses(experiment: Experiment, task: Task, steps: int, dtype: np.dtype[Any]) -> Floats:
+    """Return an array for the losses [n, batch, steps] of tasks that the kernel was compiled for."""
+    shape = (experiment.meta.batch, *experiment.task.shape)
+    if task.start.shape[1:] != shape:  # the kernel does not look, and reads on
+        raise ValueError(f"these tasks are of shape {task.start.shape[1:]}, not {shape}")
+    return np.empty((len(task), experiment.meta.batch, steps), dtype)
+
+
+def _min_log(numbers: Numbers) -> float:
     """Return the one adaptive number that the kernel's inputs can have; NaN where they have none."""
-    return learner.numbers.get("min_log", nan)
+    return numbers.get("min_log", nan)
 
 
 def _parameters(task: Task) -> Floats:
     """Return the tasks' parameters, then their gradients' noise, side by side: [n, batch, numbers]."""
-    numbers: Floats = np.ascontiguousarray(flat_of({**task.parameters, **task.minibatches}, 2))
+    numbers: Floats = np.ascontiguousarray(flat_of({**task.parameters, **task.minibatches}, task.start))
     return numbers

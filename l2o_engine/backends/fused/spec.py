@@ -1,6 +1,6 @@
 """What a kernel is compiled for, as far as an experiment decides it, and what one costs in memory."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
@@ -101,6 +101,11 @@ def spec_of(experiment: Experiment) -> Spec:
         objective=objective.kind,
         objective_residual=objective.residual,
     )
+
+
+def forward_part(spec: Spec) -> Spec:
+    """Return a Spec without what only training needs, so that all that go forward in one way share a kernel."""
+    return replace(spec, objective="sum", objective_residual=0.0, second_derivatives=False, adaptive=False)
 
 
 def _problem_of(task: TaskFamily) -> ProblemSpec:

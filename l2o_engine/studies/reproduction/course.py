@@ -12,6 +12,7 @@ from l2o_engine.backends.choose import choose
 from l2o_engine.live.sizes import admit
 from l2o_engine.presets.files import override
 from l2o_engine.presets.schema import Preset
+from l2o_engine.records.statistics import spread_of
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.record import RunError
 from l2o_engine.studies.reproduction.experiments import ReproductionError
@@ -194,6 +195,7 @@ class Reproduction:
             failed=tuple(outcome for outcome in outcomes if outcome.status == "failed"),
             seconds=sum(outcome.seconds for outcome in outcomes),
             under_way=tuple(outcome.under_way for outcome in outcomes if outcome.under_way),
+            held_out=spread_of([outcome.held_out for outcome, _ in done]),
         )
 
     def results(self) -> list[Result]:

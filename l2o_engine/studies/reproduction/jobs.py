@@ -6,6 +6,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from math import nan
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, Literal
@@ -19,6 +20,7 @@ from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run, is_beginning
 from l2o_engine.runs.record import RunError
 from l2o_engine.studies.comparison import Replicate, summarise
+from l2o_engine.studies.held_out import held_out_of
 from l2o_engine.studies.reproduction.workers import worker
 from l2o_engine.support.errors import Failure, UserError
 from l2o_engine.support.wording import quote
@@ -68,6 +70,8 @@ class Outcome:
         When the run was begun and last written to; None unless it is done.
     replicate
         The run summed up; None unless it is done.
+    held_out
+        Mean log10 of the last loss on held-out draws, see :mod:`~l2o_engine.studies.held_out`; NaN where there is none.
     """
 
     job: Job
@@ -78,6 +82,7 @@ class Outcome:
     seconds: float = 0.0
     under_way: tuple[datetime, datetime] | None = None
     replicate: Replicate | None = None
+    held_out: float = nan
 
 
 def run_job(job: Job) -> Outcome:
@@ -102,6 +107,7 @@ def run_job(job: Job) -> Outcome:
             seconds=record.elapsed_seconds,
             under_way=(datetime.fromisoformat(record.created), datetime.fromisoformat(record.updated)),
             replicate=_read(job),
+            held_out=held_out_of([Run(job.folder)]).reached.get((job.folder, job.seed), nan),
         )
     except (UserError, Failure) as error:
         return Outcome(job, "failed", str(error))

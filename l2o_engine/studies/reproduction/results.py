@@ -1,7 +1,7 @@
 """What came of the experiments: figures over seeds, beside the notebook's."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from math import isnan, nan
@@ -36,6 +36,8 @@ class Result:
         How long all of its runs have trained, added up.
     under_way
         When each of its runs was begun and last written to.
+    held_out
+        How what the networks reach on held-out draws is spread over the seeds.
     """
 
     preset: Preset
@@ -44,6 +46,7 @@ class Result:
     failed: tuple[Outcome, ...]
     seconds: float
     under_way: tuple[tuple[datetime, datetime], ...] = ()
+    held_out: Spread = field(default_factory=lambda: spread_of([]))
 
     @property
     def name(self) -> str:

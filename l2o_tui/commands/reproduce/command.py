@@ -149,6 +149,7 @@ def _document(result: Result) -> dict[str, Any]:
         "upper": finite(result.final.upper),
         "least": finite(result.final.least),
         "greatest": finite(result.final.greatest),
+        "held_out": finite(result.held_out.median),
         "sum_loss": finite(result.sum_loss.median),
         "difference": result.difference,
         "reproduced": result.is_reproduced,

@@ -6,12 +6,15 @@ from math import isnan
 
 from rich.table import Table
 
+from l2o_engine.presets.labels import level_label
 from l2o_engine.studies.comparison import NamedLevel
+from l2o_engine.studies.held_out import DRAWS
 from l2o_engine.studies.reproduction import FEW_SEEDS, NOTEBOOK_LEVELS, Result
 from l2o_tui.text.numbers import duration, fixed, loss_sum
 
 LEGEND = (
     "Results are mean log10 of the last loss, ours the median over the seeds; Σ adds up all steps' losses. "
+    f"held out: the median on {DRAWS:,} draws that nothing was trained on. "
     "stuck: never took off; lost: to NaN; trained: all seeds, added up."
 )
 
@@ -24,6 +27,7 @@ class Row:
     notebook: str
     ours: str
     spread: str
+    held_out: str
     sum_loss: str
     stuck: str
     lost: str
@@ -31,8 +35,11 @@ class Row:
     trained: str
 
 
-HEADINGS = Row("experiment", "notebook", "ours", "min … max", "Σ losses", "stuck", "lost", "verdict", "trained")
-_NARROW = {"notebook": "note-\nbook", "sum_loss": "Σ\nlosses"}  # folded, a row fits into 80 characters
+HEADINGS = Row(
+    "experiment", "notebook", "ours", "min … max", "held out", "Σ losses", "stuck", "lost", "verdict", "trained"
+)
+_NARROW = {"notebook": "note-\nbook", "held_out": "held\nout", "sum_loss": "Σ\nlosses"}  # a row fits 80 characters
+_WIDE = ("trained",)  # what there is no room for in these
 
 
 def row_of(result: Result) -> Row:
@@ -43,6 +50,7 @@ def row_of(result: Result) -> Row:
         notebook=_number(result.published),
         ours=_number(final.median),
         spread=f"{fixed(final.least)} … {fixed(final.greatest)}" if final.count else "–",
+        held_out=_number(result.held_out.median),
         sum_loss=loss_sum(result.sum_loss.median),
         stuck=f"{result.stuck}/{result.seeds}",
         lost=str(len(result.lost)),
@@ -70,7 +78,9 @@ def verdict_of(result: Result) -> str | None:
 def table_of(results: Sequence[Result], *, narrow: bool) -> Table:
     """Return the table, numbers at the right; ``narrow`` for 80 characters."""
     table = Table(box=None, pad_edge=False, collapse_padding=narrow, header_style="bold")
-    for name, heading in vars(HEADINGS).items():
+    there = [name for name in vars(HEADINGS) if not (narrow and name in _WIDE)]
+    for name in there:
+        heading = getattr(HEADINGS, name)
         is_text = name in ("experiment", "verdict")
         table.add_column(
             _NARROW.get(name, heading) if narrow else heading,
@@ -81,7 +91,8 @@ def table_of(results: Sequence[Result], *, narrow: bool) -> Table:
         )
     for result in results:
         row = row_of(result)
-        table.add_row(*vars(replace(row, spread=row.spread.replace(" ", "")) if narrow else row).values())
+        cells = replace(row, spread=row.spread.replace(" ", "")) if narrow else row
+        table.add_row(*(getattr(cells, name) for name in there))
     return table
 
 
@@ -98,7 +109,8 @@ def levels_line(levels: Sequence[NamedLevel]) -> str:
     said = []
     for named in levels:
         published = f"notebook {fixed(NOTEBOOK_LEVELS[named.name])}; " if named.name in NOTEBOOK_LEVELS else ""
-        said.append(f"{named.name} {fixed(named.level.end_log10)} ({published}Σ {loss_sum(named.level.sum_loss)})")
+        name = level_label(named.name, is_tuned=named.is_tuned)
+        said.append(f"{name} {fixed(named.level.end_log10)} ({published}Σ {loss_sum(named.level.sum_loss)})")
     return ", ".join(said)
 
 

@@ -193,7 +193,15 @@ def test_the_defaults_are_the_notebook_s() -> None:
         },
         "baseline": [
             {"kind": "sgd", "name": "SGD", "learning_rate": 0.1},
-            {"kind": "rmsprop", "name": "RMSProp", "learning_rate": 0.1, "decay": 0.99, "epsilon": 1e-5},
+            {
+                "kind": "rmsprop",
+                "name": "RMSProp",
+                "learning_rate": 0.1,
+                "decay": 0.99,
+                "epsilon": 1e-5,
+                "momentum": 0.0,
+                "centred": False,
+            },
         ],
         "report": {"every": 5000, "rolling_window": 500, "baseline_draws": 1000},
         "run": {

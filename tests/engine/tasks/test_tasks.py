@@ -16,6 +16,7 @@ from l2o_engine.optimizers.sgd import Sgd
 from l2o_engine.support.arrays import Floats
 from l2o_engine.tasks.base import TASKS, Task, TaskFamily
 from l2o_engine.tasks.distributions import Constant, Distribution, LogUniform, Normal, Uniform, standard_normal
+from l2o_engine.tasks.formula import Formula, Parameter
 from l2o_engine.tasks.lasso import Lasso
 from l2o_engine.tasks.least_squares import LeastSquares
 from l2o_engine.tasks.mixture import Mixture
@@ -56,7 +57,12 @@ WRAPPED = (
     LeastSquares(dims=3, rows=4, problems=2, log=0.1),
     Rastrigin(rotation="uniform"),
 )
-PLAIN = [cls() for cls in TASKS if cls is not Mixture]
+FORMULA = Formula(
+    loss="w[0]*sqrt(1 + x[0]**2) - exp(-b*x[1]**2) + abs(x[0]*x[1])",
+    parameters={"b": Parameter(LogUniform((0.1, 1.0))), "w": Parameter(Uniform((1.0, 2.0)), length=1)},
+    optimum=0.0,
+)
+PLAIN = [*(cls() for cls in TASKS if cls not in (Formula, Mixture)), Formula(function="rosenbrock"), FORMULA]
 FAMILIES: list[TaskFamily] = [*PLAIN, *WRAPPED, MIXTURE, Averages()]
 SMALL = [family for family in FAMILIES if isinstance(family, SmallTask | Mixture)]
 every_family = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.kind)

@@ -9,35 +9,10 @@ from l2o_engine.optimizers.sgd import Sgd
 from l2o_engine.support.processes import EndedError
 from l2o_engine.tasks.quadratic import Quadratic
 from l2o_engine.training import evaluation
-from l2o_engine.training.evaluation import Baselines, Evaluated, evaluate
+from l2o_engine.training.evaluation import Baselines, evaluate
 from l2o_engine.training.streams import Streams, generator_of
 from l2o_engine.training.trainer import MetaTrainer
 from tests.engine.tiny import tiny_baselines, tiny_preset
-
-
-def test_figures_are_those_of_the_losses_by_hand() -> None:
-    losses = np.array([[1.0, 0.1], [2.0, 0.001], [1.0, np.inf], [1.0, 3.0], [1.0, np.nan]])
-    found = Evaluated("x", losses)
-    logs = np.log10([0.1, 0.001, 3.0])
-    assert found.end_log10_mean == pytest.approx(logs.mean())
-    assert found.end_log10_median == pytest.approx(-1.0)
-    assert found.sum_mean == pytest.approx(np.mean([1.1, 2.001, 4.0]))
-    assert found.sum_median == pytest.approx(2.001)
-    assert found.non_finite == 2
-    assert found.worse_than_start == 3
-    assert set(found.figures) == {
-        "end_log10_mean",
-        "end_log10_median",
-        "sum_mean",
-        "sum_median",
-        "worse_than_start",
-        "non_finite",
-    }
-
-
-def test_where_nothing_is_finite_there_is_no_figure() -> None:
-    found = Evaluated("x", np.full((3, 2), np.nan))
-    assert np.isnan([found.end_log10_mean, found.end_log10_median, found.sum_mean, found.sum_median]).all()
 
 
 def test_all_optimizers_see_the_same_tasks_and_a_learned_one_is_one_of_them() -> None:

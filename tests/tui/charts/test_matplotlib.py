@@ -151,7 +151,7 @@ def test_a_picture_replaces_the_one_before_whole(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("name", ["picture.pdf", "picture", "picture.svg.txt", "missing/picture.svg", "folder.svg"])
+@pytest.mark.parametrize("name", ["picture.gif", "picture", "picture.svg.txt", "missing/picture.svg", "folder.svg"])
 def test_a_name_that_cannot_be_written_to_is_refused_beforehand(name: str, tmp_path: Path) -> None:
     (tmp_path / "folder.svg").mkdir()
     with pytest.raises(PictureError):

@@ -212,6 +212,17 @@ async def test_the_window_goes_up_and_down_and_says_when_it_is_rounded_up() -> N
         assert f"RNN {falling(1000).mean():.2f}" in text_of(chart)
 
 
+async def test_the_level_of_a_tuned_rival_says_so_and_keeps_its_style() -> None:
+    chart = ConvergenceChart(window=5, tuned={"SGD"}, id="convergence")
+    chart.show([(LANE, curve_of(falling(600)))], LEVELS, TOTAL)
+    async with on_screen(chart):
+        assert f"{Style(1).marker()} SGD, tuned" in text_of(chart)
+        assert "RMSProp, tuned" not in text_of(chart)
+    figure = chart.figure(None)
+    assert figure is not None
+    assert {level.label: level.style for level in figure.levels}["SGD, tuned"] == optimizer_styles(["SGD"])["SGD"]
+
+
 async def test_replicates_are_one_median_and_other_runs_are_lines_beside_it() -> None:
     lanes = [(Lane(seed, LEARNED), curve_of(falling(600, seed=seed))) for seed in range(3)]
     chart = ConvergenceChart(window=5, id="convergence")

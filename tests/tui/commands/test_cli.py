@@ -11,7 +11,20 @@ import pytest
 from l2o_engine.presets.shipped import shipped_names
 from tests.tui.conftest import TINY, Result, Running, call, files_below, spawn
 
-COMMANDS = ("run", "resume", "attach", "runs", "show", "export", "compare", "reproduce", "presets", "check", "bench")
+COMMANDS = (
+    "run",
+    "resume",
+    "attach",
+    "runs",
+    "show",
+    "export",
+    "compare",
+    "evaluate",
+    "reproduce",
+    "presets",
+    "check",
+    "bench",
+)
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import sys
 from math import nan
 from pathlib import Path
@@ -15,9 +16,10 @@ from rich.cells import cell_len
 from l2o_engine.presets.files import load
 from l2o_engine.presets.shipped import find
 from l2o_engine.studies.comparison import baseline_levels, compare
+from l2o_engine.studies.held_out import HeldOut
 from l2o_tui.text.comparison import figures_table
 from tests.engine.made import made_run
-from tests.tui.conftest import COMMAND, call, files_below, spawn
+from tests.tui.conftest import COMMAND, TINY, call, files_below, spawn
 
 COLUMNS = "experiment seeds it final spread Σ losses took off non-finite"
 
@@ -164,7 +166,7 @@ def test_output_writes_the_picture_beside_what_is_printed(suffix: str, runs_dir:
     ("args", "message"),
     [
         (("three", "nowhere"), 'there is no run "nowhere"'),
-        (("three", "--output=picture.pdf"), ".svg or .png"),
+        (("three", "--output=picture.gif"), ".svg, .png or .pdf"),
         (("three", "--output=missing/picture.svg"), "there is no folder missing"),
     ],
 )
@@ -217,13 +219,13 @@ def test_a_narrow_terminal_gets_closer_columns_and_short_labels(width: int, show
         for scale in (0.25, 1.25)
     ]
     groups = compare(runs)
-    lines = figures_table(groups, baseline_levels(groups), width=width)
+    lines = figures_table(groups, baseline_levels(groups), HeldOut(), width=width)
     assert max(map(cell_len, lines)) <= width
     first = 1 if width == 100 else 2  # the headings
     assert [line[: len(name)] for line, name in zip(lines[first:], shown, strict=False)] == shown
     numbered = [f"{number}: {group.label}" for number, group in enumerate(groups, 1)]
     assert (lines[-2:] == numbered) == (width == 60)
-    wide = figures_table(groups, baseline_levels(groups))
+    wide = figures_table(groups, baseline_levels(groups), HeldOut())
     assert f"floor of Σ, {groups[1].label}" in "\n".join(wide)
 
 
@@ -259,6 +261,48 @@ def test_comparing_without_a_picture_imports_no_screen_no_torch_and_no_matplotli
     packages = spawn("compare", "three", "--runs-dir", runs_dir, command=[sys.executable, "-c", probe]).err.split()
     assert "numpy" in packages
     assert not {"torch", "textual", "matplotlib", "numba"} & set(packages)
+
+
+# Held-out draws.
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("held-out") / "runs"
+    for seed in ("0", "1"):
+        options = ("--iterations=20", "--seed", seed, "--run-dir", folder / f"s{seed}", "--set=report.every=10")
+        assert call("run", "log30", "--quiet", *TINY, *options).code == 0
+    return folder
+
+
+def test_what_networks_reach_on_held_out_draws_is_a_column_of_its_own_and_said(trained: Path, runs_dir: Path) -> None:
+    result = call("compare", "s0", "s1", runs_dir / "other", "--runs-dir", trained)
+    draws = "held out: mean log10 of the last loss on 1,000 draws that nothing was trained on, newest checkpoint"
+    assert draws in result.err.splitlines()
+    table = result.out.split("\n\n")[-1].splitlines()
+    heading, log30, other = (next(line for line in table if line.startswith(name)) for name in ("exp", "log30", "simp"))
+    assert heading.split()[:7] == ["experiment", "seeds", "it", "final", "spread", "held", "out"]
+    document = json.loads(call("compare", "s0", "s1", "--json", "--runs-dir", trained).out)
+    (experiment,) = document["experiments"]
+    reached = [replicate["held_out"] for replicate in experiment["replicates"]]
+    assert document["held_out_draws"] == [1000]
+    assert experiment["held_out"]["median"] == pytest.approx(np.mean(reached))
+    options = ("--newest", "--draws=1000", "--backend=torch", "--runs-dir", trained)
+    judged = call("evaluate", "s0", "s1", *options, "--json").documents
+    assert reached == pytest.approx([one["end_log10_mean"] for one in judged if one["optimizer"] == "RNN"], rel=1e-4)
+    assert f" {np.mean(reached):.2f} " in log30
+    assert " – " in other  # it has no checkpoint
+
+
+def test_a_run_whose_weights_cannot_be_read_says_so_and_the_rest_goes_on(trained: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "damaged"
+    shutil.copytree(trained / "s0", copy)
+    for path in (copy / "checkpoints").iterdir():
+        path.write_bytes(b"nothing")
+    result = call("compare", copy, "s1", "--runs-dir", trained)
+    assert result.code == 0
+    assert "damaged has no held-out figure: the weights of damaged cannot be read" in result.err
+    assert "held out" in result.out
 
 
 def test_what_cannot_be_read_is_said_and_the_others_are_compared(runs_dir: Path) -> None:

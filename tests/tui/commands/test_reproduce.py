@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from io import StringIO
 from math import nan
 from pathlib import Path
@@ -99,12 +100,12 @@ def test_the_table_has_ours_beside_the_notebooks_and_a_verdict(shipped: Path, wo
         make(Path("runs"), preset, finals)
     result = call("reproduce", "all", "--seeds", "4")
     heading = result.out.splitlines()[0].split()
-    assert " ".join(heading) == "experiment notebook ours min … max Σ losses stuck lost verdict trained"
+    assert " ".join(heading) == "experiment notebook ours min … max held out Σ losses stuck lost verdict trained"
     found = rows(result)
     assert list(found) == ["easy", "far", "ours"]
-    assert found["easy"] == "-1.00 -40.00 -51.25 … -0.25 2.50 1/4 1 reproduced 0.0s"
-    assert found["far"] == "-30.00 -29.50 -31.00 … -27.50 2.50 0/4 0 reproduced 0.0s"
-    assert found["ours"] == "– -7.50 -9.00 … -6.00 2.50 0/4 0 – 0.0s"
+    assert found["easy"] == "-1.00 -40.00 -51.25 … -0.25 – 2.50 1/4 1 reproduced 0.0s"
+    assert found["far"] == "-30.00 -29.50 -31.00 … -27.50 – 2.50 0/4 0 reproduced 0.0s"
+    assert found["ours"] == "– -7.50 -9.00 … -6.00 – 2.50 0/4 0 – 0.0s"
     assert result.code == 0
     assert re.search(r"SGD -?\d+\.\d\d \(notebook -3\.70; Σ .*RMSProp -?\d+\.\d\d \(notebook -18\.17; Σ", result.out)
     told = [line.partition(":")[0] for line in result.err.splitlines()]
@@ -124,7 +125,7 @@ def test_an_experiment_that_is_lost_wholly_is_told(shipped: Path, workplace: Pat
     make(Path("runs"), FAR, [nan] * 4)
     result = call("reproduce", "episode2", "--seeds", "4")
     assert (result.code, "far: every seed was lost to NaN" in result.err) == (1, True)
-    assert rows(result)["far"] == "-30.00 – – – 0/4 4 all lost 0.0s"
+    assert rows(result)["far"] == "-30.00 – – – – 0/4 4 all lost 0.0s"
 
 
 def test_few_seeds_make_a_weak_verdict(shipped: Path, workplace: Path) -> None:
@@ -148,6 +149,7 @@ def test_json_is_one_object_an_experiment_and_nothing_else(shipped: Path, workpl
         "lower": -1.5625,
         "upper": -0.6875,
         "least": -2.0,
+        "held_out": None,
         "greatest": -0.25,
         "sum_loss": 2.5,
         "difference": -0.125,
@@ -162,6 +164,7 @@ def test_json_is_one_object_an_experiment_and_nothing_else(shipped: Path, workpl
     }
     assert [Path(path).name for path in easy["runs"]] == ["easy-s0", "easy-s2"]
     assert far["reproduced"] is False
+    assert isinstance(far["held_out"], float)
     assert (ours["episode"], ours["notebook"], ours["reproduced"], ours["verdict"]) == (None, None, None, None)
     again = call("reproduce", "all", "--seeds", "3", "--json")
     assert {document["experiment"]: document for document in again.documents} == documents
@@ -189,12 +192,13 @@ def test_the_table_fits_into_80_columns(shipped: Path, tmp_path: Path) -> None:
     finals = [-37.5, -38.0, -37.0, -0.2, -0.3, -37.8, -37.9, -22.25]
     make(tmp_path, long, finals)
     results = drive(Reproduction([long], seeds=8, runs_dir=tmp_path)).results()
+    results = [replace(result, held_out=result.final) for result in results]
     out = StringIO()
     Console(file=out, width=80).print(table_of(results, narrow=True))
     lines = out.getvalue().splitlines()
     assert max(len(line.rstrip()) for line in lines) <= 80
     words = " ".join(" ".join(lines).split())
-    assert "logdiv_one_layer -30.00 -37.25 -38.00…-0.20 2.50 2/8 0 differs by" in words
+    assert "logdiv_one_layer -30.00 -37.25 -38.00…-0.20 -37.25 2.50 2/8 0 differs by" in words
     assert "-7.25" in lines[-1]  # below "differs by"
 
 

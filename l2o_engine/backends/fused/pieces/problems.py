@@ -11,6 +11,7 @@ wrappers.py makes a task's loss of them.
 import math
 
 from l2o_engine.backends.fused.pieces.base import Functions, Problem, inline
+from l2o_engine.backends.fused.pieces.formula import formula
 from l2o_engine.backends.fused.spec import ProblemSpec
 
 
@@ -132,6 +133,7 @@ def rastrigin(problem: ProblemSpec, real: type) -> Functions:
 
 
 BARE: dict[str, Problem] = {
+    "formula": formula,
     "lasso": lasso,
     "least_squares": least_squares,
     "quadratic": quadratic,

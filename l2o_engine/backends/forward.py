@@ -1,0 +1,68 @@
+"""Who lets a trained optimizer loose on many tasks, forward only: what judging needs, and no training does."""
+
+from typing import Protocol
+
+from l2o_engine.backends.choose import BackendError, why_not_fused
+from l2o_engine.meta.experiment import Experiment
+from l2o_engine.optimizers.base import run
+from l2o_engine.optimizers.learned.learned_optimizer import TrainedOptimizer
+from l2o_engine.support.arrays import Floats
+from l2o_engine.tasks.base import Task
+
+
+class Forward(Protocol):
+    """Runs trained optimizers of one shape on tasks of one family."""
+
+    @property
+    def name(self) -> str:
+        """Who computes: "fused" or "torch"."""
+        ...
+
+    def losses(self, optimizer: TrainedOptimizer, task: Task, steps: int) -> Floats:
+        """Return the losses [n, batch, steps] on tasks [n, batch]; see :func:`~l2o_engine.optimizers.base.run`."""
+        ...
+
+
+class TorchForward:
+    """Any optimizer on any tasks, all at once, without a graph."""
+
+    name = "torch"
+
+    def losses(self, optimizer: TrainedOptimizer, task: Task, steps: int) -> Floats:
+        """Return the losses [n, batch, steps]."""
+        return run(optimizer, task, steps)
+
+
+def choose_forward(experiment: Experiment, asked: str = "auto", *, may_compile: bool = True) -> Forward:
+    """Return who computes, loaded: the kernel, compiled if need be, where it can, else torch.
+
+    Parameters
+    ----------
+    experiment
+        The one whose optimizer is judged, with the problem that it is judged on and the greatest number of steps.
+    asked
+        "auto", "fused" or "torch".
+    may_compile
+        Whether seconds may be spent to compile it; else it is taken only where it is there.
+
+    Raises
+    ------
+    BackendError
+        If the kernel was asked for by name and cannot take the experiment.
+    """
+    if asked == "torch":
+        return TorchForward()
+    if why_not := why_not_fused(experiment):
+        if asked == "fused":
+            raise BackendError(f'backend "fused" cannot run these tasks: {why_not}')
+        return TorchForward()
+    from l2o_engine.backends.fused.backend import FusedForward, may_go_forward
+
+    if not (may_compile or asked == "fused" or may_go_forward(experiment)):
+        return TorchForward()
+    try:
+        return FusedForward(experiment)
+    except Exception:  # what a compiler may raise on some machine is open-ended
+        if asked == "fused":
+            raise
+        return TorchForward()

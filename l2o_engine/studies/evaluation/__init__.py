@@ -1,0 +1,33 @@
+"""Judging optimizers on tasks that nobody has trained on: their own problem's, another's, over longer horizons.
+
+All of one problem are judged on the same draws, those of a seed's stream of held-out tasks, and beside the trained ones
+the hand-designed rivals of that problem's preset.
+"""
+
+from l2o_engine.studies.evaluation.judging import DRAWS, Judged, judge
+from l2o_engine.studies.evaluation.matches import (
+    EvaluationError,
+    Match,
+    Network,
+    Problem,
+    matches_on,
+    networks_of,
+    own_matches,
+)
+from l2o_engine.studies.evaluation.rankings import Contender, Ranking, rankings_of
+
+__all__ = [
+    "DRAWS",
+    "Contender",
+    "EvaluationError",
+    "Judged",
+    "Match",
+    "Network",
+    "Problem",
+    "Ranking",
+    "judge",
+    "matches_on",
+    "networks_of",
+    "own_matches",
+    "rankings_of",
+]

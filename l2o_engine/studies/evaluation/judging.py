@@ -1,0 +1,194 @@
+"""Letting trained optimizers and their rivals loose on held-out tasks.
+
+A network is computed by the kernel, or by torch without a graph, in parts that are short enough to be interrupted;
+which of the two is told, for their last bits differ.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from l2o_engine.backends.forward import Forward, choose_forward
+from l2o_engine.live.sizes import TooLargeError
+from l2o_engine.meta.experiment import DTypeName, Experiment
+from l2o_engine.meta.truncation import Truncation
+from l2o_engine.optimizers.base import HandDesigned, run
+from l2o_engine.optimizers.learned.learned_optimizer import LEARNED
+from l2o_engine.records.statistics import quartiles
+from l2o_engine.studies.evaluation.matches import EvaluationError, Match, Network, Problem
+from l2o_engine.support.arrays import LOG_FLOOR, Doubles, Floats
+from l2o_engine.support.memory import available_memory
+from l2o_engine.support.wording import size
+from l2o_engine.tasks.base import Task
+from l2o_engine.training.evaluation import drawn_at_once, parts
+from l2o_engine.training.figures import SOLVED, Evaluated
+from l2o_engine.training.intervals import Interval
+from l2o_engine.training.streams import Streams, generator_of
+
+DRAWS = 10_000
+"""Tasks that optimizers are judged on, where nobody says how many."""
+
+_OPERATIONS = {"fused": 2e9, "torch": 3e8}  # of a part: a tenth of a second, or a few
+_COPIES = 5  # of the losses of one optimizer that are there at once, in float64, while its figures are made
+_OF_RIVAL = 20  # operations a coordinate and step
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What an optimizer did on the held-out tasks of a problem.
+
+    Attributes
+    ----------
+    problem
+        The problem.
+    name
+        The optimizer's.
+    network, rival
+        Which it is: one is None.
+    draws
+        How many tasks.
+    figures, intervals
+        See :class:`~l2o_engine.training.figures.Evaluated`.
+    curve
+        Quartiles [3, steps] over the tasks of log10(loss + 1e-38).
+    solved
+        Share [steps] of the tasks whose loss is at or below :data:`~l2o_engine.training.figures.SOLVED`.
+    computed_by
+        "fused", "torch" or "numpy".
+    """
+
+    problem: Problem
+    name: str
+    network: Network | None
+    rival: HandDesigned | None
+    draws: int
+    figures: Mapping[str, float]
+    intervals: Mapping[str, Interval]
+    curve: Doubles
+    solved: Doubles
+    computed_by: str
+
+
+def judge(
+    matches: Sequence[Match],
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
+    asked: str = "auto",
+    may_compile: bool = True,
+    with_rivals: bool = True,
+    told: Callable[[float], None] = lambda share: None,
+) -> Iterator[Judged]:
+    """Judge optimizers, one after the other: of each match its networks, then its rivals.
+
+    Parameters
+    ----------
+    matches
+        Who is judged on what.
+    draws, seed
+        How many held-out tasks of a problem, and what decides them; all of a problem see the same.
+    asked, may_compile
+        Who computes the networks, see :func:`~l2o_engine.backends.forward.choose_forward`.
+    with_rivals
+        Whether rivals are judged as well.
+    told
+        Is called with the share of all that is done, every few tenths of a second; what it raises ends it.
+
+    Raises
+    ------
+    EvaluationError
+        If there is no draw.
+    TooLargeError
+        If there is not enough memory for the losses of one optimizer.
+    BackendError
+        If the kernel was asked for by name, and cannot take a problem.
+    """
+    if draws < 1:
+        raise EvaluationError("optimizers are judged on one draw at least")
+    for match in matches:
+        _admit(match.problem, draws)
+    meter = _Meter(sum(_work(match, draws, with_rivals=with_rivals) for match in matches), told)
+    for match in matches:
+        problem, forwards = match.problem, dict[Experiment, Forward]()
+        for network in match.networks:
+            experiment = _on(network.experiment, problem)
+            if experiment not in forwards:
+                forwards[experiment] = choose_forward(experiment, asked, may_compile=may_compile)
+            forward = forwards[experiment]
+            most = max(1, int(_OPERATIONS[forward.name] / network.operations_on(problem)))
+            found = [
+                meter.after(
+                    forward.losses(network.optimizer, task, problem.steps), network.operations_on(problem) * len(task)
+                )
+                for task in _drawn(problem, experiment.dtype, draws, seed, most)
+            ]
+            yield _judged(problem, LEARNED, found, forward.name, network=network)
+        for rival in problem.rivals if with_rivals else ():
+            found = [
+                meter.after(run(rival, task, problem.steps), _of_rival(problem) * len(task))
+                for task in _drawn(problem, problem.dtype, draws, seed, draws)
+            ]
+            yield _judged(problem, rival.name, found, "numpy", rival=rival)
+
+
+class _Meter:
+    """Tells how much of all work is done."""
+
+    def __init__(self, whole: float, told: Callable[[float], None]) -> None:
+        self._whole, self._done, self._told = whole, 0.0, told
+
+    def after(self, losses: Floats, work: float) -> Doubles:
+        """Take note of a part, losses [n, 1, steps], that took so much work; return it as [n, steps]."""
+        self._done += work
+        self._told(min(self._done / self._whole, 1.0))
+        return losses[:, 0].astype(np.float64)
+
+
+def _work(match: Match, draws: int, *, with_rivals: bool) -> float:
+    networks = sum(network.operations_on(match.problem) for network in match.networks)
+    return draws * (networks + len(match.problem.rivals) * _of_rival(match.problem) * with_rivals)
+
+
+def _of_rival(problem: Problem) -> float:
+    return _OF_RIVAL * problem.task.size * problem.steps
+
+
+def _on(experiment: Experiment, problem: Problem) -> Experiment:
+    """Return the experiment that a network was trained as, with another problem."""
+    return replace(experiment, task=problem.task, truncation=Truncation(problem.steps), baselines=())
+
+
+def _drawn(problem: Problem, dtype: DTypeName, draws: int, seed: int, most: int) -> Iterator[Task]:
+    """Yield the held-out tasks of a seed, so many at once at most."""
+    generator = generator_of(Streams(seed).held_out)
+    for n in parts(draws, min(most, drawn_at_once(problem.task, problem.steps))):
+        yield problem.task.draw(generator, n, 1, steps=problem.steps, dtype=dtype)
+
+
+def _admit(problem: Problem, draws: int) -> None:
+    """Refuse what there is no memory for, before it is taken."""
+    needed, free = 8 * _COPIES * draws * problem.steps, available_memory()
+    if free is not None and needed > free[0]:
+        raise TooLargeError(
+            f"{draws:,} draws of {problem.steps:,} steps would need about {size(needed)} of memory; {free[1]} has "
+            f"{size(free[0])} free: fewer draws"
+        )
+
+
+def _judged(
+    problem: Problem,
+    name: str,
+    found: Sequence[Doubles],
+    computed_by: str,
+    *,
+    network: Network | None = None,
+    rival: HandDesigned | None = None,
+) -> Judged:
+    evaluated = Evaluated(name, np.concatenate(found))
+    losses = evaluated.losses
+    with np.errstate(invalid="ignore", divide="ignore"):
+        curve, solved = quartiles(np.log10(losses + LOG_FLOOR)), (losses <= SOLVED).mean(axis=0)
+    return Judged(
+        problem, name, network, rival, len(losses), evaluated.figures, evaluated.intervals, curve, solved, computed_by
+    )

@@ -1,0 +1,189 @@
+"""Who is judged, and on what: the networks of runs, and problems that their presets or others describe."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from l2o_engine.meta.experiment import DTypeName, Experiment
+from l2o_engine.optimizers.base import HandDesigned
+from l2o_engine.optimizers.learned.learned_optimizer import TrainedOptimizer
+from l2o_engine.presets.files import override
+from l2o_engine.presets.schema import Preset
+from l2o_engine.runs.checkpoints import Checkpoint, CheckpointError
+from l2o_engine.runs.folder import Run
+from l2o_engine.runs.record import RunError
+from l2o_engine.support.errors import UserError
+from l2o_engine.tasks.base import TaskFamily
+
+MOST_STEPS = 10_000
+"""Base steps that optimizers are judged over, at most."""
+
+
+class EvaluationError(UserError):
+    """What cannot be judged. The message is meant for the user."""
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """One replicate's network, as a checkpoint has it.
+
+    Attributes
+    ----------
+    run
+        Its run.
+    seed
+        Its seed.
+    experiment
+        What it was trained as.
+    optimizer
+        The network with its weights.
+    iteration
+        The last meta-iteration before.
+    is_best
+        Whether that is the run's best checkpoint by the report's figure; else it is the newest.
+    diverged
+        Whether its training had diverged.
+    """
+
+    run: Run
+    seed: int
+    experiment: Experiment
+    optimizer: TrainedOptimizer
+    iteration: int
+    is_best: bool
+    diverged: bool
+
+    def operations_on(self, problem: "Problem") -> float:
+        """Return how many multiplications and additions one task of a problem takes."""
+        return self.experiment.trained.layout.size * problem.task.size * problem.steps
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What optimizers are judged on.
+
+    Attributes
+    ----------
+    name
+        The preset's that it is of, and what was changed of it.
+    task
+        The tasks are drawn from.
+    steps
+        Losses that are recorded of each: the last is the one after steps - 1 updates.
+    rivals
+        The hand-designed optimizers of that preset.
+    dtype
+        Of the rivals; a network has its run's.
+    """
+
+    name: str
+    task: TaskFamily
+    steps: int
+    rivals: tuple[HandDesigned, ...]
+    dtype: DTypeName
+
+
+@dataclass(frozen=True)
+class Match:
+    """A problem, and the networks that are judged on it."""
+
+    problem: Problem
+    networks: tuple[Network, ...]
+
+
+def networks_of(run: Run, *, newest: bool = False) -> list[Network]:
+    """Return the networks of a run, one a seed, of its best checkpoint; of the newest where there is no best one.
+
+    Parameters
+    ----------
+    run
+        The run.
+    newest
+        Whether the newest checkpoint is meant.
+
+    Raises
+    ------
+    RunError
+        If the run trains nothing, or has no checkpoint that can be read.
+    """
+    preset = run.preset()
+    if not preset.learns:
+        raise RunError(f"{run.name} trains no optimizer")
+    try:
+        checkpoint, is_best = (run.checkpoint(), False) if newest else run.best_or_newest()
+    except CheckpointError as error:
+        raise RunError(f"the weights of {run.name} cannot be read: {error}") from error
+    return list(_networks(run, preset, checkpoint, is_best=is_best))
+
+
+def _networks(run: Run, preset: Preset, checkpoint: Checkpoint, *, is_best: bool) -> Iterator[Network]:
+    experiment = preset.experiment
+    for seed in preset.seeds:
+        learner = checkpoint.trainers[seed].learner if seed in checkpoint.trainers else None
+        if learner is None:
+            raise RunError(f"the checkpoint of {run.name} holds no network of seed {seed}")
+        optimizer = experiment.trained.with_weights(learner.weights, learner.numbers)
+        yield Network(run, seed, experiment, optimizer, checkpoint.iteration, is_best, learner.diverged)
+
+
+def problem_of(preset: Preset, settings: Sequence[str] = (), steps: int | None = None) -> Problem:
+    """Return a preset's problem, changed or not, over its own number of steps or another.
+
+    Parameters
+    ----------
+    preset
+        The preset.
+    settings
+        What is changed of its problem, "problem.key=value" each.
+    steps
+        Base steps; the preset's if not given.
+
+    Raises
+    ------
+    EvaluationError
+        If a setting is of another table, or steps are less than 2 or more than :data:`MOST_STEPS`.
+    PresetError
+        If a setting is wrong.
+    """
+    for setting in settings:
+        if not setting.startswith("problem."):
+            raise EvaluationError(f"--set {setting}: here only the problem can be changed, problem.key=value")
+    if steps is not None and not 2 <= steps <= MOST_STEPS:
+        raise EvaluationError(f"a horizon has 2 to {MOST_STEPS:,} steps, not {steps:,}")
+    changed = override(preset, settings) if settings else preset
+    experiment = changed.experiment
+    return Problem(
+        _named([preset.name], settings),
+        experiment.task,
+        experiment.steps if steps is None else steps,
+        experiment.baselines,
+        experiment.dtype,
+    )
+
+
+def own_matches(networks: Sequence[Network], settings: Sequence[str], horizons: Sequence[int]) -> list[Match]:
+    """Return a match a problem and horizon: the networks' own, each with all that were trained on the same problem."""
+    presets = {network.run: network.run.preset() for network in networks}
+    found: dict[Problem, list[tuple[str, Network]]] = {}
+    for steps in horizons or (None,):
+        for network in networks:
+            problem = problem_of(presets[network.run], settings, steps)
+            found.setdefault(replace(problem, name=""), []).append((presets[network.run].name, network))
+    return [
+        Match(replace(problem, name=_named([name for name, _ in own], settings)), tuple(one for _, one in own))
+        for problem, own in found.items()
+    ]
+
+
+def _named(presets: Sequence[str], settings: Sequence[str]) -> str:
+    """Return what a problem is called: by the presets that it is of, and what is changed of them."""
+    name = ", ".join(dict.fromkeys(presets))
+    said = ", ".join(setting.removeprefix("problem.") for setting in settings)
+    return f"{name} ({said})" if said else name
+
+
+def matches_on(
+    presets: Sequence[Preset], networks: Sequence[Network], settings: Sequence[str], horizons: Sequence[int]
+) -> list[Match]:
+    """Return a match a preset's problem and horizon, each with all networks."""
+    problems = [problem_of(preset, settings, steps) for preset in presets for steps in horizons or (None,)]
+    return [Match(problem, tuple(networks)) for problem in dict.fromkeys(problems)]

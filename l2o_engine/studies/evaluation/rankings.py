@@ -1,0 +1,151 @@
+"""Who did best: replicates of one experiment together, on both counts."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from math import inf, isfinite
+
+import numpy as np
+
+from l2o_engine.optimizers.learned.learned_optimizer import LEARNED
+from l2o_engine.presets.identity import experiment_settings
+from l2o_engine.presets.labels import what_differs
+from l2o_engine.presets.schema import Preset
+from l2o_engine.records.statistics import Spread, quartiles, spread_of
+from l2o_engine.studies.evaluation.judging import Judged
+from l2o_engine.studies.evaluation.matches import Problem
+from l2o_engine.support.arrays import Doubles
+from l2o_engine.training.intervals import Interval
+
+BY_END, BY_SUM = "end_log10_mean", "sum_median"
+"""The figures that optimizers are ranked by."""
+LOST_SHARE = 0.01
+"""Of draws that end with no finite loss: who loses more comes after all who do not."""
+
+
+@dataclass(frozen=True, eq=False)
+class Contender:
+    """An optimizer among those that are judged on one problem: a rival, or what an experiment has trained, by seed.
+
+    Attributes
+    ----------
+    label
+        What tells it from the others.
+    judged
+        One, or one a seed.
+    """
+
+    label: str
+    judged: tuple[Judged, ...]
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether it was trained."""
+        return self.judged[0].network is not None
+
+    def spread(self, figure: str) -> Spread:
+        """Return how a figure is spread over the seeds."""
+        return spread_of([one.figures[figure] for one in self.judged])
+
+    def figure(self, figure: str) -> float:
+        """Return a figure, of several seeds the median."""
+        return self.spread(figure).median
+
+    def range(self, figure: str) -> Interval:
+        """Return the 95 % interval of a figure; of several seeds the least and the greatest."""
+        if len(self.judged) == 1:
+            return self.judged[0].intervals[figure]
+        spread = self.spread(figure)
+        return spread.least, spread.greatest
+
+    def share(self, count: str) -> float:
+        """Return the share of the draws that a count is of, of several seeds the median."""
+        return self.figure(count) / self.judged[0].draws
+
+    @property
+    def loses(self) -> bool:
+        """Whether more than :data:`LOST_SHARE` of its draws end with no finite loss: then its mean is no merit."""
+        return self.share("non_finite") > LOST_SHARE
+
+    @property
+    def curve(self) -> Doubles:
+        """Quartiles [3, steps] of log10 of the loss, of several seeds the medians of theirs."""
+        return _median([one.curve.ravel() for one in self.judged]).reshape(3, -1)
+
+    @property
+    def solved(self) -> Doubles:
+        """Share [steps] of the tasks that are solved, of several seeds the median."""
+        return _median([one.solved for one in self.judged])
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """All that were judged on one problem, by the mean log10 of the last loss, the best first.
+
+    Attributes
+    ----------
+    problem
+        The problem.
+    draws
+        How many held-out tasks.
+    contenders
+        Who was judged.
+    by_end, by_sum
+        The rank of each: by :data:`BY_END` and by :data:`BY_SUM`, for one giant step may buy the first. Who loses draws
+        comes after all who do not.
+    """
+
+    problem: Problem
+    draws: int
+    contenders: tuple[Contender, ...]
+    by_end: tuple[int, ...]
+    by_sum: tuple[int, ...]
+
+
+def rankings_of(judged: Iterable[Judged]) -> list[Ranking]:
+    """Rank what was judged, problem by problem, in the order in which the problems come."""
+    of_problem: dict[Problem, list[Judged]] = {}
+    for one in judged:
+        of_problem.setdefault(one.problem, []).append(one)
+    return [_ranking(problem, found) for problem, found in of_problem.items()]
+
+
+def _ranking(problem: Problem, judged: Sequence[Judged]) -> Ranking:
+    trained: dict[str, list[Judged]] = {}
+    presets: dict[str, Preset] = {}
+    for one in judged:
+        if one.network is not None:
+            preset = one.network.run.preset()
+            settings = repr(experiment_settings(preset))
+            presets.setdefault(settings, preset)
+            trained.setdefault(settings, []).append(one)
+    labels = _labels(list(presets.values()))
+    found = [Contender(label, tuple(own)) for label, own in zip(labels, trained.values(), strict=True)]
+    found += [Contender(one.name, (one,)) for one in judged if one.rival is not None]
+    found.sort(key=lambda one: _merit(one, BY_END))
+    by_end, by_sum = (tuple(_ranks([_merit(one, figure) for one in found])) for figure in (BY_END, BY_SUM))
+    return Ranking(problem, judged[0].draws, tuple(found), by_end, by_sum)
+
+
+def _labels(presets: Sequence[Preset]) -> list[str]:
+    """Return what the optimizers of experiments are called: the published name alone, if there is but one."""
+    if len(presets) < 2:
+        return [LEARNED] * len(presets)
+    names = [preset.name for preset in presets]
+    differences = what_differs([experiment_settings(preset) for preset in presets])
+    return [name if names.count(name) == 1 else f"{name} {what}" for name, what in zip(names, differences, strict=True)]
+
+
+def _median(lines: Sequence[Doubles]) -> Doubles:
+    """Return the median of lines, point by point."""
+    median: Doubles = quartiles(np.stack(lines))[1]
+    return median
+
+
+def _merit(contender: Contender, figure: str) -> tuple[bool, float]:
+    value = contender.figure(figure)
+    return contender.loses, value if isfinite(value) else inf
+
+
+def _ranks(merits: Sequence[tuple[bool, float]]) -> Iterator[int]:
+    ordered = sorted(merits)
+    return (1 + ordered.index(merit) for merit in merits)

@@ -1,0 +1,194 @@
+"""``l2o-tui tune``: the hand-designed rivals of a preset, each at its best.
+
+stdout carries TOML: [[baseline]] tables to paste, below a table for people in comments. With ``--output`` the file has
+that, and stdout the table alone. How it goes is told on stderr.
+"""
+
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from math import isfinite
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from rich.progress import BarColumn, TaskID, TextColumn
+from rich.progress import Progress as ProgressBars
+
+from l2o_engine.optimizers.tuned import Metric
+from l2o_engine.presets.files import load
+from l2o_engine.presets.shipped import find
+from l2o_engine.studies.tuning import METRICS, Found, Problem, Progress, check_room, tune_rivals
+from l2o_engine.support.errors import Failure, UserError
+from l2o_engine.support.files import write_atomically
+from l2o_tui import exit_codes
+from l2o_tui.text.output import TextConsole, json_text, write_out
+from l2o_tui.text.streams import is_terminal, say
+from l2o_tui.text.tuning import baselines_toml, document_of, tuning_table
+
+
+class _EndedError(BaseException):
+    """A signal that ends the command, raised wherever it is: nothing would be lost."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def run_tune(
+    name: str,
+    *,
+    settings: Sequence[str],
+    metric: Metric | None,
+    rivals: Sequence[str],
+    draws: int,
+    seed: int | None,
+    rate_only: bool,
+    as_json: bool,
+    output: Path | None,
+    force: bool,
+) -> int:
+    """Tune rivals on a preset's problem, and print what is found.
+
+    Parameters
+    ----------
+    name, settings
+        The preset: a TOML file, or the name of a shipped one; and what is changed of it, "table.key=value" each.
+    metric
+        What settings are to be the best by; None for both figures.
+    rivals
+        Names in :data:`~l2o_engine.studies.tuning.RIVALS`.
+    draws
+        How many tasks they are tuned on, and judged by.
+    seed
+        Decides the draws; None for the preset's.
+    rate_only
+        Whether only the learning rate is searched.
+    as_json
+        Print an object a line as it is found, in place of the table.
+    output, force
+        A file that gets the [[baseline]] tables, and whether one that is there is replaced.
+
+    Returns
+    -------
+    int
+        The exit code: done, or that of the signal that ended it.
+
+    Raises
+    ------
+    UserError
+        If something is wrong with what was asked for; nothing was started.
+    Failure
+        If the file or stdout could not be written to.
+    """
+    preset = load(find(name), settings)
+    problem = Problem(
+        preset.problem,
+        preset.unroll.steps,
+        draws,
+        preset.run.seed if seed is None else seed,
+        preset.run.dtype,
+    )
+    check_room(problem)
+    if output:
+        _check_output(output, force=force)
+    bars = _Bars(with_bars=not (as_json and is_terminal(sys.stdout)))
+    found: list[Found] = []
+    try:
+        with _signals_raised():
+            try:
+                for one in tune_rivals(
+                    problem, rivals, (metric,) if metric else METRICS, rate_only=rate_only, tell=bars.show
+                ):
+                    found.append(one)
+                    if as_json:
+                        write_out(json_text(document_of(one, problem)))
+            finally:
+                bars.close()
+    except _EndedError as ended:
+        say(f"l2o-tui: ended by {signal.Signals(ended.number).name}; nothing is kept of it")
+        return exit_codes.of_signal(ended.number)
+    table = tuning_table(found, problem, preset.name)
+    text = "\n".join([*(f"# {line}".rstrip() for line in table), "", baselines_toml(found)])
+    unwritten = _write(output, f"{text}\n") if output else ""
+    if not as_json:
+        write_out("\n".join(table) if output and not unwritten else text)
+    if unwritten:
+        raise Failure(unwritten)
+    if not any(isfinite(one.figures["end_log10_mean"]) for one in found):
+        say("l2o-tui: no last loss has a logarithm here: only the sum of the losses tells the rivals apart")
+    return exit_codes.DONE
+
+
+def _check_output(output: Path, *, force: bool) -> None:
+    try:
+        if output.is_dir():
+            raise UserError(f"{output} is a folder; --output is a file")
+        if not output.resolve().parent.is_dir():
+            raise UserError(f"{output}: there is no such folder")
+        if output.exists() and not output.is_file():
+            raise UserError(f"{output} is no regular file")
+        if output.exists() and output.stat().st_size and not force:
+            raise UserError(f"{output} is there already; --force replaces it")
+    except OSError as error:
+        raise UserError(f"cannot write {output}: {error.strerror or error}") from error
+
+
+def _write(output: Path, text: str) -> str:
+    """Write the file; return why it could not be written, if so: what was found then goes to stdout instead."""
+    try:
+        # Not the link that leads to it is replaced.
+        write_atomically(output.resolve() if output.is_file() else output, text.encode())
+    except OSError as error:
+        return f"cannot write {output}: {error.strerror or error}"
+    return ""
+
+
+@contextmanager
+def _signals_raised() -> Iterator[None]:
+    """Have the signals that end a run raise :class:`_EndedError` at once, wherever the main thread is."""
+
+    def end(number: int, frame: FrameType | None) -> NoReturn:
+        raise _EndedError(number)
+
+    # One that is ignored was meant to be: by nohup, or by a shell that started us in the background.
+    heard = [number for number in exit_codes.SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, end) for number in heard}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Bars:
+    """A bar for each rival on stderr, where that is a terminal; else a line when one is begun."""
+
+    def __init__(self, *, with_bars: bool) -> None:
+        self._console = TextConsole(stderr=True)
+        self._with_bars = with_bars and is_terminal(sys.stderr)
+        self._bars: ProgressBars | None = None
+        self._tasks: dict[str, TaskID] = {}
+
+    def show(self, progress: Progress) -> None:
+        """Bring a rival's bar up to date."""
+        if not self._with_bars:
+            if not progress.done:
+                self._console.print(f"tuning {progress.rival} …")
+            return
+        if self._bars is None:
+            columns = (TextColumn("{task.description}"), BarColumn(30), TextColumn("{task.completed:.0f} grids"))
+            self._bars = ProgressBars(
+                *columns, console=self._console, transient=True, redirect_stdout=False, redirect_stderr=False
+            )
+            self._bars.start()
+        if progress.rival not in self._tasks:
+            self._tasks[progress.rival] = self._bars.add_task(progress.rival)
+        self._bars.update(self._tasks[progress.rival], completed=progress.done, total=progress.expected)
+
+    def close(self) -> None:
+        """Take the bars away."""
+        if self._bars:
+            self._bars.stop()
+            self._bars = None

@@ -1,0 +1,127 @@
+"""What optimizers reach on held-out draws, in tables that fit 80 columns: the same printed and on the screen."""
+
+from collections.abc import Sequence
+from math import isfinite, isnan
+
+from rich.cells import cell_len
+
+from l2o_engine.studies.evaluation import Contender, Judged, Network, Ranking
+from l2o_engine.support.wording import shown
+from l2o_engine.training.figures import THRESHOLDS
+from l2o_tui.text import names
+from l2o_tui.text.numbers import compact, count, fixed, loss_sum
+from l2o_tui.text.tables import aligned
+
+LEGEND = (
+    "log10 of the last loss: its mean with the 95 % interval, or of several seeds the median over them with the least "
+    "and the greatest; its median and quartiles over the draws. worse: than the start. lost: no finite loss. Σ: all "
+    "steps' losses added up. to 1e-3 …: the median of the updates that it takes, and the share of the draws that get "
+    "there. #: the rank, by the mean and by the median of Σ; who loses more than 1 % of the draws comes last."
+)
+_ENDS = ("log10 of last loss", "mean", "95 %", "median", "quartiles", "worse", "lost", "#")
+_SUMS = ("Σ, updates", "Σ mean", "95 %", "Σ median", *(f"to {name}" for name in THRESHOLDS), "#")
+_LEAST_NAME = 8  # cells
+
+
+def ranking_lines(ranking: Ranking, *, seed: int, width: int | None = None) -> list[str]:
+    """Return the lines of the tables of one problem: what it is, the last losses, sums and steps.
+
+    Parameters
+    ----------
+    ranking
+        Who was judged on it.
+    seed
+        Decides the draws.
+    width
+        Of the terminal; names are cut in the middle where the table is wider. None for a table as wide as it needs.
+    """
+    problem = ranking.problem
+    title = f"{problem.name}: {count(problem.steps)} steps, {count(ranking.draws)} held-out draws of seed {seed}"
+    ends = [(*_end_cells(one), str(rank)) for one, rank in zip(ranking.contenders, ranking.by_end, strict=True)]
+    by_sum = sorted(zip(ranking.by_sum, ranking.contenders, strict=True), key=lambda pair: pair[0])
+    sums = [(*_sum_cells(one), str(rank)) for rank, one in by_sum]
+    return [shown(title), *_fitted([_ENDS, *ends], width), "", *_fitted([_SUMS, *sums], width)]
+
+
+def _fitted(rows: Sequence[tuple[str, ...]], width: int | None) -> list[str]:
+    lines = aligned(rows)
+    too_wide = max(map(cell_len, lines)) - width if width else 0
+    if too_wide <= 0:
+        return lines
+    room = max(max(cell_len(shown(row[0])) for row in rows) - too_wide, _LEAST_NAME)
+    return aligned([(names.cut(name, room), *cells) for name, *cells in rows])
+
+
+def _end_cells(one: Contender) -> tuple[str, ...]:
+    quartiles = (one.figure("end_log10_lower"), one.figure("end_log10_upper"))
+    return (
+        _name(one),
+        _number(one.figure("end_log10_mean")),
+        _between(one.range("end_log10_mean"), 2),
+        _number(one.figure("end_log10_median")),
+        _between(quartiles, 1),
+        _share(one.share("worse_than_start")),
+        _share(one.share("non_finite")),
+    )
+
+
+def _sum_cells(one: Contender) -> tuple[str, ...]:
+    low, high = one.range("sum_mean")
+    return (
+        _name(one),
+        loss_sum(one.figure("sum_mean")),
+        f"{loss_sum(low)}…{loss_sum(high)}" if isfinite(low) else "",
+        loss_sum(one.figure("sum_median")),
+        *(_steps(one, name) for name in THRESHOLDS),
+    )
+
+
+def _name(one: Contender) -> str:
+    seeds = len(one.judged)
+    return f"{one.label}, {seeds} seeds" if seeds > 1 else one.label
+
+
+def _number(value: float) -> str:
+    return "–" if isnan(value) else fixed(value)
+
+
+def _between(ends: tuple[float, float], decimals: int) -> str:
+    return "" if isnan(ends[0]) else f"{fixed(ends[0], decimals)}…{fixed(ends[1], decimals)}"
+
+
+def _share(share: float) -> str:
+    return "0" if share == 0 else f"{share:.0%}" if share >= 0.0995 else f"{share:.1%}" if share >= 0.001 else "<0.1%"
+
+
+def _steps(one: Contender, threshold: str) -> str:
+    steps, reached = one.figure(f"steps_to_{threshold}"), one.figure(f"reached_{threshold}")
+    return f"{compact(steps)} ({_share(reached)})" if isfinite(steps) else "–"
+
+
+def notes_on(rankings: Sequence[Ranking]) -> list[str]:
+    """Return what must be known of the networks: of which checkpoints they are, which seeds diverge, who computed."""
+    judged = [one for ranking in rankings for contender in ranking.contenders for one in contender.judged]
+    trained = [(one, one.network) for one in judged if one.network is not None]
+    notes = [_origin(network) for network in {network.run.folder: network for _, network in trained}.values()]
+    notes += [f"{_owner(network)} had diverged in training" for network in _distinct(trained) if network.diverged]
+    for one, network in trained:
+        if lost := int(one.figures["non_finite"]):
+            notes.append(
+                f"{_owner(network)}: {count(lost)} of {count(one.draws)} draws of {one.problem.name}, "
+                f"{count(one.problem.steps)} steps, end with no finite loss"
+            )
+    by = sorted({one.computed_by for one, _ in trained})
+    return [*notes, *([f"the networks are computed by {' and '.join(by)}"] if by else [])]
+
+
+def _distinct(trained: Sequence[tuple[Judged, Network]]) -> list[Network]:
+    return list({(network.run.folder, network.seed): network for _, network in trained}.values())
+
+
+def _origin(network: Network) -> str:
+    which = "its best checkpoint" if network.is_best else "its newest checkpoint"
+    return f"{network.run.name}: of {which}, at {count(network.iteration)}"
+
+
+def _owner(network: Network) -> str:
+    return f"{network.run.name}, seed {network.seed},"
