@@ -13,6 +13,7 @@ from typing import Any
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from l2o_engine.optimizers.tuned import tuned_by
 from l2o_engine.presets.files import load
 from l2o_engine.presets.shipped import find
 from l2o_engine.records.codec import finite
@@ -139,8 +140,8 @@ def document(one: Judged, seed: int) -> dict[str, Any]:
             "diverged": one.network.diverged,
         }
     if one.rival is not None:
-        settings = {name: value for name, value in vars(one.rival).items() if name not in ("name", "kind")}
-        found |= {"kind": one.rival.kind, "settings": settings}
+        tuned = tuned_by(one.rival, one.problem.task, one.problem.steps)
+        found |= {"kind": one.rival.kind, "settings": one.rival.settings, "tuned": tuned}
     found |= {"on": one.problem.name, "steps": one.problem.steps, "draws": one.draws, "draws_seed": seed}
     found |= {name: finite(value) for name, value in one.figures.items()}
     found |= {f"{_stem(name)}_interval": [finite(end) for end in ends] for name, ends in one.intervals.items()}

@@ -5,6 +5,8 @@ from math import isfinite, isnan
 
 from rich.cells import cell_len
 
+from l2o_engine.optimizers.tuned import tuned_by
+from l2o_engine.presets.labels import level_label
 from l2o_engine.studies.evaluation import Contender, Judged, Network, Ranking
 from l2o_engine.support.wording import shown
 from l2o_engine.training.figures import THRESHOLDS
@@ -77,8 +79,10 @@ def _sum_cells(one: Contender) -> tuple[str, ...]:
 
 
 def _name(one: Contender) -> str:
-    seeds = len(one.judged)
-    return f"{one.label}, {seeds} seeds" if seeds > 1 else one.label
+    seeds, rival, problem = len(one.judged), one.judged[0].rival, one.judged[0].problem
+    if seeds > 1:
+        return f"{one.label}, {seeds} seeds"
+    return level_label(one.label, is_tuned=bool(rival and tuned_by(rival, problem.task, problem.steps)))
 
 
 def _number(value: float) -> str:
