@@ -38,6 +38,7 @@ from l2o_engine.support.settings import fields_of
 from l2o_engine.support.wording import size
 from l2o_engine.tasks.base import Task, TaskFamily
 from l2o_engine.training.evaluation import evaluate, parts
+from l2o_engine.training.figures import is_exploit
 from l2o_engine.training.streams import Streams, generator_of
 
 RIVALS: Mapping[str, HandDesigned] = {
@@ -467,10 +468,9 @@ def _reached(first: Doubles, last: Doubles, total: Doubles, steps: int) -> Reach
         end = finite_mean(np.log10(last + LOG_FLOOR))
     lost = ~is_there | (last > _LOST * abs(typical))
     median = float(np.median(np.where(is_there, total, np.inf)))
-    costs_more = median > steps * typical
     return Reached(
         end=end,
         sum=median,
         lost=int(lost.sum()),
-        is_exploit=bool(costs_more and (last <= first).mean() >= 0.5),
+        is_exploit=is_exploit(first, last, total, steps),
     )
