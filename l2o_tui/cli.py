@@ -284,7 +284,7 @@ def evaluate(
         typer.Option(
             "--on",
             metavar="PRESET",
-            help='The problem of a preset, a file or a shipped name; "own", the default, is the run\'s; repeatable.',
+            help='A preset, or a shipped function such as rosenbrock; "own", the default, is the run\'s. Repeatable.',
         ),
     ] = None,
     steps: Annotated[

@@ -103,6 +103,14 @@ class Evaluated:
         """The 95 % interval of each of :attr:`figures`; see :mod:`~l2o_engine.training.intervals`."""
         return {name: interval() for name, _, interval in self._judged()}
 
+    @property
+    def is_exploit(self) -> bool:
+        """Whether it buys its last losses by going far away first; see :func:`is_exploit`."""
+        first, last = self.losses[:, 0], self.losses[:, -1]
+        is_there = np.isfinite(self.losses).all(axis=1) & np.isfinite(self.sums)
+        first, last, sums = (np.where(is_there, values, np.nan) for values in (first, last, self.sums))
+        return is_exploit(first, last, sums, self.losses.shape[1])
+
     def _judged(self) -> Iterator[tuple[str, float, Callable[[], Interval]]]:
         """Yield each figure by its name, with what gives its interval."""
         n, ends, sums = len(self.losses), _finite(self.end_log10), _finite(self.sums)
@@ -118,6 +126,24 @@ class Evaluated:
             steps = _finite(self.steps_to(threshold))
             yield f"reached_{name}", steps.size / n, partial(intervals.of_share, steps.size, n)
             yield f"steps_to_{name}", _quantile(steps, 0.5), partial(intervals.of_quantile, steps, 0.5)
+
+
+def is_exploit(first: Doubles, last: Doubles, sums: Doubles, steps: int) -> bool:
+    """Return whether an optimizer buys its last losses by going far away first: one giant step may do it.
+
+    It does if the median of its losses' sums is above that of standing still (steps times the first loss), though on at
+    least half of the tasks it does not end above the first loss.
+
+    Parameters
+    ----------
+    first, last, sums
+        First loss, last loss and sum of each task's losses [tasks]; NaN of those where one was not finite.
+    steps
+        How many losses.
+    """
+    medians = (float(np.median(np.where(np.isfinite(sums), values, np.inf))) for values in (sums, first))
+    median_sum, median_first = medians
+    return median_sum > steps * median_first and bool((last <= first).mean() >= 0.5)
 
 
 def _finite(values: Doubles) -> Doubles:

@@ -8,8 +8,10 @@ from l2o_engine.training.figures import SOLVED
 from l2o_tui.charts.axes import Span, XAxis, YAxis
 from l2o_tui.charts.figure import QUARTILES, Band, Figure, Series, axis_over, last_of
 from l2o_tui.charts.styles import Style, optimizer_styles, run_styles
+from l2o_tui.text.names import cut
 
 _MOST_BANDS = 4  # that can be told apart: here they lie apart
+_LONGEST_NAME = 32  # cells of a problem's name, for which there is room above a panel
 
 
 def evaluation(ranking: Ranking) -> tuple[Figure, Figure]:
@@ -41,7 +43,7 @@ def evaluation(ranking: Ranking) -> tuple[Figure, Figure]:
             losses,
             shows_bands=shows_bands,
             caption="median and quartiles" if shows_bands else "median",
-            title=f"{ranking.problem.name}, {ranking.problem.steps:,} steps",
+            title=f"{cut(ranking.problem.name, _LONGEST_NAME)}, {ranking.problem.steps:,} steps",
         ),
         Figure(
             x,

@@ -13,8 +13,6 @@ from typing import Any
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from l2o_engine.presets.files import load
-from l2o_engine.presets.shipped import find
 from l2o_engine.records.codec import finite
 from l2o_engine.runs.catalogue import find_run
 from l2o_engine.runs.folder import Run
@@ -28,6 +26,7 @@ from l2o_engine.studies.evaluation import (
     matches_on,
     networks_of,
     own_matches,
+    preset_of,
     rankings_of,
 )
 from l2o_tui import exit_codes
@@ -67,7 +66,7 @@ def evaluate_runs(
     names
         The runs.
     on
-        Presets whose problems they are judged on, "own" among them; none for their own alone.
+        Presets or functions whose problems they are judged on, "own" among them; none for their own alone.
     steps
         Horizons, a number or several separated by commas each; none for the problems' own.
     settings
@@ -139,12 +138,11 @@ def document(one: Judged, seed: int) -> dict[str, Any]:
             "diverged": one.network.diverged,
         }
     if one.rival is not None:
-        settings = {name: value for name, value in vars(one.rival).items() if name not in ("name", "kind")}
-        found |= {"kind": one.rival.kind, "settings": settings}
+        found |= {"kind": one.rival.kind, "settings": one.rival.settings, "tuned": one.tuned_by}
     found |= {"on": one.problem.name, "steps": one.problem.steps, "draws": one.draws, "draws_seed": seed}
     found |= {name: finite(value) for name, value in one.figures.items()}
     found |= {f"{_stem(name)}_interval": [finite(end) for end in ends] for name, ends in one.intervals.items()}
-    return found | {"computed_by": one.computed_by}
+    return found | {"exploit": one.is_exploit, "computed_by": one.computed_by}
 
 
 def _stem(figure: str) -> str:
@@ -170,7 +168,7 @@ def _networks(runs: Sequence[Run], *, newest: bool) -> tuple[list[Network], bool
 def _matches(
     networks: Sequence[Network], on: Sequence[str], settings: Sequence[str], horizons: Sequence[int]
 ) -> list[Match]:
-    presets = [load(find(name)) for name in on if name != OWN]
+    presets = [preset_of(name, networks[0].run.preset()) for name in on if name != OWN]
     found = own_matches(networks, settings, horizons) if OWN in on or not on else []
     return found + matches_on(presets, networks, settings, horizons)
 

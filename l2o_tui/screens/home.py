@@ -28,6 +28,7 @@ from l2o_engine.support.wording import shown
 from l2o_tui.panes.footer import KeyFooter
 from l2o_tui.screens.compare import CompareScreen
 from l2o_tui.screens.dialogs import ConfirmDialog, ExtendDialog
+from l2o_tui.screens.evaluate import EvaluateDialog, JudgedScreen, Wish
 from l2o_tui.screens.export import ExportDialog
 from l2o_tui.screens.keyed import KeyedScreen
 from l2o_tui.screens.start import StartDialog
@@ -243,7 +244,8 @@ class HomeScreen(KeyedScreen[None]):
     @property
     def there(self) -> frozenset[str]:
         """What there is of all that keys may need."""
-        return frozenset({keys.FILTER} if self._is_filtering else ())
+        there = {keys.NETWORK}  # whether a run trains one, its preset says, which is not read for a list
+        return frozenset(there | {keys.FILTER} if self._is_filtering else there)
 
     def _refresh_if_due(self) -> None:
         if monotonic() >= self._due:
@@ -394,6 +396,26 @@ class HomeScreen(KeyedScreen[None]):
     def action_export(self) -> None:
         """Write the run's metrics in another tool's format."""
         self._with_run(lambda run: self.app.push_screen(ExportDialog(run)))
+
+    def action_evaluate(self) -> None:
+        """Ask on what the network of the run is to be judged, then show how it does."""
+        self._with_run(self._ask_and_judge)
+
+    def _ask_and_judge(self, run: Run) -> None:
+        def answer(wish: Wish | None) -> None:
+            if wish is not None:
+                self.app.push_screen(JudgedScreen(run, wish))
+
+        try:
+            preset = run.preset()
+            if not preset.learns:
+                self.notify(f"{run.name} trains no network", severity="warning")
+                return
+            dialog = EvaluateDialog(run.name, preset)
+        except Exception as error:  # noqa: BLE001 (its preset.toml is damaged, in whatever way)
+            self.notify(message_of(error), severity="error")
+            return
+        self.app.push_screen(dialog, answer)
 
     def action_delete(self) -> None:
         """Delete the marked runs, or this one alone, once confirmed; one that cannot be read is always alone."""

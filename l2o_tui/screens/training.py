@@ -14,6 +14,7 @@ from textual.events import Resize
 from textual.reactive import var
 
 from l2o_engine.records.events import Command, Extend, GoOn, Pause, SaveCheckpoint, ShowDraws, Stop
+from l2o_engine.runs.folder import Run
 from l2o_tui.charts.widget import Chart
 from l2o_tui.panes.arrangement import SEVERAL, Panes
 from l2o_tui.panes.base_pane import BasePane
@@ -21,11 +22,13 @@ from l2o_tui.panes.convergence_pane import ConvergencePane
 from l2o_tui.panes.footer import KeyFooter
 from l2o_tui.panes.health_pane import HealthPane
 from l2o_tui.panes.log_pane import LogPane
+from l2o_tui.panes.other_problem import OtherProblem
 from l2o_tui.panes.pinned_runs import PinnedRuns
 from l2o_tui.panes.plain import PlainText
 from l2o_tui.panes.progress_pane import ProgressPane
 from l2o_tui.panes.status import StatusLines
 from l2o_tui.screens.dialogs import ConfirmDialog, ExtendDialog, FailureScreen
+from l2o_tui.screens.evaluate import EvaluateDialog, JudgedScreen, Wish
 from l2o_tui.screens.keyed import ChartScreen
 from l2o_tui.state import keys
 from l2o_tui.state.feed import View
@@ -81,6 +84,8 @@ class TrainingScreen(ChartScreen[None]):
         self._drawn_at = -inf
         self._convergence = ConvergencePane(opened, id="convergence")
         self._pinned = PinnedRuns(self._convergence, opened.folder, opened.preset)
+        self._base = BasePane(has_replicates=self.has_replicates, id="base")
+        self._other = OtherProblem(self._base, opened.folder, opened.preset)
         self._draws = ShowDraws(0, 1, opened.preset.seeds[0])  # what the base chart was asked to show
         self._started_at = inf
         self._told_failure: str | None = None
@@ -90,7 +95,7 @@ class TrainingScreen(ChartScreen[None]):
         feed = self.opened.feed
         panes = [
             self._convergence,
-            BasePane(has_replicates=self.has_replicates, id="base"),
+            self._base,
             ProgressPane(self._preset, feed, id="progress"),
             *([HealthPane(id="health")] if self._preset.learns else []),
             LogPane(feed, id="log"),
@@ -143,7 +148,11 @@ class TrainingScreen(ChartScreen[None]):
     @property
     def there(self) -> frozenset[str]:
         """What there is of all that keys may need."""
-        there = {keys.REPLICATES: self.has_replicates, keys.PINNED: bool(self._pinned)}
+        there = {
+            keys.REPLICATES: self.has_replicates,
+            keys.PINNED: bool(self._pinned),
+            keys.NETWORK: self._preset.learns,
+        }
         return frozenset(name for name, is_there in there.items() if is_there)
 
     def look(self) -> None:
@@ -162,6 +171,7 @@ class TrainingScreen(ChartScreen[None]):
         """Offer the keys that apply now; what is drawn is the panes' business."""
         if view.phase != before.phase:
             self.refresh_bindings()
+        self._other.keep_up(view.checkpoint)
 
     def _tell_notices(self, view: View) -> None:
         if view.starts and (self._started_at == inf or view.is_reading):
@@ -192,6 +202,10 @@ class TrainingScreen(ChartScreen[None]):
     def _ask(self, command: Command, answer: str) -> None:
         """Send a command, and say so at once: a chunk and a checkpoint may come before its effect."""
         self.opened.send(command)
+        self.answer(answer)
+
+    def answer(self, answer: str) -> None:
+        """Say at once what has been asked of the run, until its phase changes."""
         self.query_one(StatusLines).show_answer(answer)
 
     def action_checkpoint(self) -> None:
@@ -244,6 +258,20 @@ class TrainingScreen(ChartScreen[None]):
     def _show_draws(self, draws: ShowDraws) -> None:
         self._draws = draws
         self.opened.send(draws)
+        self._other.show_draws(draws)
+
+    def action_other_problem(self) -> None:
+        """Show the network on another preset's problem."""
+        self._other.show_next(self._draws, self.view.checkpoint)
+
+    def action_evaluate(self) -> None:
+        """Ask on what the network is to be judged, then show how it does."""
+
+        def answer(wish: Wish | None) -> None:
+            if wish is not None:
+                self.app.push_screen(JudgedScreen(Run(self.opened.folder), wish))
+
+        self.app.push_screen(EvaluateDialog(self.opened.folder.name or self._preset.name, self._preset), answer)
 
     # Looking.
 

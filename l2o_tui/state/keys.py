@@ -19,14 +19,15 @@ ALWAYS = frozenset(
     }
 )
 ALIVE = frozenset({RUNNING, PAUSED, FINISHED})
+SEEN = ALIVE | {DIVERGED, FAILED, INTERRUPTED}  # of which there may be a checkpoint
 RUNS = frozenset({DRIVEN_RUN, IDLE_RUN})
 
 # Who drives the run that a training screen shows.
 OWN, WATCHED = "own", "watched"
 
 # What a key may need, for not every screen has it at every time.
-REPLICATES, FILTER, PINNED = "replicates", "filter", "pinned runs"
-EVERYTHING = frozenset({REPLICATES, FILTER, PINNED})
+REPLICATES, FILTER, PINNED, NETWORK = "replicates", "filter", "pinned runs", "network"
+EVERYTHING = frozenset({REPLICATES, FILTER, PINNED, NETWORK})
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Key:
     steers
         Whether it asks something of the process that drives the run: one that is watched must be driven for that.
     needs
-        What must be there: several replicates, a filter, pinned runs; empty for nothing.
+        What must be there: several replicates, a filter, pinned runs, a network; empty for nothing.
     display
         How the footer writes the key, where textual's way will not do.
     """
@@ -183,6 +184,27 @@ KEYS = (
         phases=ALIVE,
         shown=False,
         needs=REPLICATES,
+    ),
+    Key(
+        "o",
+        "other_problem",
+        "",
+        "view: Other problem",
+        "Show the network on another preset's problem in the base chart; after the last one, on its own.",
+        phases=SEEN,
+        shown=False,
+        needs=NETWORK,
+    ),
+    Key(
+        "v",
+        "evaluate",
+        "",
+        "run: Judge",
+        "Judge the network on held-out draws of its own problem and others, beside the rivals.",
+        frozenset({TRAINING, HOME}),
+        SEEN | RUNS,
+        shown=False,
+        needs=NETWORK,
     ),
     Key("y", "scale", "scale", "view: Log or linear", "Draw losses on a logarithmic or a linear axis.", _CHART),
     Key("tab", "next_pane(1)", "pane", "view: Next pane", "Go to the next pane; on a small screen, show it."),

@@ -16,7 +16,8 @@ LEGEND = (
     "log10 of the last loss: its mean with the 95 % interval, or of several seeds the median over them with the least "
     "and the greatest; its median and quartiles over the draws. worse: than the start. lost: no finite loss. Σ: all "
     "steps' losses added up. to 1e-3 …: the median of the updates that it takes, and the share of the draws that get "
-    "there. #: the rank, by the mean and by the median of Σ; who loses more than 1 % of the draws comes last."
+    "there. #: the rank, by the mean and by the median of Σ; who loses more than 1 % of the draws comes last. exploit: "
+    "it buys its last loss by going far away first."
 )
 _ENDS = ("log10 of last loss", "mean", "95 %", "median", "quartiles", "worse", "lost", "#")
 _SUMS = ("Σ, updates", "Σ mean", "95 %", "Σ median", *(f"to {name}" for name in THRESHOLDS), "#")
@@ -77,8 +78,10 @@ def _sum_cells(one: Contender) -> tuple[str, ...]:
 
 
 def _name(one: Contender) -> str:
-    seeds = len(one.judged)
-    return f"{one.label}, {seeds} seeds" if seeds > 1 else one.label
+    seeds, first = len(one.judged), one.judged[0]
+    marks = [mark for mark, is_so in (("tuned", first.tuned_by), ("exploit", one.is_exploit)) if is_so]
+    label = f"{one.label} ({', '.join(marks)})" if marks else one.label
+    return f"{label}, {seeds} seeds" if seeds > 1 else label
 
 
 def _number(value: float) -> str:
@@ -124,4 +127,4 @@ def _origin(network: Network) -> str:
 
 
 def _owner(network: Network) -> str:
-    return f"{network.run.name}, seed {network.seed},"
+    return f"seed {network.seed} of {network.run.name}"

@@ -56,7 +56,7 @@ class Kernel:
 WHOLE = tuple(field.name for field in fields(Kernel))
 """The entries of a kernel that trains."""
 FORWARD = ("evaluate_losses",)
-"""The entries of one that only looks, which is compiled in a third of the time."""
+"""The entries of one that only looks, which is compiled in half the time."""
 _unkept: dict[str, Code] = {}  # of kernels that could not be kept: this process compiles none of them twice
 
 

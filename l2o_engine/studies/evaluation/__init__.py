@@ -5,6 +5,7 @@ the hand-designed rivals of that problem's preset.
 """
 
 from l2o_engine.studies.evaluation.judging import DRAWS, Judged, judge
+from l2o_engine.studies.evaluation.looks import curves_on, other_problems
 from l2o_engine.studies.evaluation.matches import (
     EvaluationError,
     Match,
@@ -13,6 +14,7 @@ from l2o_engine.studies.evaluation.matches import (
     matches_on,
     networks_of,
     own_matches,
+    preset_of,
 )
 from l2o_engine.studies.evaluation.rankings import Contender, Ranking, rankings_of
 
@@ -25,9 +27,12 @@ __all__ = [
     "Network",
     "Problem",
     "Ranking",
+    "curves_on",
     "judge",
     "matches_on",
     "networks_of",
+    "other_problems",
     "own_matches",
+    "preset_of",
     "rankings_of",
 ]

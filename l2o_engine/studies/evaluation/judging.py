@@ -15,6 +15,7 @@ from l2o_engine.meta.experiment import DTypeName, Experiment
 from l2o_engine.meta.truncation import Truncation
 from l2o_engine.optimizers.base import HandDesigned, run
 from l2o_engine.optimizers.learned.learned_optimizer import LEARNED
+from l2o_engine.optimizers.tuned import Metric, tuned_by
 from l2o_engine.records.statistics import quartiles
 from l2o_engine.studies.evaluation.matches import EvaluationError, Match, Network, Problem
 from l2o_engine.support.arrays import LOG_FLOOR, Doubles, Floats
@@ -29,7 +30,7 @@ from l2o_engine.training.streams import Streams, generator_of
 DRAWS = 10_000
 """Tasks that optimizers are judged on, where nobody says how many."""
 
-_OPERATIONS = {"fused": 2e9, "torch": 3e8}  # of a part: a tenth of a second, or a few
+_OPERATIONS = {"fused": 2e9, "torch": 1e8}  # of a part: a tenth of a second, or a few
 _COPIES = 5  # of the losses of one optimizer that are there at once, in float64, while its figures are made
 _OF_RIVAL = 20  # operations a coordinate and step
 
@@ -56,6 +57,8 @@ class Judged:
         Share [steps] of the tasks whose loss is at or below :data:`~l2o_engine.training.figures.SOLVED`.
     computed_by
         "fused", "torch" or "numpy".
+    is_exploit
+        Whether it buys its last losses by going far away first, see :func:`~l2o_engine.training.figures.is_exploit`.
     """
 
     problem: Problem
@@ -68,6 +71,12 @@ class Judged:
     curve: Doubles
     solved: Doubles
     computed_by: str
+    is_exploit: bool = False
+
+    @property
+    def tuned_by(self) -> Metric | None:
+        """What a rival's settings are the best by on this very problem; None where they are not."""
+        return None if self.rival is None else tuned_by(self.rival, self.problem.task, self.problem.steps)
 
 
 def judge(
@@ -190,5 +199,15 @@ def _judged(
     with np.errstate(invalid="ignore", divide="ignore"):
         curve, solved = quartiles(np.log10(losses + LOG_FLOOR)), (losses <= SOLVED).mean(axis=0)
     return Judged(
-        problem, name, network, rival, len(losses), evaluated.figures, evaluated.intervals, curve, solved, computed_by
+        problem=problem,
+        name=name,
+        network=network,
+        rival=rival,
+        draws=len(losses),
+        figures=evaluated.figures,
+        intervals=evaluated.intervals,
+        curve=curve,
+        solved=solved,
+        computed_by=computed_by,
+        is_exploit=evaluated.is_exploit,
     )

@@ -6,13 +6,16 @@ from dataclasses import dataclass, replace
 from l2o_engine.meta.experiment import DTypeName, Experiment
 from l2o_engine.optimizers.base import HandDesigned
 from l2o_engine.optimizers.learned.learned_optimizer import TrainedOptimizer
-from l2o_engine.presets.files import override
+from l2o_engine.presets.files import load, override
+from l2o_engine.presets.messages import PresetError
 from l2o_engine.presets.schema import Preset
+from l2o_engine.presets.shipped import find, shipped_names
 from l2o_engine.runs.checkpoints import Checkpoint, CheckpointError
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.record import RunError
 from l2o_engine.support.errors import UserError
 from l2o_engine.tasks.base import TaskFamily
+from l2o_engine.tasks.formula.functions import shipped_functions
 
 MOST_STEPS = 10_000
 """Base steps that optimizers are judged over, at most."""
@@ -158,6 +161,31 @@ def problem_of(preset: Preset, settings: Sequence[str] = (), steps: int | None =
         experiment.baselines,
         experiment.dtype,
     )
+
+
+def preset_of(reference: str, beside: Preset) -> Preset:
+    """Return the preset that is meant by a file, by the name of a shipped preset, or by that of a shipped function.
+
+    Parameters
+    ----------
+    reference
+        What the user wrote.
+    beside
+        The preset that a function, which says nothing of steps and rivals, has these of.
+
+    Raises
+    ------
+    PresetError
+        If there is none of them, or it is wrong.
+    """
+    functions = shipped_functions()
+    if reference in functions and reference not in shipped_names():
+        changed = override(beside, [f'problem={{kind = "formula", function = "{reference}"}}'])
+        return changed.model_copy(update={"name": reference})
+    try:
+        return load(find(reference))
+    except PresetError as error:
+        raise PresetError(*error.lines, f"Functions: {', '.join(functions)}") from error
 
 
 def own_matches(networks: Sequence[Network], settings: Sequence[str], horizons: Sequence[int]) -> list[Match]:

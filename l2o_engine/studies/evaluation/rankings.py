@@ -62,6 +62,11 @@ class Contender:
         return self.figure(count) / self.judged[0].draws
 
     @property
+    def is_exploit(self) -> bool:
+        """Whether it buys its last losses by going far away first, most of the seeds do."""
+        return 2 * sum(one.is_exploit for one in self.judged) > len(self.judged)
+
+    @property
     def loses(self) -> bool:
         """Whether more than :data:`LOST_SHARE` of its draws end with no finite loss: then its mean is no merit."""
         return self.share("non_finite") > LOST_SHARE

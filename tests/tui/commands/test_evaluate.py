@@ -9,6 +9,11 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
+from l2o_engine.optimizers.rmsprop import RmsProp
+from l2o_engine.optimizers.sgd import Sgd
+from l2o_engine.optimizers.tuned import tuned
+from l2o_engine.presets.files import load
+from l2o_engine.presets.shipped import find
 from tests.tui.conftest import COMMAND, TINY, call
 
 ON_TORCH = ("--backend=torch", "--draws=40")
@@ -61,6 +66,36 @@ def test_json_is_a_line_for_each_seed_and_rival_on_each_problem(runs_dir: Path) 
     rivals = [one for one in documents if "settings" in one]
     assert {(one["optimizer"], one["kind"]) for one in rivals} == {("SGD", "sgd"), ("RMSProp", "rmsprop")}
     assert rivals[0]["settings"] == {"learning_rate": 0.1}
+
+
+def test_a_function_is_judged_on_by_its_name_with_the_steps_and_rivals_of_the_run(runs_dir: Path) -> None:
+    result = call("evaluate", "log30", "--runs-dir", runs_dir, *ON_TORCH, "--json", "--on=booth", "--on=rosenbrock")
+    assert [(one["optimizer"], one["on"], one["steps"]) for one in result.documents] == [
+        (name, problem, 4) for problem in ("booth", "rosenbrock") for name in ("RNN", "RNN", "SGD", "RMSProp")
+    ]
+    assert {one["tuned"] for one in result.documents if "tuned" in one} == {None}
+
+
+def test_a_tuned_rival_and_an_exploit_are_marked(runs_dir: Path, tmp_path: Path) -> None:
+    problem = load(find("log30")).problem
+    giant = RmsProp(5.0, name="Giant")
+    note = tuned(Sgd(0.3), problem, 20, "end")
+    (tmp_path / "rivals.toml").write_text(
+        'name = "rivals"\n[inputs]\nkind = "identity"\n[[baseline]]\nkind = "rmsprop"\nname = "Giant"\n'
+        f'learning_rate = {giant.learning_rate}\n[[baseline]]\nkind = "sgd"\nlearning_rate = 0.3\n'
+        f'tuned = {{ metric = "{note.metric}", on = "{note.on}" }}\n'
+    )
+    options = ("--runs-dir", runs_dir, *ON_TORCH, "--on", tmp_path / "rivals.toml")
+    result = call("evaluate", "log30", *options)
+    assert "SGD (tuned)" in result.out
+    assert "Giant (exploit)" in result.out
+    found = {one["optimizer"]: one for one in call("evaluate", "log30", *options, "--json").documents}
+    assert (found["SGD"]["tuned"], found["SGD"]["exploit"]) == ("end", False)
+    assert (found["Giant"]["tuned"], found["Giant"]["exploit"]) == (None, True)
+    assert found["SGD"]["settings"]["learning_rate"] == 0.3
+    assert "tuned" not in found["SGD"]["settings"]
+    longer = call("evaluate", "log30", *options, "--steps=19").out  # for which it was not tuned
+    assert "(tuned)" not in longer
 
 
 def test_the_same_command_says_the_same(runs_dir: Path) -> None:

@@ -47,6 +47,7 @@ from l2o_tui.panes import status
 from l2o_tui.screens import home, training
 from l2o_tui.screens.compare import CompareScreen
 from l2o_tui.screens.dialogs import ConfirmDialog, ExtendDialog, FailureScreen, HelpScreen, LeaveDialog
+from l2o_tui.screens.evaluate import EvaluateDialog
 from l2o_tui.screens.export import ExportDialog
 from l2o_tui.screens.home import HomeScreen
 from l2o_tui.screens.start import StartDialog
@@ -283,6 +284,16 @@ async def test_training_many_draws(pictures: SnapshotAssertion) -> None:
 async def test_training_dialogs(key: str, dialog: type[Screen[Any]], pictures: SnapshotAssertion) -> None:
     async with showing(learning(LOG30), LOG30) as pilot:
         await press_for(pilot, key, dialog)
+        await compare_with(pictures, pilot)
+
+
+async def test_what_a_network_is_judged_on_is_asked(
+    pictures: SnapshotAssertion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = [load(find("log30"), [f"name={name}", f"title=A problem of {name}"]) for name in ("one", "another")]
+    monkeypatch.setattr("l2o_tui.screens.evaluate.other_problems", lambda preset: others)
+    async with showing(learning(LOG30), LOG30) as pilot:
+        await press_for(pilot, "v", EvaluateDialog)
         await compare_with(pictures, pilot)
 
 

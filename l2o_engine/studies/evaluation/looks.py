@@ -1,0 +1,57 @@
+"""A look at how a network does on another problem: its losses over the base steps, beside that problem's rivals."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from l2o_engine.backends.forward import TorchForward
+from l2o_engine.meta.truncation import Truncation
+from l2o_engine.optimizers.learned.learned_optimizer import LEARNED
+from l2o_engine.presets.schema import Preset
+from l2o_engine.presets.shipped import shipped_names
+from l2o_engine.records.events import Curves, ShowDraws
+from l2o_engine.runs.folder import Run
+from l2o_engine.runs.record import RunError
+from l2o_engine.studies.evaluation.matches import networks_of, preset_of
+from l2o_engine.tasks.formula.functions import shipped_functions
+from l2o_engine.training.evaluation import Baselines
+
+
+def other_problems(preset: Preset) -> list[Preset]:
+    """Return shipped presets, then shipped functions, of problems that are not a preset's own, each problem once."""
+    found = {preset.problem: preset}
+    for other in (preset_of(name, preset) for name in (*shipped_names(), *shipped_functions())):
+        found.setdefault(other.problem, other)
+    return [other for other in found.values() if other is not preset]
+
+
+def curves_on(run: Run, preset: Preset, shown: ShowDraws) -> Curves:
+    """Return the losses of a run's network, as its newest checkpoint has it, on the base chart's draws of a problem.
+
+    Parameters
+    ----------
+    run
+        The run.
+    preset
+        Whose problem, steps and baselines.
+    shown
+        Which draws, and which replicate; the first one, if no seed is given.
+
+    Raises
+    ------
+    RunError
+        If the run has no network that can be read.
+    """
+    networks = {network.seed: network for network in networks_of(run, newest=True)}
+    seed = next(iter(networks)) if shown.seed is None else shown.seed
+    if seed not in networks:
+        raise RunError(f"{run.name} has no seed {seed}")
+    network, other = networks[seed], preset.experiment
+    steps = other.steps
+    experiment = replace(network.experiment, task=other.task, truncation=Truncation(steps), baselines=other.baselines)
+    baselines = Baselines(experiment, seed)
+    task = baselines.curve_tasks(range(shown.first, shown.first + shown.count))
+    losses = baselines.run(task) | {LEARNED: TorchForward().losses(network.optimizer, task, steps)}
+    several = {name: values[:, 0].astype(np.float64) for name, values in losses.items()}
+    drawn = several if shown.count > 1 else {name: values[0] for name, values in several.items()}
+    return Curves(shown.first, network.iteration, drawn, seed)
