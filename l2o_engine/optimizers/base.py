@@ -62,6 +62,11 @@ class HandDesigned(ABC):
         """Return what to add to x, of the gradient's shape, and the next state."""
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """Name → value of what makes it the rule that it is: not its kind, its name, or what is noted of it."""
+        return {name: getattr(self, name) for name in fields_of(type(self)) if name not in ("kind", "name", "tuned")}
+
+    @property
     def small_numbers(self) -> dict[str, float]:
         """Setting → number that must not round to 0 in the run's dtype."""
         return {}

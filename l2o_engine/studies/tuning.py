@@ -5,8 +5,9 @@ edge, or within three places of it, the grid is widened. Then the other settings
 (``HandDesigned.searched``) are tried in turn, one value after the other, each with the learning rate searched anew;
 those of a rule without a learning rate in all combinations. What is found is judged on other tasks, of ``held_out``.
 
-One setting is better than another if fewer of its tasks met a number that is not finite; of those with as many, if its
-figure is lower: "end", the mean of log10(last loss + 1e-38), or "sum", the median of the losses' sum.
+One setting is better than another if it loses fewer tasks: a loss is not finite, or the last is above a million times
+the median first loss. Of settings that lose as many, the one with the lower figure is better: "end", the mean of
+log10(last loss + 1e-38), or "sum", the median of the losses' sum, which would not mind if every third task diverged.
 
 A setting is an *exploit* if it buys its last loss by going far away first: the median of its losses' sums is above
 that of standing still (steps times the first loss), though on at least half of the tasks the last loss is not above the
@@ -15,13 +16,14 @@ first. Where the best is one, the best that is none is found as well.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from itertools import product
 from math import isnan, prod
 from typing import Any, cast, get_args
 
 import numpy as np
 
+from l2o_engine.meta.experiment import DTypeName
 from l2o_engine.optimizers.adam import Adam
 from l2o_engine.optimizers.base import HandDesigned, repeated, run, side_by_side
 from l2o_engine.optimizers.momentum import Momentum
@@ -35,7 +37,7 @@ from l2o_engine.support.memory import available_memory
 from l2o_engine.support.settings import fields_of
 from l2o_engine.support.wording import size
 from l2o_engine.tasks.base import Task, TaskFamily
-from l2o_engine.training.evaluation import evaluate
+from l2o_engine.training.evaluation import evaluate, parts
 from l2o_engine.training.figures import is_exploit
 from l2o_engine.training.streams import Streams, generator_of
 
@@ -58,6 +60,7 @@ MOST_DRAWS = 1_000_000
 _FIRST, _LAST = -80, 20
 _LEAST, _GREATEST = -200, 120
 _WIDENED = 20
+_LOST = 1e6  # times the median first loss
 _EDGE = 3  # places: over few draws a figure may go up and down where it is nearly flat
 
 _MOST_NUMBERS = 4_000_000  # that results, or tasks beside each other, may take
@@ -83,7 +86,7 @@ class Problem:
     Raises
     ------
     ValueError
-        If there is no task, or there are more than :data:`MOST_DRAWS`, or fewer than two steps.
+        If there is no task, or there are more than :data:`MOST_DRAWS`, or fewer than two steps, or no such dtype.
     """
 
     task: TaskFamily
@@ -95,6 +98,8 @@ class Problem:
     def __post_init__(self) -> None:
         if not 1 <= self.draws <= MOST_DRAWS or self.steps < 2:
             raise ValueError(f"tuning needs 1 to {MOST_DRAWS:,} draws and at least two steps")
+        if self.dtype not in get_args(DTypeName):
+            raise ValueError(f'the dtype is "float32" or "float64", not {self.dtype!r}')
 
     def draw(self, generator: np.random.Generator, n: int) -> Task:
         """Draw tasks, [n, 1]."""
@@ -111,21 +116,21 @@ class Reached:
         Mean of log10(last loss + 1e-38), NaN where no loss has a logarithm.
     sum
         Median of the losses' sum; one that is not finite counts as infinite.
-    spoilt
-        On how many tasks a loss was not finite.
+    lost
+        How many tasks it loses, see the module.
     is_exploit
         See the module.
     """
 
     end: float
     sum: float
-    spoilt: int
+    lost: int
     is_exploit: bool
 
     def rank(self, metric: Metric) -> tuple[int, bool, float]:
         """Return what is lower for a better setting."""
         figure = self.end if metric == "end" else self.sum
-        return self.spoilt, isnan(figure), figure
+        return self.lost, isnan(figure), figure
 
 
 @dataclass(frozen=True)
@@ -163,11 +168,6 @@ class Found:
         """Whether they buy the last loss by going far away first."""
         return self.reached.is_exploit
 
-    @cached_property
-    def settings(self) -> dict[str, Any]:
-        """Name → value of all settings."""
-        return settings_of(self.optimizer)
-
     @property
     def is_all(self) -> bool:
         """Whether all settings that a rule names were searched, and not the learning rate alone."""
@@ -181,12 +181,6 @@ class Progress:
     rival: str
     done: float
     expected: int
-
-
-def settings_of(optimizer: HandDesigned) -> dict[str, Any]:
-    """Return name → value of an optimizer's settings, without its kind and name."""
-    left_out = ("kind", "name", "tuned")
-    return {name: getattr(optimizer, name) for name in fields_of(type(optimizer)) if name not in left_out}
 
 
 def tune(
@@ -429,12 +423,12 @@ def _reached_by(
     width, found = _width_of(problem), []
     most = max(1, min(_MOST_NUMBERS // problem.draws, _MOST_NUMBERS // (width * problem.steps)))
     for start in range(0, len(rules), most):
-        group, parts, tasks = rules[start : start + most], [], 0
+        group, figures, tasks = rules[start : start + most], [], 0
         for part in _side_by_side(group, problem, width):
-            parts.append(part)
+            figures.append(part)
             tasks += part.shape[-1]
             tell((start + len(group) * tasks / problem.draws) / len(rules))
-        together = zip(*np.concatenate(parts, axis=-1), strict=True)
+        together = zip(*np.concatenate(figures, axis=-1), strict=True)
         found += [_reached(first, last, total, problem.steps) for first, last, total in together]
     return found
 
@@ -449,8 +443,8 @@ def _side_by_side(rules: Sequence[HandDesigned], problem: Problem, width: int) -
     """Yield the figures of rules on some tasks after the other, see :func:`_figures`."""
     generator = generator_of(Streams(problem.seed).tuning)
     at_once = max(1, min(_NUMBERS_AT_ONCE // width, _MOST_NUMBERS // problem.steps) // len(rules))
-    for first in range(0, problem.draws, at_once):
-        task = problem.draw(generator, min(at_once, problem.draws - first))
+    for number in parts(problem.draws, at_once):
+        task = problem.draw(generator, number)
         if len(rules) == 1:
             losses = run(rules[0], task, problem.steps)[None]
         else:
@@ -469,12 +463,14 @@ def _figures(losses: Doubles) -> Doubles:
 def _reached(first: Doubles, last: Doubles, total: Doubles, steps: int) -> Reached:
     """Return what a setting reached on tasks [tasks]: by their first and last losses, and the losses' sums."""
     is_there = np.isfinite(total)
+    typical = float(np.median(np.where(is_there, first, np.inf)))
     with np.errstate(invalid="ignore", divide="ignore"):
         end = finite_mean(np.log10(last + LOG_FLOOR))
+    lost = ~is_there | (last > _LOST * abs(typical))
     median = float(np.median(np.where(is_there, total, np.inf)))
     return Reached(
         end=end,
         sum=median,
-        spoilt=int((~is_there).sum()),
+        lost=int(lost.sum()),
         is_exploit=is_exploit(first, last, total, steps),
     )

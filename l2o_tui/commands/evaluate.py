@@ -138,8 +138,7 @@ def document(one: Judged, seed: int) -> dict[str, Any]:
             "diverged": one.network.diverged,
         }
     if one.rival is not None:
-        settings = {name: value for name, value in vars(one.rival).items() if name not in ("name", "kind", "tuned")}
-        found |= {"kind": one.rival.kind, "settings": settings, "tuned": one.tuned_by}
+        found |= {"kind": one.rival.kind, "settings": one.rival.settings, "tuned": one.tuned_by}
     found |= {"on": one.problem.name, "steps": one.problem.steps, "draws": one.draws, "draws_seed": seed}
     found |= {name: finite(value) for name, value in one.figures.items()}
     found |= {f"{_stem(name)}_interval": [finite(end) for end in ends] for name, ends in one.intervals.items()}

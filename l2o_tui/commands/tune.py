@@ -148,12 +148,14 @@ def _write(output: Path, text: str) -> str:
 @contextmanager
 def _signals_raised() -> Iterator[None]:
     """Have the signals that end a run raise :class:`_EndedError` at once, wherever the main thread is."""
-
-    def end(number: int, frame: FrameType | None) -> NoReturn:
-        raise _EndedError(number)
-
     # One that is ignored was meant to be: by nohup, or by a shell that started us in the background.
     heard = [number for number in exit_codes.SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+
+    def end(number: int, frame: FrameType | None) -> NoReturn:
+        for other in heard:  # one is enough: what is put in order then is not to be interrupted
+            signal.signal(other, signal.SIG_IGN)
+        raise _EndedError(number)
+
     before = {number: signal.signal(number, end) for number in heard}
     try:
         yield

@@ -4,17 +4,15 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any
 
-from rich.cells import cell_len
-
 from l2o_engine.optimizers.tuned import Metric
 from l2o_engine.presets.labels import short_number
 from l2o_engine.presets.tables import baseline_toml
-from l2o_engine.studies.tuning import RIVALS, Found, Problem, settings_of
+from l2o_engine.studies.tuning import RIVALS, Found, Problem
 from l2o_engine.support.wording import shown
-from l2o_tui.text import names
 from l2o_tui.text.numbers import count, fixed, loss_sum
+from l2o_tui.text.tables import aligned
 
-_HEADINGS = ("", "end", "median", "Σ mean", "median", "worse", "lost", "settings")
+_HEADINGS = ("", "end", "median", "Σ mean", "median", "worse", "lost")
 _TITLES: Mapping[Metric, str] = {
     "end": "best by the last loss (end: mean of its log10)",
     "sum": "best by the sum of the losses (median Σ)",
@@ -45,7 +43,7 @@ def document_of(found: Found, problem: Problem) -> dict[str, Any]:
     return {
         "optimizer": found.optimizer.name,
         "metric": found.metric,
-        "settings": found.settings,
+        "settings": found.optimizer.settings,
         "draws": problem.draws,
         **found.figures,
         "rival": found.rival,
@@ -72,7 +70,7 @@ def tuning_table(found: Sequence[Found], problem: Problem, of: str) -> list[str]
     for metric, title in _TITLES.items():
         ranked = by_rank(found, metric)
         if ranked:
-            lines += ["", title, *_aligned([_HEADINGS, *(_row(one, _marks(one, alone)) for one in ranked)])]
+            lines += ["", title, *_lines(ranked, alone)]
     marks = "".join(_marks(one, alone) for one in found)
     legend = [f"{mark}  {text}" for mark, text in (("*", _EXPLOIT), ("'", _ALONE), ("!", _BOUND)) if mark in marks]
     return [*lines, *([""] if legend else []), *legend]
@@ -86,7 +84,9 @@ def baselines_toml(found: Sequence[Found]) -> str:
     best = [one for one in found if _is_last_word(one, found)]
     tables: list[str] = []
     for one in best:
-        same = [other for other in best if other.settings == one.settings and other.rival == one.rival]
+        same = [
+            other for other in best if other.optimizer.settings == one.optimizer.settings and other.rival == one.rival
+        ]
         if one is not same[0]:
             continue
         several = len({other.metric for other in best}) > 1
@@ -121,6 +121,12 @@ def _marks(one: Found, alone: Sequence[Found]) -> str:
     return ("*" if one.is_exploit else "") + ("'" if one in alone else "") + ("!" if one.at_bound else "")
 
 
+def _lines(ranked: Sequence[Found], alone: Sequence[Found]) -> list[str]:
+    """Return a line a setting below the headings: names at the left, then numbers, settings last."""
+    numbers = aligned([_HEADINGS, *(_row(one, _marks(one, alone)) for one in ranked)])
+    return [f"{line}  {said}" for line, said in zip(numbers, ["settings", *map(_settings, ranked)], strict=True)]
+
+
 def _row(one: Found, marks: str) -> tuple[str, ...]:
     figures = one.figures
     return (
@@ -131,14 +137,15 @@ def _row(one: Found, marks: str) -> tuple[str, ...]:
         loss_sum(figures["sum_median"]),
         count(int(figures["worse_than_start"])),
         count(int(figures["non_finite"])),
-        _settings(one),
     )
 
 
 def _settings(one: Found) -> str:
     """Return the settings that were searched, and those that are not the defaults."""
-    before = settings_of(RIVALS[one.rival])
-    said = [(name, value) for name, value in one.settings.items() if name in one.searched or value != before[name]]
+    before = RIVALS[one.rival].settings
+    said = [
+        (name, value) for name, value in one.optimizer.settings.items() if name in one.searched or value != before[name]
+    ]
     return ", ".join(f"{_SHORT.get(name, name)} {_value(value)}" for name, value in said) or "as by default"
 
 
@@ -148,19 +155,3 @@ def _value(value: Any) -> str:
 
 def _number(value: float) -> str:
     return fixed(value) if isfinite(value) else "–"
-
-
-def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Return a line a row: names at the left, then numbers, settings last."""
-    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
-    return [
-        " ".join(
-            [
-                names.left(name, widths[0]),
-                *(names.right(cell, width) for cell, width in zip(numbers, widths[1:-1], strict=True)),
-                "",
-                settings,
-            ]
-        ).rstrip()
-        for name, *numbers, settings in rows
-    ]

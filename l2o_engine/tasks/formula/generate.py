@@ -1,6 +1,6 @@
 """Straight-line code of a formula: one text, whose names mean NumPy's, torch's or the kernel's functions.
 
-Each operation of the graph (:mod:`.expression`) becomes one line, and whole powers become products. The text is made of
+Each operation of the graph (:mod:`.graph`) becomes one line, and whole powers become products. The text is made of
 the spellings below, numbers of places and names of ours, and of nothing that a user wrote: constants are values that
 its names stand for, rounded to the kernel's float type where it is the kernel's. The same formula gives the same text
 in any process.
@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from l2o_engine.tasks.base import Array
-from l2o_engine.tasks.formula.expression import Place, Program, Source, needed_for, program_of
+from l2o_engine.tasks.formula.expression import Program, Source, program_of
 from l2o_engine.tasks.formula.grammar import FUNCTIONS
+from l2o_engine.tasks.formula.graph import Place, needed_for
 
 _LEAVES = {"coordinate": "x", "direction": "v", "parameter": "p"}
 _SPELLINGS = {
@@ -157,11 +158,12 @@ def _functions_of_lists(source: Source, names: Mapping[str, Any]) -> tuple[Calla
 
 def _constants(program: Program, real: Callable[[float], Any]) -> dict[str, Any]:
     """Return name → value of a graph's constants."""
-    return {
-        _name(place): real(operation.detail)
-        for place, operation in enumerate(program.operations)
-        if operation.name == "number"
-    }
+    with np.errstate(over="ignore"):  # beyond float32 it is infinite
+        return {
+            _name(place): real(operation.detail)
+            for place, operation in enumerate(program.operations)
+            if operation.name == "number"
+        }
 
 
 def _name(place: Place) -> str:

@@ -122,12 +122,24 @@ class Negative:
 
 
 @dataclass(frozen=True)
+class Sign:
+    """+, -, * or / between two operands."""
+
+    text: str
+    at: int
+
+
+@dataclass(frozen=True)
 class Chain:
     """Operands with signs between them, from left to right: either + and -, or * and /."""
 
     operands: "tuple[Node, ...]"
-    signs: tuple[str, ...]
-    at: int
+    signs: tuple[Sign, ...]
+
+    @property
+    def at(self) -> int:
+        """Where the first sign is."""
+        return self.signs[0].at
 
 
 @dataclass(frozen=True)
@@ -212,11 +224,12 @@ class _Parser:
         return self._chain(("*", "/"), self._factor, depth)
 
     def _chain(self, among: tuple[str, str], operand: Callable[[int], Node], depth: int) -> Node:
-        operands, signs, at = [operand(depth)], [], self._token.at
+        operands, signs = [operand(depth)], []
         while self._token.kind == "sign" and self._token.text in among:
-            signs.append(self._advance().text)
+            sign = self._advance()
+            signs.append(Sign(sign.text, sign.at))
             operands.append(operand(depth))
-        return Chain(tuple(operands), tuple(signs), at) if signs else operands[0]
+        return Chain(tuple(operands), tuple(signs)) if signs else operands[0]
 
     def _factor(self, depth: int) -> Node:
         if depth > DEEPEST:

@@ -196,6 +196,13 @@ def test_a_tuned_rival_s_level_says_so_beside_a_run(tuned_run: Path) -> None:
     assert "Adam, tuned" in compared.split("\n\n")[0]  # in the chart
 
 
+def test_who_is_judged_on_the_problem_that_he_is_tuned_on_is_called_tuned_there(tuned_run: Path) -> None:
+    args = ("evaluate", tuned_run / "run", "--draws=20", "--backend=torch")
+    judged = call(*args, "--steps=4,5").out
+    assert [part.count("Adam, tuned") for part in judged.split("5 steps, 20 held-out draws")] == [2, 0]
+    assert [one.get("tuned") for one in call(*args, "--json").documents] == [None, "end", None]
+
+
 def test_of_another_problem_it_is_not_tuned_any_more(tuned_run: Path, tmp_path: Path) -> None:
     args = ("--no-ui", "--iterations=10", "--set=problem.dims=3", "--run-dir", tmp_path / "run")
     assert "(tuned)" not in call("run", tuned_run / "tuned.toml", *args).err

@@ -197,7 +197,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [  # what is changed in GOOD, what is 
     ({"dims": 0}, "[problem] dims: must be at least 1 (got 0)"),
     ({"dims": 33}, "[problem] dims: must be at most 32 (got 33)"),
     ({"dims": 1}, "[problem] loss: x[1] is outside"),
-    ({"dims": 3}, "[problem] loss: x[2] is nowhere in the loss, and dims is 3"),
+    ({"dims": 3}, "[problem] loss: x[2] is nowhere in it, and dims is 3"),
     ({"dims": "2"}, "[problem] dims: must be a whole number"),
     ({"start": "zero"}, "[problem] start: must be a number, [low, high]"),
     ({"start": [1, 2, 3]}, "[problem] start: there are 3 for 2 coordinates"),

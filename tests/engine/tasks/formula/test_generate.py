@@ -135,7 +135,7 @@ def in_sympy(node: grammar.Node, names: Mapping[str, Any]) -> Any:
         case grammar.Chain(operands, signs):
             value = in_sympy(operands[0], names)
             for sign, operand in zip(signs, operands[1:], strict=True):
-                value = _SIGNS[sign](value, in_sympy(operand, names))
+                value = _SIGNS[sign.text](value, in_sympy(operand, names))
         case grammar.Power(base, exponent):
             value = in_sympy(base, names) ** in_sympy(exponent, names)
         case grammar.Call(function, argument):
