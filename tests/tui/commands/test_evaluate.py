@@ -87,15 +87,15 @@ def test_a_tuned_rival_and_an_exploit_are_marked(runs_dir: Path, tmp_path: Path)
     )
     options = ("--runs-dir", runs_dir, *ON_TORCH, "--on", tmp_path / "rivals.toml")
     result = call("evaluate", "log30", *options)
-    assert "SGD (tuned)" in result.out
-    assert "Giant (exploit)" in result.out
+    assert "SGD, tuned" in result.out
+    assert "Giant, exploit" in result.out
     found = {one["optimizer"]: one for one in call("evaluate", "log30", *options, "--json").documents}
     assert (found["SGD"]["tuned"], found["SGD"]["exploit"]) == ("end", False)
     assert (found["Giant"]["tuned"], found["Giant"]["exploit"]) == (None, True)
     assert found["SGD"]["settings"]["learning_rate"] == 0.3
     assert "tuned" not in found["SGD"]["settings"]
     longer = call("evaluate", "log30", *options, "--steps=19").out  # for which it was not tuned
-    assert "(tuned)" not in longer
+    assert ", tuned" not in longer
 
 
 def test_the_same_command_says_the_same(runs_dir: Path) -> None:
