@@ -198,7 +198,7 @@ def test_a_tuned_rival_s_level_says_so_beside_a_run(tuned_run: Path) -> None:
 def test_who_is_judged_on_the_problem_that_he_is_tuned_on_is_called_tuned_there(tuned_run: Path) -> None:
     args = ("evaluate", tuned_run / "run", "--draws=20", "--backend=torch")
     judged = call(*args, "--steps=4,5").out
-    assert [part.count("Adam (tuned)") for part in judged.split("5 steps, 20 held-out draws")] == [2, 0]
+    assert [part.count("Adam, tuned") for part in judged.split("5 steps, 20 held-out draws")] == [2, 0]
     assert [one.get("tuned") for one in call(*args, "--json").documents] == [None, "end", None]
 
 
