@@ -272,7 +272,9 @@ class L2oApp(ThinApp[int]):
             return
         if self._opened is None:
             self.exit(exit_codes.DONE, return_code=exit_codes.DONE)
-        elif self._opened.has_something_to_lose and not self._leaving:
+        elif self._leaving:
+            self.notify("it leaves once what it is at is done and saved")
+        elif self._opened.has_something_to_lose:
             self.push_screen(LeaveDialog(), self._answer)
         else:
             self._leave("left")
@@ -302,6 +304,9 @@ class L2oApp(ThinApp[int]):
     def _leave(self, reason: str) -> None:
         if self._opened is not None:
             self._leaving = True
+            for screen in self.screen_stack:
+                if isinstance(screen, TrainingScreen) and screen.opened is self._opened and screen.is_mounted:
+                    screen.answer("leaving")  # a chunk and a checkpoint come first
             self._opened.leave(reason)
             self._on_over(self._opened)
 

@@ -202,6 +202,10 @@ class TrainingScreen(ChartScreen[None]):
     def _ask(self, command: Command, answer: str) -> None:
         """Send a command, and say so at once: a chunk and a checkpoint may come before its effect."""
         self.opened.send(command)
+        self.answer(answer)
+
+    def answer(self, answer: str) -> None:
+        """Say at once what has been asked of the run, until its phase changes."""
         self.query_one(StatusLines).show_answer(answer)
 
     def action_checkpoint(self) -> None:

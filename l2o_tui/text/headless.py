@@ -9,6 +9,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Event as Flag
+from threading import Thread
 from time import monotonic
 from types import FrameType
 from typing import Protocol
@@ -46,6 +49,7 @@ from l2o_tui.text.progress_table import ProgressTable
 from l2o_tui.text.streams import is_terminal, say, write_path
 
 PATIENCE = 1.0  # seconds after which a second ctrl+c ends the program without a checkpoint
+STILL_AT_IT = "it ends when what it is at is done and saved; ctrl+c again ends it at once, and loses that"
 
 
 class _Printer(Protocol):
@@ -227,9 +231,13 @@ def run_headless(session: Session, preset: Preset, *, as_json_lines: bool, quiet
 
 @contextmanager
 def signals_to(mailbox: Mailbox) -> Iterator[list[int]]:
-    """Turn the signals that end a run into a stop after this chunk; yields the list of those received."""
-    received: list[int] = []
+    """Turn the signals that end a run into a stop after this chunk; yields the list of those received.
 
+    Where that takes longer than PATIENCE, who has pressed ctrl+c is told how to end at once.
+    """
+    received: list[int] = []
+    pressed: SimpleQueue[bool] = SimpleQueue()  # which a signal handler may put into, whatever is held
+    is_over = Flag()
     first = 0.0
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -239,8 +247,15 @@ def signals_to(mailbox: Mailbox) -> Iterator[list[int]]:
             os.kill(os.getpid(), number)
         first = first or monotonic()
         received.append(number)
+        if number == signal.SIGINT:
+            pressed.put(True)
         mailbox.put(Stop(signal.Signals(number).name))
 
+    def tell() -> None:
+        if pressed.get() and not is_over.wait(PATIENCE):
+            say(f"l2o-tui: {STILL_AT_IT}")
+
+    Thread(target=tell, daemon=True).start()
     # One that is ignored was meant to be: by nohup, or by a shell that started us in the background.
     heard = [number for number in exit_codes.SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, stop) for number in heard}
@@ -249,3 +264,5 @@ def signals_to(mailbox: Mailbox) -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        is_over.set()
+        pressed.put(False)

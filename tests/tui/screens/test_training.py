@@ -250,6 +250,31 @@ async def test_leaving_a_running_run_asks_first(key: str) -> None:
         assert session.commands == [Stop("quit")]
 
 
+class SlowSession(ScriptedSession):
+    """Is at a chunk that takes long when it is told to stop."""
+
+    def __init__(self, told: list[Event]) -> None:
+        super().__init__(told)
+        self.chunk_is_done = Flag()
+
+    def events(self) -> Iterator[Event]:
+        yield from super().events()
+        self.chunk_is_done.wait(PATIENCE_SECONDS)
+
+
+async def test_while_a_long_chunk_is_waited_for_it_says_that_it_leaves() -> None:
+    session = SlowSession(a_run(preset()))
+    async with showing(session) as pilot:
+        await pilot.press("q")
+        await pilot.pause()
+        await pilot.press("q")
+        await until(pilot, lambda: "leaving …" in text_of(pilot))
+        await pilot.press("q")
+        await until(pilot, lambda: "once what it is at is done" in messages(pilot))
+        session.chunk_is_done.set()
+        await until(pilot, lambda: pilot.app.return_code == 0)
+
+
 async def test_leaving_a_finished_run_does_not_ask() -> None:
     session = ScriptedSession([*a_run(preset()), ended()], {})
     async with showing(session) as pilot:
