@@ -5,11 +5,10 @@ stdout carries the tables, or the lines; how it goes, and what must be known of 
 
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import get_terminal_size
-from types import FrameType
 from typing import Any
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -106,7 +105,7 @@ def evaluate_runs(
         raise EvaluationError(f"a picture shows {_MOST_PANELS} problems and horizons at most, not {len(matches)}")
     judged: list[Judged] = []
     try:
-        with _interrupts() as check, _bar(check, hidden=as_json and is_terminal(sys.stdout)) as told:
+        with _bar(hidden=as_json and is_terminal(sys.stdout)) as told:
             for one in judge(matches, draws=draws, seed=seed, asked=backend, told=told):
                 judged.append(one)
                 if as_json:
@@ -182,32 +181,10 @@ def _whole(text: str, option: str) -> int:
 
 
 @contextmanager
-def _interrupts() -> Iterator[Callable[[], None]]:
-    """Raise KeyboardInterrupt on SIGINT; give what raises it again, for a library in between may have swallowed it."""
-    received: list[int] = []
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-        raise KeyboardInterrupt
-
-    def check() -> None:
-        if received:
-            raise KeyboardInterrupt
-
-    before = signal.getsignal(signal.SIGINT)
-    if before != signal.SIG_IGN:  # one that is ignored was meant to be
-        signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield check
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def _bar(check: Callable[[], None], *, hidden: bool) -> Iterator[Callable[[float], None]]:
-    """Give what is told how far it is, and shows it on stderr, if that is a terminal; it calls ``check`` each time."""
+def _bar(*, hidden: bool) -> Iterator[Any]:
+    """Give what is told how far it is, and shows it on stderr, if that is a terminal."""
     if hidden or not is_terminal(sys.stderr):
-        yield lambda share: check()
+        yield lambda share: None
         return
     columns = (TextColumn("judging"), BarColumn(30), TextColumn("{task.percentage:>3.0f}%"), TimeRemainingColumn())
     bar = Progress(
@@ -219,9 +196,4 @@ def _bar(check: Callable[[], None], *, hidden: bool) -> Iterator[Callable[[float
     )
     with bar:
         task = bar.add_task("", total=1.0)
-
-        def told(share: float) -> None:
-            check()
-            bar.update(task, completed=share)
-
-        yield told
+        yield lambda share: bar.update(task, completed=share)
