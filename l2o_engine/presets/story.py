@@ -6,7 +6,8 @@ from itertools import groupby
 from l2o_engine.presets.schema import Preset
 
 BEYOND = "beyond"
-EPISODES = ("episode1", "episode2", "episode3")
+EPISODE3 = "episode3"
+EPISODES = ("episode1", "episode2", EPISODE3)
 GROUPS = (*EPISODES, BEYOND)
 """The parts, in the order in which they are told: the notebook's two episodes, the third, which is ours, and others."""
 

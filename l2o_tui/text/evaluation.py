@@ -61,8 +61,8 @@ def _end_cells(one: Contender) -> tuple[str, ...]:
         _between(one.range("end_log10_mean"), 2),
         _number(one.figure("end_log10_median")),
         _between(quartiles, 1),
-        _share(one.share("worse_than_start")),
-        _share(one.share("non_finite")),
+        share_text(one.share("worse_than_start")),
+        share_text(one.share("non_finite")),
     )
 
 
@@ -92,13 +92,14 @@ def _between(ends: tuple[float, float], decimals: int) -> str:
     return "" if isnan(ends[0]) else f"{fixed(ends[0], decimals)}…{fixed(ends[1], decimals)}"
 
 
-def _share(share: float) -> str:
+def share_text(share: float) -> str:
+    """Return a share of draws in percent."""
     return "0" if share == 0 else f"{share:.0%}" if share >= 0.0995 else f"{share:.1%}" if share >= 0.001 else "<0.1%"
 
 
 def _steps(one: Contender, threshold: str) -> str:
     steps, reached = one.figure(f"steps_to_{threshold}"), one.figure(f"reached_{threshold}")
-    return f"{compact(steps)} ({_share(reached)})" if isfinite(steps) else "–"
+    return f"{compact(steps)} ({share_text(reached)})" if isfinite(steps) else "–"
 
 
 def notes_on(rankings: Sequence[Ranking]) -> list[str]:
