@@ -181,7 +181,7 @@ def preset_of(reference: str, beside: Preset) -> Preset:
     functions = shipped_functions()
     if reference in functions and reference not in shipped_names():
         changed = override(beside, [f'problem={{kind = "formula", function = "{reference}"}}'])
-        return changed.model_copy(update={"name": reference})
+        return changed.model_copy(update={"name": reference, "title": "a test function"})
     try:
         return load(find(reference))
     except PresetError as error:

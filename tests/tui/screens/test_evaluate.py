@@ -70,6 +70,7 @@ async def test_v_at_home_asks_on_what_and_shows_the_tables_beside_the_rivals(run
         assert [(one.id, one.value) for one in dialog.query(Checkbox)] == [
             *(("own", True), ("other-0", False), ("other-1", False))
         ]
+        assert "booth: a test function" in text_of(pilot)
         assert "wide: Of three dimensions" in text_of(pilot)  # and wider's problem is the same
         await pilot.press("up", "up", "space")
         assert "▐✔▌ wide" in text_of(pilot)
