@@ -7,6 +7,7 @@ there says so.
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
+from html import escape
 from pathlib import Path
 
 from l2o_engine.presets.files import load, override
@@ -25,6 +26,7 @@ from l2o_tui.charts.comparison import comparison
 from l2o_tui.charts.evaluation import evaluation
 from l2o_tui.charts.matplotlib import write_panels, write_picture
 from l2o_tui.commands.reproduce import rivalry_table
+from l2o_tui.commands.reproduce.references import references
 from l2o_tui.commands.reproduce.verdict_table import weakness
 from l2o_tui.text.evaluation import ranking_lines, share_text
 from l2o_tui.text.numbers import count, duration, fixed, loss_sum
@@ -106,6 +108,7 @@ def write_episode3(
         *_recipes(recipes, runs_dir),
         *_elsewhere(elsewhere, reproduced),
         *_runs(results, pictures),
+        *(references(judgements) if judgements else []),
     ]
     page = folder / f"{NAME}.md"
     try:
@@ -321,7 +324,16 @@ def _runs_of(name: str, reproduced: Path) -> str:
 
 
 def _evaluated(command: str, ranking: Ranking) -> list[str]:
-    return _printed(command, ranking_lines(ranking, seed=_SEED))
+    """Return what ``evaluate`` prints, folded below a line that says of what it is."""
+    problem = ranking.problem
+    title = f"{escape(shown(problem.name))}, {count(problem.steps)} steps"
+    return [
+        f"<details><summary>{title}</summary>",
+        "",
+        *_printed(command, ranking_lines(ranking, seed=_SEED)),
+        "</details>",
+        "",
+    ]
 
 
 def _printed(command: str, lines: Sequence[str]) -> list[str]:

@@ -3,6 +3,7 @@
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,9 @@ import pytest
 from l2o_engine.optimizers.sgd import Sgd
 from l2o_engine.optimizers.tuned import tuned
 from l2o_engine.presets import shipped as shipped_presets
-from l2o_engine.presets.files import override
+from l2o_engine.presets.files import load, override
 from l2o_engine.presets.schema import Preset
 from l2o_engine.presets.tables import to_toml
-from l2o_engine.runs.folder import Run
 from l2o_engine.studies import episode3 as study
 from l2o_tui.commands.reproduce import episode3
 from tests.engine.tiny import tiny_baselines, tiny_preset
@@ -42,6 +42,10 @@ GENERALIST = third("generalist", "problem.scale=[1.0, 2.0]", "place=3")
 BOWL = override(tiny_baselines("name=bowl", "episode=3"), [f"problem={{{FORMULA}}}"])
 
 
+def without_reference(name: str) -> Preset:
+    return {one.name: one for one in (ROTATED, VALLEY, GENERALIST)}[name].model_copy(update={"reference": None})
+
+
 @pytest.fixture
 def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Tiny experiments in place of the shipped ones, threads in place of processes, one unseen function."""
@@ -53,8 +57,8 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("l2o_tui.commands.reproduce.command.process_pool", ThreadPoolExecutor)
     monkeypatch.setattr(study, "UNSEEN", ("bowl",))
     monkeypatch.setattr(study, "RIVALS", ("sgd",))
-    monkeypatch.setitem(episode3.write_episode3.__kwdefaults__, "draws", 20)
-    monkeypatch.setitem(episode3.write_episode3.__kwdefaults__, "tuning_draws", 5)
+    few = partial(episode3.write_episode3, draws=20, tuning_draws=5)
+    monkeypatch.setattr("l2o_tui.commands.reproduce.command.write_episode3", few)
     return folder
 
 
@@ -94,6 +98,8 @@ def test_a_held_out_median_far_from_our_reference_is_told_and_ends_with_1(shippe
 
 def test_the_page_has_every_section_its_commands_and_pictures(shipped: Path, workplace: Path) -> None:
     pytest.importorskip("matplotlib")
+    (workplace / "mine.toml").write_text(to_toml(override(VALLEY, ["meta.learning_rate=0.01"])), encoding="utf-8")
+    assert call("run", "mine.toml", "--no-ui", "--quiet", "--run-dir", "runs/mine").code == 0
     assert call("reproduce", "all", "--seeds", "1", "--report", "out").code == 0
     page = Path("out/episode3.md").read_text(encoding="utf-8")
     assert "    l2o-tui reproduce all --seeds 1 --report out\n" in page
@@ -106,10 +112,16 @@ def test_the_page_has_every_section_its_commands_and_pictures(shipped: Path, wor
     assert "Of rotated10, rastrigin, mixture there is no run to judge yet." in page
     linked = re.findall(r"!\[[^]]+\]\((episode3/[^)]+)\)", page)
     assert sorted(linked) == [path for path in files_below(Path("out")) if path.startswith("episode3/") and "." in path]
+    recipes = page.partition("## Recipes")[2].partition("\n## ")[0]
+    assert "rosenbrock lr 0.01" in recipes  # a run of the runs folder, told from the experiment
+    tables = re.findall(r"presets/(\w+)\.toml:\n\n```toml\n(.*?)```", page, re.DOTALL)
+    assert [name for name, _ in tables] == ["rotated2", "rosenbrock", "generalist"]
+    for name, table in tables:
+        (workplace / "pasted.toml").write_text(to_toml(without_reference(name)) + "\n" + table, encoding="utf-8")
+        pasted = load(workplace / "pasted.toml").reference
+        assert pasted is not None
+        assert [row.it for row in pasted.rows] == [0, 10, 20, 30]
     assert "rotated2" not in Path("out/reproduction.md").read_text(encoding="utf-8")
-    again = Path("out/episode3.md").read_bytes()
-    assert call("reproduce", "all", "--seeds", "1", "--report", "out").code == 0
-    assert Path("out/episode3.md").read_bytes() == again
 
 
 def test_without_runs_to_judge_the_page_says_so(shipped: Path, workplace: Path) -> None:
@@ -123,14 +135,3 @@ def test_without_runs_to_judge_the_page_says_so(shipped: Path, workplace: Path) 
     for said in ("No experiment has a run to judge yet.", "It has no run to judge yet.", "There is nothing yet:"):
         assert said in page
     assert not Path("out/reproduction.md").exists()
-
-
-def test_recipes_are_all_runs_that_were_trained_on_the_function(shipped: Path, workplace: Path) -> None:
-    pytest.importorskip("matplotlib")
-    (workplace / "mine.toml").write_text(to_toml(override(VALLEY, ["meta.learning_rate=0.01"])), encoding="utf-8")
-    assert call("run", "mine.toml", "--no-ui", "--quiet", "--run-dir", "runs/mine").code == 0
-    assert Run(Path("runs/mine")).record().status == "finished"
-    assert call("reproduce", "episode3", "--seeds", "1", "--only", "rosenbrock", "--report", "out").code == 0
-    page = Path("out/episode3.md").read_text(encoding="utf-8")
-    recipes = page.partition("## Recipes")[2].partition("\n## ")[0]
-    assert "meta.learning_rate" in recipes
