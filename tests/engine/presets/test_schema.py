@@ -87,6 +87,32 @@ def _keys(table: Any) -> Any:
     return {key: _keys(value) for key, value in table.items()} if isinstance(table, dict) else None
 
 
+@pytest.mark.parametrize("name", [*EPISODE3, *UNSEEN])
+def test_every_rival_of_episode_3_is_tuned_on_that_very_problem(name: str) -> None:
+    preset = load(find(name))
+    assert preset.tuned == {baseline.name for baseline in preset.baseline}
+    assert {"SGD", "Nesterov", "RMSProp", "Adam", "vSGD"} <= preset.tuned
+    assert preset.unroll.steps == EPISODE3.get(name, 100)
+
+
+def test_the_generalist_is_trained_on_no_function_that_it_is_judged_on() -> None:
+    unseen = {load(find(name)).problem.text for name in UNSEEN}
+    assert len(unseen) == 5
+    assert not unseen & {getattr(family, "text", "") for family in load(find("generalist")).problem.families}
+
+
+REFERENCE = "reference={seeds=8, held_out=-2.0, tolerance=0.5, rows=[{it=10, average_log_result=-1.5}]}"
+
+
+def test_a_reference_is_ours_and_goes_where_another_experiment_begins() -> None:
+    ours = override(check({"name": "x"}), [REFERENCE])
+    assert (ours.notebook, ours.published_final) == (None, -1.5)
+    assert [row.whose for row in ours.published_rows] == ["reference"]
+    assert [row.whose for row in load(find("log30")).published_rows][:1] == ["notebook"]
+    assert override(ours, ["report.every=7"]).reference is not None
+    assert override(ours, ["meta.learning_rate=0.1"]).reference is None
+
+
 INPUTS = {  # quest.json's words → our kind, and whether min_log adapts
     "identity": ("identity", False),
     "log": ("log", False),
