@@ -29,8 +29,8 @@ def group_of(preset: Preset) -> str:
 def in_order(presets: Iterable[Preset]) -> list[Preset]:
     """Return presets in the order in which they are told.
 
-    Part by part; in each first by their place, then those that train nothing, the notebook's from its worst result to
-    its best, and the rest by name.
+    Part by part; in each first by their place, then the notebook's from its worst result to its best and the rest by
+    name, and last what trains nothing.
     """
     return sorted(presets, key=_place)
 
@@ -45,7 +45,7 @@ def _place(preset: Preset) -> tuple[int, int, bool, float, str]:
     return (
         GROUPS.index(group_of(preset)),
         _LAST if preset.place is None else preset.place,
-        preset.learns,
+        not preset.learns,
         -(final or 0.0),
         preset.name,
     )

@@ -19,7 +19,7 @@ def test_the_story_is_told_part_by_part() -> None:
     parts = {part: [preset.name for preset in presets] for part, presets in by_part(reversed(SHIPPED.values()))}
     assert list(parts) == ["episode1", "episode2", "episode3", BEYOND]
     assert parts["episode1"] == [
-        *("baselines", "simple_sum", "simple_end_log", "simple_end", "log15_end", "log15_end_log", "log30")
+        *("simple_sum", "simple_end_log", "simple_end", "log15_end", "log15_end_log", "log30", "baselines")
     ]
     assert parts["episode3"] == [
         *("rotated2", "rotated10", "rosenbrock", "rastrigin", "mixture", "generalist"),

@@ -69,9 +69,9 @@ def test_json_is_a_line_for_each_seed_and_rival_on_each_problem(runs_dir: Path) 
 
 
 def test_a_function_is_judged_on_by_its_name_with_the_steps_and_rivals_of_the_run(runs_dir: Path) -> None:
-    result = call("evaluate", "log30", "--runs-dir", runs_dir, *ON_TORCH, "--json", "--on=booth", "--on=rosenbrock")
+    result = call("evaluate", "log30", "--runs-dir", runs_dir, *ON_TORCH, "--json", "--on=matyas", "--on=michalewicz")
     assert [(one["optimizer"], one["on"], one["steps"]) for one in result.documents] == [
-        (name, problem, 4) for problem in ("booth", "rosenbrock") for name in ("RNN", "RNN", "SGD", "RMSProp")
+        (name, problem, 4) for problem in ("matyas", "michalewicz") for name in ("RNN", "RNN", "SGD", "RMSProp")
     ]
     assert {one["tuned"] for one in result.documents if "tuned" in one} == {None}
 
