@@ -27,6 +27,8 @@ TUNED = "log30"
 ALONG_THE_AXES = ("log30", "logv_sum_log", "div_sum_log", "logdiv_sum_log")
 """Experiments of the notebook's whose networks are judged on the rotated problem."""
 ROTATED = "rotated2"
+ALONG = ("problem.rotation=none",)
+"""What makes the rotated problem the notebook's again."""
 LONG = 100
 """Base steps of a longer horizon for those."""
 GENERALIST = "generalist"
@@ -146,9 +148,8 @@ def former_on_rotated(folder: Path, *, seeds: int, draws: int, told: Told) -> Se
     there = [network for found in networks.values() for network in found]
     missing = tuple(name for name, found in networks.items() if not found)
     rotated = load(find(ROTATED))
-    here = replace(problem_of(rotated, ["problem.rotation=none"]), name="along the axes")
-    problems = [here, replace(here, steps=LONG), problem_of(rotated), problem_of(rotated, steps=LONG)]
-    return _judged([Match(problem, tuple(there)) for problem in problems], draws, told, missing)
+    every = [problem_of(rotated, settings, steps) for settings in (ALONG, ()) for steps in (None, LONG)]
+    return _judged([Match(problem, tuple(there)) for problem in every], draws, told, missing)
 
 
 def generalist_elsewhere(results: Sequence[Result], *, draws: int, told: Told) -> Section:
@@ -211,6 +212,7 @@ def _judged(matches: Sequence[Match], draws: int, told: Told, missing: tuple[str
 
 
 __all__ = [
+    "ALONG",
     "ALONG_THE_AXES",
     "ELSEWHERE",
     "GENERALIST",

@@ -208,7 +208,7 @@ def _former(section: Section, reproduced: Path) -> list[str]:
     runs = " ".join(_runs_of(name, reproduced) for name in episode3.ALONG_THE_AXES if name not in section.missing)
     for ranking in section.rankings:
         problem = ranking.problem
-        along = " --set problem.rotation=none" if problem.name == "along the axes" else ""
+        along = "" if problem.name == episode3.ROTATED else f" --set {episode3.ALONG[0]}"
         command = f"l2o-tui evaluate {runs} --on {episode3.ROTATED}{along} --steps {problem.steps}"
         lines += _evaluated(f"{command} --draws {section.draws}", ranking)
     return lines
