@@ -135,7 +135,7 @@ def needs_of(preset: Preset, backend: str) -> Needs:
 def _unroll_bytes(experiment: Experiment, backend: str) -> int:
     """Return what one meta-iteration holds of its unroll."""
     item, rows, steps = np.dtype(experiment.dtype).itemsize, _rows(experiment), experiment.steps
-    trace = 4 * steps * rows * item
+    trace = (3 + experiment.trained.inputs.width) * steps * rows * item
     if backend == "fused":
         from l2o_engine.backends.fused.spec import spec_of, workspace_bytes
 
