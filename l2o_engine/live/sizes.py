@@ -140,9 +140,7 @@ def _unroll_bytes(experiment: Experiment, backend: str) -> int:
         from l2o_engine.backends.fused.spec import spec_of, workspace_bytes
 
         return trace + workspace_bytes(spec_of(experiment), steps)
-    network = experiment.trained.network
-    width = getattr(network, "hidden", 1) * getattr(network, "layers", 1)
-    return trace + steps * rows * _GRAPH * width * item
+    return trace + steps * rows * _GRAPH * experiment.trained.network.units * item
 
 
 def _level_bytes(experiment: Experiment, draws: int) -> int:

@@ -15,7 +15,7 @@ from l2o_engine.optimizers.base import Placed
 from l2o_engine.optimizers.learned.inputs.base import Encoded, Inputs, Memory, Numbers, Tensors
 from l2o_engine.optimizers.learned.inputs.identity import Identity
 from l2o_engine.optimizers.learned.layout import Layout
-from l2o_engine.optimizers.learned.networks.base import Network
+from l2o_engine.optimizers.learned.networks.base import Network, Stepping
 from l2o_engine.optimizers.learned.networks.lstm import LSTM
 from l2o_engine.support.arrays import Floats
 from l2o_engine.tasks.base import Array, TaskFamily
@@ -110,7 +110,7 @@ class TrainedOptimizer(Placed):
     numbers: Numbers
     name: str = LEARNED
     stays: bool = True
-    tensors: Tensors = field(default_factory=Tensors)
+    family: TaskFamily | None = None
 
     @cached_property
     def _named(self) -> Mapping[str, "Tensor"]:
@@ -118,17 +118,26 @@ class TrainedOptimizer(Placed):
         weights = _tensor(self.weights)
         return {name: weights[where].view(shape) for name, where, shape in self.learned.layout.slices()}
 
-    def on(self, family: TaskFamily) -> "TrainedOptimizer":
-        """Return the optimizer that knows which coordinates of a family's points are one tensor.
+    @cached_property
+    def _tensors(self) -> Tensors:
+        return Tensors() if self.family is None else Tensors.of(self.family)
 
-        Without, every row [..., coordinates] is one.
+    @cached_property
+    def _network(self) -> Stepping:
+        network = self.learned.network
+        return network if self.family is None else network.on(self.family)
+
+    def on(self, family: TaskFamily) -> "TrainedOptimizer":
+        """Return the optimizer that knows how a family's points are made of groups.
+
+        Without, every row [..., coordinates] is one tensor.
         """
-        return replace(self, tensors=Tensors.of(family))
+        return replace(self, family=family)
 
     def init(self, x: Array) -> LearnedState:
         """Return the state before the first step, for points x of any shape."""
         start = _tensor(x).detach()
-        network = self.learned.network.start(start.numel(), like=start)
+        network = self._network.start(start.numel(), like=start)
         return LearnedState(network, self.learned.inputs.begin(start), start.new_zeros(0))
 
     def update(self, gradient: Array, state: LearnedState) -> tuple[Array, LearnedState]:
@@ -147,7 +156,7 @@ class TrainedOptimizer(Placed):
         if self.stays:
             encoded = encoded._replace(inputs=_numbers_at_zero(encoded.inputs, gradient))
         seen = encoded.inputs.reshape(-1, inputs.width)
-        outputs, network = self.learned.network.step(self._named, seen, state.network)
+        outputs, network = self._network.step(self._named, seen, state.network)
         update = inputs.decode(outputs.view_as(gradient), encoded, self.numbers)
         if self.stays:
             update = update.masked_fill(gradient == 0, 0)
@@ -156,7 +165,7 @@ class TrainedOptimizer(Placed):
     def encoded(self, gradient: "Tensor", state: LearnedState) -> Encoded:
         """Return what the network would see of a gradient."""
         inputs = self.learned.inputs
-        return inputs.among(inputs.encode(gradient, state.memory, self.numbers), self.tensors)
+        return inputs.among(inputs.encode(gradient, state.memory, self.numbers), self._tensors)
 
 
 def _numbers_at_zero(inputs: "Tensor", gradient: "Tensor") -> "Tensor":

@@ -26,7 +26,7 @@ DEEPMIND_S = LSTM(hidden=3, input_projection="none", initialiser="sonnet", outpu
 RNNPROP_S = LSTM(hidden=3, input_projection="elu", initialiser="rnnprop")
 BOUNDED = LSTM(layers=1, hidden=3, output_scale=-0.1, output_bound="tanh")
 KINDS: dict[str, Network] = {
-    **{kind: cls() for kind, cls in NETWORKS.kinds.items()},
+    **{kind: cls() for kind, cls in NETWORKS.kinds.items() if kind != "by_group"},  # which needs groups
     "DeepMind's": DEEPMIND_S,
     "RNNprop's": RNNPROP_S,
     "bounded": BOUNDED,

@@ -57,6 +57,11 @@ class LSTM(Network):
     output_bound: Literal["none", "tanh"] = "none"
     kind: Literal["lstm"] = "lstm"
 
+    @property
+    def units(self) -> int:
+        """How many hidden units a row has."""
+        return self.layers * self.hidden
+
     def layout(self, width: int) -> Layout:
         """Return its parameters' names and shapes, for inputs of this width."""
         hidden = self.hidden

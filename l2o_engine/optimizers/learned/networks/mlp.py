@@ -44,6 +44,11 @@ class MLP(Network):
     step_mult: Positive = 0.001
     kind: Literal["mlp"] = "mlp"
 
+    @property
+    def units(self) -> int:
+        """How many hidden units a row has."""
+        return self.layers * self.hidden
+
     def layout(self, width: int) -> Layout:
         """Return its parameters' names and shapes, for inputs of this width."""
         shapes: dict[str, Shape] = {}
