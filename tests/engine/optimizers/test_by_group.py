@@ -2,7 +2,8 @@
 
 import tomllib
 from dataclasses import dataclass
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from l2o_engine.presets.files import check, override
 from l2o_engine.presets.messages import PresetError
 from l2o_engine.presets.tables import to_toml
 from l2o_engine.runs.checkpoints import Checkpoint, read, write
+from l2o_engine.studies.evaluation.matches import EvaluationError, Match, Network, Problem
 from l2o_engine.tasks.quadratic import Quadratic
 from l2o_engine.training.trainer import MetaTrainer
 
@@ -140,6 +142,18 @@ def test_it_moves_nothing_before_it_knows_the_groups() -> None:
     learned = LearnedOptimizer(TWO)
     with pytest.raises(ValueError, match="must know the problem's groups"):
         learned.with_weights(np.zeros(learned.layout.size)).init(np.zeros((1, 6)))
+
+
+def test_it_is_not_judged_on_a_problem_that_it_cannot_be_for() -> None:
+    experiment = Experiment(FAMILY, LearnedOptimizer(TWO))
+    optimizer = experiment.trained.with_weights(np.zeros(experiment.trained.layout.size))
+    network = Network(
+        cast("Any", SimpleNamespace(name="two-s0")), 0, experiment, optimizer, 9, is_best=False, diverged=False
+    )
+    with pytest.raises(
+        EvaluationError, match=r'two-s0 cannot run on a bowl: networks by group .* "quadratic" has none'
+    ):
+        Match(Problem("a bowl", Quadratic(dims=6), 5, (), "float32"), (network,))
 
 
 # As a preset has it.

@@ -66,6 +66,15 @@ def test_rnnprop_s_inputs_are_the_gradient_and_its_mean_in_units_of_its_running_
     assert memory["steps"].item() == 4
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_a_gradient_of_0_spoils_no_meta_gradient(dtype: torch.dtype) -> None:
+    gradient = torch.zeros(2, dtype=dtype, requires_grad=True)
+    encoded = RnnProp().encode(gradient, RnnProp().begin(gradient.detach()), {})
+    assert not encoded.inputs.any()
+    (slope,) = torch.autograd.grad(encoded.inputs.sum(), gradient)
+    assert torch.isfinite(slope).all()
+
+
 def test_rnnprop_moves_against_its_output_and_never_farther_than_its_reach() -> None:
     encoded = RnnProp().encode(column(1.0), RnnProp().begin(column(0.0)), {})
     assert RnnProp().decode(column(0.3), encoded, {}).item() == pytest.approx(-0.1 * tanh(0.3))

@@ -8,6 +8,8 @@ from l2o_engine.support.settings import Fraction, Positive, settings
 if TYPE_CHECKING:
     from torch import Tensor
 
+_LEAST = 2e-38  # of a square: nothing beside ε², and the root of 0 would have no derivative
+
 
 @INPUTS.register
 @settings
@@ -44,7 +46,7 @@ class RnnProp(Inputs):
         steps = memory["steps"] + 1
         mean = self.beta1 * memory["mean"] + (1 - self.beta1) * gradient
         square = self.beta2 * memory["square"] + (1 - self.beta2) * gradient**2
-        magnitude = (square / (1 - self.beta2**steps)).sqrt() + self.epsilon
+        magnitude = (square / (1 - self.beta2**steps)).clamp(min=_LEAST).sqrt() + self.epsilon
         inputs = side_by_side(gradient / magnitude, mean / (1 - self.beta1**steps) / magnitude)
         return Encoded(inputs, gradient, gradient, {"mean": mean, "square": square, "steps": steps})
 
