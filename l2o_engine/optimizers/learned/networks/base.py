@@ -5,33 +5,17 @@ All rows share one set of weights, and each has a state of its own.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from pydantic import AfterValidator, Field
 
 from l2o_engine.optimizers.learned.layout import Layout
 from l2o_engine.support.arrays import Floats
 from l2o_engine.support.registry import Registry
-from l2o_engine.support.settings import Whole, Words
-from l2o_engine.support.wording import size
 from l2o_engine.tasks.base import TaskFamily
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-_MOST_HIDDEN = 1024
-
-
-def _check_hidden(hidden: int) -> int:
-    if hidden > _MOST_HIDDEN:
-        weights = 8 * min(hidden, 10**12) ** 2  # of an LSTM; a number of any length may stand in a file
-        raise ValueError(f"must be at most {_MOST_HIDDEN}: the weights of one layer would take {size(4 * weights)}")
-    return hidden
-
-
-Hidden: TypeAlias = Annotated[Whole, Field(ge=1), AfterValidator(_check_hidden), Words("whole number ≥ 1 and ≤ 1,024")]
-"""How many units a layer has."""
 
 
 class Stepping(Protocol):

@@ -9,16 +9,27 @@ from math import sqrt
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from l2o_engine.optimizers.learned.layout import Layout, Shape
-from l2o_engine.optimizers.learned.networks.base import NETWORKS, Hidden, Network
+from l2o_engine.optimizers.learned.networks.base import NETWORKS, Network
 from l2o_engine.optimizers.learned.networks.initial import glorot_uniform, truncated_normal
 from l2o_engine.support.arrays import Floats
-from l2o_engine.support.settings import Number, Whole, settings
+from l2o_engine.support.settings import Number, Whole, Words, settings
+from l2o_engine.support.wording import size
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+_MOST_HIDDEN = 1024
+
+
+def _check_hidden(hidden: int) -> int:
+    if hidden > _MOST_HIDDEN:
+        weights = 8 * min(hidden, 10**12) ** 2  # a number of any length may stand in a file
+        raise ValueError(f"must be at most {_MOST_HIDDEN}: the weights of one layer would take {size(4 * weights)}")
+    return hidden
 
 
 @NETWORKS.register
@@ -49,7 +60,7 @@ class LSTM(Network):
     """
 
     layers: Annotated[Whole, Field(ge=1, le=16)] = 2
-    hidden: Hidden = 20
+    hidden: Annotated[Whole, Field(ge=1), AfterValidator(_check_hidden), Words("whole number ≥ 1 and ≤ 1,024")] = 20
     forget_bias: Number = 1.0
     input_projection: Literal["linear", "elu", "none"] = "linear"
     initialiser: Literal["glorot", "sonnet", "rnnprop"] = "glorot"

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from l2o_engine.optimizers.learned.layout import Layout, Shape
-from l2o_engine.optimizers.learned.networks.base import NETWORKS, Hidden, Network
+from l2o_engine.optimizers.learned.networks.base import NETWORKS, Network
 from l2o_engine.optimizers.learned.networks.initial import truncated_normal
 from l2o_engine.support.arrays import Floats
 from l2o_engine.support.settings import Number, Positive, Whole, settings
@@ -39,7 +39,7 @@ class MLP(Network):
     """
 
     layers: Annotated[Whole, Field(ge=1, le=16)] = 2
-    hidden: Hidden = 32
+    hidden: Annotated[Whole, Field(ge=1, le=1024)] = 32
     exp_mult: Number = 0.001
     step_mult: Positive = 0.001
     kind: Literal["mlp"] = "mlp"
