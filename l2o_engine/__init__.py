@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from l2o_engine.meta.experiment import Experiment
     from l2o_engine.meta.meta_adam import MetaAdam
     from l2o_engine.meta.truncation import Truncation
-    from l2o_engine.optimizers.learned import inputs
+    from l2o_engine.optimizers.learned import inputs, networks
     from l2o_engine.optimizers.learned.learned_optimizer import LearnedOptimizer
     from l2o_engine.optimizers.learned.networks.lstm import LSTM
     from l2o_engine.presets.files import load_preset
@@ -44,6 +44,7 @@ __all__ = [
     "inputs",
     "load_preset",
     "load_run",
+    "networks",
     "objectives",
     "optimizers",
     "tasks",
@@ -53,6 +54,7 @@ __all__ = [
 
 _MODULES = {
     "inputs": "l2o_engine.optimizers.learned.inputs",
+    "networks": "l2o_engine.optimizers.learned.networks",
     "objectives": "l2o_engine.meta.objectives",
     "optimizers": "l2o_engine.optimizers",
     "tasks": "l2o_engine.tasks",

@@ -115,7 +115,7 @@ class TorchBackend:
         """Run the learned optimizer on one batch of tasks, whose arrays are [batch, …]."""
         steps, adapts = self._experiment.steps, self._learned.inputs.adapts
         second_derivatives = train and self._experiment.second_derivatives
-        task = task.with_arrays(torch.from_numpy)
+        task, optimizer = task.with_arrays(torch.from_numpy), optimizer.on(task.family)
         x = task.init().requires_grad_()
         state = optimizer.init(x)
         losses, points, gradients, inputs, updates = [], [], [], [], []

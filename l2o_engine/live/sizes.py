@@ -135,14 +135,12 @@ def needs_of(preset: Preset, backend: str) -> Needs:
 def _unroll_bytes(experiment: Experiment, backend: str) -> int:
     """Return what one meta-iteration holds of its unroll."""
     item, rows, steps = np.dtype(experiment.dtype).itemsize, _rows(experiment), experiment.steps
-    trace = 4 * steps * rows * item
+    trace = (3 + experiment.trained.inputs.width) * steps * rows * item
     if backend == "fused":
         from l2o_engine.backends.fused.spec import spec_of, workspace_bytes
 
         return trace + workspace_bytes(spec_of(experiment), steps)
-    network = experiment.trained.network
-    width = getattr(network, "hidden", 1) * getattr(network, "layers", 1)
-    return trace + steps * rows * _GRAPH * width * item
+    return trace + steps * rows * _GRAPH * experiment.trained.network.units * item
 
 
 def _level_bytes(experiment: Experiment, draws: int) -> int:

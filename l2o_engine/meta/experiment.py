@@ -48,7 +48,8 @@ class Experiment:
     Raises
     ------
     ValueError
-        If two optimizers have one name, a setting would be 0 in the dtype, or there is no such dtype.
+        If two optimizers have one name, a setting would be 0 in the dtype, there is no such dtype, or the network
+        cannot be for this task's groups.
     """
 
     task: TaskFamily
@@ -68,6 +69,8 @@ class Experiment:
             raise ValueError("every baseline needs a name of its own")
         if LEARNED in names:
             raise ValueError(f'a baseline may not be called "{LEARNED}": that is the network')
+        if self.learned is not None:
+            self.learned.network.on(self.task)  # which refuses what it cannot be for
         for name, value in self._small_numbers() if self.dtype == "float32" else ():
             if value > 0 and as_float32(value) == 0:
                 raise ValueError(f'{name} would be 0 in float32: take a greater one, or dtype "float64"')

@@ -17,7 +17,7 @@ import numpy as np
 from l2o_engine.support.arrays import Floats
 from l2o_engine.support.registry import Registry
 from l2o_engine.support.settings import fields_of
-from l2o_engine.tasks.base import Array, Task
+from l2o_engine.tasks.base import Array, Task, TaskFamily
 
 _MOST_EXACT = 100  # coordinates of a task whose Hessian's diagonal is taken a product a coordinate
 
@@ -146,6 +146,14 @@ class Looking(ABC):
         """Return the state with what was seen in it, for the update of this step."""
 
 
+class Placed(ABC):
+    """A rule that asks which coordinates of a point belong together, before it is let loose on tasks."""
+
+    @abstractmethod
+    def on(self, family: TaskFamily) -> Optimizer:
+        """Return the rule for points of this family."""
+
+
 def side_by_side(rules: Sequence[HandDesigned], like: Floats) -> HandDesigned:
     """Return one rule at many learning rates at once, for :func:`run` on :func:`repeated` tasks.
 
@@ -194,6 +202,8 @@ def run(optimizer: Optimizer, task: Task, steps: int, between: Callable[[], None
         [..., steps]: the losses, each recorded before its update, so the last is the one after steps - 1 updates.
     """
     x = task.init()
+    if isinstance(optimizer, Placed):
+        optimizer = optimizer.on(task.family)
     state = optimizer.init(x)
     losses = []
     with np.errstate(over="ignore", invalid="ignore"):  # a diverging optimizer shows as inf or NaN, which is reported

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from math import prod
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -20,6 +20,25 @@ Array: TypeAlias = Any
 """A NumPy array or a torch tensor."""
 
 Arrays: TypeAlias = Mapping[str, Array]
+
+
+class Group(Protocol):
+    """Coordinates of a point that belong together, a layer's matrix for instance."""
+
+    @property
+    def place(self) -> slice:
+        """Where they lie in a point's coordinates, flat."""
+        ...
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the tensor that they are."""
+        ...
+
+    @property
+    def part(self) -> str:
+        """What of the problem they are of, in a word: "conv", "fc"; optimizers may be given parts."""
+        ...
 
 
 class TaskFamily(ABC):
@@ -36,6 +55,11 @@ class TaskFamily(ABC):
     def size(self) -> int:
         """Number of coordinates of a point."""
         return prod(self.shape)
+
+    @property
+    def groups(self) -> Mapping[str, Group]:
+        """Name → the coordinates of each group, in their order: all of them, or there are no groups."""
+        return {}
 
     @abstractmethod
     def draw(self, generator: np.random.Generator, n: int, batch: int, *, steps: int, dtype: str) -> "Task":

@@ -48,6 +48,8 @@ def _reasons(experiment: Experiment) -> Iterator[str]:
     network, inputs = learned.network, learned.inputs
     if not isinstance(network, LSTM):
         yield f'the kernel has no network "{network.kind}"'
+    else:
+        yield from _reasons_of(network)
     if inputs.width != 1:  # see `fold_input_projection`
         yield f"the kernel takes one number a coordinate, these inputs give {inputs.width}"
     if foreign := set(inputs.numbers) - {"min_log"}:
@@ -64,6 +66,15 @@ def _reasons(experiment: Experiment) -> Iterator[str]:
     needed = workspace_bytes(spec, experiment.steps)
     if needed > GREATEST_WORKSPACE:
         yield f"the kernel would need {needed / 2**30:.0f} GiB of memory"
+
+
+def _reasons_of(network: LSTM) -> Iterator[str]:
+    if network.input_projection != "linear":
+        yield f'the kernel has no input projection "{network.input_projection}"'
+    if network.output_scale != 1:
+        yield "the kernel has no output scale"
+    if network.output_bound != "none":
+        yield f'the kernel has no output bound "{network.output_bound}"'
 
 
 def to_compile(experiment: Experiment) -> str:

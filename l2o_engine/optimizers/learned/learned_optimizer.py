@@ -5,19 +5,20 @@ without a graph, so that whatever runs a hand-designed optimizer runs it too.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
-from l2o_engine.optimizers.learned.inputs.base import Encoded, Inputs, Memory, Numbers
+from l2o_engine.optimizers.base import Placed
+from l2o_engine.optimizers.learned.inputs.base import Encoded, Inputs, Memory, Numbers, Tensors
 from l2o_engine.optimizers.learned.inputs.identity import Identity
 from l2o_engine.optimizers.learned.layout import Layout
-from l2o_engine.optimizers.learned.networks.base import Network
+from l2o_engine.optimizers.learned.networks.base import Network, Stepping
 from l2o_engine.optimizers.learned.networks.lstm import LSTM
 from l2o_engine.support.arrays import Floats
-from l2o_engine.tasks.base import Array
+from l2o_engine.tasks.base import Array, TaskFamily
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -96,7 +97,7 @@ class LearnedState(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class TrainedOptimizer:
+class TrainedOptimizer(Placed):
     """A learned optimizer with its weights; see :meth:`LearnedOptimizer.with_weights`.
 
     What it has found is safe: where a coordinate's gradient is exactly 0, its update is exactly 0 and what the network
@@ -109,6 +110,7 @@ class TrainedOptimizer:
     numbers: Numbers
     name: str = LEARNED
     stays: bool = True
+    family: TaskFamily | None = None
 
     @cached_property
     def _named(self) -> Mapping[str, "Tensor"]:
@@ -116,10 +118,27 @@ class TrainedOptimizer:
         weights = _tensor(self.weights)
         return {name: weights[where].view(shape) for name, where, shape in self.learned.layout.slices()}
 
+    @cached_property
+    def _tensors(self) -> Tensors:
+        return Tensors() if self.family is None else Tensors.of(self.family)
+
+    @cached_property
+    def _network(self) -> Stepping:
+        network = self.learned.network
+        return network if self.family is None else network.on(self.family)
+
+    def on(self, family: TaskFamily) -> "TrainedOptimizer":
+        """Return the optimizer that knows how a family's points are made of groups.
+
+        Without, every row [..., coordinates] is one tensor.
+        """
+        return replace(self, family=family)
+
     def init(self, x: Array) -> LearnedState:
         """Return the state before the first step, for points x of any shape."""
-        like = _tensor(x)
-        return LearnedState(self.learned.network.start(like.numel(), like=like), {}, like.new_zeros(0))
+        start = _tensor(x).detach()
+        network = self._network.start(start.numel(), like=start)
+        return LearnedState(network, self.learned.inputs.begin(start), start.new_zeros(0))
 
     def update(self, gradient: Array, state: LearnedState) -> tuple[Array, LearnedState]:
         """Return what to add to x, of the gradient's shape and kind, and the next state."""
@@ -137,15 +156,16 @@ class TrainedOptimizer:
         if self.stays:
             encoded = encoded._replace(inputs=_numbers_at_zero(encoded.inputs, gradient))
         seen = encoded.inputs.reshape(-1, inputs.width)
-        outputs, network = self.learned.network.step(self._named, seen, state.network)
+        outputs, network = self._network.step(self._named, seen, state.network)
         update = inputs.decode(outputs.view_as(gradient), encoded, self.numbers)
         if self.stays:
             update = update.masked_fill(gradient == 0, 0)
-        return update, LearnedState(network, encoded.memory, encoded.inputs)
+        return update, LearnedState(network, inputs.moved(encoded.memory, update), encoded.inputs)
 
     def encoded(self, gradient: "Tensor", state: LearnedState) -> Encoded:
         """Return what the network would see of a gradient."""
-        return self.learned.inputs.encode(gradient, state.memory, self.numbers)
+        inputs = self.learned.inputs
+        return inputs.among(inputs.encode(gradient, state.memory, self.numbers), self._tensors)
 
 
 def _numbers_at_zero(inputs: "Tensor", gradient: "Tensor") -> "Tensor":

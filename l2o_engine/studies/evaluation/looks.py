@@ -40,7 +40,7 @@ def curves_on(run: Run, preset: Preset, shown: ShowDraws) -> Curves:
     Raises
     ------
     RunError
-        If the run has no network that can be read.
+        If the run has no network that can be read, or it cannot run on that problem.
     """
     networks = {network.seed: network for network in networks_of(run, newest=True)}
     seed = next(iter(networks)) if shown.seed is None else shown.seed
@@ -48,7 +48,12 @@ def curves_on(run: Run, preset: Preset, shown: ShowDraws) -> Curves:
         raise RunError(f"{run.name} has no seed {seed}")
     network, other = networks[seed], preset.experiment
     steps = other.steps
-    experiment = replace(network.experiment, task=other.task, truncation=Truncation(steps), baselines=other.baselines)
+    try:
+        experiment = replace(
+            network.experiment, task=other.task, truncation=Truncation(steps), baselines=other.baselines
+        )
+    except ValueError as error:
+        raise RunError(f"{run.name} cannot run on {preset.name}: {error}") from error
     baselines = Baselines(experiment, seed)
     task = baselines.curve_tasks(range(shown.first, shown.first + shown.count))
     losses = baselines.run(task) | {LEARNED: TorchForward().losses(network.optimizer, task, steps)}

@@ -87,10 +87,23 @@ class Problem:
 
 @dataclass(frozen=True)
 class Match:
-    """A problem, and the networks that are judged on it."""
+    """A problem, and the networks that are judged on it.
+
+    Raises
+    ------
+    EvaluationError
+        If a network cannot be let loose on it.
+    """
 
     problem: Problem
     networks: tuple[Network, ...]
+
+    def __post_init__(self) -> None:
+        for one in self.networks:
+            try:
+                one.experiment.trained.network.on(self.problem.task)
+            except ValueError as error:
+                raise EvaluationError(f"{one.run.name} cannot run on {self.problem.name}: {error}") from error
 
 
 def networks_of(run: Run, *, newest: bool = False) -> list[Network]:

@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from l2o_engine.optimizers.learned.inputs.base import INPUTS, Inputs, Memory
+from l2o_engine.optimizers.learned.inputs.base import INPUTS, Encoded, Inputs, Tensors
 from l2o_engine.optimizers.learned.inputs.identity import Identity
 from l2o_engine.optimizers.learned.inputs.log import Log, residual_at
 from l2o_engine.optimizers.learned.inputs.ratio import MAGNITUDE, Ratio
@@ -19,7 +19,7 @@ from l2o_engine.support.settings import fields_of
 GRADIENTS = st.floats(-1e3, 1e3).filter(bool)
 MIN_LOGS = st.floats(-60, -0.5)
 RESIDUALS = st.sampled_from(["exp(min_log - 5)", "exp(min_log)", 1e-38])
-NEEDED = {"min_log": -5.0}
+NEEDED = {"min_log": -5.0, "min": -10.0}
 """What a kind must be given."""
 
 
@@ -34,41 +34,46 @@ def column(*values: float) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
+def first(inputs: Inputs, gradient: Tensor) -> Encoded:
+    """Return the first gradient, as it is encoded at the origin."""
+    return inputs.encode(gradient, inputs.begin(torch.zeros_like(gradient)), inputs.numbers)
+
+
 # The suite.
 
 
 @every_inputs
 @given(gradients=st.lists(st.lists(GRADIENTS, min_size=3, max_size=3), min_size=1, max_size=4))
 def test_width_and_memory_are_what_is_declared(inputs: Inputs, gradients: list[list[float]]) -> None:
-    memory: Memory = {}
+    memory = inputs.begin(column(0.0, 0.0, 0.0).view(1, 3))
     for values in gradients:
         gradient = column(*values).view(1, 3)
-        encoded = inputs.encode(gradient, memory, inputs.numbers)
-        memory = encoded.memory
+        encoded = inputs.among(inputs.encode(gradient, memory, inputs.numbers), Tensors())
         assert encoded.inputs.numel() == 3 * inputs.width
         assert encoded.inputs.shape == ((1, 3) if inputs.width == 1 else (1, 3, inputs.width))
-        assert tuple(memory) == inputs.remembers
-        assert {kept.shape for kept in memory.values()} <= {gradient.shape}
         assert encoded.signal.shape == gradient.shape
         assert torch.isfinite(encoded.inputs).all()
         update = inputs.decode(torch.full_like(gradient, 0.5), encoded, inputs.numbers)
         assert update.shape == gradient.shape
         assert torch.isfinite(update).all()
+        memory = inputs.moved(encoded.memory, update)
+        assert tuple(memory) == inputs.remembers
+        assert all(kept.shape == () or kept.shape[:2] == gradient.shape for kept in memory.values())
 
 
 @every_inputs
 @given(gradients=st.lists(GRADIENTS, min_size=2, max_size=4))
 def test_every_coordinate_is_seen_by_itself(inputs: Inputs, gradients: list[float]) -> None:
-    together = inputs.encode(column(*gradients), {}, inputs.numbers).inputs.reshape(len(gradients), inputs.width)
+    together = first(inputs, column(*gradients)).inputs.reshape(len(gradients), inputs.width)
     for row, gradient in zip(together, gradients, strict=True):
-        alone = inputs.encode(column(gradient), {}, inputs.numbers).inputs.reshape(inputs.width)
+        alone = first(inputs, column(gradient)).inputs.reshape(inputs.width)
         assert row.tolist() == alone.tolist()
 
 
 @every_inputs
 def test_meta_gradients_flow_through_inputs_and_updates(inputs: Inputs) -> None:
     gradient = column(0.3, -0.02).requires_grad_()
-    encoded = inputs.encode(gradient, {}, inputs.numbers)
+    encoded = first(inputs, gradient)
     outputs = column(0.4, -0.1).requires_grad_()
     (by_outputs,) = torch.autograd.grad(inputs.decode(outputs, encoded, inputs.numbers).sum(), outputs)
     assert (by_outputs != 0).all()
