@@ -21,6 +21,7 @@ COMMANDS = (
     "compare",
     "evaluate",
     "reproduce",
+    "tune",
     "presets",
     "check",
     "bench",
