@@ -127,6 +127,8 @@ class DrivenRun(Run):
         ------
         RunError
             If the folder is there and not empty, or cannot be made.
+        UserError
+            If data that the problem is made of is not there or cannot be read.
         """
         sources = sources_of(preset)  # before anything is made: it may fail
         lock: RunLock | None = None
@@ -228,7 +230,9 @@ class DrivenRun(Run):
         if differs := what_changed(found.versions, ours):
             self.notices.append(f"not as when it was last driven: {differs}; results may differ in their last bits")
         if other := other_sources(found.versions, ours):
-            self.notices.append(f"the data is not what the run was made with: {other}; its results are of other tasks")
+            self.notices.append(
+                f"not the files that the run was made with: {other}; its results may be of other images"
+            )
         self.changes = edited
         self._write_record(
             replace(
