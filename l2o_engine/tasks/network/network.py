@@ -165,7 +165,7 @@ class Network(TaskFamily):
         leading = np.broadcast_shapes(tuple(x.shape[:-1]), tuple(index.shape[:-1]))
         points = x.expand(*leading, -1).reshape(-1, self.size)
         places = index.expand(*leading, -1).reshape(len(points), -1)
-        images = torch.from_numpy(part.images)[places].to(x.dtype) / self.images.white
+        images = torch.from_numpy(part.images)[places].to(x.dtype).div_(self.images.white)
         labels = torch.from_numpy(part.labels)[places].long()
         logits = self.network.logits(self.network.weights_of(points), images)
         losses = cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
