@@ -68,3 +68,8 @@ def test_torch_is_loaded_by_the_reference_alone_and_numba_by_the_kernel_alone(en
     assert [name for name, packages in engine.items() if "torch" in packages] == ["l2o_engine.backends.reference"]
     kernels = "l2o_engine.backends.fused."
     assert [name for name, packages in engine.items() if "numba" in packages and not name.startswith(kernels)] == []
+
+
+def test_sympy_is_loaded_by_what_differentiates_alone(engine: dict[str, set[str]]) -> None:
+    found = [name for name, packages in engine.items() if "sympy" in packages]
+    assert found == ["l2o_engine.tasks.formula.derivatives"]

@@ -243,7 +243,7 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-_PACKAGES = ("l2o-tui", "numpy", "torch", "numba", "llvmlite")
+_PACKAGES = ("l2o-tui", "numpy", "torch", "sympy", "numba", "llvmlite")
 
 
 def versions() -> dict[str, str]:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import NoReturn
@@ -32,10 +33,18 @@ from l2o_engine.backends.fused.numba_private import Code, compiled, settings_of_
 from l2o_engine.backends.fused.spec import Spec, forward_part
 from l2o_engine.support.own_files import UntrustedError, read_own, write_own
 from l2o_engine.support.processes import Child, environment, python_command
+from l2o_engine.tasks.formula import generate
 
-# Of every module of this package but the one that only calls the kernel, so that none can be forgotten. Read at import:
-# a file that is edited under a running program must not mix with the code already loaded.
-_SOURCES = [path.read_bytes() for path in sorted(Path(__file__).parent.rglob("[!.]*.py")) if path.name != "backend.py"]
+# Of every module of this package but the one that only calls the kernel, so that none can be forgotten, and of those
+# that make code of formulas. Read at import: a file that is edited under a running program must not mix with the code
+# already loaded.
+_SOURCES = [
+    path.read_bytes()
+    for module in (__file__, generate.__file__)
+    for path in sorted(Path(module).parent.rglob("[!.]*.py"))
+    if path.name != "backend.py"
+]
+_SYMPY = version("sympy")  # which is not loaded: a kernel that is kept needs none
 _MAGIC = b"l2o kernel 1 "
 _MOST_BYTES = 2**28
 _SPEC = TypeAdapter(Spec)
@@ -194,7 +203,7 @@ def _name(spec: Spec, entries: Sequence[str]) -> str:
     for source in _SOURCES:
         digest.update(source)
     digest.update(_SPEC.dump_json(spec) + repr(tuple(entries)).encode())
-    digest.update(f"{numba.__version__} {llvmlite.__version__} {sys.version} {uses_svml()}".encode())
+    digest.update(f"{numba.__version__} {llvmlite.__version__} {_SYMPY} {sys.version} {uses_svml()}".encode())
     digest.update(repr(kernel.target_cpu()).encode())
     return f"l2o_kernel_{digest.hexdigest()[:20]}"
 

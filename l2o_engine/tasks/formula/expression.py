@@ -1,7 +1,12 @@
-"""A formula as a graph of operations: names looked up, sums written out, and its derivatives beside it.
+"""What a formula says, for so many coordinates and such parameters: an expression, a tree of operations.
 
-A tree (:mod:`.grammar`) is made a graph (:mod:`.graph`) for so many coordinates and such parameters. Each number, name
-and operation is counted as it is written, those of an index too, so what is too large is refused before it is made.
+All that a tree of the grammar (:mod:`.grammar`) names is looked up: sums are written out, indices become coordinates,
+and what is computed of constants alone is a constant, in float64. Each number, name and operation is counted as it is
+written, those of an index too, so what is too large is refused before it is made: SymPy (:mod:`.derivatives`) gets
+expressions that it can differentiate, without a whole number above the exponents'.
+
+A power to a whole number becomes products, u**0 is 1, at 0 as well, and a power n + 1/2 is u**n·sqrt(u). Other powers
+are of bases above 0: below it they are NaN, and their derivatives are infinite at 0.
 """
 
 import math
@@ -9,14 +14,15 @@ import operator
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache, reduce
 from itertools import accumulate
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 from l2o_engine.support.settings import SettingError
 from l2o_engine.support.wording import nearest, quote, some_of
 from l2o_engine.tasks.formula.grammar import (
     DIMS,
+    FUNCTIONS,
     POINT,
     RESERVED,
     Call,
@@ -31,20 +37,86 @@ from l2o_engine.tasks.formula.grammar import (
     Sum,
     parse,
 )
-from l2o_engine.tasks.formula.graph import Graph, Operation, Place, cost, needed_for
 
 MOST_DIMS = 32
 """Coordinates of a formula: each is written out in the code that is generated."""
 MOST_STEPS = 2000
 """Numbers, names and operations of a formula whose sums are written out."""
-MOST_OPERATIONS = 3000
-"""Of loss and gradient, and of the Hessian times a vector, together: some ten seconds of compiling."""
+MOST_WORK = 300_000
+"""Of :attr:`Operation.work`: what SymPy takes some three seconds for (4.5 at the worst that we found)."""
+MOST_LEVELS = 40
+"""Of operations within one another: SymPy calls itself some sixteen times for each."""
 MOST_EXPONENT = 100
 """Of a constant exponent's magnitude: a whole one becomes products."""
 _MOST_INDEX = 1_000_000  # of what an index is computed with
 _DIGITS = 7  # of a whole number in an index
 
 _VALUES = {"pi": math.pi, "e": math.e}
+
+
+@dataclass(frozen=True)
+class Operation:
+    """An operation, or what it starts from.
+
+    Attributes
+    ----------
+    name
+        "number" (of value ``detail``), "coordinate" or "parameter" (number ``detail``), a function of
+        :data:`~l2o_engine.tasks.formula.grammar.FUNCTIONS`, "add" (two or more), "negate", "multiply", "divide",
+        "power" (to the whole number ``detail`` ≥ 2) or "real_power".
+    operands
+        What it is of.
+    detail
+        See the names.
+    """
+
+    name: str
+    operands: "tuple[Operation, ...]" = ()
+    detail: float = 0.0
+
+    @property
+    def value(self) -> float | None:
+        """The value of a constant; None of anything else."""
+        return self.detail if self.name == "number" else None
+
+    @property
+    def moves(self) -> bool:
+        """Whether it depends on a coordinate."""
+        return self.coordinates != 0
+
+    # What SymPy will have to do with it. These are kept: each is made of the operands' own.
+
+    @cached_property
+    def coordinates(self) -> int:
+        """Which ones it depends on: a bit each."""
+        if self.name == "coordinate":
+            return 1 << int(self.detail)
+        return reduce(operator.or_, (operand.coordinates for operand in self.operands), 0)
+
+    @cached_property
+    def levels(self) -> int:
+        """How many operations stand within one another."""
+        return 1 + max(operand.levels for operand in self.operands) if self.operands else 0
+
+    @cached_property
+    def size(self) -> int:
+        """How many operations, numbers and names it is written with."""
+        return 1 + sum(operand.size for operand in self.operands)
+
+    @cached_property
+    def slope_size(self) -> int:
+        """About how many its derivative along a direction is written with."""
+        factor = 1 if self.name in ("add", "negate") else self.size
+        return 1 + sum(operand.slope_size + factor for operand in self.operands if operand.moves)
+
+    @cached_property
+    def work(self) -> int:
+        """About how much it is to differentiate twice: a slope is gone through for each of its coordinates."""
+        if not self.operands:
+            return 0
+        gone_through = len(self.operands) if self.name == "add" else self.slope_size
+        own = 400 + self.coordinates.bit_count() * gone_through
+        return own + sum(operand.work for operand in self.operands)
 
 
 @dataclass(frozen=True)
@@ -83,55 +155,22 @@ class Source:
         return cls(str(text), int(dims), tuple((str(name), int(length)) for name, length in pairs))
 
 
-class Program(NamedTuple):
-    """A formula with its derivatives, in one graph.
-
-    Attributes
-    ----------
-    operations
-        The graph.
-    loss, gradient, product
-        Where f, each entry of ∇f, and each entry of ∇²f·v stand.
-    """
-
-    operations: tuple[Operation, ...]
-    loss: Place
-    gradient: tuple[Place, ...]
-    product: tuple[Place, ...]
-
-    def cost_of(self, places: Sequence[Place]) -> int:
-        """Return how many operations a computer does for what stands at some places; a power's are products."""
-        return sum(cost(self.operations[place]) for place in needed_for(self.operations, places))
-
-
 @lru_cache(maxsize=256)
-def program_of(source: Source) -> Program:
-    """Return a formula's program.
+def expression_of(source: Source) -> Operation:
+    """Return what a formula says.
 
     Raises
     ------
     SettingError
         If the formula cannot be used; a :class:`~l2o_engine.tasks.formula.grammar.FormulaError` marks the place.
     """
-    graph = Graph()
-    loss = _Writer(graph, source).written(parse(source.text))
-    coordinates = [graph.add(Operation("coordinate", detail=i)) for i in range(source.dims)]
-    directions = [graph.add(Operation("direction", detail=i)) for i in range(source.dims)]
-    gradient = graph.gradient(loss, coordinates)
-    product = graph.tangents(gradient, dict(zip(coordinates, directions, strict=True)))
-    program = Program(tuple(graph.operations), loss, tuple(gradient), tuple(product))
-    needed = sum(program.cost_of(places) for places in ([loss, *gradient], product))
-    if needed > MOST_OPERATIONS:
-        said = f"loss and derivatives take {needed:,} operations, and {MOST_OPERATIONS:,} are the most"
-        raise SettingError("loss", said)
-    return program
+    return _Writer(source).written(parse(source.text))
 
 
 class _Writer:
-    """Writes a tree into a graph: everything is looked up, and sums are written out."""
+    """Makes an expression of a tree of the grammar."""
 
-    def __init__(self, graph: Graph, source: Source) -> None:
-        self._graph = graph
+    def __init__(self, source: Source) -> None:
         self._source = source
         self._steps = 0
         self._indices: dict[str, int] = {}  # of the sums that we are in
@@ -141,61 +180,84 @@ class _Writer:
         self._unused = {f"{POINT}[{i}]": i for i in range(source.dims)}
         self._unused_parameters = dict(self._lengths)
 
-    def written(self, tree: Node) -> Place:
-        """Return where a whole formula's value stands."""
+    def written(self, tree: Node) -> Operation:
+        """Return a whole formula's expression."""
         loss = self._write(tree)
         if self._unused_parameters:
             raise SettingError("parameters", f"{next(iter(self._unused_parameters))} is nowhere in the loss")
-        if not self._graph.moves(loss):
+        if not loss.moves:
             raise SettingError("loss", "does not depend on x")
         if self._unused:
             unused = next(iter(self._unused))
             raise SettingError("loss", f"{unused} is nowhere in it, and dims is {self._source.dims}")
+        if loss.work > MOST_WORK:
+            said = f"its derivatives take too long to find: {loss.work:,} steps or so, and {MOST_WORK:,} are the most"
+            raise SettingError("loss", said)
         return loss
 
-    def _write(self, node: Node) -> Place:
+    def _write(self, node: Node) -> Operation:
         self._count(node)
         match node:
             case Number():
-                place = self._constant(float(node.text), node)
+                found = self._constant(float(node.text), node)
             case Name():
-                place = self._name(node)
+                found = self._name(node)
             case Element():
-                place = self._element(node)
+                found = self._element(node)
             case Negative():
-                place = self._graph.apply("negate", self._write(node.operand))
+                found = self._applied("negate", node.at, self._write(node.operand))
             case Chain():
-                place = self._write(node.operands[0])
+                found = self._write(node.operands[0])
                 for sign, operand in zip(node.signs, node.operands[1:], strict=True):
-                    place = self._applied(_SIGNS[sign.text], sign.at, place, self._write(operand))
+                    right = self._write(operand)
+                    if sign.text == "-":
+                        right = self._applied("negate", sign.at, right)
+                    found = self._applied(_SIGNS[sign.text], sign.at, found, right)
             case Power():
-                place = self._power(node)
+                found = self._power(node)
             case Call():
-                place = self._applied(node.function, node.at, self._write(node.argument))
+                found = self._applied(node.function, node.at, self._write(node.argument))
             case Sum():
-                place = self._sum(node)
-        return place
+                found = self._sum(node)
+        return found
 
-    def _applied(self, name: str, at: int, *operands: Place) -> Place:
-        """Return where an operation stands; constants must give a number, and nothing is divided by one that is 0."""
-        if name == "divide" and self._graph.value(operands[1]) == 0:
+    def _applied(self, name: str, at: int, *operands: Operation, detail: float = 0.0) -> Operation:
+        """Return an operation; constants must give a number, and nothing is divided by one that is 0."""
+        values = [operand.value for operand in operands]
+        if name == "divide" and values[1] == 0:
             self._fail("this divides by 0", at)
-        place = self._graph.apply(name, *operands)
-        if self._graph.value(place) is None and all(self._graph.value(operand) is not None for operand in operands):
-            self._fail("this is no finite number", at)
-        return place
+        if None not in values:
+            return self._folded(name, at, values)
+        if name in _NEUTRAL and _NEUTRAL[name] in values:
+            return operands[1 - values.index(_NEUTRAL[name])]
+        if name == "add" and operands[0].name == "add":  # a sum of many is one, so that it is not deep
+            operands = (*operands[0].operands, *operands[1:])
+        operation = Operation(name, operands, detail)
+        if operation.levels > MOST_LEVELS:
+            self._fail(f"more than {MOST_LEVELS} operations are within one another here", at)
+        return operation
 
-    def _constant(self, value: float, node: Node) -> Place:
+    def _folded(self, name: str, at: int, values: Sequence[float | None]) -> Operation:
+        """Return the constant that an operation gives of constants."""
+        try:
+            value = float(_OF_NUMBERS[name](*values))
+        except (ArithmeticError, ValueError):  # exp(1e9); log(-1)
+            value = math.nan
+        if not math.isfinite(value):
+            self._fail("this is no finite number", at)
+        return _number(value)
+
+    def _constant(self, value: float, node: Node) -> Operation:
         if not math.isfinite(value):
             self._fail("this number is beyond float64", node.at)
-        return self._graph.number(value)
+        return _number(value)
 
-    def _name(self, node: Name) -> Place:
+    def _name(self, node: Name) -> Operation:
         name = node.name
         if name in _VALUES:
-            return self._graph.number(_VALUES[name])
+            return _number(_VALUES[name])
         if name == DIMS or name in self._indices:
-            return self._graph.number(self._indices.get(name, self._source.dims))
+            return _number(self._indices.get(name, self._source.dims))
         if name == POINT:
             self._fail(f"{POINT} is a list of coordinates: write one of them, such as {POINT}[0]", node.at)
         if name not in self._lengths:
@@ -204,7 +266,7 @@ class _Writer:
             self._fail(f"{name} has {self._lengths[name]} numbers: write one of them, such as {name}[0]", node.at)
         return self._parameter(name, 0)
 
-    def _element(self, node: Element) -> Place:
+    def _element(self, node: Element) -> Operation:
         name = node.name
         length = self._source.dims if name == POINT else self._lengths.get(name)
         if length == 0 or name in self._indices or name in (*_VALUES, DIMS):
@@ -217,28 +279,40 @@ class _Writer:
         if name != POINT:
             return self._parameter(name, index)
         self._unused.pop(f"{POINT}[{index}]", None)
-        return self._graph.add(Operation("coordinate", detail=index))
+        return Operation("coordinate", detail=index)
 
-    def _parameter(self, name: str, index: int) -> Place:
+    def _parameter(self, name: str, index: int) -> Operation:
         self._unused_parameters.pop(name, None)
-        return self._graph.add(Operation("parameter", detail=self._starts[name] + index))
+        return Operation("parameter", detail=self._starts[name] + index)
 
-    def _power(self, node: Power) -> Place:
+    def _power(self, node: Power) -> Operation:
         base, exponent = self._write(node.base), self._write(node.exponent)
-        value = self._graph.value(exponent)
+        value = exponent.value
         if value is not None and abs(value) > MOST_EXPONENT:
             self._fail(f"an exponent is between -{MOST_EXPONENT} and {MOST_EXPONENT}, not {value:g}", node.at)
-        if self._graph.moves(exponent):
+        if exponent.moves:
             self._fail("an exponent does not depend on x: write exp(exponent*log(base))", node.at)
-        return self._applied("real_power", node.at, base, exponent)
+        if value is None or base.value is not None or not (2 * value).is_integer():
+            return self._applied("real_power", node.at, base, exponent)
+        whole = self._whole_power(base, math.floor(value), node.at)
+        if value.is_integer():
+            return whole
+        return self._applied("multiply", node.at, whole, self._applied("sqrt", node.at, base))
 
-    def _sum(self, node: Sum) -> Place:
+    def _whole_power(self, base: Operation, exponent: int, at: int) -> Operation:
+        if exponent < 0:
+            return self._applied("divide", at, _number(1.0), self._whole_power(base, -exponent, at))
+        if exponent < 2:
+            return base if exponent else _number(1.0)
+        return self._applied("power", at, base, detail=exponent)
+
+    def _sum(self, node: Sum) -> Operation:
         name = node.index
         if name in RESERVED or name in self._lengths or name in self._indices:
             self._fail(f"{name} is taken: a sum's index has a name of its own", node.at)
         first = 0 if node.first is None else self._whole(node.first)
         last = self._source.dims - 1 if node.last is None else self._whole(node.last)
-        total = self._graph.number(0.0)
+        total = _number(0.0)
         for index in range(first, last + 1):
             self._indices[name] = index
             total = self._applied("add", node.at, total, self._write(node.body))
@@ -285,5 +359,19 @@ class _Writer:
         raise FormulaError(said, self._source.text, at)
 
 
-_SIGNS = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide"}
+_SIGNS = {"+": "add", "-": "add", "*": "multiply", "/": "divide"}
+_NEUTRAL = {"add": 0.0, "multiply": 1.0}
 _WHOLE: dict[str, Callable[[int, int], int]] = {"+": operator.add, "-": operator.sub, "*": operator.mul}
+_OF_NUMBERS: dict[str, Callable[..., float]] = {
+    "add": operator.add,
+    "negate": operator.neg,
+    "multiply": operator.mul,
+    "divide": operator.truediv,
+    "real_power": math.pow,
+    "abs": math.fabs,
+    **{name: getattr(math, name) for name in FUNCTIONS if name != "abs"},
+}
+
+
+def _number(value: float) -> Operation:
+    return Operation("number", detail=value + 0.0)  # never -0.0, which equals 0.0

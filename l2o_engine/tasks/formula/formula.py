@@ -23,7 +23,7 @@ from l2o_engine.support.settings import (
 from l2o_engine.support.wording import nearest, quote
 from l2o_engine.tasks.base import TASKS, Array, Arrays, Task
 from l2o_engine.tasks.distributions import Constant, Distribution, LogUniform, Normal, Uniform, distribution_of
-from l2o_engine.tasks.formula.expression import MOST_DIMS, Source, program_of
+from l2o_engine.tasks.formula.expression import MOST_DIMS, Source, expression_of
 from l2o_engine.tasks.formula.functions import shipped_functions
 from l2o_engine.tasks.formula.generate import ArrayFunctions, numpy_functions, torch_functions
 from l2o_engine.tasks.formula.grammar import RESERVED
@@ -179,7 +179,7 @@ class Formula(SmallTask):
         for key, values in (("start", self.start), ("optimum", self.best)):
             if isinstance(values, tuple) and len(values) != self.dims:
                 raise SettingError(key, f"there are {len(values)} for {self.dims} coordinates")
-        program_of(self.source)
+        expression_of(self.source)
 
     @property
     def source(self) -> Source:

@@ -1,30 +1,28 @@
 """Straight-line code of a formula: one text, whose names mean NumPy's, torch's or the kernel's functions.
 
-Each operation of the graph (:mod:`.graph`) becomes one line, and whole powers become products. The text is made of
-the spellings below, numbers of places and names of ours, and of nothing that a user wrote: constants are values that
-its names stand for, rounded to the kernel's float type where it is the kernel's. The same formula gives the same text
-in any process.
+Each operation of the formula and of its derivatives (:mod:`.derivatives`) becomes one line, and whole powers become
+products. The text is made of the spellings below, numbers of places and names of ours, and of nothing that a user
+wrote: constants are values that its names stand for, rounded to the kernel's float type where it is the kernel's. The
+same formula gives the same text in any process.
 """
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from l2o_engine.tasks.base import Array
-from l2o_engine.tasks.formula.expression import Program, Source, program_of
+from l2o_engine.tasks.formula.expression import Source
 from l2o_engine.tasks.formula.grammar import FUNCTIONS
-from l2o_engine.tasks.formula.graph import Place, needed_for
 
-_LEAVES = {"coordinate": "x", "direction": "v", "parameter": "p"}
+if TYPE_CHECKING:  # it loads SymPy
+    from l2o_engine.tasks.formula.derivatives import Expression, Program
+
 _SPELLINGS = {
-    "add": "{} + {}",
-    "subtract": "{} - {}",
     "multiply": "{} * {}",
     "divide": "{} / {}",
-    "negate": "-{}",
     "real_power": "{} ** {}",
     **{name: f"{name}({{}})" for name in (*FUNCTIONS, "sign", "inverse")},
 }
@@ -120,72 +118,120 @@ def kernel_functions(source: Source, real: Callable[[float], Any]) -> dict[str, 
     real
         The kernel's float type: all constants are of it, so that float32 arithmetic stays that.
     """
-    program = program_of(source)
+    program = _program_of(source)
+    code = _Code(program, _KERNEL_SPELLINGS)
+    code.define(
+        "loss_and_gradient(p, x, g)",
+        *((f"g[{place}] = {{}}", [slope]) for place, slope in enumerate(program.gradient)),
+        ("return {}", [program.loss]),
+    )
+    code.define(
+        "add_hessian_product(p, x, v, out)",
+        *((f"out[{place}] += {{}}", [bend]) for place, bend in enumerate(program.product)),
+    )
     names = {name: getattr(math, name) for name in FUNCTIONS if name != "abs"}
-    names |= {"abs": abs, "zero": real(0.0), "one": real(1.0)}
-    slopes = [f"g[{i}] = {_name(place)}" for i, place in enumerate(program.gradient)]
-    bends = [f"out[{i}] += {_name(place)}" for i, place in enumerate(program.product)]
-    everything = (program.loss, *program.gradient)
-    texts = [
-        _text(
-            program,
-            "loss_and_gradient(p, x, g)",
-            everything,
-            [*slopes, f"return {_name(program.loss)}"],
-            _KERNEL_SPELLINGS,
-        ),
-        _text(program, "add_hessian_product(p, x, v, out)", program.product, bends, _KERNEL_SPELLINGS),
-    ]
-    made = _run(texts, names | _constants(program, real))
+    made = code.run(names | {"abs": abs, "zero": real(0.0), "one": real(1.0)}, real)
     return {name: made[name] for name in ("loss_and_gradient", "add_hessian_product")}
 
 
 def _functions_of_lists(source: Source, names: Mapping[str, Any]) -> tuple[Callable[..., Any], ...]:
     """Return loss, gradient and product of lists: one entry a coordinate, or a number of the parameters."""
-    program = program_of(source)
-
-    def listed(places: Sequence[Place]) -> list[str]:
-        return [f"return [{', '.join(map(_name, places))}]"]
-
-    texts = [
-        _text(program, "loss(p, x)", [program.loss], [f"return {_name(program.loss)}"], _SPELLINGS),
-        _text(program, "gradient(p, x)", program.gradient, listed(program.gradient), _SPELLINGS),
-        _text(program, "product(p, x, v)", program.product, listed(program.product), _SPELLINGS),
-    ]
-    made = _run(texts, {**names, **_constants(program, float)})
+    program = _program_of(source)
+    code = _Code(program, _SPELLINGS)
+    listed = f"return [{', '.join(['{}'] * source.dims)}]"
+    code.define("loss(p, x)", ("return {}", [program.loss]))
+    code.define("gradient(p, x)", (listed, program.gradient))
+    code.define("product(p, x, v)", (listed, program.product))
+    made = code.run(names, float)
     return made["loss"], made["gradient"], made["product"]
 
 
-def _constants(program: Program, real: Callable[[float], Any]) -> dict[str, Any]:
-    """Return name → value of a graph's constants."""
-    with np.errstate(over="ignore"):  # beyond float32 it is infinite
-        return {
-            _name(place): real(operation.detail)
-            for place, operation in enumerate(program.operations)
-            if operation.name == "number"
-        }
+def _program_of(source: Source) -> "Program":
+    from l2o_engine.tasks.formula.derivatives import program_of  # it loads SymPy
+
+    return program_of(source)
 
 
-def _name(place: Place) -> str:
-    return f"t{place}"
+class _Code:
+    """The text of a program's functions, as it grows.
 
+    Parameters
+    ----------
+    program
+        What is computed.
+    spellings
+        Operation → what computes it of its operands.
+    """
 
-def _text(
-    program: Program, head: str, places: Sequence[Place], results: Sequence[str], spellings: Mapping[str, str]
-) -> str:
-    """Return the text of a function that computes what stands at some places."""
-    lines = [f"def {head}:"]
-    powers: set[str] = set()
-    for place in needed_for(program.operations, places):
-        name, operands, detail = program.operations[place]
-        if name in _LEAVES:
-            lines.append(f"{_name(place)} = {_LEAVES[name]}[{int(detail)}]")
-        elif name == "power":
-            lines += _products(_name(operands[0]), int(detail), powers)
-            lines.append(f"{_name(place)} = {_power(_name(operands[0]), int(detail))}")
-        elif operands:  # a constant has its name already
-            lines.append(f"{_name(place)} = {spellings[name].format(*map(_name, operands))}")
-    return "\n    ".join([*lines, *results])
+    def __init__(self, program: "Program", spellings: Mapping[str, str]) -> None:
+        self._shared = program.shared
+        self._spellings = spellings
+        self._constants: dict[float, str] = {}
+        self._texts: list[str] = []
+        # Of the function that is being written.
+        self._lines: list[str] = []
+        self._names: dict[Expression, str] = {}
+        self._powers: set[str] = set()
+
+    def define(self, head: str, *results: "tuple[str, Sequence[Expression]]") -> None:
+        """Add a function, which ends with what is done with some expressions: a line in which their names go."""
+        self._lines, self._names, self._powers = [], {}, set()
+        last = [line.format(*map(self._name_of, expressions)) for line, expressions in results]
+        self._texts.append("\n    ".join([f"def {head}:", *self._lines, *last]))
+
+    def run(self, names: Mapping[str, Any], real: Callable[[float], Any]) -> dict[str, Any]:
+        """Return the functions, in which names mean this, and constants are of this type."""
+        with np.errstate(over="ignore"):  # beyond float32 it is infinite
+            constants = {name: real(value) for value, name in self._constants.items()}
+        namespace = {**names, **constants, "__name__": __name__}
+        exec("\n".join(self._texts), namespace)  # noqa: S102 (our own text: the module says what it is made of)
+        return namespace
+
+    def _name_of(self, expression: "Expression") -> str:
+        """Return the name of what an expression gives, after the lines that compute it."""
+        if expression in self._shared:
+            return self._name_of(self._shared[expression])
+        if expression not in self._names:
+            self._names[expression] = self._written(expression)
+        return self._names[expression]
+
+    def _written(self, expression: "Expression") -> str:
+        if expression.is_Integer:
+            return self._constant(float(expression))
+        if expression.is_Symbol:
+            letter, number = expression.name[0], expression.name[1:]
+            if letter not in "pvx":
+                return self._constant(float(expression.name))
+            self._lines.append(f"{expression.name} = {letter}[{number}]")
+            return str(expression.name)
+        operation, operands = expression.func.__name__, expression.args
+        if operation in ("power", "Pow"):
+            base, exponent = self._name_of(operands[0]), int(operands[1])
+            self._lines += _products(base, exponent, self._powers)
+            return _power(base, exponent)
+        if operation in ("add", "Add"):
+            text = self._sum(operands)
+        elif operation == "Mul":
+            text = self._product(operands)
+        else:
+            text = self._spellings[operation].format(*map(self._name_of, operands))
+        name = f"t{len(self._lines)}"
+        self._lines.append(f"{name} = {text}")
+        return name
+
+    def _sum(self, terms: "Sequence[Expression]") -> str:
+        text = ""
+        for term in terms:
+            is_negative = term.as_coeff_Mul()[0].is_negative
+            text += (" - " if is_negative else " + ") + self._name_of(-term if is_negative else term)
+        return text.removeprefix(" + ").lstrip()
+
+    def _product(self, factors: "Sequence[Expression]") -> str:
+        sign, factors = ("-", factors[1:]) if factors[0] == -1 else ("", factors)
+        return sign + " * ".join(map(self._name_of, factors))
+
+    def _constant(self, value: float) -> str:
+        return self._constants.setdefault(value, f"c{len(self._constants)}")
 
 
 def _power(base: str, exponent: int) -> str:
@@ -201,10 +247,3 @@ def _products(base: str, exponent: int, known: set[str]) -> Iterator[str]:
     left, right = (exponent // 2, exponent // 2) if exponent % 2 == 0 else (exponent - 1, 1)
     yield from _products(base, left, known)
     yield f"{name} = {_power(base, left)} * {_power(base, right)}"
-
-
-def _run(texts: Sequence[str], names: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the functions that texts of ours define."""
-    namespace = {**names, "__name__": __name__}
-    exec("\n".join(texts), namespace)  # noqa: S102 (our own text: the module says what it is made of)
-    return namespace

@@ -20,6 +20,7 @@ from l2o_engine.backends.fused.backend import FusedBackend
 from l2o_engine.backends.fused.spec import forward_part, spec_of
 from l2o_engine.meta.objectives.end_log import EndLog
 from l2o_engine.support.processes import Child, EndedError
+from l2o_engine.tasks.formula import generate
 from tests.engine.kernels import compile_kernels
 from tests.engine.tiny import draw, new_learner, tiny_preset
 
@@ -83,9 +84,15 @@ def test_a_kernel_that_is_kept_is_loaded_and_nothing_is_compiled(folder: Path, m
 
 
 def test_a_kernel_is_named_after_every_module_that_it_is_made_of() -> None:
-    package = Path(compiling.__file__).parent
+    package, formulas = Path(compiling.__file__).parent, Path(generate.__file__).parent
     beside_the_caller = {path.read_bytes() for path in package.rglob("*.py") if path.name != "backend.py"}
-    assert beside_the_caller == set(compiling._SOURCES)
+    assert beside_the_caller | {path.read_bytes() for path in formulas.glob("*.py")} == set(compiling._SOURCES)
+
+
+def test_another_sympy_is_another_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = compiling._name(SPEC, compiling.WHOLE)
+    monkeypatch.setattr(compiling, "_SYMPY", "1.99")
+    assert compiling._name(SPEC, compiling.WHOLE) != name
 
 
 def test_the_folder_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

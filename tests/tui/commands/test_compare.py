@@ -260,7 +260,7 @@ def test_comparing_without_a_picture_imports_no_screen_no_torch_and_no_matplotli
     )
     packages = spawn("compare", "three", "--runs-dir", runs_dir, command=[sys.executable, "-c", probe]).err.split()
     assert "numpy" in packages
-    assert not {"torch", "textual", "matplotlib", "numba"} & set(packages)
+    assert not {"torch", "textual", "matplotlib", "numba", "sympy"} & set(packages)
 
 
 # Held-out draws.
