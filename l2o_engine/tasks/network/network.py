@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 MOST_WEIGHTS = 1_000_000
 """Coordinates of a network, at most."""
 
+MOST_LAYERS = 64
+"""Hidden layers of an "mlp", at most."""
+
 INDEX = "index"
 """What the places of a minibatch's images are called, among a task's minibatches."""
 
@@ -53,7 +56,7 @@ class Network(TaskFamily):
     Raises
     ------
     ValueError
-        If there would be too many weights, or a setting means nothing with the architecture.
+        If there would be too many layers or weights, or a setting means nothing with the architecture.
     """
 
     architecture: Literal["mlp", "conv"] = "mlp"
@@ -69,6 +72,8 @@ class Network(TaskFamily):
             raise ValueError('sizes and activation mean nothing with architecture = "conv"')
         if self.architecture == "conv" and self.batch == 1:
             raise ValueError('batch must be at least 2 with architecture = "conv": one image has no variance')
+        if len(self.sizes) > MOST_LAYERS:
+            raise ValueError(f"the network would have {len(self.sizes):,} hidden layers: {MOST_LAYERS} at most")
         if self.size > MOST_WEIGHTS:
             raise ValueError(f"the network would have {self.size:,} weights: {MOST_WEIGHTS:,} at most")
 

@@ -267,6 +267,7 @@ def test_tasks_drawn_at_once_are_bounded_by_weights_and_by_images() -> None:
     ("settings", "said"),
     [
         ({"sizes": [0]}, "greater than or equal to 1"),
+        ({"sizes": [1] * 65}, "65 hidden layers: 64 at most"),
         ({"sizes": [10_000, 10_000]}, "would have 100,7"),
         ({"architecture": "conv", "sizes": [30]}, "mean nothing"),
         ({"architecture": "conv", "activation": "relu"}, "mean nothing"),
