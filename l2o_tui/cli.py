@@ -362,7 +362,10 @@ def evaluate(
 @app.command()
 def reproduce(
     group: Annotated[
-        str, typer.Argument(metavar="GROUP", help="episode1, episode2, beyond (what the notebook has not), or all.")
+        str,
+        typer.Argument(
+            metavar="GROUP", help="episode1, episode2, episode3, beyond (ours, on the notebook's problem), or all."
+        ),
     ],
     seeds: Annotated[int, typer.Option("--seeds", min=1, max=1024, help="Seeds of each experiment, from 0 on.")] = 8,
     only: Annotated[

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from l2o_engine.presets.published import NotebookRow, NotebookSettings
+from l2o_engine.presets.published import NotebookRow, NotebookSettings, ReferenceRow, ReferenceSettings
 from l2o_engine.presets.schema import DEFAULT_KINDS, FORMER_NAMES, PIECES, Preset
 from l2o_engine.support.settings import Words, fields_of
 
@@ -24,7 +24,14 @@ Written by `docs/make_presets.py` from the schema; do not edit it. A preset is o
 default, and `l2o-tui check FILE` says what is wrong with it. `--set TABLE.KEY=VALUE` changes a key for one run.
 [presets/log30.toml](../presets/log30.toml) is a whole one, with a comment at every key.
 """
-_PUBLISHED = "What the notebook printed of an experiment, shown beside ours; our own presets need none."
+_PUBLISHED: dict[str, tuple[type[BaseModel], type[BaseModel], str]] = {
+    "notebook": (
+        NotebookSettings,
+        NotebookRow,
+        "What the notebook printed of an experiment, shown beside ours; our own presets need none.",
+    ),
+    "reference": (ReferenceSettings, ReferenceRow, ""),
+}
 _TYPES: dict[Any, str] = {int: "whole number", float: "number", bool: "true or false", str: "text"}
 _BOUNDS = ((Ge, "ge", "≥"), (Gt, "gt", ">"), (Le, "le", "≤"), (Lt, "lt", "<"))
 
@@ -42,14 +49,15 @@ def _pages() -> Iterator[str]:
     for name, field in tables.items():
         if name in PIECES:
             yield from _piece(name)
-        elif name not in plain and name != "notebook":
+        elif name not in plain and name not in _PUBLISHED:
             yield f"## [{name}]\n"
             yield from _table(_model(field))
-    yield "## [notebook]\n"
-    yield f"{_PUBLISHED}\n"
-    yield from _keys(fields_of(NotebookSettings), _meanings(NotebookSettings))
-    yield "Each of `rows`:\n"
-    yield from _keys(fields_of(NotebookRow), _meanings(NotebookRow))
+    for name, (table, row, said) in _PUBLISHED.items():
+        yield f"## [{name}]\n"
+        yield f"{said or _summary(table)}\n"
+        yield from _keys(fields_of(table), _meanings(table))
+        yield "Each of `rows`:\n"
+        yield from _keys(fields_of(row), _meanings(row))
 
 
 def _piece(name: str) -> Iterator[str]:

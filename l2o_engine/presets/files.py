@@ -29,6 +29,7 @@ _DEEPEST = 20  # tables within tables; a preset has three
 _TOO_DEEP = "is nested too deeply"
 _NO_TEXT = "holds what is no text: bytes that are not UTF-8"
 _LONGEST_SETTING = 200  # characters, in a message
+_PUBLISHED = ("notebook", "reference")  # tables of what is known of an experiment
 _ENTRY = re.compile(r"[0-9]{1,6}")  # the number of a list's entry, in a setting's name
 
 
@@ -37,8 +38,8 @@ def load(
 ) -> Preset:
     """Read, override and check a preset.
 
-    Settings that make another experiment of it take away [notebook], unless they set that too: what the notebook
-    printed is not of this one.
+    Settings that make another experiment of it take away [notebook] and [reference], unless they set that too: what
+    was printed or measured is not of this one.
 
     Parameters
     ----------
@@ -176,15 +177,15 @@ def override(preset: Preset, settings: Sequence[str]) -> Preset:
 def _without_foreign_rows(
     preset: Preset, original: Mapping[str, Any], overridden: Mapping[tuple[str | int, ...], str]
 ) -> Preset:
-    """Take away what the notebook printed, where the settings made of the original what the notebook did not run."""
-    if preset.notebook is None or not overridden or any(place[0] == "notebook" for place in overridden):
+    """Take away what is known of the original, where the settings made another experiment of it."""
+    if preset.published is None or not overridden or any(place[0] in _PUBLISHED for place in overridden):
         return preset
     try:
         before = Preset.model_validate(_with_kinds(original))
     except ValidationError:  # the settings complete it
         return preset
     is_the_same = trained_settings(preset) == trained_settings(before)
-    return preset if is_the_same else preset.model_copy(update={"notebook": None})
+    return preset if is_the_same else preset.model_copy(update=dict.fromkeys(_PUBLISHED))
 
 
 def load_preset(reference: str | Path, *, set: Mapping[str, Any] | None = None) -> Preset:  # noqa: A002 (the option)

@@ -15,7 +15,7 @@ def told_settings(preset: Preset) -> dict[str, Any]:
     none of them.
     """
     tables = to_dict(preset)
-    for name in ("format", "name", "title", "notebook"):
+    for name in ("format", "name", "title", "episode", "place", "notebook", "reference"):
         tables.pop(name, None)
     tables["run"] = {"dtype": tables["run"]["dtype"]}
     for baseline in tables["baseline"]:

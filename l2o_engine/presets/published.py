@@ -1,6 +1,9 @@
-"""What the notebook published of an experiment, shown beside ours."""
+"""What is known of an experiment before it is run, shown beside a run: what the notebook printed, or what we measured.
 
-from typing import Annotated, Literal
+:class:`NotebookSettings` is a preset's [notebook], :class:`ReferenceSettings` its [reference]: ours, marked as such.
+"""
+
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -14,7 +17,24 @@ class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
-class NotebookRow(_Table):
+class PublishedRow(_Table):
+    """What is known of an experiment at one meta-iteration.
+
+    Attributes
+    ----------
+    it
+        The meta-iteration.
+    average_log_result
+        Mean log10 of the last losses since the row before.
+    """
+
+    whose: ClassVar[str]
+
+    it: int = Field(ge=0)
+    average_log_result: float
+
+
+class NotebookRow(PublishedRow):
     """One printed row of the notebook.
 
     Attributes
@@ -33,12 +53,55 @@ class NotebookRow(_Table):
         An adaptive log casting's min_log.
     """
 
-    it: int = Field(ge=0)
+    whose: ClassVar[str] = "notebook"
+
     sum_error: float | None = None
     optim_result: float | None = None
-    average_log_result: float
     average_sum_log_result: float | None = None
     min_log: float | None = None
+
+
+class ReferenceRow(PublishedRow):
+    """One row of ours: the median over the reference's seeds.
+
+    Attributes
+    ----------
+    it
+        The meta-iteration.
+    average_log_result
+        Mean log10 of the last losses since the row before.
+    """
+
+    whose: ClassVar[str] = "reference"
+
+
+class ReferenceSettings(_Table):
+    """What our own seeds reached, medians over them, shown beside a run and marked as ours; no notebook printed it.
+
+    Attributes
+    ----------
+    seeds
+        Of how many seeds.
+    held_out
+        Mean log10 of the last loss on held-out draws.
+    sum_loss
+        Mean of the losses' sum on the same draws.
+    tolerance
+        Greatest distance from :attr:`held_out`, in powers of ten, at which a median over seeds counts as reproduced.
+    rows
+        What their reports said.
+    """
+
+    seeds: int = Field(ge=1)
+    held_out: float
+    sum_loss: float | None = None
+    tolerance: Positive
+    rows: Annotated[tuple[ReferenceRow, ...], BeforeValidator(list_to_tuple)] = ()
+
+    @property
+    def final(self) -> float | None:
+        """The last row's average_log_result; None where there are no rows."""
+        return self.rows[-1].average_log_result if self.rows else None
 
 
 class NotebookSettings(_Table):

@@ -22,7 +22,7 @@ from l2o_engine.optimizers.learned.learned_optimizer import LearnedOptimizer
 from l2o_engine.optimizers.learned.networks.base import NETWORKS, Network
 from l2o_engine.optimizers.learned.networks.lstm import LSTM
 from l2o_engine.optimizers.tuned import tuned_by
-from l2o_engine.presets.published import NotebookSettings
+from l2o_engine.presets.published import NotebookSettings, PublishedRow, ReferenceSettings
 from l2o_engine.support.registry import Registry
 from l2o_engine.support.settings import list_to_tuple
 from l2o_engine.tasks.base import TASKS, TaskFamily
@@ -146,12 +146,18 @@ class Preset(Table):
         What it is, in a line.
     kind
         "meta-training" (the default), or "baselines": no network is trained.
+    episode
+        Which part of the story it is of, where [notebook] does not say so.
+    place
+        Where it stands among those of its episode, in lists and reports.
     """
 
     format: Literal[1] = 1
     name: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     title: str = ""
     kind: Literal["meta-training", "baselines"] = "meta-training"
+    episode: Literal[1, 2, 3] | None = None
+    place: int | None = Field(None, ge=1, le=1000)
     problem: _ProblemTable = Quadratic()
     unroll: UnrollSettings = UnrollSettings()
     network: _NetworkTable = LSTM()
@@ -162,6 +168,7 @@ class Preset(Table):
     report: ReportSettings = ReportSettings()
     run: RunSettings = RunSettings()
     notebook: NotebookSettings | None = None
+    reference: ReferenceSettings | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -211,6 +218,16 @@ class Preset(Table):
         return tuple(range(self.run.seed, self.run.seed + self.run.seeds))
 
     @property
+    def published(self) -> NotebookSettings | ReferenceSettings | None:
+        """What is known of it: what the notebook printed, or else our own reference."""
+        return self.notebook or self.reference
+
+    @property
     def published_final(self) -> float | None:
-        """The last mean log10 of the last loss that the notebook printed of it, if it did."""
-        return self.notebook.final if self.notebook else None
+        """The last mean log10 of the last loss that is known of it, see :attr:`published`."""
+        return self.published.final if self.published else None
+
+    @property
+    def published_rows(self) -> tuple[PublishedRow, ...]:
+        """The rows that are known of it, see :attr:`published`."""
+        return self.published.rows if self.published else ()

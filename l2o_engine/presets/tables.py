@@ -46,12 +46,12 @@ def baseline_toml(optimizer: Any, *, name: str = "", comments: Sequence[str] = (
         Lines that stand above its settings. They are of one line each, and none is a stranger's.
     """
     table = _kind_first({key: value for key, value in asdict(optimizer).items() if value is not None})
-    lines = [f"{key} = {_inline(value)}" for key, value in (table | ({"name": name} if name else {})).items()]
+    lines = [f"{key} = {inline(value)}" for key, value in (table | ({"name": name} if name else {})).items()]
     return "\n".join(["[[baseline]]", *(f"# {comment}" for comment in comments), *lines])
 
 
-def _inline(value: Any) -> str:
+def inline(value: Any) -> str:
     """Return a value as TOML has it in one line."""
     if isinstance(value, Mapping):
-        return f"{{ {', '.join(f'{key} = {_inline(inner)}' for key, inner in value.items())} }}"
+        return f"{{ {', '.join(f'{key} = {inline(inner)}' for key, inner in value.items())} }}"
     return tomli_w.dumps({"value": value}).removeprefix("value = ").strip()

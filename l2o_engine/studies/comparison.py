@@ -17,7 +17,7 @@ import numpy as np
 from l2o_engine.optimizers.learned.learned_optimizer import LEARNED
 from l2o_engine.presets.identity import experiment_settings
 from l2o_engine.presets.labels import what_differs, without_common_beginning
-from l2o_engine.presets.published import NotebookRow
+from l2o_engine.presets.published import PublishedRow
 from l2o_engine.presets.schema import Preset, ReportSettings
 from l2o_engine.records.blocks import Blocks
 from l2o_engine.records.curve import Curve, History
@@ -123,13 +123,13 @@ class Group:
         return self.preset.learns
 
     @property
-    def published(self) -> tuple[NotebookRow, ...]:
-        """What the notebook printed of this experiment."""
-        return self.preset.notebook.rows if self.preset.notebook else ()
+    def published(self) -> tuple[PublishedRow, ...]:
+        """What is known of this experiment: what the notebook printed, or our own reference."""
+        return self.preset.published_rows
 
     @property
     def published_final(self) -> float | None:
-        """The last mean log10 of the last loss that the notebook printed, if it did."""
+        """The last mean log10 of the last loss that is known of it, if one is."""
         return self.preset.published_final
 
     @cached_property
@@ -264,13 +264,13 @@ def compare(runs: Iterable[Run], failed: Callable[[RunError], object] | None = N
 
 
 def _one_of(presets: Sequence[Preset]) -> Preset:
-    """Return what stands for presets of one experiment: with the notebook's rows, and the reports that most ask for.
+    """Return what stands for presets of one experiment: with what is known of it, and the reports that most ask for.
 
     Of reports that as many ask for, those over fewer meta-iterations: a final result is one of the end.
     """
     counts = Counter(preset.report for preset in presets)
     report = min(counts, key=lambda one: (-counts[one], one.every, one.rolling_window, one.baseline_draws))
-    preset = max(presets, key=lambda preset: preset.notebook is not None)
+    preset = max(presets, key=lambda preset: preset.published is not None)
     return preset.model_copy(update={"report": report})
 
 
@@ -370,8 +370,7 @@ class _LaneReader:
         looks = [vitals for of_lane, vitals in run.vitals() if of_lane == lane] if learns else []
         is_carried_away = bool(looks) and looks[-1].remaining > 1  # it may have begun even further away
         has_taken_off = learns and not is_carried_away and took_off(final, initial, self._preset.published_final)
-        rows = self._preset.notebook.rows if self._preset.notebook else ()
-        whole = max([self._preset.run.iterations, *(row.it for row in rows)])
+        whole = max([self._preset.run.iterations, *(row.it for row in self._preset.published_rows)])
         return Replicate(
             run=run,
             lane=lane,

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from l2o_engine.presets.published import NotebookRow
+from l2o_engine.presets.published import PublishedRow
 from l2o_engine.records.curve import Curve
 from l2o_engine.records.statistics import median_line
 from l2o_engine.support.arrays import Doubles, Integers
@@ -57,7 +57,7 @@ def convergence(
     right: int = 0,
     bands: bool = True,
     most_bands: int = MOST_BANDS,
-    notebook: Sequence[NotebookRow] = (),
+    notebook: Sequence[PublishedRow] = (),
     caption: str = "",
     title: str = "",
 ) -> Figure:
@@ -78,7 +78,7 @@ def convergence(
     bands, most_bands
         Whether bands are drawn, and of how many series at most.
     notebook
-        Rows that the notebook printed; drawn as points.
+        Rows that the notebook printed, or our own reference; drawn as points.
     caption, title
         Said below and above.
     """
@@ -91,7 +91,7 @@ def convergence(
     points = None
     if rows:
         averages = np.array([row.average_log_result for row in rows])
-        points = Points("notebook", np.array([row.it for row in rows], np.int64), averages)
+        points = Points(rows[0].whose, np.array([row.it for row in rows], np.int64), averages)
     there = [Level(name, style, level) for name, (style, level) in levels.items() if np.isfinite(level)]
     held = [row.average_log_result for row in rows]
     # A part of the run is looked at for itself: the levels may be far from it.

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from l2o_engine.presets.labels import level_label
-from l2o_engine.presets.published import NotebookRow
+from l2o_engine.presets.published import PublishedRow
 from l2o_engine.records.curve import Curve
 from l2o_engine.records.events import Curves
 from l2o_engine.studies.comparison import Group, NamedLevel
@@ -68,7 +68,7 @@ class ConvergenceChart(Chart):
     window
         Number of results in the rolling mean, to begin with: the preset's, which is exact.
     notebook
-        The rows that the notebook printed of this experiment.
+        The rows that the notebook printed of this experiment, or our own reference.
     tuned
         Which of the baselines are tuned on this problem.
     """
@@ -77,7 +77,7 @@ class ConvergenceChart(Chart):
         self,
         *,
         window: int,
-        notebook: Sequence[NotebookRow] = (),
+        notebook: Sequence[PublishedRow] = (),
         tuned: Collection[str] = (),
         id: str,  # noqa: A002 (textual's name)
     ) -> None:

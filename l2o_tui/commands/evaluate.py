@@ -5,14 +5,10 @@ stdout carries the tables, or the lines; how it goes, and what must be known of 
 
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from shutil import get_terminal_size
-from types import FrameType
 from typing import Any
-
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from l2o_engine.records.codec import finite
 from l2o_engine.runs.catalogue import find_run
@@ -36,7 +32,8 @@ from l2o_tui.charts.matplotlib import check_picture, write_panels
 from l2o_tui.text.evaluation import LEGEND, notes_on, ranking_lines
 from l2o_tui.text.names import wrapped
 from l2o_tui.text.numbers import whole_number
-from l2o_tui.text.output import TextConsole, json_text, write_out
+from l2o_tui.text.output import json_text, write_out
+from l2o_tui.text.share_bar import share_bar
 from l2o_tui.text.streams import is_terminal, say
 
 OWN = "own"
@@ -106,7 +103,7 @@ def evaluate_runs(
         raise EvaluationError(f"a picture shows {_MOST_PANELS} problems and horizons at most, not {len(matches)}")
     judged: list[Judged] = []
     try:
-        with _interrupts() as check, _bar(check, hidden=as_json and is_terminal(sys.stdout)) as told:
+        with share_bar("judging", hidden=as_json and is_terminal(sys.stdout)) as told:
             for one in judge(matches, draws=draws, seed=seed, asked=backend, told=told):
                 judged.append(one)
                 if as_json:
@@ -179,49 +176,3 @@ def _whole(text: str, option: str) -> int:
         return whole_number(text)
     except ValueError as error:
         raise EvaluationError(f"{option}: {error}") from error
-
-
-@contextmanager
-def _interrupts() -> Iterator[Callable[[], None]]:
-    """Raise KeyboardInterrupt on SIGINT; give what raises it again, for a library in between may have swallowed it."""
-    received: list[int] = []
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-        raise KeyboardInterrupt
-
-    def check() -> None:
-        if received:
-            raise KeyboardInterrupt
-
-    before = signal.getsignal(signal.SIGINT)
-    if before != signal.SIG_IGN:  # one that is ignored was meant to be
-        signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield check
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def _bar(check: Callable[[], None], *, hidden: bool) -> Iterator[Callable[[float], None]]:
-    """Give what is told how far it is, and shows it on stderr, if that is a terminal; it calls ``check`` each time."""
-    if hidden or not is_terminal(sys.stderr):
-        yield lambda share: check()
-        return
-    columns = (TextColumn("judging"), BarColumn(30), TextColumn("{task.percentage:>3.0f}%"), TimeRemainingColumn())
-    bar = Progress(
-        *columns,
-        console=TextConsole(stderr=True),
-        transient=True,
-        redirect_stdout=False,  # else rich would send the JSON lines where the bar goes
-        redirect_stderr=False,
-    )
-    with bar:
-        task = bar.add_task("", total=1.0)
-
-        def told(share: float) -> None:
-            check()
-            bar.update(task, completed=share)
-
-        yield told

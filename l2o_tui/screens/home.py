@@ -19,6 +19,7 @@ from textual.widgets import DataTable, Input, Static
 from l2o_engine.presets.files import load
 from l2o_engine.presets.schema import Preset
 from l2o_engine.presets.shipped import find, shipped_names
+from l2o_engine.presets.story import in_order
 from l2o_engine.records.events import Status
 from l2o_engine.runs.catalogue import Unreadable, delete, look_through
 from l2o_engine.runs.folder import Run
@@ -64,13 +65,14 @@ class Opener(Protocol):
 
 @dataclass(frozen=True)
 class PresetEntry:
-    """A line of the presets; ``problem`` says what is wrong with one that cannot be started."""
+    """A line of the presets; ``problem`` says what is wrong with one that cannot be started, and has no ``preset``."""
 
     path: Path
     name: str
     iterations: int
     title: str
     problem: str = ""
+    preset: Preset | None = None
 
     @property
     def cells(self) -> list[str]:
@@ -118,7 +120,7 @@ Entry = PresetEntry | RunEntry | UnreadableEntry
 
 def read_presets() -> list[PresetEntry]:
     """Return the shipped presets, then those of the working folder and its folder ``presets``."""
-    shipped = sorted((_read_preset(find(name)) for name in shipped_names()), key=_by_title)
+    shipped = _in_order(_read_preset(find(name)) for name in shipped_names())
     here = sorted({_resolved(path) for folder in (Path(), Path("presets")) for path in folder.glob("*.toml")})
     known = {_resolved(entry.path) for entry in shipped}
     local = [path for path in here if path not in known and path.name not in _OTHER_TOOLS]
@@ -132,8 +134,12 @@ def _resolved(path: Path) -> Path:
         return path.absolute()
 
 
-def _by_title(entry: PresetEntry) -> str:
-    return entry.title  # "Episode 1: …", "Episode 2: …", "Ours: …"
+def _in_order(entries: Iterable[PresetEntry]) -> list[PresetEntry]:
+    """Return entries in the order of the story, those that cannot be read behind."""
+    known = {entry.path: entry for entry in entries}
+    readable = {entry.preset.name: entry for entry in known.values() if entry.preset is not None}
+    told = [readable[preset.name] for preset in in_order(e.preset for e in readable.values() if e.preset is not None)]
+    return [*told, *(entry for entry in known.values() if entry not in told)]
 
 
 def _read_preset(path: Path) -> PresetEntry:
@@ -142,7 +148,7 @@ def _read_preset(path: Path) -> PresetEntry:
     except Exception as error:  # noqa: BLE001 (the home screen shows what is wrong with a file, whatever that is)
         problem = message_of(error).splitlines()[0].removeprefix(shown(f"{path}: "))
         return PresetEntry(path, relative(str(path)), 0, "", problem)
-    return PresetEntry(path, preset.name, preset.run.iterations, preset.title)
+    return PresetEntry(path, preset.name, preset.run.iterations, preset.title, preset=preset)
 
 
 class HomeScreen(KeyedScreen[None]):

@@ -147,8 +147,8 @@ def _rows(
         rows.append((name, "", "", "", "", "", floor, "", ""))
     for group in groups:
         if group.published:
-            name = "notebook" if len(groups) == 1 else f"notebook, {labels[group.label]}"
             last = group.published[-1]
+            name = last.whose if len(groups) == 1 else f"{last.whose}, {labels[group.label]}"
             rows.append(_line(name, it=count(last.it), final=last.average_log_result))
     return [_there(row, held_out) for row in rows]
 

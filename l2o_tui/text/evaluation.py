@@ -5,7 +5,6 @@ from math import isfinite, isnan
 
 from rich.cells import cell_len
 
-from l2o_engine.presets.labels import level_label
 from l2o_engine.studies.evaluation import Contender, Judged, Network, Ranking
 from l2o_engine.support.wording import shown
 from l2o_engine.training.figures import THRESHOLDS
@@ -15,10 +14,10 @@ from l2o_tui.text.tables import aligned
 
 LEGEND = (
     "log10 of the last loss: its mean with the 95 % interval, or of several seeds the median over them with the least "
-    "and the greatest; its median and quartiles over the draws. worse: than the start. lost: no finite loss, or a "
-    "millionfold. Σ: all steps' losses added up. to 1e-3 …: the median of the updates that it takes, and the share of "
-    "the draws that get there. #: the rank, by the mean and by the median of Σ; who loses more than 1 % of the draws "
-    "comes last. exploit: it buys its last loss by going far away first."
+    "and the greatest; its median and quartiles over the draws. worse: than the start. lost: no finite loss. Σ: all "
+    "steps' losses added up. to 1e-3 …: the median of the updates that it takes, and the share of the draws that get "
+    "there. #: the rank, by the mean and by the median of Σ; who loses more than 1 % of the draws comes last. exploit: "
+    "it buys its last loss by going far away first."
 )
 _ENDS = ("log10 of last loss", "mean", "95 %", "median", "quartiles", "worse", "lost", "#")
 _SUMS = ("Σ, updates", "Σ mean", "95 %", "Σ median", *(f"to {name}" for name in THRESHOLDS), "#")
@@ -62,8 +61,8 @@ def _end_cells(one: Contender) -> tuple[str, ...]:
         _between(one.range("end_log10_mean"), 2),
         _number(one.figure("end_log10_median")),
         _between(quartiles, 1),
-        _share(one.share("worse_than_start")),
-        _share(one.share("lost")),
+        share_text(one.share("worse_than_start")),
+        share_text(one.share("non_finite")),
     )
 
 
@@ -79,9 +78,10 @@ def _sum_cells(one: Contender) -> tuple[str, ...]:
 
 
 def _name(one: Contender) -> str:
-    label = level_label(one.label, is_tuned=one.judged[0].tuned_by is not None)
-    exploit, seeds = "exploit" if one.is_exploit else "", len(one.judged)
-    return ", ".join(filter(None, (label, exploit, f"{seeds} seeds" if seeds > 1 else "")))
+    seeds, first = len(one.judged), one.judged[0]
+    marks = [mark for mark, is_so in (("tuned", first.tuned_by), ("exploit", one.is_exploit)) if is_so]
+    label = f"{one.label} ({', '.join(marks)})" if marks else one.label
+    return f"{label}, {seeds} seeds" if seeds > 1 else label
 
 
 def _number(value: float) -> str:
@@ -92,13 +92,14 @@ def _between(ends: tuple[float, float], decimals: int) -> str:
     return "" if isnan(ends[0]) else f"{fixed(ends[0], decimals)}…{fixed(ends[1], decimals)}"
 
 
-def _share(share: float) -> str:
+def share_text(share: float) -> str:
+    """Return a share of draws in percent."""
     return "0" if share == 0 else f"{share:.0%}" if share >= 0.0995 else f"{share:.1%}" if share >= 0.001 else "<0.1%"
 
 
 def _steps(one: Contender, threshold: str) -> str:
     steps, reached = one.figure(f"steps_to_{threshold}"), one.figure(f"reached_{threshold}")
-    return f"{compact(steps)} ({_share(reached)})" if isfinite(steps) else "–"
+    return f"{compact(steps)} ({share_text(reached)})" if isfinite(steps) else "–"
 
 
 def notes_on(rankings: Sequence[Ranking]) -> list[str]:
@@ -108,10 +109,10 @@ def notes_on(rankings: Sequence[Ranking]) -> list[str]:
     notes = [_origin(network) for network in {network.run.folder: network for _, network in trained}.values()]
     notes += [f"{_owner(network)} had diverged in training" for network in _distinct(trained) if network.diverged]
     for one, network in trained:
-        if lost := int(one.figures["lost"]):
+        if lost := int(one.figures["non_finite"]):
             notes.append(
                 f"{_owner(network)}: {count(lost)} of {count(one.draws)} draws of {one.problem.name}, "
-                f"{count(one.problem.steps)} steps, are lost: they end with no finite loss, or a millionfold"
+                f"{count(one.problem.steps)} steps, end with no finite loss"
             )
     by = sorted({one.computed_by for one, _ in trained})
     return [*notes, *([f"the networks are computed by {' and '.join(by)}"] if by else [])]

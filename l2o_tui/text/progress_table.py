@@ -6,7 +6,7 @@ from math import nan
 
 from rich.cells import cell_len
 
-from l2o_engine.presets.published import NotebookRow
+from l2o_engine.presets.published import NotebookRow, PublishedRow
 from l2o_engine.presets.schema import Preset
 from l2o_engine.records.events import Progress
 from l2o_engine.support.wording import shown
@@ -34,7 +34,7 @@ class ProgressTable:
     Parameters
     ----------
     preset
-        The run's preset, which carries the notebook's rows.
+        The run's preset, which carries the notebook's rows, or our own reference's averages.
     lanes
         The run's series; more than one seed or optimizer gets a column that tells them apart.
     after
@@ -45,12 +45,14 @@ class ProgressTable:
         self._by_optimizer = preset.kind == "baselines"
         self._by_seed = len({lane.seed for lane in lanes}) > 1
         self._numbers = tuple(preset.inputs.numbers) if preset.learns and preset.inputs.adapts else ()
-        published = preset.notebook.rows if preset.notebook else ()
-        self._published_sum = any(row.average_sum_log_result is not None for row in published)
-        self._published_min_log = "min_log" in self._numbers and any(row.min_log is not None for row in published)
+        published = preset.published_rows
+        printed = [row for row in published if isinstance(row, NotebookRow)]
+        self._published_sum = any(row.average_sum_log_result is not None for row in printed)
+        self._published_min_log = "min_log" in self._numbers and any(row.min_log is not None for row in printed)
         self._has_sum = self._published_sum or preset.objective.kind == "sum_log"
         self._pending = [row for row in published if row.it > after]
         self.has_notebook = bool(published)
+        self.whose = "the notebook's rows" if printed else "our own reference"
         self.columns = [Column("it", max(6, len(str(preset.run.iterations))))]
         if self._by_optimizer:
             self.columns.append(Column("optimizer", max(9, *(cell_len(shown(lane.optimizer)) for lane in lanes))))
@@ -66,7 +68,7 @@ class ProgressTable:
         self.notebook_columns: list[Column] = []
         if self.has_notebook:
             average = Column("av_log", 6) if self._has_sum else Column("average", 7)
-            self.notebook_columns += [Column("notebook", 8), average]
+            self.notebook_columns += [Column("notebook", 8), average] if printed else [Column("reference", 9)]
         if self._published_sum:
             self.notebook_columns.append(Column("to_date", 7))  # av_sum, but since the start: no match for ours
         if self._published_min_log:
@@ -94,7 +96,9 @@ class ProgressTable:
         cells += [fixed(progress.numbers.get(name, nan)) for name in self._numbers]
         yield [*cells, str(progress.non_finite)], published
 
-    def _published_cells(self, row: NotebookRow) -> list[str]:
+    def _published_cells(self, row: PublishedRow) -> list[str]:
+        if not isinstance(row, NotebookRow):
+            return [fixed(row.average_log_result)]
         cells = [scientific(row.optim_result), fixed(row.average_log_result)]
         cells += [fixed(row.average_sum_log_result)] if self._published_sum else []
         cells += [fixed(row.min_log)] if self._published_min_log else []

@@ -8,21 +8,27 @@ from l2o_engine.studies.reproduction.course import Reproduction, Standing
 from l2o_engine.studies.reproduction.experiments import GROUPS, ReproductionError, experiments_of
 from l2o_engine.studies.reproduction.jobs import Job, Outcome, run_job
 from l2o_engine.studies.reproduction.results import FEW_SEEDS, NOTEBOOK_LEVELS, Result, wall_seconds
+from l2o_engine.studies.reproduction.rivalry import COUNTS, Judgement, Rivalry, judged_results, sees_curvature
 from l2o_engine.studies.reproduction.workers import cores, process_pool
 
 __all__ = [
+    "COUNTS",
     "FEW_SEEDS",
     "GROUPS",
     "NOTEBOOK_LEVELS",
     "Job",
+    "Judgement",
     "Outcome",
     "Reproduction",
     "ReproductionError",
     "Result",
+    "Rivalry",
     "Standing",
     "cores",
     "experiments_of",
+    "judged_results",
     "process_pool",
     "run_job",
+    "sees_curvature",
     "wall_seconds",
 ]

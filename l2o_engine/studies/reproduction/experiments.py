@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 
+from l2o_engine.presets import story
 from l2o_engine.presets.files import load
 from l2o_engine.presets.schema import Preset
 from l2o_engine.presets.shipped import find, shipped_names
 from l2o_engine.support.errors import UserError
 from l2o_engine.support.wording import nearest
 
-GROUPS = ("episode1", "episode2", "beyond", "all")
-"""What can be reproduced: the notebook's two episodes, ours beyond them, everything."""
+GROUPS = (*story.GROUPS, "all")
+"""What can be reproduced: each part of the story, everything."""
 
 
 class ReproductionError(UserError):
@@ -17,7 +18,7 @@ class ReproductionError(UserError):
 
 
 def experiments_of(group: str, only: Sequence[str] = ()) -> list[Preset]:
-    """Return a group's shipped experiments, each episode's from the notebook's worst result to its best.
+    """Return a group's shipped experiments in the order of the story: the notebook's from its worst result to its best.
 
     Parameters
     ----------
@@ -36,18 +37,10 @@ def experiments_of(group: str, only: Sequence[str] = ()) -> list[Preset]:
         raise ReproductionError(f'cannot reproduce "{group}"{hint} Choose one of {", ".join(GROUPS)}')
     shipped = [load(find(name)) for name in shipped_names()]
     found = {preset.name: preset for preset in shipped if preset.learns}
-    names = [name for name, preset in found.items() if group in ("all", _group_of(preset))]
+    names = [name for name, preset in found.items() if group in ("all", story.group_of(preset))]
     for name in only:
         if name not in names:
             hint = nearest(name, names) or f": it has {', '.join(names)}"
-            elsewhere = f"; it is in {_group_of(found[name])}" if name in found else hint
+            elsewhere = f"; it is in {story.group_of(found[name])}" if name in found else hint
             raise ReproductionError(f'there is no experiment "{name}" in {group}{elsewhere}')
-    chosen = [found[name] for name in names if not only or name in only]
-    return sorted(
-        chosen, key=lambda preset: (GROUPS.index(_group_of(preset)), -(preset.published_final or 0), preset.name)
-    )
-
-
-def _group_of(preset: Preset) -> str:
-    episode = preset.notebook.episode if preset.notebook else None
-    return f"episode{episode}" if episode else "beyond"
+    return story.in_order(found[name] for name in names if not only or name in only)

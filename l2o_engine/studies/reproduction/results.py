@@ -81,7 +81,7 @@ class Result:
     @property
     def published(self) -> float | None:
         """The notebook's final mean log10 of the last loss."""
-        return self.preset.published_final
+        return self.preset.notebook.final if self.preset.notebook else None
 
     @property
     def tolerance(self) -> float | None:

@@ -11,16 +11,31 @@ from time import monotonic
 from typing import Any
 
 from l2o_engine.live.mailbox import Mailbox
+from l2o_engine.presets.schema import Preset
+from l2o_engine.presets.story import EPISODE3, episode_of, group_of
 from l2o_engine.records.codec import finite
 from l2o_engine.studies.comparison import NamedLevel, baseline_levels
-from l2o_engine.studies.reproduction import Reproduction, Result, cores, experiments_of, process_pool
+from l2o_engine.studies.episode3 import check_report_of
+from l2o_engine.studies.reproduction import (
+    Judgement,
+    Reproduction,
+    Result,
+    cores,
+    experiments_of,
+    judged_results,
+    process_pool,
+)
 from l2o_tui import exit_codes
+from l2o_tui.commands.reproduce import rivalry_table
+from l2o_tui.commands.reproduce.episode3 import write_episode3
 from l2o_tui.commands.reproduce.notes import Notes
-from l2o_tui.commands.reproduce.report import check_report, write_report
+from l2o_tui.commands.reproduce.report import NAME, check_report, write_report
 from l2o_tui.commands.reproduce.verdict_table import LEGEND, levels_line, table_of, verdict_of, weakness
 from l2o_tui.text.headless import signals_to
+from l2o_tui.text.names import wrapped
 from l2o_tui.text.numbers import duration, fixed
 from l2o_tui.text.output import Page, json_text, write_out
+from l2o_tui.text.share_bar import share_bar
 from l2o_tui.text.streams import is_terminal
 
 _TICK = 0.25  # seconds between two looks at signals and outcomes
@@ -76,11 +91,13 @@ def run_reproduce(
     experiments = experiments_of(group, only)
     reproduction = Reproduction(experiments, seeds=seeds, runs_dir=runs_dir, backend=backend)
     if report:
-        check_report(report)
+        check_report_of(experiments)
+        check_report(report, sorted({_page_of(preset) for preset in experiments}))
     notes = Notes(with_bars=not (as_json and is_terminal(sys.stdout)))
     if seeds_note := weakness(seeds):
         notes.say(seeds_note)
-    received = _drive(reproduction, notes, min(jobs or cores(), len(reproduction.jobs)), as_json=as_json)
+    workers = min(jobs or cores(), len(reproduction.jobs))
+    received = _drive(reproduction, notes, workers, as_json=as_json)
     done = [outcome for outcome in reproduction.outcomes if outcome.status == "done"]
     if received:
         notes.say(
@@ -88,15 +105,48 @@ def run_reproduce(
             "done, what was under way is saved; the same command goes on"
         )
         return exit_codes.of_signal(received)
-    results = reproduction.results()
+    of_page: dict[str, list[Result]] = {NAME: [], EPISODE3: []}
+    for result in reproduction.results():
+        of_page[_page_of(result.preset)].append(result)
+    results, ours = of_page[NAME], of_page[EPISODE3]
+    if results and not as_json:
+        _print_table(results, elapsed=monotonic() - began)
+    try:
+        with share_bar("judging", hidden=as_json and is_terminal(sys.stdout)) as told:
+            judgements = list(judged_results(ours, told=told))
+        if ours:
+            _print_rivalries(ours, judgements, as_json=as_json, elapsed=monotonic() - began)
+        if report:
+            notes.say(f"writing the report in {report} …")
+        if report and results:
+            write_report(report, results, _levels_of(results), command=command, seeds=seeds)
+        if report and ours:
+            with process_pool(workers) as executor:
+                write_episode3(
+                    report,
+                    judgements,
+                    ours,
+                    runs_dir=runs_dir,
+                    seeds=seeds,
+                    command=command,
+                    executor=executor,
+                    bar=share_bar,
+                )
+    except KeyboardInterrupt:
+        notes.say(f"l2o-tui: interrupted; {_CONSOLATION}")
+        return exit_codes.of_signal(signal.SIGINT)
+    fails = [_complain(results, notes), _complain(ours, notes), _complain_of_ours(judgements, notes)]
+    return exit_codes.FAILED if any(fails) else exit_codes.DONE
+
+
+def _page_of(preset: Preset) -> str:
+    """Return the page of the report that an experiment is told on: Episode 3, which has no notebook, has its own."""
+    return EPISODE3 if group_of(preset) == EPISODE3 else NAME
+
+
+def _levels_of(results: Sequence[Result]) -> list[NamedLevel]:
     groups = [result.group for result in results if result.group]
-    levels = baseline_levels(groups, seed=0) if groups else []
-    if not as_json:
-        _print_table(results, levels, elapsed=monotonic() - began)
-    if report:
-        notes.say(f"drawing the report in {report} …")
-        write_report(report, results, levels, command=command, seeds=seeds)
-    return exit_codes.FAILED if _complain(results, notes) else exit_codes.DONE
+    return baseline_levels(groups, seed=0) if groups else []
 
 
 def _drive(reproduction: Reproduction, notes: Notes, workers: int, *, as_json: bool) -> int:
@@ -128,7 +178,8 @@ def _drive(reproduction: Reproduction, notes: Notes, workers: int, *, as_json: b
 def _tell(result: Result, notes: Notes, *, as_json: bool) -> None:
     """Tell of an experiment that is over: to scripts, or to who waits for the table."""
     if as_json:
-        write_out(json_text(_document(result)), consolation=_CONSOLATION)
+        if _page_of(result.preset) == NAME:  # the others are judged before they are told
+            write_out(json_text(_document(result)), consolation=_CONSOLATION)
         return
     published = "" if result.published is None else f", the notebook's {fixed(result.published)}"
     verdict = f", {said}" if (said := verdict_of(result)) else ""
@@ -138,10 +189,9 @@ def _tell(result: Result, notes: Notes, *, as_json: bool) -> None:
 
 
 def _document(result: Result) -> dict[str, Any]:
-    notebook = result.preset.notebook
     return {
         "experiment": result.name,
-        "episode": notebook.episode if notebook else None,
+        "episode": episode_of(result.preset),
         "notebook": result.published,
         "tolerance": result.tolerance,
         "median": finite(result.final.median),
@@ -163,16 +213,42 @@ def _document(result: Result) -> dict[str, Any]:
     }
 
 
-def _print_table(results: Sequence[Result], levels: Sequence[NamedLevel], *, elapsed: float) -> None:
+def _print_table(results: Sequence[Result], *, elapsed: float) -> None:
     page = Page()
     console = page.console
     console.print(table_of(results, narrow=console.width < _NARROW))
     console.print()
-    console.print(levels_line(levels))
+    console.print(levels_line(_levels_of(results)))
     console.print(LEGEND, width=min(console.width, _NARROW))
     trained = duration(sum(result.seconds for result in results))
     console.print(f"Training took {trained} in all, this command {duration(elapsed)}.")
     page.write(consolation=_CONSOLATION)
+
+
+def _print_rivalries(
+    results: Sequence[Result], judgements: Sequence[Judgement], *, as_json: bool, elapsed: float
+) -> None:
+    """Print how experiments did against their rivals: to scripts an object each, else the tables."""
+    if as_json:
+        judged = {judgement.result.name: rivalry_table.document_of(judgement) for judgement in judgements}
+        for result in results:
+            write_out(json_text(_document(result) | judged.get(result.name, {})), consolation=_CONSOLATION)
+        return
+    trained = duration(sum(result.seconds for result in results))
+    lines = [*rivalry_table.table_lines(judgements), "", rivalry_table.draws_line(judgements)] if judgements else []
+    lines += [
+        *wrapped(rivalry_table.LEGEND, _NARROW),
+        f"Training took {trained} in all, this command {duration(elapsed)}.",
+    ]
+    write_out("\n".join(lines), consolation=_CONSOLATION)
+
+
+def _complain_of_ours(judgements: Sequence[Judgement], notes: Notes) -> bool:
+    """Say what differs from our own reference; return whether anything does."""
+    off = [judgement for judgement in judgements if judgement.is_reproduced is False]
+    for judgement in off:
+        notes.say(f"l2o-tui: {judgement.result.name}: {rivalry_table.verdict_of(judgement)} from our reference")
+    return bool(off)
 
 
 def _complain(results: Sequence[Result], notes: Notes) -> bool:

@@ -22,7 +22,8 @@ from l2o_tui.commands.reproduce.verdict_table import LEGEND, levels_line, markdo
 from l2o_tui.text.health import diagnoses_of, findings_of, sentence
 from l2o_tui.text.numbers import duration, fixed
 
-_NAME = "reproduction"
+NAME = "reproduction"
+"""Of the page, and of the folder of its pictures."""
 _DRAWS = 3  # problems in a base picture, as in the notebook
 
 
@@ -30,8 +31,15 @@ class ReportError(UserError):
     """A report that cannot be written. The message is meant for the user."""
 
 
-def check_report(folder: Path) -> None:
+def check_report(folder: Path, pages: Sequence[str] = (NAME,)) -> None:
     """Make the report's folders, before anything is computed for it.
+
+    Parameters
+    ----------
+    folder
+        Where to.
+    pages
+        The names of the pages that it will have, each with a folder of that name for its pictures.
 
     Raises
     ------
@@ -41,10 +49,11 @@ def check_report(folder: Path) -> None:
         If matplotlib is missing.
     """
     check_picture(Path("any.svg"))
-    pictures = folder / _NAME
+    pictures = [folder / page for page in pages]
     try:
-        pictures.mkdir(parents=True, exist_ok=True)
-        for place in (folder, pictures):
+        for place in pictures:
+            place.mkdir(parents=True, exist_ok=True)
+        for place in (folder, *pictures):
             with TemporaryFile(dir=place):
                 pass
     except OSError as error:
@@ -98,11 +107,11 @@ def write_report(
         "In the pictures, a point of the notebook's is an average since its row before, so it lags behind our line.",
     ]
     for result in results:
-        lines += ["", *_section(folder / _NAME, result)]
+        lines += ["", *_section(folder / NAME, result)]
     try:
-        write_atomically(folder / f"{_NAME}.md", ("\n".join(lines) + "\n").encode())
+        write_atomically(folder / f"{NAME}.md", ("\n".join(lines) + "\n").encode())
     except OSError as error:
-        raise Failure(f"cannot write {folder / f'{_NAME}.md'}: {error.strerror or error}") from error
+        raise Failure(f"cannot write {folder / f'{NAME}.md'}: {error.strerror or error}") from error
 
 
 def _section(pictures: Path, result: Result) -> list[str]:
@@ -116,9 +125,9 @@ def _section(pictures: Path, result: Result) -> list[str]:
         problems = [base_losses(losses, title=f"problem {number}") for number, losses in draws]
         write_picture(problems, pictures / f"{result.name}-base.svg")
         lines += [
-            f"![Convergence of {result.name}: the last loss over the meta-iterations]({_NAME}/{result.name}.svg)",
+            f"![Convergence of {result.name}: the last loss over the meta-iterations]({NAME}/{result.name}.svg)",
             "",
-            f"![Losses over the base steps on {_DRAWS} problems]({_NAME}/{result.name}-base.svg)",
+            f"![Losses over the base steps on {_DRAWS} problems]({NAME}/{result.name}-base.svg)",
             "",
             f"The lower picture shows seed {nearest.lane.seed}, whose end is the nearest to the median.",
             "",

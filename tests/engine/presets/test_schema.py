@@ -32,6 +32,16 @@ OURS = {  # shipped preset → what it sets otherwise than the shipped preset it
     ),
     "logdiv_one_layer": ("logdiv_res30", ["network.layers=1", "network.hidden=40"]),
 }
+EPISODE3 = {  # shipped preset → its steps, in the order of the story
+    "rotated2": 20,
+    "rotated10": 20,
+    "rosenbrock": 100,
+    "rastrigin": 100,
+    "mixture": 100,
+    "generalist": 100,
+}
+UNSEEN = ("beale", "booth", "branin", "styblinski_tang", "ackley")
+"""The functions that the generalist is judged on, each a preset without a network."""
 DESCRIPTION = ("problem", "unroll", "network", "inputs", "objective", "meta", "baseline")
 
 every_shipped = pytest.mark.parametrize("name", shipped_names())
@@ -42,7 +52,7 @@ every_shipped = pytest.mark.parametrize("name", shipped_names())
 
 def test_every_experiment_of_the_notebook_and_ours_are_shipped() -> None:
     assert len(NOTEBOOKS) == 12
-    assert {*NOTEBOOKS, *OURS, "baselines"} == set(shipped_names())
+    assert {*NOTEBOOKS, *OURS, *EPISODE3, *UNSEEN, "baselines"} == set(shipped_names())
 
 
 @every_shipped
@@ -67,7 +77,7 @@ def test_every_key_of_a_shipped_preset_is_explained(name: str) -> None:
     assert not [line for line in keys if not re.search(r"\s# \S", line)]
 
 
-@pytest.mark.parametrize("name", [*NOTEBOOKS, *OURS])
+@pytest.mark.parametrize("name", [*NOTEBOOKS, *OURS, *EPISODE3])
 def test_a_shipped_meta_training_preset_writes_every_key_out(name: str) -> None:
     written = tomllib.loads(find(name).read_text(encoding="utf-8"))
     assert _keys(written) == _keys(to_dict(load(find(name))))
@@ -75,6 +85,32 @@ def test_a_shipped_meta_training_preset_writes_every_key_out(name: str) -> None:
 
 def _keys(table: Any) -> Any:
     return {key: _keys(value) for key, value in table.items()} if isinstance(table, dict) else None
+
+
+@pytest.mark.parametrize("name", [*EPISODE3, *UNSEEN])
+def test_every_rival_of_episode_3_is_tuned_on_that_very_problem(name: str) -> None:
+    preset = load(find(name))
+    assert preset.tuned == {baseline.name for baseline in preset.baseline}
+    assert {"SGD", "Nesterov", "RMSProp", "Adam", "vSGD"} <= preset.tuned
+    assert preset.unroll.steps == EPISODE3.get(name, 100)
+
+
+def test_the_generalist_is_trained_on_no_function_that_it_is_judged_on() -> None:
+    unseen = {load(find(name)).problem.text for name in UNSEEN}
+    assert len(unseen) == 5
+    assert not unseen & {getattr(family, "text", "") for family in load(find("generalist")).problem.families}
+
+
+REFERENCE = "reference={seeds=8, held_out=-2.0, tolerance=0.5, rows=[{it=10, average_log_result=-1.5}]}"
+
+
+def test_a_reference_is_ours_and_goes_where_another_experiment_begins() -> None:
+    ours = override(check({"name": "x"}), [REFERENCE])
+    assert (ours.notebook, ours.published_final) == (None, -1.5)
+    assert [row.whose for row in ours.published_rows] == ["reference"]
+    assert [row.whose for row in load(find("log30")).published_rows][:1] == ["notebook"]
+    assert override(ours, ["report.every=7"]).reference is not None
+    assert override(ours, ["meta.learning_rate=0.1"]).reference is None
 
 
 INPUTS = {  # quest.json's words → our kind, and whether min_log adapts
@@ -231,7 +267,7 @@ def test_a_preset_is_found_by_name_and_by_path(tmp_path: Path) -> None:
     ("reference", "parts"),
     [
         ("lgo30", ['no shipped preset "lgo30"', 'did you mean "log30"', "simple_sum"]),
-        ("nothing_like_it_at_all", ["no shipped preset", "Shipped: baselines"]),
+        ("nothing_like_it_at_all", ["no shipped preset", "Shipped: "]),
         ("nowhere.toml", ["there is no file nowhere.toml"]),
         ("some/where", ["there is no file some/where"]),
         (".", ["folder"]),

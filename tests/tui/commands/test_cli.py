@@ -83,9 +83,18 @@ def test_the_package_runs_as_a_module() -> None:
 
 def test_presets_lists_every_shipped_one() -> None:
     lines = call("presets").out.splitlines()[1:]
-    assert [line.split()[0] for line in lines] == shipped_names()
+    names = [line.split()[0] for line in lines if line.strip()]
+    assert sorted(names) == shipped_names()
+    groups = [group.splitlines() for group in "\n".join(line.strip() for line in lines).split("\n\n")]
+    told = [{line.split("  ")[-1].strip().split(":")[0] for line in group} for group in groups]
+    assert told == [{"Episode 1"}, {"Episode 2"}, {"Episode 3"}, {"Ours"}]
+    assert [group[0].split()[0] for group in groups[:3]] == ["simple_sum", "log43_end_log", "rotated2"]
     documents = json.loads(call("presets", "--json").out)
-    assert [document["name"] for document in documents] == shipped_names()
+    assert [document["name"] for document in documents] == names
+    assert {document["name"]: document["episode"] for document in documents}.items() >= {
+        "log30": 1,
+        "rotated2": 3,
+    }.items()
     assert {document["name"]: document["iterations"] for document in documents}["log30"] == 100_000
 
 

@@ -179,3 +179,11 @@ def test_min_log_is_shown_where_it_adapts() -> None:
     preset = _preset(inputs={"kind": "log", "min_log": -5.0, "adaptive": True})
     (line,) = _printed(preset, [_row(0, numbers={"min_log": -4.75})])
     assert line.split()[-2:] == ["-4.75", "0"]
+
+
+def test_our_own_reference_is_called_so_and_has_averages_alone() -> None:
+    rows = [{"it": 10, "average_log_result": -1.5}]
+    preset = check({"name": "tiny", "reference": {"seeds": 8, "held_out": -1.0, "tolerance": 0.5, "rows": rows}})
+    table = ProgressTable(preset, lanes_of(preset))
+    assert table.heading().endswith("│ reference")
+    assert table.whose == "our own reference"
