@@ -86,6 +86,26 @@ def _draw_plainly(value: bool) -> None:
 Ascii = Annotated[
     bool, typer.Option("--ascii", callback=_draw_plainly, help="Draw charts in plain characters, without braille.")
 ]
+
+_DATA_VARIABLE = "L2O_DATA_DIR"  # as tasks/data/base.py has it, which is not imported for the help alone
+
+
+def _look_for_data_in(value: Path | None) -> None:
+    """Say it to whatever reads a data set, and to the processes that this one starts."""
+    if value is not None:
+        os.environ[_DATA_VARIABLE] = str(value.absolute())
+
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir",
+        envvar=_DATA_VARIABLE,
+        callback=_look_for_data_in,
+        help="Where data sets are, each in a folder of its name; data, if not given.",
+        file_okay=False,
+    ),
+]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help='A folder, a name in the runs folder, or "last".')]
 _RUNS = Path("runs")
 _FPS = 2.0
@@ -150,6 +170,7 @@ def run(
     on_hangup: OnHangup = HangUp.detach,
     fps: Fps = _FPS,
     plain: Ascii = False,
+    data_dir: DataDir = None,
 ) -> None:
     """Meta-train PRESET, with the live screen."""
     front_end = _front_end(no_ui=no_ui, json=json, quiet=quiet, chunk=chunk, on_hangup=on_hangup, fps=fps)
@@ -186,6 +207,7 @@ def resume(
     on_hangup: OnHangup = HangUp.detach,
     fps: Fps = _FPS,
     plain: Ascii = False,
+    data_dir: DataDir = None,
     start_paused: Annotated[bool, typer.Option("--start-paused", hidden=True)] = False,
 ) -> None:
     """Go on with RUN from its newest good checkpoint; --iterations continues a finished one."""
@@ -205,7 +227,9 @@ def resume(
 
 
 @app.command()
-def attach(run: RunName, runs_dir: RunsDir = _RUNS, fps: Fps = _FPS, plain: Ascii = False) -> None:
+def attach(
+    run: RunName, runs_dir: RunsDir = _RUNS, fps: Fps = _FPS, plain: Ascii = False, data_dir: DataDir = None
+) -> None:
     """Watch and steer RUN, which another process drives; leaving does not end it."""
     from l2o_tui.commands.attach import attach_run
 
@@ -267,6 +291,7 @@ def compare(
     json: JsonDocument = False,
     runs_dir: RunsDir = _RUNS,
     plain: Ascii = False,
+    data_dir: DataDir = None,
 ) -> None:
     """Compare runs: convergence in one chart, medians over seeds in a table, beside the baselines."""
     from l2o_tui.commands.compare import compare_runs
@@ -313,6 +338,7 @@ def evaluate(
     ] = False,
     runs_dir: RunsDir = _RUNS,
     backend: Backend = None,
+    data_dir: DataDir = None,
 ) -> None:
     """Judge the networks of RUN, and the hand-designed optimizers beside them, on problems nobody trained on."""
     from l2o_tui.commands.evaluate import evaluate_runs
@@ -356,6 +382,7 @@ def reproduce(
     ] = False,
     runs_dir: RunsDir = _RUNS,
     backend: Backend = None,
+    data_dir: DataDir = None,
 ) -> None:
     """Run the experiments of GROUP over seeds, and print ours beside the notebook's, with a verdict on each."""
     from l2o_tui.commands.reproduce.command import run_reproduce
@@ -406,6 +433,7 @@ def tune(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an output that is there.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line, for each that is found.")] = False,
+    data_dir: DataDir = None,
 ) -> None:
     """Find the best settings of hand-designed rivals on PRESET's problem, as [[baseline]] tables to paste."""
     from l2o_tui.commands.tune import run_tune
@@ -455,6 +483,7 @@ def bench(
         list[str] | None, typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting; repeatable.")
     ] = None,
     json: Json = False,
+    data_dir: DataDir = None,
 ) -> None:
     """Measure meta-iterations per second of every backend, side by side."""
     from l2o_tui.commands.bench import run_bench

@@ -79,7 +79,10 @@ def admit(preset: Preset, backend: str | None = None) -> Needs:
         If the backend that was asked for by name cannot take it.
     TooLargeError
         If there is not enough memory.
+    UserError
+        If data that its problem is made of is not there or cannot be read.
     """
+    _ = preset.experiment.task.sources
     name = choose(preset.experiment, backend or preset.run.backend).name if preset.learns else "numpy"
     needs = needs_of(preset, name)
     free = available_memory()
@@ -140,7 +143,8 @@ def _unroll_bytes(experiment: Experiment, backend: str) -> int:
         from l2o_engine.backends.fused.spec import spec_of, workspace_bytes
 
         return trace + workspace_bytes(spec_of(experiment), steps)
-    return trace + steps * rows * _GRAPH * experiment.trained.network.units * item
+    optimizee = experiment.meta.batch * experiment.task.graph_numbers
+    return trace + steps * (rows * _GRAPH * experiment.trained.network.units + optimizee) * item
 
 
 def _level_bytes(experiment: Experiment, draws: int) -> int:

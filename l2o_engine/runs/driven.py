@@ -33,6 +33,8 @@ from l2o_engine.runs.record import (
     RunError,
     new_record,
     now,
+    other_sources,
+    sources_of,
     versions,
     what_changed,
     write_record,
@@ -125,7 +127,10 @@ class DrivenRun(Run):
         ------
         RunError
             If the folder is there and not empty, or cannot be made.
+        UserError
+            If data that the problem is made of is not there or cannot be read.
         """
+        sources = sources_of(preset)  # before anything is made: it may fail
         lock: RunLock | None = None
         is_new = False
         try:
@@ -143,7 +148,7 @@ class DrivenRun(Run):
             make_folder(folder / "checkpoints", folder)
             write_atomically(folder / "preset.toml", to_toml(preset).encode())
             write_atomically(folder / "metrics.csv", _format_of(preset).header.encode())
-            write_record(folder / "run.json", new_record(preset, lock.driver))
+            write_record(folder / "run.json", new_record(preset, lock.driver, sources))
             return cls(folder, lock)
         except HeldError as error:
             raise RunError(f"another process is making a run in {folder}") from error
@@ -221,9 +226,13 @@ class DrivenRun(Run):
     def _take_over(self, found: Record, edited: tuple[Change, ...]) -> None:
         """Put our name into run.json in place of who drove the run before, and clear away what he left half done."""
         _remove_temporaries(self.folder)
-        ours = versions()
+        ours = versions() | sources_of(self.current)
         if differs := what_changed(found.versions, ours):
             self.notices.append(f"not as when it was last driven: {differs}; results may differ in their last bits")
+        if other := other_sources(found.versions, ours):
+            self.notices.append(
+                f"not the files that the run was made with: {other}; its results may be of other images"
+            )
         self.changes = edited
         self._write_record(
             replace(

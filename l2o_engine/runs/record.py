@@ -145,8 +145,16 @@ _MOST_READ = 20_000
 _read: dict[Path, tuple[tuple[int, int, int], Record]] = {}  # by path: of thousands of runs, few change
 
 
-def new_record(preset: Preset, driver: Driver | None = None) -> Record:
-    """Return the record of a run that this process is about to begin."""
+def new_record(preset: Preset, driver: Driver | None = None, sources: Mapping[str, str] | None = None) -> Record:
+    """Return the record of a run that this process is about to begin.
+
+    Parameters
+    ----------
+    preset, driver
+        The run's.
+    sources
+        What :func:`sources_of` says of its problem, where that is known.
+    """
     moment = now()
     return Record(
         status="running",
@@ -164,7 +172,7 @@ def new_record(preset: Preset, driver: Driver | None = None) -> Record:
         elapsed_seconds=0.0,
         average_log_result=None,
         message="",
-        versions=versions(),
+        versions={**versions(), **(sources or {})},
         driver=driver,
     )
 
@@ -247,6 +255,32 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[package] = "unknown"
     return found
+
+
+def sources_of(preset: Preset) -> dict[str, str]:
+    """Return the files that a problem is made of, with their SHA-256, as they stand beside the versions.
+
+    Raises
+    ------
+    UserError
+        If one is not there or cannot be read.
+    """
+    return {f"{_SOURCE}{name}": digest for name, digest in preset.experiment.task.sources.items()}
+
+
+_SOURCE = "sha256 of "
+
+
+def other_sources(before: Mapping[str, str], after: Mapping[str, str]) -> str:
+    """Return in words which files of a problem are not those that it was made of; "" where they are the same.
+
+    Parameters
+    ----------
+    before, after
+        The versions, with the sources; what was not recorded is not compared.
+    """
+    names = [name for name in after if name.startswith(_SOURCE) and before.get(name, after[name]) != after[name]]
+    return ", ".join(f"{name} {before[name]:.16}… → {after[name]:.16}…" for name in names)
 
 
 def what_changed(before: Mapping[str, str], after: Mapping[str, str]) -> str:

@@ -77,7 +77,7 @@ class TaskFamily(ABC):
         steps
             For how many base steps minibatches are drawn; a family without minibatches needs none.
         dtype
-            Of the arrays.
+            Of the arrays, but of those of whole numbers.
         """
 
     @abstractmethod
@@ -104,6 +104,22 @@ class TaskFamily(ABC):
     def optimum(self, task: "Task") -> Floats | None:
         """Return where each task's loss is least, [..., *shape]; None where that is not known."""
         return None
+
+    @property
+    def sources(self) -> Mapping[str, str]:
+        """File name → SHA-256 of the files that its tasks are made of; they are read now, if they were not before.
+
+        Raises
+        ------
+        UserError
+            If one is not there or cannot be read.
+        """
+        return {}
+
+    @property
+    def graph_numbers(self) -> int:
+        """How many numbers autograd keeps of one loss, besides those of the point: what an unroll takes, in memory."""
+        return 0
 
     def numbers_drawn(self, steps: int) -> int:
         """Return how many numbers a task of so many base steps is made of: what drawing it takes, in memory."""

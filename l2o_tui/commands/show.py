@@ -46,8 +46,8 @@ def print_run(run: Run, *, as_json_document: bool) -> None:
     console.print("\nsettings", style="bold")
     settings = plain_table("", "")
     for name, values in to_dict(preset).items():
-        if name in ("format", "name", "title", "kind", "notebook"):
-            continue
+        if name in ("notebook", "reference") or not isinstance(values, dict | list):
+            continue  # what a run is told by has been said above, and what it is compared with is below
         for entry in values if isinstance(values, list) else [values]:
             if "tuned" in entry:  # the digest says nothing to people
                 entry["tuned"] = entry["tuned"]["metric"] if entry["name"] in preset.tuned else "for something else"

@@ -3,6 +3,7 @@
 A target takes bytes, and raises nothing; what a function of ours promises to raise is caught here, and nothing else.
 """
 
+import gzip
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -11,6 +12,7 @@ from functools import cache
 from io import BytesIO
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import cast
 
 from pydantic import ValidationError
 
@@ -27,16 +29,19 @@ from l2o_engine.runs.folder import Run
 from l2o_engine.runs.metrics_file import last_iteration
 from l2o_engine.runs.record import RunError, read_record
 from l2o_engine.support.errors import UserError
+from l2o_engine.tasks.data import DataError, Part, cifar, idx, table
 from l2o_engine.tasks.distributions import Constant
 from l2o_engine.tasks.formula import Formula, Parameter
 from l2o_engine.tasks.formula.functions import shipped_functions
 from l2o_engine.tasks.formula.grammar import FUNCTIONS
+from tests.engine.digits import idx_images, idx_labels, records
 from tests.engine.told import event_from_json, progress_from_json, vitals_from_json
 
 ROOT = Path(__file__).parents[2]
 _OLD_RUN = ROOT / "tests" / "data" / "runs" / "format1"
 _CORPUS = Path(__file__).parent / "corpus"
 
+_IDX_IMAGES, _IDX_LABELS = idx_images(3, (2, 2)), idx_labels(3)
 _PRESET = load(_OLD_RUN / "preset.toml")
 _PARAMETERS = {"b": Parameter(Constant(1.0)), "w": Parameter(Constant(1.0), length=3)}
 _SMALL = check({"name": "small", "baseline": [{"kind": "sgd", "name": "A"}, {"kind": "rmsprop", "name": "B"}]})
@@ -131,6 +136,22 @@ def _feed_metrics(content: bytes) -> None:
     last_iteration(run.metrics_path)
 
 
+def _feed_data(content: bytes) -> None:
+    path = _file("images", content)
+    readers: list[Callable[[], object]] = [
+        lambda: idx.read_part(path, _file("labels", _IDX_LABELS), (2, 2)),
+        lambda: idx.read_part(_file("good", _IDX_IMAGES), path, (2, 2)),
+        lambda: table.read_part(path, 2, 16),
+        lambda: cifar.read_part([path, path]),
+    ]
+    for reader in readers:
+        with suppress(DataError):
+            part, digests = cast("tuple[Part, dict[str, str]]", reader())
+            assert 0 < len(part) == len(part.labels)
+            assert part.labels.max() < 10
+            assert all(len(digest) == 64 for digest in digests.values())
+
+
 class _Run(Run):
     """A run whose preset is known, so that it is not read and checked again for every input."""
 
@@ -189,6 +210,11 @@ def _events() -> list[bytes]:
     recorded = (ROOT / "tests" / "data" / "events.jsonl").read_bytes().splitlines(keepends=True)
     ours = (_OLD_RUN / "events.jsonl").read_bytes().splitlines(keepends=True)
     return [b"".join(ours), *(b"".join(recorded[first : first + 6]) for first in range(0, len(recorded), 6))]
+
+
+def _data() -> list[bytes]:
+    plain = [_IDX_IMAGES, _IDX_LABELS, b"0,16,9\n3,4,0\n", records(1)]
+    return [*plain, *(gzip.compress(content, mtime=0) for content in plain)]
 
 
 def _old(name: str) -> Callable[[], list[bytes]]:
@@ -281,6 +307,7 @@ TARGETS: Mapping[str, Target] = {
     "metrics": Target(
         _feed_metrics, _old("metrics.csv"), (b",", b"\n", b"\r", b"RNN", b"iteration,", b"#", *_NUMBERS, *_TEXTS)
     ),
+    "data": Target(_feed_data, _data, (b",", b"\n", b"\x00\x00\x08\x03", b"\x1f\x8b", b"\xff" * 4, *_NUMBERS, *_TEXTS)),
 }
 
 

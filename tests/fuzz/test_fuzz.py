@@ -21,10 +21,11 @@ MUTATED = {
     "setting": 3000,
     "formula": 1500,
     "checkpoint": 3000,
-    "record": 3500,
+    "record": 2500,
     "events": 1500,
     "command": 2000,
     "metrics": 1000,
+    "data": 1000,
 }
 DOCUMENTS = 500  # for each of the five that read JSON or values
 PROCESSES = 2
