@@ -38,7 +38,7 @@ from l2o_engine.support.settings import fields_of
 from l2o_engine.support.wording import size
 from l2o_engine.tasks.base import Task, TaskFamily
 from l2o_engine.training.evaluation import evaluate, parts
-from l2o_engine.training.figures import is_exploit
+from l2o_engine.training.figures import are_lost, is_exploit
 from l2o_engine.training.streams import Streams, generator_of
 
 RIVALS: Mapping[str, HandDesigned] = {
@@ -60,7 +60,6 @@ MOST_DRAWS = 1_000_000
 _FIRST, _LAST = -80, 20
 _LEAST, _GREATEST = -200, 120
 _WIDENED = 20
-_LOST = 1e6  # times the median first loss
 _EDGE = 3  # places: over few draws a figure may go up and down where it is nearly flat
 
 _MOST_NUMBERS = 4_000_000  # that results, or tasks beside each other, may take
@@ -463,10 +462,9 @@ def _figures(losses: Doubles) -> Doubles:
 def _reached(first: Doubles, last: Doubles, total: Doubles, steps: int) -> Reached:
     """Return what a setting reached on tasks [tasks]: by their first and last losses, and the losses' sums."""
     is_there = np.isfinite(total)
-    typical = float(np.median(np.where(is_there, first, np.inf)))
     with np.errstate(invalid="ignore", divide="ignore"):
         end = finite_mean(np.log10(last + LOG_FLOOR))
-    lost = ~is_there | (last > _LOST * abs(typical))
+    lost = ~is_there | are_lost(first, last)
     median = float(np.median(np.where(is_there, total, np.inf)))
     return Reached(
         end=end,

@@ -6,7 +6,7 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from l2o_engine.support.arrays import LOG_FLOOR, Doubles, finite_mean
+from l2o_engine.support.arrays import LOG_FLOOR, Doubles, Flags, finite_mean
 from l2o_engine.training import intervals
 from l2o_engine.training.intervals import Interval
 
@@ -16,6 +16,7 @@ THRESHOLDS = {"1e-3": 1e-3, "1e-6": 1e-6, "1e-12": 1e-12}
 SOLVED = 1e-6
 """A task whose loss is at or below this counts as solved."""
 
+_LOST = 1e6
 _QUARTILES = {"lower": 0.25, "median": 0.5, "upper": 0.75}
 
 
@@ -83,6 +84,11 @@ class Evaluated:
         return int((~np.isfinite(self.losses[:, -1])).sum())
 
     @property
+    def lost(self) -> int:
+        """How many tasks are lost, see :func:`are_lost`."""
+        return int(are_lost(self.losses[:, 0], self.losses[:, -1]).sum())
+
+    @property
     def worse_than_start(self) -> int:
         """How many tasks' last loss is above their first, or no finite number."""
         first, last = self.losses[:, 0], self.losses[:, -1]
@@ -93,8 +99,9 @@ class Evaluated:
         """All figures by name, for a row of a table.
 
         ``end_log10_mean``, and ``_lower``, ``_median`` and ``_upper``, the quartiles; ``sum_mean`` and ``sum_median``;
-        ``worse_than_start`` and ``non_finite``, counts of tasks; and for each of :data:`THRESHOLDS` ``reached_1e-3``,
-        the share of all tasks that get there, and ``steps_to_1e-3``, the median of the updates that these take.
+        ``worse_than_start``, ``non_finite`` and ``lost``, counts of tasks; and for each of :data:`THRESHOLDS`
+        ``reached_1e-3``, the share of all tasks that get there, and ``steps_to_1e-3``, the median of the updates that
+        these take.
         """
         return {name: figure for name, figure, _ in self._judged()}
 
@@ -119,13 +126,24 @@ class Evaluated:
             yield f"end_log10_{name}", _quantile(ends, share), partial(intervals.of_quantile, ends, share)
         yield "sum_mean", self.sum_mean, partial(intervals.of_mean, sums)
         yield "sum_median", self.sum_median, partial(intervals.of_quantile, sums, 0.5)
-        for name in ("worse_than_start", "non_finite"):
+        for name in ("worse_than_start", "non_finite", "lost"):
             count: int = getattr(self, name)
             yield name, count, partial(intervals.of_count, count, n)
         for name, threshold in THRESHOLDS.items():
             steps = _finite(self.steps_to(threshold))
             yield f"reached_{name}", steps.size / n, partial(intervals.of_share, steps.size, n)
             yield f"steps_to_{name}", _quantile(steps, 0.5), partial(intervals.of_quantile, steps, 0.5)
+
+
+def are_lost(first: Doubles, last: Doubles) -> Flags:
+    """Return which tasks [tasks] an optimizer has lost: their last loss is no finite number, or has diverged.
+
+    It has if it is above a millionfold of the median first loss.
+    """
+    typical = float(np.median(np.where(np.isfinite(first), first, np.inf)))
+    with np.errstate(invalid="ignore"):
+        lost: Flags = ~np.isfinite(last) | (last > _LOST * abs(typical))
+    return lost
 
 
 def is_exploit(first: Doubles, last: Doubles, sums: Doubles, steps: int) -> bool:

@@ -5,9 +5,11 @@ stdout carries the tables, or the lines; how it goes, and what must be known of 
 
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from shutil import get_terminal_size
+from types import FrameType
 from typing import Any
 
 from l2o_engine.records.codec import finite
@@ -103,7 +105,12 @@ def evaluate_runs(
         raise EvaluationError(f"a picture shows {_MOST_PANELS} problems and horizons at most, not {len(matches)}")
     judged: list[Judged] = []
     try:
-        with share_bar("judging", hidden=as_json and is_terminal(sys.stdout)) as told:
+        with _interrupts() as check, share_bar("judging", hidden=as_json and is_terminal(sys.stdout)) as show:
+
+            def told(share: float) -> None:
+                check()
+                show(share)
+
             for one in judge(matches, draws=draws, seed=seed, asked=backend, told=told):
                 judged.append(one)
                 if as_json:
@@ -176,3 +183,25 @@ def _whole(text: str, option: str) -> int:
         return whole_number(text)
     except ValueError as error:
         raise EvaluationError(f"{option}: {error}") from error
+
+
+@contextmanager
+def _interrupts() -> Iterator[Callable[[], None]]:
+    """Raise KeyboardInterrupt on SIGINT; give what raises it again, for a library in between may have swallowed it."""
+    received: list[int] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    def check() -> None:
+        if received:
+            raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    if before != signal.SIG_IGN:  # one that is ignored was meant to be
+        signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,6 +1,7 @@
 """The progress table on the screen: our rows, and the notebook's beside them."""
 
 from rich.text import Text
+from textual.content import Content
 from textual.geometry import Size
 from textual.widgets import DataTable
 
@@ -53,7 +54,7 @@ class ProgressPane(DataTable[Text], Pane):
             self.add_column(Text(column.heading, justify="right"), width=column.width + 1)
         for column in table.notebook_columns:
             self.add_column(Text(column.heading, justify="right", style="italic"), width=column.width + 1)
-        self.border_subtitle = f"{table.whose} in italics" if table.has_notebook else ""
+        self.border_subtitle = Content(f"{table.whose} in italics" if table.has_notebook else "")
         self.refresh(layout=True)  # as wide as its columns, where there is room
         return table
 

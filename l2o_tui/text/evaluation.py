@@ -5,6 +5,7 @@ from math import isfinite, isnan
 
 from rich.cells import cell_len
 
+from l2o_engine.presets.labels import level_label
 from l2o_engine.studies.evaluation import Contender, Judged, Network, Ranking
 from l2o_engine.support.wording import shown
 from l2o_engine.training.figures import THRESHOLDS
@@ -14,10 +15,10 @@ from l2o_tui.text.tables import aligned
 
 LEGEND = (
     "log10 of the last loss: its mean with the 95 % interval, or of several seeds the median over them with the least "
-    "and the greatest; its median and quartiles over the draws. worse: than the start. lost: no finite loss. Σ: all "
-    "steps' losses added up. to 1e-3 …: the median of the updates that it takes, and the share of the draws that get "
-    "there. #: the rank, by the mean and by the median of Σ; who loses more than 1 % of the draws comes last. exploit: "
-    "it buys its last loss by going far away first."
+    "and the greatest; its median and quartiles over the draws. worse: than the start. lost: no finite loss, or a "
+    "millionfold. Σ: all steps' losses added up. to 1e-3 …: the median of the updates that it takes, and the share of "
+    "the draws that get there. #: the rank, by the mean and by the median of Σ; who loses more than 1 % of the draws "
+    "comes last. exploit: it buys its last loss by going far away first."
 )
 _ENDS = ("log10 of last loss", "mean", "95 %", "median", "quartiles", "worse", "lost", "#")
 _SUMS = ("Σ, updates", "Σ mean", "95 %", "Σ median", *(f"to {name}" for name in THRESHOLDS), "#")
@@ -62,7 +63,7 @@ def _end_cells(one: Contender) -> tuple[str, ...]:
         _number(one.figure("end_log10_median")),
         _between(quartiles, 1),
         share_text(one.share("worse_than_start")),
-        share_text(one.share("non_finite")),
+        share_text(one.share("lost")),
     )
 
 
@@ -78,10 +79,9 @@ def _sum_cells(one: Contender) -> tuple[str, ...]:
 
 
 def _name(one: Contender) -> str:
-    seeds, first = len(one.judged), one.judged[0]
-    marks = [mark for mark, is_so in (("tuned", first.tuned_by), ("exploit", one.is_exploit)) if is_so]
-    label = f"{one.label} ({', '.join(marks)})" if marks else one.label
-    return f"{label}, {seeds} seeds" if seeds > 1 else label
+    label = level_label(one.label, is_tuned=one.judged[0].tuned_by is not None)
+    exploit, seeds = "exploit" if one.is_exploit else "", len(one.judged)
+    return ", ".join(filter(None, (label, exploit, f"{seeds} seeds" if seeds > 1 else "")))
 
 
 def _number(value: float) -> str:
@@ -109,10 +109,10 @@ def notes_on(rankings: Sequence[Ranking]) -> list[str]:
     notes = [_origin(network) for network in {network.run.folder: network for _, network in trained}.values()]
     notes += [f"{_owner(network)} had diverged in training" for network in _distinct(trained) if network.diverged]
     for one, network in trained:
-        if lost := int(one.figures["non_finite"]):
+        if lost := int(one.figures["lost"]):
             notes.append(
                 f"{_owner(network)}: {count(lost)} of {count(one.draws)} draws of {one.problem.name}, "
-                f"{count(one.problem.steps)} steps, end with no finite loss"
+                f"{count(one.problem.steps)} steps, are lost: they end with no finite loss, or a millionfold"
             )
     by = sorted({one.computed_by for one, _ in trained})
     return [*notes, *([f"the networks are computed by {' and '.join(by)}"] if by else [])]

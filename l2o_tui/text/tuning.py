@@ -136,7 +136,7 @@ def _row(one: Found, marks: str) -> tuple[str, ...]:
         loss_sum(figures["sum_mean"]),
         loss_sum(figures["sum_median"]),
         count(int(figures["worse_than_start"])),
-        count(int(figures["non_finite"])),
+        count(int(figures["lost"])),
     )
 
 

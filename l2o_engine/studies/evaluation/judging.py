@@ -30,7 +30,7 @@ from l2o_engine.training.streams import Streams, generator_of
 DRAWS = 10_000
 """Tasks that optimizers are judged on, where nobody says how many."""
 
-_OPERATIONS = {"fused": 2e9, "torch": 1e8}  # of a part: a tenth of a second, or a few
+_OPERATIONS = {"fused": 1e9, "torch": 5e7}  # of a part: a tenth of a second, or a few
 _COPIES = 5  # of the losses of one optimizer that are there at once, in float64, while its figures are made
 _OF_RIVAL = 20  # operations a coordinate and step
 

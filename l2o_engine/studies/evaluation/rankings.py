@@ -19,7 +19,7 @@ from l2o_engine.training.intervals import Interval
 BY_END, BY_SUM = "end_log10_mean", "sum_median"
 """The figures that optimizers are ranked by."""
 LOST_SHARE = 0.01
-"""Of draws that end with no finite loss: who loses more comes after all who do not."""
+"""Of the draws: who has lost more of them comes after all who have not."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,8 +68,8 @@ class Contender:
 
     @property
     def loses(self) -> bool:
-        """Whether more than :data:`LOST_SHARE` of its draws end with no finite loss: then its mean is no merit."""
-        return self.share("non_finite") > LOST_SHARE
+        """Whether it has lost more than :data:`LOST_SHARE` of its draws: then the mean of the others is no merit."""
+        return self.share("lost") > LOST_SHARE
 
     @property
     def curve(self) -> Doubles:

@@ -130,10 +130,10 @@ def with_figures(judged: Sequence[Judged], *changes: dict[str, float]) -> list[J
 
 def test_who_loses_draws_comes_last_however_good_the_rest_is_and_seeds_count_by_their_median(trained: Run) -> None:
     changes = (
-        {"end_log10_mean": -30.0, "non_finite": 1},
-        {"end_log10_mean": -20.0, "non_finite": 1},
-        {"end_log10_mean": -3.0, "non_finite": 0},
-        {"end_log10_mean": float("nan"), "non_finite": 50},
+        {"end_log10_mean": -30.0, "lost": 1},
+        {"end_log10_mean": -20.0, "lost": 1},
+        {"end_log10_mean": -3.0, "lost": 0},
+        {"end_log10_mean": float("nan"), "lost": 50},
     )
     (ranking,) = rankings_of(with_figures(judged(trained), *changes))
     assert [one.label for one in ranking.contenders] == ["SGD", "RNN", "RMSProp"]

@@ -127,7 +127,7 @@ def test_the_published_settings_reach_the_published_figures_on_rotated_problems(
 @pytest.mark.soak
 @pytest.mark.parametrize("dims", [2, 10])
 def test_tuning_finds_the_published_settings_on_rotated_problems(dims: int) -> None:
-    problem = Problem(Quadratic(dims=dims, rotation="uniform"), draws=5000, dtype="float64")
+    problem = Problem(Quadratic(dims=dims, rotation="uniform"), draws=10_000 // dims, dtype="float64")
     found = found_by(problem, "sgd", "momentum", "nesterov", "rmsprop", "adam", rate_only=True)
     rates = {(one.optimizer.name, one.optimizer.settings["learning_rate"]) for one in found}
     for _, rule, *_ in (row for row in ROTATED if row[0] == dims):

@@ -2,12 +2,12 @@
 
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import pytest
 
 from l2o_engine.presets.schema import PIECES
-from l2o_engine.support.registry import Registry, kind_of
+from l2o_engine.support.registry import kind_of
 from l2o_engine.support.settings import Whole, fields_of, settings
 
 PIECE = """
@@ -83,7 +83,9 @@ def test_settings_take_no_conversion_no_infinity_and_no_other_key() -> None:
             Piece(**wrong)
 
 
-def test_a_registry_of_one_kind_is_that_class_and_of_several_their_union() -> None:
-    registry: Registry[object] = Registry("number", "l2o_engine.support")
-    assert registry.what == "number"
-    assert PIECES["network"].union() is PIECES["network"].kinds["lstm"]
+def test_a_registry_of_one_kind_is_that_class_and_of_several_their_union(animals: Path) -> None:
+    from animals.base import ANIMALS
+
+    assert ANIMALS.what == "animal"
+    assert ANIMALS.union() is ANIMALS.kinds["bird"]
+    assert set(get_args(get_args(PIECES["network"].union())[0])) == set(PIECES["network"])

@@ -240,8 +240,9 @@ PACKED = gzip.compress(b"1,2,3\n" * 50, mtime=0)
         (PACKED[:-8] + bytes(8), "damaged gzip"),
         (PACKED[:4] + b"\xff" * 30, "damaged gzip"),
         (bytes(1001), "longer than 1,000 bytes"),
-        (gzip.compress(bytes(1001)), "unpacks to more than 1,000 bytes"),
+        (gzip.compress(bytes(1001), mtime=0), "unpacks to more than 1,000 bytes"),
     ],
+    ids=["last byte missing", "head alone", "twice", "digest", "garbage", "long", "long when unpacked"],
 )
 def test_files_are_unpacked_whole_or_not_at_all(tmp_path: Path, content: bytes, said: str) -> None:
     (tmp_path / "file").write_bytes(content)

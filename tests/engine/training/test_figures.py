@@ -25,6 +25,7 @@ def test_figures_are_those_of_the_losses_by_hand() -> None:
             "sum_median": 2.001,
             "worse_than_start": 3,
             "non_finite": 2,
+            "lost": 2,
             "reached_1e-3": 0.2,
             "steps_to_1e-3": 1,
             "reached_1e-6": 0,
@@ -42,6 +43,12 @@ def test_where_nothing_is_finite_there_is_no_figure() -> None:
     assert np.isnan([found.end_log10_mean, found.end_log10_median, found.sum_mean, found.sum_median]).all()
     assert np.isnan(found.intervals["end_log10_mean"]).all()
     assert found.intervals["non_finite"] == (3, 3)
+
+
+def test_what_diverges_by_a_millionfold_is_lost_finite_or_not() -> None:
+    losses = np.array([[1.0, 1e6], [1.0, 1.1e6], [9.0, 2.0], [np.inf, 1.0], [0.1, np.inf]])
+    found = Evaluated("x", losses)  # of first losses, 1 is the median
+    assert (found.lost, found.non_finite, found.worse_than_start) == (2, 1, 3)
 
 
 def test_a_threshold_is_reached_at_the_first_step_that_is_there_whatever_comes_after() -> None:

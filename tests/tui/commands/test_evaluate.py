@@ -1,19 +1,26 @@
 """``l2o-tui evaluate``: tables, JSON lines, picture, and what it refuses."""
 
 import json
+import os
 import signal
 import subprocess
+from contextlib import suppress
 from math import isfinite
 from pathlib import Path
+from time import sleep
 
 import pytest
 from rich.cells import cell_len
 
+from l2o_engine.backends.forward import TorchForward
+from l2o_engine.optimizers.learned.learned_optimizer import TrainedOptimizer
 from l2o_engine.optimizers.rmsprop import RmsProp
 from l2o_engine.optimizers.sgd import Sgd
 from l2o_engine.optimizers.tuned import tuned
 from l2o_engine.presets.files import load
 from l2o_engine.presets.shipped import find
+from l2o_engine.support.arrays import Floats
+from l2o_engine.tasks.base import Task
 from tests.tui.conftest import COMMAND, TINY, call
 
 ON_TORCH = ("--backend=torch", "--draws=40")
@@ -87,15 +94,15 @@ def test_a_tuned_rival_and_an_exploit_are_marked(runs_dir: Path, tmp_path: Path)
     )
     options = ("--runs-dir", runs_dir, *ON_TORCH, "--on", tmp_path / "rivals.toml")
     result = call("evaluate", "log30", *options)
-    assert "SGD (tuned)" in result.out
-    assert "Giant (exploit)" in result.out
+    assert "SGD, tuned" in result.out
+    assert "Giant, exploit" in result.out
     found = {one["optimizer"]: one for one in call("evaluate", "log30", *options, "--json").documents}
     assert (found["SGD"]["tuned"], found["SGD"]["exploit"]) == ("end", False)
     assert (found["Giant"]["tuned"], found["Giant"]["exploit"]) == (None, True)
     assert found["SGD"]["settings"]["learning_rate"] == 0.3
     assert "tuned" not in found["SGD"]["settings"]
     longer = call("evaluate", "log30", *options, "--steps=19").out  # for which it was not tuned
-    assert "(tuned)" not in longer
+    assert ", tuned" not in longer
 
 
 def test_the_same_command_says_the_same(runs_dir: Path) -> None:
@@ -164,3 +171,20 @@ def test_ctrl_c_ends_it_with_a_message(runs_dir: Path) -> None:
         _, err = process.communicate(timeout=60)
     assert isfinite(json.loads(first)["end_log10_mean"])
     assert (process.returncode, err) == (130, "l2o-tui: interrupted\n")
+
+
+def test_a_ctrl_c_that_a_library_has_swallowed_ends_it_all_the_same(
+    runs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compute = TorchForward.losses
+
+    def swallowing(self: TorchForward, optimizer: TrainedOptimizer, task: Task, steps: int) -> Floats:
+        with suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            sleep(60)
+        return compute(self, optimizer, task, steps)
+
+    monkeypatch.setattr(TorchForward, "losses", swallowing)
+    result = call("evaluate", "log30", "--runs-dir", runs_dir, *ON_TORCH)
+    assert (result.code, result.out, result.err) == (130, "", "l2o-tui: interrupted; nothing was written\n")
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler

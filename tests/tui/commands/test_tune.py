@@ -136,18 +136,17 @@ def test_a_file_that_cannot_be_written_is_a_failure_and_what_was_found_is_not_lo
     assert with_baselines(result.out).tuned == {"SGD", "SGD-sum"}
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_at_once_with_one_message(number: signal.Signals) -> None:
+def test_a_signal_ends_it_at_once_with_one_message() -> None:
     running = Running("tune", "log30", "--draws=1000000", "--json", "--rival=sgd", "--metric=end", "--rate-only")
     try:
         running.wait_for_message("tuning sgd")
-        running.process.send_signal(number)
+        running.process.send_signal(signal.SIGTERM)
         result = running.wait()
     finally:
         running.end()
-    assert result.code == 128 + number
+    assert result.code == 143
     assert result.out == ""
-    assert result.err.splitlines()[-1] == f"l2o-tui: ended by {number.name}; nothing is kept of it"
+    assert result.err.splitlines()[-1] == "l2o-tui: ended by SIGTERM; nothing is kept of it"
     assert "Traceback" not in result.err
 
 

@@ -78,6 +78,6 @@ def test_a_checkpoint_a_diverging_seed_and_lost_draws_are_named(ranking: Ranking
     assert notes_on([ranking]) == [
         "run: of its best checkpoint, at 20",
         "seed 1 of run had diverged in training",
-        "seed 1 of run: 1 of 100 draws of tiny, 3 steps, end with no finite loss",
+        "seed 1 of run: 1 of 100 draws of tiny, 3 steps, are lost: they end with no finite loss, or a millionfold",
         "the networks are computed by torch",
     ]

@@ -156,7 +156,7 @@ def test_the_library_has_the_functions_by_name() -> None:
 def test_the_page_lists_every_function_and_its_example_is_a_preset() -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert all(f"| `{name}` |" in page for name in SHIPPED)
-    (example,) = (block.partition("```")[0] for block in page.split("```toml\n")[1:])
+    example = page.split("```toml\n")[1].partition("```")[0]
     assert check(tomllib.loads(example)).problem.dims == 2
 
 
@@ -252,7 +252,7 @@ def test_in_python_a_wrong_formula_is_a_validation_error_with_the_place() -> Non
 
 def test_the_message_on_the_page_is_what_is_said() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    (example,) = (block.partition("```")[0] for block in page.split("```toml\n")[1:])
+    example = page.split("```toml\n")[1].partition("```")[0]
     (shown,) = (block.partition("```")[0] for block in page.split("$ l2o-tui check valley.toml\n")[1:])
     with pytest.raises(PresetError) as error:
         check(tomllib.loads(example.replace("b*(x", "a*(x")), source="valley.toml")
