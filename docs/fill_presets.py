@@ -7,7 +7,7 @@ Everything else of a preset stays as it is. Without a name, all of Episode 3.
 
 import argparse
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 from l2o_engine.optimizers.base import HandDesigned
@@ -56,14 +56,14 @@ def meaning(key: str, optimizer: HandDesigned) -> str:
     return str(said[optimizer.kind] if isinstance(said, dict) else said)
 
 
-def table(optimizer: HandDesigned, found: Found) -> str:
-    """Return a [[baseline]] table with a comment at every key."""
-    figures = found.figures
+def table(found: Found, *, name: str) -> str:
+    """Return a [[baseline]] table of a name with a comment at every key."""
+    optimizer, figures = found.optimizer, found.figures
     reached = (
         f"mean log10 {figures['end_log10_mean']:.2f}, Σ {figures['sum_mean']:.3g} (median {figures['sum_median']:.3g})"
     )
     keys = {key: value for key, value in asdict(optimizer).items() if value is not None}
-    ordered = {key: keys[key] for key in ("name", "kind")} | keys
+    ordered = {"name": name, "kind": optimizer.kind} | {key: keys[key] for key in keys if key != "name"}
     lines = [line(f"{key} = {inline(value)}", meaning(key, optimizer)) for key, value in ordered.items()]
     return "\n".join([line("[[baseline]]", f"held out: {reached}"), *lines, ""])
 
@@ -84,11 +84,11 @@ def rivals(preset: Preset, draws: int) -> Iterator[str]:
     found = list(tune_rivals(problem, RIVALS))
     by_end = honest(found, "end")
     for one in by_end.values():
-        yield table(one.optimizer, one)
+        yield table(one, name=one.optimizer.name)
     by_sum = [one for one in honest(found, "sum").values() if one.rival != "vsgd"]
     best = min(by_sum, key=lambda one: one.reached.rank("sum"))
     if best.settings != by_end[best.rival].settings:
-        yield table(replace(best.optimizer, name=f"{best.optimizer.name}-sum"), best)  # type: ignore[type-var]
+        yield table(best, name=f"{best.optimizer.name}-sum")
 
 
 def main() -> None:

@@ -27,6 +27,7 @@ from l2o_tui.charts.evaluation import evaluation
 from l2o_tui.charts.matplotlib import write_panels, write_picture
 from l2o_tui.commands.reproduce import rivalry_table
 from l2o_tui.commands.reproduce.references import references
+from l2o_tui.commands.reproduce.report import beginning
 from l2o_tui.commands.reproduce.verdict_table import weakness
 from l2o_tui.text.evaluation import ranking_lines, share_text
 from l2o_tui.text.numbers import count, duration, fixed, loss_sum
@@ -120,14 +121,7 @@ def write_episode3(
 def _head(command: str, results: Sequence[Result], seeds: int) -> list[str]:
     trained, wall = sum(result.seconds for result in results), wall_seconds(results)
     return [
-        "# Episode 3: a fair fight",
-        "",
-        "Written by",
-        "",
-        f"    {shown(command)}",
-        "",
-        "Do not edit it: the same command writes it anew. The same seeds give the same numbers on one type of CPU.",
-        "",
+        *beginning("Episode 3: a fair fight", command),
         'The notebooks end with "my declaration of victory over RMSProp is probably unfair", and announce an episode '
         "with tuned rivals and other functions that was never written. This is ours: every rival is tuned, "
         "every figure is of draws that nothing was trained or tuned on, and each table stands below the command "

@@ -86,14 +86,7 @@ def write_report(
         If a picture cannot.
     """
     lines = [
-        "# The reproduction",
-        "",
-        "Written by",
-        "",
-        f"    {shown(command)}",
-        "",
-        "Do not edit it: the same command writes it anew. The same seeds give the same numbers on one type of CPU.",
-        "",
+        *beginning("The reproduction", command),
         f"On the machine that made the runs, training them took {duration(sum(result.seconds for result in results))} "
         f"added up over its processes, and {duration(wall_seconds(results))} by the clock.",
         "",
@@ -112,6 +105,20 @@ def write_report(
         write_atomically(folder / f"{NAME}.md", ("\n".join(lines) + "\n").encode())
     except OSError as error:
         raise Failure(f"cannot write {folder / f'{NAME}.md'}: {error.strerror or error}") from error
+
+
+def beginning(title: str, command: str) -> list[str]:
+    """Return how a page begins that a command has written."""
+    return [
+        f"# {title}",
+        "",
+        "Written by",
+        "",
+        f"    {shown(command)}",
+        "",
+        "Do not edit it: the same command writes it anew. The same seeds give the same numbers on one type of CPU.",
+        "",
+    ]
 
 
 def _section(pictures: Path, result: Result) -> list[str]:
