@@ -118,9 +118,10 @@ def test_whatever_warns_of_an_end_is_heard_and_what_heard_it_before_hears_it_aga
 
 def test_a_second_ctrl_c_ends_at_once_where_the_first_waits_for_a_long_chunk(tmp_path: Path) -> None:
     endless = [option for option in RUN if "checkpoint" not in option]
-    running = Running(*endless, "--json", "--chunk=1000000", "--run-dir", tmp_path / "run")
+    long = "--set=unroll.steps=1000"  # some fifty such meta-iterations to a chunk's end take longer than PATIENCE
+    running = Running(*endless, long, "--json", "--chunk=1000000", "--run-dir", tmp_path / "run")
     try:
-        running.next_document("start")
+        running.next_document("progress")  # of meta-iteration 0: the chunk after it has been launched
         running.process.send_signal(signal.SIGINT)
         running.wait_for_message(STILL_AT_IT)  # after PATIENCE: two within that are one
         running.process.send_signal(signal.SIGINT)
