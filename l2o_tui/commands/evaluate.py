@@ -29,7 +29,7 @@ from l2o_engine.studies.evaluation import (
     rankings_of,
 )
 from l2o_tui import exit_codes
-from l2o_tui.charts.evaluation import evaluation
+from l2o_tui.charts.evaluation import panels_of
 from l2o_tui.charts.matplotlib import check_picture, write_panels
 from l2o_tui.text.evaluation import LEGEND, notes_on, ranking_lines
 from l2o_tui.text.names import wrapped
@@ -126,8 +126,7 @@ def evaluate_runs(
         tables = ["\n".join(ranking_lines(ranking, seed=seed, width=width)) for ranking in rankings]
         write_out("\n\n".join([*tables, "\n".join(wrapped(LEGEND, width or _TEXT_WIDTH))]))
     if output:
-        pictures = [evaluation(ranking) for ranking in rankings]
-        write_panels([[("loss", losses), ("share of the draws", shares)] for losses, shares in pictures], output)
+        write_panels(panels_of(rankings), output)
     return exit_codes.FAILED if left_out else exit_codes.DONE
 
 
