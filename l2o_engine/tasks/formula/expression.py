@@ -291,7 +291,7 @@ class _Writer:
         if value is not None and abs(value) > MOST_EXPONENT:
             self._fail(f"an exponent is between -{MOST_EXPONENT} and {MOST_EXPONENT}, not {value:g}", node.at)
         if exponent.moves:
-            self._fail("an exponent does not depend on x: write exp(exponent*log(base))", node.at)
+            self._fail("an exponent must not depend on x: write exp(exponent*log(base))", node.at)
         if value is None or base.value is not None or not (2 * value).is_integer():
             return self._applied("real_power", node.at, base, exponent)
         whole = self._whole_power(base, math.floor(value), node.at)

@@ -49,11 +49,10 @@ async def home(runs_dir: Path, size: tuple[int, int] = (80, 24)) -> AsyncIterato
 
 
 @asynccontextmanager
-async def watching(run: Run) -> AsyncIterator[Pilot[int]]:
+async def watching(run: Run, size: tuple[int, int] = (120, 40)) -> AsyncIterator[Pilot[int]]:
     app = L2oApp(OpenRun.watching(run), fps=1000)
-    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+    async with app.run_test(size=size, notifications=True) as pilot:
         await until(pilot, lambda: isinstance(app.screen, TrainingScreen) and app.screen.phase == "finished")
-        await until(pilot, lambda: app.screen.query_one(BasePane).figure(None) is not None)
         yield pilot
 
 
@@ -130,6 +129,7 @@ async def test_who_leaves_the_tables_ends_the_judging(runs_dir: Path) -> None:
 async def test_o_shows_the_network_on_another_problem_and_then_on_its_own_again(runs_dir: Path) -> None:
     async with watching(Run(runs_dir / "ours")) as pilot:
         pane = pilot.app.screen.query_one(BasePane)
+        await until(pilot, lambda: pane.figure(None) is not None)
 
         def steps() -> int:
             figure = pane.figure(None)
@@ -150,6 +150,18 @@ async def test_o_shows_the_network_on_another_problem_and_then_on_its_own_again(
         await pilot.press("o")
         await until(pilot, lambda: "base losses:" not in text_of(pilot))
         assert steps() == 4
+
+
+@pytest.mark.parametrize("key", ["o", "n", "r"])
+async def test_where_one_pane_has_room_what_changes_the_base_chart_shows_it(runs_dir: Path, key: str) -> None:
+    async with watching(Run(runs_dir / "ours"), (80, 24)) as pilot:
+        pane = pilot.app.screen.query_one(BasePane)
+        for keys in ((), ("tab", "tab")):  # from the pane before it, and from one behind
+            await pilot.press("shift+tab", *keys)
+            assert not pane.display
+            await pilot.press(key)
+            await until(pilot, lambda: "base losses" in text_of(pilot))
+            assert pane.has_class("active")
 
 
 async def test_v_while_a_run_is_shown_judges_its_network(runs_dir: Path) -> None:
