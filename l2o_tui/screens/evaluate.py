@@ -13,6 +13,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Checkbox, Input, Label, Static
 
 from l2o_engine.presets.schema import Preset
+from l2o_engine.presets.story import episode_of
 from l2o_engine.runs.folder import Run
 from l2o_engine.studies.evaluation import (
     EvaluationError,
@@ -36,11 +37,13 @@ _MOST_DRAWS = 1_000_000
 _SEED = 0
 _LOOK_SECONDS = 0.25
 _MARGINS = 3  # columns beside the tables: their padding, and the scroll bar
-_LONGEST = 48  # cells of a line of the list
+_LONGEST = 52  # cells of a line of the list
 
 
-class _Choice(Checkbox):
-    """A check box whose state is told by its mark, for textual's differ by colour alone."""
+class _Choice(Checkbox, inherit_bindings=False):
+    """A check box whose state is told by its mark, for textual's differ by colour alone; enter is the dialog's."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("space", "toggle_button", "Toggle", show=False)]
 
     def render(self) -> Content:
         """Return mark and label."""
@@ -72,6 +75,7 @@ class EvaluateDialog(ModalScreen[Wish | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,ctrl+c", "dismiss(None)", "back", priority=True),
+        Binding("enter", "judge", "judge", show=False),
         Binding("up", "app.focus_previous", show=False),
         Binding("down", "app.focus_next", show=False),
     ]
@@ -89,7 +93,8 @@ class EvaluateDialog(ModalScreen[Wish | None]):
             with VerticalScroll(id="problems"):
                 yield _Choice(Content(cut(f"its own: {self._preset.name}", _LONGEST)), True, id="own", compact=True)
                 for place, other in enumerate(self._others):
-                    said = cut(f"{other.name}: {other.title}", _LONGEST)
+                    title = other.title.removeprefix(f"Episode {episode_of(other)}: ")
+                    said = cut(f"{other.name}: {title}", _LONGEST)
                     yield _Choice(Content(said), id=f"other-{place}", compact=True)
             for name, label, value in (
                 ("steps", "steps", ""),
@@ -110,16 +115,17 @@ class EvaluateDialog(ModalScreen[Wish | None]):
 
     def on_input_submitted(self) -> None:
         """Judge, if all is well."""
-        self._judge()
+        self.action_judge()
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         """Judge, or go back."""
         if event.button.id == "judge":
-            self._judge()
+            self.action_judge()
         else:
             self.dismiss(None)
 
-    def _judge(self) -> None:
+    def action_judge(self) -> None:
+        """Judge, or say what is wrong with what was asked for."""
         is_own = self.query_one("#own", Checkbox).value
         chosen = [self.query_one(f"#other-{place}", Checkbox).value for place in range(len(self._others))]
         try:
