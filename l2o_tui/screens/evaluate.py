@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
+from textual.events import Resize
 from textual.screen import ModalScreen
 from textual.widgets import Button, Checkbox, Input, Label, Static
 
@@ -37,13 +38,20 @@ _MOST_DRAWS = 1_000_000
 _SEED = 0
 _LOOK_SECONDS = 0.25
 _MARGINS = 3  # columns beside the tables: their padding, and the scroll bar
-_LONGEST = 52  # cells of a line of the list
+_LOW = 30  # lines of a terminal, below which the dialog would not fit
+_LONGEST = 49  # cells of a line of the list
+
+
+_MOVES = (Binding("up", "app.focus_previous", show=False), Binding("down", "app.focus_next", show=False))
 
 
 class _Choice(Checkbox, inherit_bindings=False):
     """A check box whose state is told by its mark, for textual's differ by colour alone; enter is the dialog's."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("space", "toggle_button", "Toggle", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "toggle_button", show=False),
+        *_MOVES,  # or else the list around it would scroll, and the focus stay
+    ]
 
     def render(self) -> Content:
         """Return mark and label."""
@@ -76,8 +84,7 @@ class EvaluateDialog(ModalScreen[Wish | None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,ctrl+c", "dismiss(None)", "back", priority=True),
         Binding("enter", "judge", "judge", show=False),
-        Binding("up", "app.focus_previous", show=False),
-        Binding("down", "app.focus_next", show=False),
+        *_MOVES,
     ]
 
     def __init__(self, name: str, preset: Preset) -> None:
@@ -90,7 +97,7 @@ class EvaluateDialog(ModalScreen[Wish | None]):
         """Lay out the problems, its own chosen, and the fields."""
         with Vertical(classes="dialog"):
             yield PlainText(f"Judge {self._run_name}, as it is now, on held-out draws", classes="dialog-title")
-            with VerticalScroll(id="problems"):
+            with VerticalScroll(id="problems", can_focus=False):
                 yield _Choice(Content(cut(f"its own: {self._preset.name}", _LONGEST)), True, id="own", compact=True)
                 for place, other in enumerate(self._others):
                     title = other.title.removeprefix(f"Episode {episode_of(other)}: ")
@@ -112,6 +119,10 @@ class EvaluateDialog(ModalScreen[Wish | None]):
     def on_mount(self) -> None:
         """Begin at the steps: enter then judges."""
         self.query_one("#steps").focus()
+
+    def on_resize(self, event: Resize) -> None:
+        """Stand closer where there are few lines."""
+        self.set_class(event.size.height < _LOW, "low")
 
     def on_input_submitted(self) -> None:
         """Judge, if all is well."""
@@ -138,7 +149,9 @@ class EvaluateDialog(ModalScreen[Wish | None]):
                 raise ValueError(f"draws: from 1 to {count(_MOST_DRAWS)}")
             settings = tuple(shlex.split(values["settings"]))
         except ValueError as error:
-            self.query_one("#evaluate-error", PlainText).update(str(error))
+            said = self.query_one("#evaluate-error", PlainText)
+            said.update(str(error))
+            said.scroll_visible()
             return
         presets = tuple(other for other, wanted in zip(self._others, chosen, strict=True) if wanted)
         self.dismiss(Wish(presets, is_own, horizons, draws, settings))

@@ -12,6 +12,7 @@ from l2o_engine.presets import shipped as shipped_presets
 from l2o_engine.presets.files import override
 from l2o_engine.presets.tables import to_toml
 from l2o_engine.runs.folder import Run
+from l2o_engine.tasks.formula.functions import shipped_functions
 from l2o_tui.app import L2oApp
 from l2o_tui.panes.base_pane import BasePane
 from l2o_tui.screens.evaluate import EvaluateDialog, JudgedScreen
@@ -87,6 +88,22 @@ async def test_v_at_home_asks_on_what_and_shows_the_tables_beside_the_rivals(run
         await until(pilot, lambda: "ours: of its newest checkpoint, at 30" in text_of(pilot))
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(pilot.app.screen, HomeScreen))
+
+
+async def test_the_arrows_go_through_a_list_that_is_longer_than_its_place(
+    runs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("l2o_engine.studies.evaluation.looks.shipped_functions", shipped_functions)
+    async with home(runs_dir) as pilot:
+        dialog = await dialog_of(pilot)
+        choices = list(dialog.query(Checkbox))
+        await pilot.press("up", "up", "up", "space")
+        assert [one.value for one in choices] == [True, *[False] * (len(choices) - 4), True, False, False]
+        assert "▐✔▌" in text_of(pilot)
+        dialog.query_one("#draws", Input).value = "0"
+        await pilot.press("enter")  # and what is wrong is seen, though there are but 24 lines
+        await until(pilot, lambda: "draws: from 1 to 1,000,000" in text_of(pilot))
+        assert "Judge (enter)" in text_of(pilot)
 
 
 async def test_what_is_wrong_is_said_in_the_dialog_or_where_the_tables_would_be(runs_dir: Path) -> None:
