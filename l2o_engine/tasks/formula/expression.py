@@ -43,9 +43,9 @@ MOST_DIMS = 32
 MOST_STEPS = 2000
 """Numbers, names and operations of a formula whose sums are written out."""
 MOST_WORK = 300_000
-"""Of :attr:`Operation.work`: what SymPy takes some three seconds for (4.5 at the worst that we found)."""
+"""Of :attr:`Operation.work`: what takes about a second to differentiate (2.2 at the worst that we found)."""
 MOST_LEVELS = 40
-"""Of operations within one another: SymPy calls itself some sixteen times for each."""
+"""Of operations within one another: SymPy, and who differentiates, call themselves several times for each."""
 MOST_EXPONENT = 100
 """Of a constant exponent's magnitude: a whole one becomes products."""
 _MOST_INDEX = 1_000_000  # of what an index is computed with
@@ -84,7 +84,7 @@ class Operation:
         """Whether it depends on a coordinate."""
         return self.coordinates != 0
 
-    # What SymPy will have to do with it. These are kept: each is made of the operands' own.
+    # What there will be to do with it. These are kept: each is made of the operands' own.
 
     @cached_property
     def coordinates(self) -> int:
