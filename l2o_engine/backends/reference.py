@@ -33,7 +33,7 @@ class TorchBackend:
     def __init__(self, experiment: Experiment) -> None:
         self._experiment = experiment
         self._learned = experiment.trained
-        self._traced = traced(experiment.steps, experiment.meta.batch * experiment.task.size)
+        self._traced = traced(experiment.steps, experiment.meta.batch * experiment.trained_on.size)
 
     def train(self, learner: Learner, task: Task) -> tuple[Learner, Results]:
         """Do one meta-iteration for each batch of tasks; see :class:`~l2o_engine.meta.learner.Backend`."""

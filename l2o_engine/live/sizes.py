@@ -106,7 +106,7 @@ def chunk_bytes(preset: Preset) -> int:
     experiment, item = preset.experiment, np.dtype(preset.run.dtype).itemsize
     tasks = experiment.meta.batch if preset.learns else 1
     lanes = 1 if preset.learns else len(preset.baseline)
-    drawn = tasks * experiment.task.numbers_drawn(experiment.steps) * (16 + item)  # in float64, then rounded
+    drawn = tasks * experiment.trained_on.numbers_drawn(experiment.steps) * (16 + item)  # in float64, then rounded
     losses = tasks * experiment.steps * item * lanes
     return len(preset.seeds) * (drawn + 2 * losses + _ROW_BYTES * lanes)
 
@@ -143,7 +143,7 @@ def _unroll_bytes(experiment: Experiment, backend: str) -> int:
         from l2o_engine.backends.fused.spec import spec_of, workspace_bytes
 
         return trace + workspace_bytes(spec_of(experiment), steps)
-    optimizee = experiment.meta.batch * experiment.task.graph_numbers
+    optimizee = experiment.meta.batch * experiment.trained_on.graph_numbers
     return trace + steps * (rows * _GRAPH * experiment.trained.network.units + optimizee) * item
 
 
@@ -166,7 +166,7 @@ def _iteration(preset: Preset, backend: str) -> float:
 
 
 def _rows(experiment: Experiment) -> int:
-    return experiment.meta.batch * experiment.task.size
+    return experiment.meta.batch * experiment.trained_on.size
 
 
 def _remedy(largest: str) -> str:

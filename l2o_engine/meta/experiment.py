@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, get_args
 
 from l2o_engine.meta.meta_adam import MetaAdam
@@ -15,6 +16,7 @@ from l2o_engine.optimizers.rmsprop import RmsProp
 from l2o_engine.optimizers.sgd import Sgd
 from l2o_engine.support.settings import as_float32
 from l2o_engine.tasks.base import TaskFamily
+from l2o_engine.tasks.joined import Augmentation
 
 DTypeName = Literal["float32", "float64"]
 
@@ -29,7 +31,7 @@ class Experiment:
     Attributes
     ----------
     task
-        Draws the tasks.
+        Draws the tasks: what is optimized, and what optimizers are judged on.
     learned
         The optimizer to be trained; None where only hand-designed ones run.
     objective
@@ -44,6 +46,8 @@ class Experiment:
         Whether the meta-gradient goes through the tasks' own gradients too.
     dtype
         Of all arrays: "float32" or "float64".
+    augmentation
+        What is added to the problem while the network is trained.
 
     Raises
     ------
@@ -60,6 +64,7 @@ class Experiment:
     baselines: tuple[HandDesigned, ...] = DEFAULT_BASELINES
     second_derivatives: bool = True
     dtype: DTypeName = "float32"
+    augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
         if self.dtype not in get_args(DTypeName):
@@ -70,7 +75,8 @@ class Experiment:
         if LEARNED in names:
             raise ValueError(f'a baseline may not be called "{LEARNED}": that is the network')
         if self.learned is not None:
-            self.learned.network.on(self.task)  # which refuses what it cannot be for
+            for family in (self.task, self.trained_on):
+                self.learned.network.on(family)  # which refuses what it cannot be for
         for name, value in self._small_numbers() if self.dtype == "float32" else ():
             if value > 0 and as_float32(value) == 0:
                 raise ValueError(f'{name} would be 0 in float32: take a greater one, or dtype "float64"')
@@ -82,6 +88,11 @@ class Experiment:
         for place, piece in (pieces | {f"baseline.{k}": one for k, one in enumerate(self.baselines)}).items():
             for name, value in piece.small_numbers.items():
                 yield f"{place}.{name}", value
+
+    @cached_property
+    def trained_on(self) -> TaskFamily:
+        """Draws the tasks that the network is trained on: the problem, with what the augmentation adds."""
+        return self.augmentation.of(self.task)
 
     @property
     def steps(self) -> int:

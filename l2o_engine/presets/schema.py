@@ -26,6 +26,7 @@ from l2o_engine.presets.published import NotebookSettings, PublishedRow, Referen
 from l2o_engine.support.registry import Registry
 from l2o_engine.support.settings import list_to_tuple
 from l2o_engine.tasks.base import TASKS, TaskFamily
+from l2o_engine.tasks.joined import Augmentation
 from l2o_engine.tasks.quadratic import Quadratic
 
 BackendName = Literal["auto", "fused", "torch"]
@@ -48,7 +49,10 @@ DEFAULT_KINDS = {"problem": "quadratic", "network": "lstm", "objective": "sum"}
 MOST_ITERATIONS = 10**12
 """Meta-iterations that a run may be asked for."""
 
-LEARNED_TABLES = ("unroll", "network", "inputs", "objective", "meta")
+OPTIONAL_TABLES = ("augmentation",)
+"""What a training may have beside what every one has; a preset without such a table trains without it."""
+
+LEARNED_TABLES = ("unroll", "network", "inputs", "objective", "meta", *OPTIONAL_TABLES)
 """The tables that only mean something where a network is meta-trained (``unroll`` keeps its ``steps``)."""
 
 
@@ -164,6 +168,7 @@ class Preset(Table):
     inputs: _InputsTable = Identity()
     objective: _ObjectiveTable = Sum()
     meta: MetaAdam = MetaAdam()
+    augmentation: Augmentation | None = None
     baseline: Annotated[tuple[_BaselineTable, ...], BeforeValidator(list_to_tuple)] = DEFAULT_BASELINES
     report: ReportSettings = ReportSettings()
     run: RunSettings = RunSettings()
@@ -199,6 +204,7 @@ class Preset(Table):
             baselines=self.baseline,
             second_derivatives=self.unroll.second_derivatives,
             dtype=self.run.dtype,
+            augmentation=self.augmentation or Augmentation(),
         )
 
     @property

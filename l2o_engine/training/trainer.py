@@ -160,7 +160,9 @@ class MetaTrainer:
 
     def _draw(self, n: int) -> Task:
         experiment, generator = self._experiment, np.random.Generator(self._draws)
-        return experiment.task.draw(generator, n, experiment.meta.batch, steps=experiment.steps, dtype=experiment.dtype)
+        return experiment.trained_on.draw(
+            generator, n, experiment.meta.batch, steps=experiment.steps, dtype=experiment.dtype
+        )
 
     def chunks(self, iterations: int, *, size: int = CHUNK) -> Iterator[Chunk]:
         """Yield chunks until so many meta-iterations are done in all, or it has diverged.
