@@ -40,6 +40,11 @@ class Truncation:
             raise ValueError(f"a truncation is the whole episode so far: {self.steps} of {self.episode} steps is not")
 
     @property
+    def is_whole(self) -> bool:
+        """Whether one meta-iteration reaches a whole episode, so that nothing is carried."""
+        return self.episode == self.steps
+
+    @property
     def episode(self) -> int:
         """Base steps of an episode."""
         return self.steps if self.of is None else self.of

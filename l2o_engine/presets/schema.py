@@ -15,6 +15,7 @@ from l2o_engine.meta.meta_adam import MetaAdam
 from l2o_engine.meta.objectives.base import OBJECTIVES, Objective
 from l2o_engine.meta.objectives.sum import Sum
 from l2o_engine.meta.truncation import Truncation
+from l2o_engine.meta.validation import Curriculum, Validation
 from l2o_engine.optimizers.base import OPTIMIZERS
 from l2o_engine.optimizers.learned.inputs.base import INPUTS, Inputs
 from l2o_engine.optimizers.learned.inputs.identity import Identity
@@ -49,7 +50,7 @@ DEFAULT_KINDS = {"problem": "quadratic", "network": "lstm", "objective": "sum"}
 MOST_ITERATIONS = 10**12
 """Meta-iterations that a run may be asked for."""
 
-OPTIONAL_TABLES = ("augmentation",)
+OPTIONAL_TABLES = ("augmentation", "validation", "curriculum")
 """What a training may have beside what every one has; a preset without such a table trains without it."""
 
 LEARNED_TABLES = ("unroll", "network", "inputs", "objective", "meta", *OPTIONAL_TABLES)
@@ -169,6 +170,8 @@ class Preset(Table):
     objective: _ObjectiveTable = Sum()
     meta: MetaAdam = MetaAdam()
     augmentation: Augmentation | None = None
+    validation: Validation | None = None
+    curriculum: Curriculum | None = None
     baseline: Annotated[tuple[_BaselineTable, ...], BeforeValidator(list_to_tuple)] = DEFAULT_BASELINES
     report: ReportSettings = ReportSettings()
     run: RunSettings = RunSettings()
@@ -205,6 +208,8 @@ class Preset(Table):
             second_derivatives=self.unroll.second_derivatives,
             dtype=self.run.dtype,
             augmentation=self.augmentation or Augmentation(),
+            validation=self.validation or (Validation() if self.curriculum else None),
+            curriculum=self.curriculum,
         )
 
     @property
