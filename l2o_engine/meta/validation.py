@@ -48,8 +48,8 @@ class Validation:
 class Curriculum:
     """Episodes that become longer (Chen et al. 2020, "Training Stronger Baselines for Learning to Optimize").
 
-    A stage is validated at the length of the next one. Where a validation finds nothing better, after the least number of them
-    at least: if the stage has become better at all, its best network is restored (the meta-optimizer goes on as it is)
+    A stage is validated at the length of the next one. Where a validation finds nothing better, and there were enough
+    of them: if the stage has become better at all, its best network is restored (the meta-optimizer goes on as it is)
     and the next stage begins; else the training ends with the best network.
 
     Attributes

@@ -20,6 +20,7 @@ from l2o_engine.meta.validation import Standing
 from l2o_engine.optimizers.learned.learned_optimizer import LEARNED, TrainedOptimizer
 from l2o_engine.support.arrays import Doubles
 from l2o_engine.tasks.base import Task
+from l2o_engine.training.episodes import Episodes, check_episodes
 from l2o_engine.training.evaluation import Baselines
 from l2o_engine.training.streams import Streams, generator_of
 from l2o_engine.training.validating import Validating, Verdict, left
@@ -55,8 +56,8 @@ class TrainerState:
         State of the generator that tasks are drawn from (NumPy's PCG64, as its ``state`` property gives it).
     learner
         The network and its meta-optimizer; None where no network is trained.
-    episode
-        Where the episodes stand: at their beginning, as long as every truncation is a whole one.
+    episodes
+        Number of the parallel episode → where it stands; nothing where every truncation is a whole one.
     standing
         Where its validations stand; None where it is not validated.
     """
@@ -64,7 +65,7 @@ class TrainerState:
     done: int
     draws: Mapping[str, Any]
     learner: Learner | None
-    episode: Episode = field(default_factory=Episode)
+    episodes: Mapping[str, Episode] = field(default_factory=dict)
     standing: Standing | None = None
 
     @property
@@ -132,7 +133,7 @@ class MetaTrainer:
     Raises
     ------
     ValueError
-        If the experiment trains nothing.
+        If the experiment trains nothing, or the backend takes whole episodes only and these are not.
     BackendError
         If the backend asked for by name cannot take the experiment.
 
@@ -156,7 +157,7 @@ class MetaTrainer:
         zero = np.zeros_like(weights)
         self._learner = Learner(weights, zero, zero.copy(), Powers(), learned.inputs.numbers)
         self._draws = np.random.PCG64(streams.draws)
-        self._episode = Episode()
+        self._episodes = None if experiment.truncation.is_whole else Episodes(experiment, backend, self._draws)
         self._validating = Validating(experiment, seed) if experiment.validation else None
         self._standing = Standing() if experiment.validation else None
         self.done = 0
@@ -180,18 +181,28 @@ class MetaTrainer:
 
     def _trained(self, n: int) -> Results:
         """Do n meta-iterations, or fewer if it diverges."""
+        if self._episodes is None:
+            results = self._advance_whole(n)
+        else:
+            self._learner, results = self._episodes.advance(self._learner, n)
+        self.done += len(results)
+        return results
+
+    def _advance_whole(self, n: int) -> Results:
+        """Do n meta-iterations that are an episode each."""
         before = self._draws.state
         self._learner, results = self.backend.train(self._learner, self._draw(n))
         if len(results) < n:  # it diverged on the way: as if what lies beyond had never been drawn
             self._draws.state = before
             self._draw(len(results))
-        self.done += len(results)
         return results
 
     def _validate(self) -> Verdict:
         """Validate the network, and begin what is to begin."""
         standing, validating = cast("Standing", self._standing), cast("Validating", self._validating)
         self._standing, self._learner, verdict = validating.validate(standing, self._learner, self.done - 1)
+        if verdict.outcome == "next" and self._episodes is not None:
+            self._episodes.begin_anew(verdict.episode)
         return verdict
 
     def _draw(self, n: int) -> Task:
@@ -231,7 +242,8 @@ class MetaTrainer:
 
     def state(self) -> TrainerState:
         """Return all of its state."""
-        return TrainerState(self.done, dict(self._draws.state), self._learner, self._episode, self._standing)
+        episodes = self._episodes.state() if self._episodes else {}
+        return TrainerState(self.done, dict(self._draws.state), self._learner, episodes, self._standing)
 
     def load_state(self, state: TrainerState) -> None:
         """Become the trainer that the state was taken from.
@@ -248,9 +260,13 @@ class MetaTrainer:
             (theirs.weights.shape, theirs.weights.dtype, set(theirs.numbers))
         ):
             raise ValueError("this state is of another network, other inputs or another dtype")
-        self.done, self._learner, self._episode = state.done, state.learner, state.episode
         # A run may be gone on with as another experiment, which has a validation where it had none.
-        self._standing = (state.standing or Standing()) if self._validating else None
+        standing = (state.standing or Standing()) if self._validating else None
+        if self._episodes is not None:
+            self._episodes.load_state(state.episodes, self._experiment.horizons[standing.stage if standing else 0])
+        else:
+            check_episodes(self._experiment, state.episodes)
+        self.done, self._learner, self._standing = state.done, state.learner, standing
         self._draws.state = cast("Any", state.draws)
 
 

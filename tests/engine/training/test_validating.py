@@ -1,6 +1,7 @@
 """Validation and curriculum: what is kept, what is restored, when it is over; the same in chunks of any size."""
 
 from dataclasses import replace
+from itertools import pairwise
 from math import inf, isnan, nan
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from l2o_engine.records.events import Ended, Validated
 from l2o_engine.runs import checkpoints
 from l2o_engine.runs.folder import Run
 from l2o_engine.training.trainer import MetaTrainer, TrainerState
-from l2o_engine.training.validating import Validating
+from l2o_engine.training.validating import Validating, Verdict
 from tests.engine.tiny import of_kind, resume, run, start, tiny_preset
 
 STEPS = Curriculum(stages=(200, 500), least=3)
@@ -85,6 +86,11 @@ def test_a_stage_ends_where_nothing_is_better_and_the_last_one_ends_the_training
 
 VALIDATED = tiny_preset("validation.every=3", "validation.tasks=4", "meta.learning_rate=0.05")
 STOPPING = tiny_preset("validation.every=2", "validation.tasks=4", "validation.patience=1", "meta.learning_rate=0.5")
+CURRICULUM = tiny_preset(
+    *("unroll.steps=4", "unroll.truncation=2", "meta.batch=2", "unroll.staggered=true"),
+    *("curriculum.stages=[6, 8]", "curriculum.least=2", "validation.every=2", "validation.tasks=4"),
+    "meta.learning_rate=0.02",
+)
 
 
 def a_trainer(preset: Any, seed: int = 0) -> MetaTrainer:
@@ -121,7 +127,7 @@ def test_training_is_as_without_validation_and_judged_on_the_same_tasks_each_tim
     assert Validating(VALIDATED.experiment, 0).figure(state.learner, 4) == best.figure
 
 
-@pytest.mark.parametrize("preset", [VALIDATED, STOPPING], ids=["going on", "stopping"])
+@pytest.mark.parametrize("preset", [VALIDATED, STOPPING, CURRICULUM], ids=["going on", "stopping", "stage by stage"])
 def test_n_at_once_equal_n_one_at_a_time_and_a_loaded_state_goes_on(preset: Any) -> None:
     together, singly, loaded = (a_trainer(preset) for _ in range(3))
     (chunk,) = together.advance(11)
@@ -149,6 +155,32 @@ def test_a_training_that_has_stopped_has_its_best_network_and_does_nothing_more(
     assert Validating(STOPPING.experiment, 0).figure(state.learner, 4) == chunk.verdicts[-1].best
     (nothing,) = trainer.advance(5)
     assert (len(nothing.results), nothing.verdicts, trainer.state().done) == (0, (), state.done)
+
+
+def test_stages_come_one_after_the_other_with_longer_episodes_and_the_best_network() -> None:
+    trainer, found = a_trainer(CURRICULUM), list[Verdict]()
+    while not trainer.state().is_over and trainer.done < 200:
+        (chunk,) = trainer.advance(1)
+        found += chunk.verdicts
+        state = trainer.state()
+        assert state.standing is not None
+        assert state.learner is not None
+        if chunk.verdicts and chunk.verdicts[-1].outcome == "next":
+            assert all(not episode.length for episode in state.episodes.values())  # all begin anew
+            assert_array_equal(state.learner.weights, state.standing.weights)
+            assert (state.learner.moment1 != 0).any()  # and the meta-optimizer does not
+            at_the_new_length = Validating(CURRICULUM.experiment, 0).figure(state.learner, 8)
+            assert state.standing.best == state.standing.figure == at_the_new_length
+        lengths = {episode.length for episode in state.episodes.values() if episode.length}
+        assert all(length <= (4, 6, 8)[state.standing.stage] for length in lengths)
+    assert [verdict.episode for verdict in found if verdict.outcome == "next"] == [6, 8]
+    assert found[-1].outcome == "stop"
+    begins = [0, *(k + 1 for k, verdict in enumerate(found) if verdict.outcome == "next")]
+    for first, last, length, steps in zip(begins, [*begins[1:], len(found)], (4, 6, 8), (6, 8, 8), strict=True):
+        of_stage = found[first:last]
+        assert {verdict.steps for verdict in of_stage} == {steps}  # the next stage's
+        apart = {later.iteration - earlier.iteration for earlier, later in pairwise(of_stage)}
+        assert apart == {2 * length // 2}  # two episodes, in truncations of 2
 
 
 def test_a_loss_that_is_not_finite_counts_as_the_worst() -> None:
