@@ -154,7 +154,7 @@ class _Course:
         self._norms: list[float] = []
         self._used: list[Numbers] = []
         self._non_finite: list[bool] = []
-        rows = experiment.meta.batch * experiment.task.size
+        rows = experiment.meta.batch * experiment.trained_on.size
         self._unrolled: deque[_Unrolled] = deque(maxlen=traced(experiment.truncation.losses, rows))
 
     @property

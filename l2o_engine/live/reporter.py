@@ -64,6 +64,7 @@ class Reporter:
             lane: Diagnostician(preset.experiment, self._every) for lane in self.lanes if self._learns
         }
         self._remedies: dict[int, str] = {}
+        self._stopped: frozenset[int] = frozenset()
         self._last_report = (0.0, 0)
         self._told = (0.0, -1)
 
@@ -133,18 +134,19 @@ class Reporter:
             How long the run has trained.
         """
         iteration = pipeline.iteration
+        self._stopped = frozenset(pipeline.stopped)
         self._take_in(rows, chunks)
         if self.may_lose(pipeline.states, iteration):
             pipeline.give_up(lane.seed for lane in self._lost(pipeline.states, iteration))
         states = pipeline.states
-        yield from self._look([chunk.lane for chunk in chunks if states[chunk.lane.seed].diverged], states)
+        yield from self._look([chunk.lane for chunk in chunks if states[chunk.lane.seed].is_over], states)
         yield from self._reports(rows, seconds)
         if iteration == next_look(iteration, self._every) or iteration == total < next_look(0, self._every):
-            yield from self._look([lane for lane in self.lanes if not states[lane.seed].diverged], states)
+            yield from self._look([lane for lane in self.lanes if not states[lane.seed].is_over], states)
 
     def may_lose(self, states: Mapping[int, TrainerState], iteration: int) -> bool:
         """Return whether the rows that come next may show that a lane is lost, and ends with them."""
-        learners = [state.learner for state in states.values() if not state.diverged]
+        learners = [state.learner for state in states.values() if not state.is_over]
         return iteration % LOST == 0 and any(learner and learner.non_finite_in_a_row >= LOST for learner in learners)
 
     def _lost(self, states: Mapping[int, TrainerState], iteration: int) -> list[Lane]:
@@ -155,7 +157,7 @@ class Reporter:
         return [
             lane
             for lane, last in zip(self.lanes, self._last_finite, strict=True)
-            if not states[lane.seed].diverged and iteration - last >= LOST
+            if not states[lane.seed].is_over and iteration - last >= LOST
         ]
 
     def _look(self, lanes: Sequence[Lane], states: Mapping[int, TrainerState]) -> Iterator[Event]:
@@ -217,8 +219,9 @@ class Reporter:
         return sum(window.average_log_result for window in self._judged) / len(self._judged)
 
     def is_finite(self, iteration: int) -> bool:
-        """Return whether every lane has a result at a meta-iteration, and a finite one."""
-        return all(last == iteration for last in self._last_finite)
+        """Return whether every lane has a result at a meta-iteration, and a finite one; of those not yet stopped."""
+        ends = zip(self.lanes, self._last_finite, strict=True)
+        return all(last == iteration for lane, last in ends if lane.seed not in self._stopped)
 
     def why_diverged(self, states: Mapping[int, TrainerState], seeds: Sequence[int]) -> str:
         """Return by which policy these seeds have ended, and what may help."""

@@ -15,6 +15,7 @@ from l2o_engine.meta.meta_adam import MetaAdam
 from l2o_engine.meta.objectives.base import OBJECTIVES, Objective
 from l2o_engine.meta.objectives.sum import Sum
 from l2o_engine.meta.truncation import Truncation
+from l2o_engine.meta.validation import Curriculum, Validation
 from l2o_engine.optimizers.base import OPTIMIZERS
 from l2o_engine.optimizers.learned.inputs.base import INPUTS, Inputs
 from l2o_engine.optimizers.learned.inputs.identity import Identity
@@ -26,6 +27,7 @@ from l2o_engine.presets.published import NotebookSettings, PublishedRow, Referen
 from l2o_engine.support.registry import Registry
 from l2o_engine.support.settings import SettingError, list_to_tuple
 from l2o_engine.tasks.base import TASKS, TaskFamily
+from l2o_engine.tasks.joined import Augmentation
 from l2o_engine.tasks.quadratic import Quadratic
 
 BackendName = Literal["auto", "fused", "torch"]
@@ -48,7 +50,10 @@ DEFAULT_KINDS = {"problem": "quadratic", "network": "lstm", "objective": "sum"}
 MOST_ITERATIONS = 10**12
 """Meta-iterations that a run may be asked for."""
 
-LEARNED_TABLES = ("unroll", "network", "inputs", "objective", "meta")
+OPTIONAL_TABLES = ("augmentation", "validation", "curriculum")
+"""What a training may have beside what every one has; a preset without such a table trains without it."""
+
+LEARNED_TABLES = ("unroll", "network", "inputs", "objective", "meta", *OPTIONAL_TABLES)
 """The tables that only mean something where a network is meta-trained (``unroll`` keeps its ``steps``)."""
 
 
@@ -196,6 +201,9 @@ class Preset(Table):
     inputs: _InputsTable = Identity()
     objective: _ObjectiveTable = Sum()
     meta: MetaAdam = MetaAdam()
+    augmentation: Augmentation | None = None
+    validation: Validation | None = None
+    curriculum: Curriculum | None = None
     baseline: Annotated[tuple[_BaselineTable, ...], BeforeValidator(list_to_tuple)] = DEFAULT_BASELINES
     report: ReportSettings = ReportSettings()
     run: RunSettings = RunSettings()
@@ -231,6 +239,9 @@ class Preset(Table):
             baselines=self.baseline,
             second_derivatives=self.unroll.second_derivatives,
             dtype=self.run.dtype,
+            augmentation=self.augmentation or Augmentation(),
+            validation=self.validation or (Validation() if self.curriculum else None),
+            curriculum=self.curriculum,
         )
 
     @property

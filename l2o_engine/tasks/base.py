@@ -94,7 +94,7 @@ class TaskFamily(ABC):
         """Return the Hessian of the loss at x times v, [..., *shape] as both are; None where no formula is known."""
         return None
 
-    def disturbance(self, minibatch: Arrays | None) -> Array | None:
+    def disturbance(self, parameters: Arrays, minibatch: Arrays | None) -> Array | None:
         """Return what a base step's gradient is off the loss's, [..., *shape]; None where it is the loss's own.
 
         :meth:`gradient` has it in it; who differentiates the loss adds it.
@@ -179,7 +179,7 @@ class Task:
 
     def disturbance(self, minibatch: Arrays | None = None) -> Array | None:
         """Return what the gradient is off the loss's, [..., *shape]; None where it is the loss's own."""
-        return self.family.disturbance(minibatch)
+        return self.family.disturbance(self.parameters, minibatch)
 
     def optimum(self) -> Floats | None:
         """Return where the loss is least, [..., *shape]; None where that is not known."""

@@ -13,7 +13,7 @@ from l2o_engine.tasks.base import TASKS, Array, Arrays, Task, TaskFamily
 from l2o_engine.tasks.small import NOISE, SmallTask, arrays_of, flat_of
 
 _MOST_FAMILIES = 64
-_FamilyTable: Any = TASKS.union_of(SmallTask, without=__name__)
+_FamilyTable: Any = TASKS.union_of(SmallTask, __name__, "l2o_engine.tasks.joined")
 _Weight = Annotated[Number, Field(gt=0)]
 
 MEMBER, NUMBERS = "member", "numbers"
@@ -100,14 +100,14 @@ class Mixture(TaskFamily):
     def gradient(self, x: Array, parameters: Arrays, minibatch: Arrays | None = None) -> Array:
         """Return the gradient [..., size] of the loss at the points x, with its noise."""
         slope = self._by_family(parameters, x, lambda family, at, own: family.gradient(x[at], own), 1)
-        noise = self.disturbance(minibatch)
+        noise = self.disturbance(parameters, minibatch)
         return slope if noise is None else slope + noise
 
     def hessian_product(self, x: Array, v: Array, parameters: Arrays) -> Array:
         """Return the Hessian of the loss at the points x times vectors v: [..., size], as both are."""
         return self._by_family(parameters, x, lambda family, at, own: family.hessian_product(x[at], v[at], own), 1)
 
-    def disturbance(self, minibatch: Arrays | None) -> Array | None:
+    def disturbance(self, parameters: Arrays, minibatch: Arrays | None) -> Array | None:
         """Return the noise of a base step's gradient, [..., size]; None where there is none."""
         return minibatch[NOISE] if self.noise and minibatch is not None else None
 

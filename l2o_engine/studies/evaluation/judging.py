@@ -22,6 +22,7 @@ from l2o_engine.support.arrays import LOG_FLOOR, Doubles, Floats
 from l2o_engine.support.memory import available_memory
 from l2o_engine.support.wording import size
 from l2o_engine.tasks.base import Task
+from l2o_engine.tasks.joined import Augmentation
 from l2o_engine.training.evaluation import drawn_at_once, parts
 from l2o_engine.training.figures import SOLVED, Evaluated
 from l2o_engine.training.intervals import Interval
@@ -165,7 +166,13 @@ def _of_rival(problem: Problem) -> float:
 
 def _on(experiment: Experiment, problem: Problem) -> Experiment:
     """Return the experiment that a network was trained as, with another problem."""
-    return replace(experiment, task=problem.task, truncation=Truncation(problem.steps), baselines=())
+    return replace(
+        experiment,
+        task=problem.task,
+        truncation=Truncation(problem.steps),
+        baselines=(),
+        augmentation=Augmentation(),
+    )
 
 
 def _drawn(problem: Problem, dtype: DTypeName, draws: int, seed: int, most: int) -> Iterator[Task]:

@@ -16,6 +16,7 @@ from l2o_engine.runs.folder import Run
 from l2o_engine.runs.record import RunError
 from l2o_engine.studies.evaluation.matches import networks_of, preset_of
 from l2o_engine.tasks.formula.functions import shipped_functions
+from l2o_engine.tasks.joined import Augmentation
 from l2o_engine.training.evaluation import Baselines
 
 
@@ -56,7 +57,11 @@ def curves_on(run: Run, preset: Preset, shown: ShowDraws) -> Curves:
     steps = other.steps
     try:
         experiment = replace(
-            network.experiment, task=other.task, truncation=Truncation(steps), baselines=other.baselines
+            network.experiment,
+            task=other.task,
+            truncation=Truncation(steps),
+            baselines=other.baselines,
+            augmentation=Augmentation(),
         )
     except ValueError as error:
         raise RunError(f"{run.name} cannot run on {preset.name}: {error}") from error
