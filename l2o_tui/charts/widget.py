@@ -23,6 +23,7 @@ __all__ = ["BaseChart", "Chart", "ComparisonChart", "ConvergenceChart"]
 
 _WINDOWS = tuple(digit * 10**power for power in range(6) for digit in (1, 2, 5))
 _END_LOSS = "end loss over the meta-iterations"
+_FINAL_LOSS = "final loss of the episodes, over the meta-iterations"
 
 
 class BaseChart(Chart):
@@ -71,6 +72,8 @@ class ConvergenceChart(Chart):
         The rows that the notebook printed of this experiment, or our own reference.
     tuned
         Which of the baselines are tuned on this problem.
+    in_truncations
+        Whether episodes go on over several meta-iterations: a result is that of the one that ended last.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class ConvergenceChart(Chart):
         window: int,
         notebook: Sequence[PublishedRow] = (),
         tuned: Collection[str] = (),
+        in_truncations: bool = False,
         id: str,  # noqa: A002 (textual's name)
     ) -> None:
         super().__init__(id=id)
@@ -92,7 +96,7 @@ class ConvergenceChart(Chart):
         self._pinned: dict[str, Curve] = {}
         self._levels: dict[str, float] = {}
         self._iterations = 0
-        self.border_title = _END_LOSS
+        self.border_title = _FINAL_LOSS if in_truncations else _END_LOSS
 
     def show(self, lanes: Sequence[tuple[Lane, Curve]], levels: dict[str, float], iterations: int = 0) -> None:
         """Draw these lanes, and these levels as lines across; the x axis goes to the number of iterations."""
