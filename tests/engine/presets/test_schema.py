@@ -303,7 +303,7 @@ def test_what_cannot_be_found_is_said(reference: str, parts: list[str]) -> None:
 
 BROKEN: list[tuple[str, list[str]]] = [
     ("[meta]\nlearning_rat = 1.0", ["[meta] learning_rat", "unknown key", 'did you mean "learning_rate"']),
-    ("[netwrok]\nhidden = 3", ["netwrok", "unknown table", 'did you mean "network"']),
+    ("[netwrok]\nhidden = 3", ["[netwrok]: unknown table", 'did you mean "network"']),
     ("colour = 1", ["colour", "unknown key"]),
     ("[unroll]\nsteps = 1", ["[unroll] steps", "at least 2", "(got 1)"]),
     ("[unroll]\nsteps = 2.5", ["[unroll] steps", "whole number", "(got 2.5)"]),
