@@ -1,6 +1,7 @@
 """What every family of tasks promises, by being registered; and what is particular to each."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
