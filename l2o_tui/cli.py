@@ -366,7 +366,9 @@ def reproduce(
     group: Annotated[
         str,
         typer.Argument(
-            metavar="GROUP", help="episode1, episode2, episode3, beyond (ours, on the notebook's problem), or all."
+            metavar="GROUP",
+            help="episode1, episode2, episode3, beyond (ours, on the notebook's problem), or all of these; deepmind "
+            "takes hours.",
         ),
     ],
     seeds: Annotated[int, typer.Option("--seeds", min=1, max=1024, help="Seeds of each experiment, from 0 on.")] = 8,

@@ -31,9 +31,9 @@ def judged(dims: int, ends: list[float]) -> list[Judged]:
     for rival, end in zip(RIVALS, ends, strict=True):
         one = Evaluated(rival.name, np.full((4, 3), [1.0, 0.5, end]))
         curve = np.log10(np.tile(one.losses[0], (3, 1)))
-        solved = np.zeros(3)
+        means, solved = one.losses[0], np.zeros(3)
         found.append(
-            Judged(problem, rival.name, None, rival, 4, one.figures, one.intervals, curve, solved, computed_by="numpy")
+            Judged(problem, rival.name, None, rival, 4, one.figures, one.intervals, curve, means, solved, "numpy")
         )
     return found
 
