@@ -11,7 +11,7 @@ from l2o_engine.records.events import Curves
 from l2o_engine.studies.comparison import Group, NamedLevel
 from l2o_engine.training.trainer import Lane
 from l2o_tui.charts.axes import Span
-from l2o_tui.charts.base_losses import base_losses
+from l2o_tui.charts.base_losses import HELD_OUT, base_losses
 from l2o_tui.charts.chart import Chart, left_out
 from l2o_tui.charts.comparison import comparison
 from l2o_tui.charts.convergence import MOST_BANDS, convergence, curve_series, median_series
@@ -46,7 +46,14 @@ class BaseChart(Chart):
         """Return each optimizer's losses."""
         if self._curves is None:
             return None
-        return base_losses(self._curves.losses, logarithmic=self.logarithmic, view=view, caption=self._caption())
+        return base_losses(
+            self._curves.losses,
+            held_out=self._curves.held_out,
+            looks=self._curves.looks,
+            logarithmic=self.logarithmic,
+            view=view,
+            caption=self._caption(),
+        )
 
     def _caption(self) -> str:
         """Say which draws these are, and what is left out."""
@@ -57,6 +64,7 @@ class BaseChart(Chart):
         what = f"draw {self._curves.draw + 1}" if draws == 1 else f"median and quartiles of {count(draws)} draws"
         every = np.concatenate([np.zeros(0), *(values.ravel() for values in losses)])
         said = [what] if self._seed is None else [what, f"seed {self._seed}"]
+        said += [f"{HELD_OUT}: held-out data"] if self._curves.held_out else []
         non_finite, zeros = int((~np.isfinite(every)).sum()), int((every == 0).sum())
         return " · ".join([*left_out(non_finite, zeros, logarithmic=self.logarithmic), *said])
 
