@@ -2,22 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 from math import nan
 from typing import Any
 
 import numpy as np
 
-from l2o_engine.backends.fused.compile import (
-    Kernel,
-    cache_folder,
-    get_forward,
-    get_kernel,
-    is_compiled,
-    is_forward_compiled,
-)
-from l2o_engine.backends.fused.numba_private import is_told_not_to_compile
+from l2o_engine.backends.compiled.compile import Kernel, cache_folder, get_kernel, is_compiled
+from l2o_engine.backends.compiled.numba_private import is_told_not_to_compile
+from l2o_engine.backends.fused.kernel import FORWARD
 from l2o_engine.backends.fused.pieces import missing_piece
-from l2o_engine.backends.fused.spec import GRADIENT_MODES, POLICIES, spec_of, workspace_bytes
+from l2o_engine.backends.fused.spec import GRADIENT_MODES, POLICIES, Spec, forward_part, spec_of, workspace_bytes
 from l2o_engine.meta.experiment import Experiment
 from l2o_engine.meta.learner import Learner, MetaGradient, Results, Trace, traced
 from l2o_engine.meta.meta_adam import Powers
@@ -85,7 +80,24 @@ def to_compile(experiment: Experiment) -> str:
 
 def may_go_forward(experiment: Experiment) -> bool:
     """Return whether the kernel is there that :class:`FusedForward` needs, so that nothing has to be compiled."""
-    return is_forward_compiled(spec_of(experiment))
+    spec, folder = spec_of(experiment), cache_folder()
+    return is_compiled(spec, folder) or is_compiled(forward_part(spec), folder, FORWARD)
+
+
+@lru_cache(maxsize=16)  # many networks of few shapes are looked at
+def get_forward(spec: Spec) -> Kernel:
+    """Return a kernel that goes forward: a whole one, if it is there, else one that can do no more.
+
+    Both give the same numbers to the last bit, for both have the same code for it.
+
+    Raises
+    ------
+    CompilationError
+        If it cannot be compiled.
+    """
+    if is_compiled(spec, cache_folder()):
+        return get_kernel(spec)
+    return get_kernel(forward_part(spec), entries=FORWARD)
 
 
 def why_compiled_each_time() -> str:
