@@ -80,7 +80,7 @@ def honest(found: Sequence[Found], metric: str) -> dict[str, Found]:
 
 def rivals(preset: Preset, draws: int) -> Iterator[str]:
     """Yield the tables of a preset's tuned rivals: each by the last loss, then the best of all by the losses' sum."""
-    problem = Problem(preset.problem, preset.unroll.steps, draws, 0, preset.run.dtype)
+    problem = Problem(preset.problem, preset.experiment.steps, draws, 0, preset.run.dtype)
     found = list(tune_rivals(problem, RIVALS))
     by_end = honest(found, "end")
     for one in by_end.values():

@@ -6,7 +6,6 @@ experiment says otherwise, through the optimizee's own gradient as well), and ta
 """
 
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import replace
 from math import isfinite, nan
 from typing import NamedTuple
@@ -18,6 +17,7 @@ from torch import Tensor
 from l2o_engine.meta.experiment import Experiment
 from l2o_engine.meta.learner import Learner, MetaGradient, Results, Trace, traced
 from l2o_engine.meta.meta_adam import MetaAdam
+from l2o_engine.meta.truncation import Carried
 from l2o_engine.optimizers.learned.inputs.base import Numbers
 from l2o_engine.optimizers.learned.learned_optimizer import TrainedOptimizer
 from l2o_engine.support.arrays import Floats
@@ -33,98 +33,63 @@ class TorchBackend:
     def __init__(self, experiment: Experiment) -> None:
         self._experiment = experiment
         self._learned = experiment.trained
-        self._traced = traced(experiment.steps, experiment.meta.batch * experiment.task.size)
 
     def train(self, learner: Learner, task: Task) -> tuple[Learner, Results]:
         """Do one meta-iteration for each batch of tasks; see :class:`~l2o_engine.meta.learner.Backend`."""
-        meta = self._experiment.meta
-        optimizer = _MetaOptimizer(meta, learner)
-        numbers, in_a_row, diverged = learner.numbers, learner.non_finite_in_a_row, learner.diverged
-        losses, objectives, norms, non_finite, used = [], [], [], [], []
-        traces: deque[_Unrolled] = deque(maxlen=self._traced)
+        course = _Course(self._experiment, learner)
         for index in range(len(task)):
-            if diverged:
+            if course.diverged:
                 break
-            step = self._differentiate(optimizer.weights, numbers, task[index])
-            bad = not (isfinite(step.norm) and bool(np.isfinite(step.losses).all()))
-            in_a_row = in_a_row + 1 if bad else 0
-            losses.append(step.losses)
-            objectives.append(step.objective)
-            norms.append(step.norm)
-            non_finite.append(bad)
-            used.append(numbers)
-            traces.append(step.unrolled)
-            beyond_policy = bad and (meta.non_finite == "stop" or 0 < meta.max_non_finite < in_a_row)
-            if not beyond_policy and not (bad and meta.non_finite == "skip"):
-                optimizer.step(_condition(step.gradient, step.norm, meta))
-            diverged = beyond_policy or not bool(torch.isfinite(optimizer.weights).all())
-            numbers = self._learned.inputs.adapt(numbers, step.unrolled.smallest_signal)
-        results = (
-            Results(
-                np.stack(losses),
-                np.array(objectives),
-                np.array(norms),
-                np.array(non_finite, bool),
-                {name: np.array([one[name] for one in used]) for name in learner.numbers},
-                self._trace(traces, task[len(losses) - len(traces) : len(losses)]),
-            )
-            if losses
-            else self._no_results(learner.numbers)
-        )
-        return optimizer.learner(numbers, in_a_row, diverged), results
+            course.take(self._differentiate(course.weights, course.numbers, task[index]))
+        return course.learner, course.results(task)
 
-    def meta_gradient(self, learner: Learner, task: Task) -> MetaGradient:
-        """Return one meta-gradient before clipping; see :class:`~l2o_engine.meta.learner.Backend`."""
-        step = self._differentiate(torch.from_numpy(learner.weights), learner.numbers, task[0])
+    def truncated(self, learner: Learner, task: Task, carried: Carried) -> tuple[Learner, Results, Carried]:
+        """Do one meta-iteration of a part of an episode; see :class:`~l2o_engine.meta.learner.Truncating`."""
+        course = _Course(self._experiment, learner)
+        step = self._differentiate(course.weights, course.numbers, task[0], carried)
+        course.take(step)
+        return course.learner, course.results(task), step.unrolled.carried
+
+    def meta_gradient(self, learner: Learner, task: Task, carried: Carried | None = None) -> MetaGradient:
+        """Return one meta-gradient before clipping; see :class:`~l2o_engine.meta.learner.Truncating`."""
+        step = self._differentiate(torch.from_numpy(learner.weights), learner.numbers, task[0], carried)
         return MetaGradient(step.losses, step.objective, step.norm, step.gradient.numpy())
 
     def evaluate(self, learner: Learner, task: Task) -> Floats:
         """Return the losses of the learned optimizer as it is now; see :class:`~l2o_engine.meta.learner.Backend`."""
         optimizer = self._learned.with_weights(torch.from_numpy(learner.weights), learner.numbers)
-        return np.stack([self._unroll(optimizer, task[k], train=False).losses.T.numpy() for k in range(len(task))])
+        steps = self._experiment.steps
+        return np.stack(
+            [self._unroll(optimizer, task[k], steps, train=False).losses.T.numpy() for k in range(len(task))]
+        )
 
-    def _trace(self, traces: Sequence["_Unrolled"], task: Task) -> Trace:
-        def stack(name: str) -> Floats:
-            """Return [k, batch, steps, numbers of a task]."""
-            each = [torch.stack(getattr(unrolled, name)).detach().transpose(0, 1).numpy() for unrolled in traces]
-            stacked = np.stack(each)
-            return stacked.reshape(*stacked.shape[:3], -1)
-
-        optimum = task.optimum()
-        points = stack("points")
-        distance = None if optimum is None else points - optimum.reshape(*points.shape[:2], 1, -1)
-        return Trace(distance, stack("gradients"), stack("inputs"), stack("updates"))
-
-    def _no_results(self, numbers: Numbers) -> Results:
-        shape = (0, self._experiment.meta.batch, self._experiment.steps)
-        none = np.zeros(0)
-        losses = np.zeros(shape, self._experiment.dtype)
-        return Results(losses, none, none, np.zeros(0, bool), dict.fromkeys(numbers, none))
-
-    def _differentiate(self, weights: Tensor, numbers: Numbers, task: Task) -> "_Step":
-        weights = weights.detach().requires_grad_()
+    def _differentiate(self, weights: Tensor, numbers: Numbers, task: Task, carried: Carried | None = None) -> "_Step":
+        weights, truncation = weights.detach().requires_grad_(), self._experiment.truncation
         optimizer = self._learned.with_weights(weights, numbers, stays=False)
-        unrolled = self._unroll(optimizer, task, train=True)
-        objective = self._experiment.objective(unrolled.losses)
+        unrolled = self._unroll(optimizer, task, truncation.losses, train=True, carried=carried)
+        objective = self._experiment.objective(unrolled.losses[: truncation.counted])
         (gradient,) = torch.autograd.grad(objective, weights)
         norm = float(torch.linalg.vector_norm(gradient, dtype=torch.float64))
         unrolled = unrolled._replace(losses=unrolled.losses.detach())  # who keeps it must not keep the graph
         return _Step(unrolled.losses.T.numpy(), float(objective.detach()), gradient, norm, unrolled)
 
-    def _unroll(self, optimizer: TrainedOptimizer, task: Task, *, train: bool) -> "_Unrolled":
-        """Run the learned optimizer on one batch of tasks, whose arrays are [batch, …]."""
-        steps, adapts = self._experiment.steps, self._learned.inputs.adapts
+    def _unroll(
+        self, optimizer: TrainedOptimizer, task: Task, steps: int, *, train: bool, carried: Carried | None = None
+    ) -> "_Unrolled":
+        """Run the learned optimizer on one batch of tasks, whose arrays are [batch, …], for so many losses."""
+        adapts = self._learned.inputs.adapts
         second_derivatives = train and self._experiment.second_derivatives
         task, optimizer = task.with_arrays(torch.from_numpy), optimizer.on(task.family)
-        x = task.init().requires_grad_()
-        state = optimizer.init(x)
+        x, state = (task.init(), optimizer.init(task.init())) if carried is None else optimizer.resumed(carried)
+        x = x.requires_grad_()
         losses, points, gradients, inputs, updates = [], [], [], [], []
         smallest_signal = nan
         for step in range(steps):
             minibatch = task.minibatch(step)
             loss = task.loss(x, minibatch)  # [batch]
             losses.append(loss if train else loss.detach())
-            points.append(x.detach())
+            if train:
+                points.append(x.detach())
             last = step == steps - 1
             if last and not adapts:
                 break
@@ -140,10 +105,12 @@ class TorchBackend:
             x = x + update
             if not train:
                 x = x.detach().requires_grad_()
+                continue
             gradients.append(gradient.detach())
             inputs.append(state.seen.detach())
             updates.append(update.detach())
-        return _Unrolled(torch.stack(losses), smallest_signal, points, gradients, inputs, updates)
+        on = {} if carried is None else optimizer.carried(x, state)
+        return _Unrolled(torch.stack(losses), smallest_signal, points, gradients, inputs, updates, on)
 
 
 class _Unrolled(NamedTuple):
@@ -155,6 +122,7 @@ class _Unrolled(NamedTuple):
     gradients: list[Tensor]  # steps - 1 × [batch, *shape], as are updates
     inputs: list[Tensor]  # the same, and [..., width] where that is not 1
     updates: list[Tensor]
+    carried: Carried  # into the next truncation; nothing where there is none
 
 
 class _Step(NamedTuple):
@@ -165,6 +133,85 @@ class _Step(NamedTuple):
     gradient: Tensor  # [size], the meta-gradient before clipping
     norm: float
     unrolled: _Unrolled
+
+
+class _Course:
+    """What a learner becomes, meta-iteration by meta-iteration, and what each gave.
+
+    Attributes
+    ----------
+    numbers, diverged
+        The learner's, as they are now.
+    """
+
+    def __init__(self, experiment: Experiment, learner: Learner) -> None:
+        self.numbers, self.diverged = learner.numbers, learner.diverged
+        self._experiment = experiment
+        self._optimizer = _MetaOptimizer(experiment.meta, learner)
+        self._in_a_row = learner.non_finite_in_a_row
+        self._losses: list[Floats] = []
+        self._objectives: list[float] = []
+        self._norms: list[float] = []
+        self._used: list[Numbers] = []
+        self._non_finite: list[bool] = []
+        rows = experiment.meta.batch * experiment.task.size
+        self._unrolled: deque[_Unrolled] = deque(maxlen=traced(experiment.truncation.losses, rows))
+
+    @property
+    def weights(self) -> Tensor:
+        """The weights as they are now."""
+        return self._optimizer.weights
+
+    def take(self, step: _Step) -> None:
+        """Take one step of the meta-optimizer, unless the policy forbids it."""
+        meta = self._experiment.meta
+        bad = not (isfinite(step.norm) and bool(np.isfinite(step.losses).all()))
+        self._in_a_row = self._in_a_row + 1 if bad else 0
+        self._unrolled.append(step.unrolled)
+        self._losses.append(step.losses)
+        self._objectives.append(step.objective)
+        self._norms.append(step.norm)
+        self._used.append(self.numbers)
+        self._non_finite.append(bad)
+        beyond_policy = bad and (meta.non_finite == "stop" or 0 < meta.max_non_finite < self._in_a_row)
+        if not beyond_policy and not (bad and meta.non_finite == "skip"):
+            self._optimizer.step(_condition(step.gradient, step.norm, meta))
+        self.diverged = beyond_policy or not bool(torch.isfinite(self.weights).all())
+        self.numbers = self._experiment.trained.inputs.adapt(self.numbers, step.unrolled.smallest_signal)
+
+    @property
+    def learner(self) -> Learner:
+        """The learner as it is now."""
+        return self._optimizer.learner(self.numbers, self._in_a_row, self.diverged)
+
+    def results(self, task: Task) -> Results:
+        """Return what the meta-iterations gave, on the first of these batches of tasks."""
+        n, names = len(self._losses), self.numbers
+        if not n:
+            shape = (0, self._experiment.meta.batch, self._experiment.truncation.losses)
+            none = np.zeros(0)
+            losses = np.zeros(shape, self._experiment.dtype)
+            return Results(losses, none, none, np.zeros(0, bool), dict.fromkeys(names, none))
+        return Results(
+            np.stack(self._losses),
+            np.array(self._objectives),
+            np.array(self._norms),
+            np.array(self._non_finite, bool),
+            {name: np.array([one[name] for one in self._used]) for name in names},
+            self._trace(task[n - len(self._unrolled) : n]),
+        )
+
+    def _trace(self, task: Task) -> Trace:
+        def stack(name: str) -> Floats:
+            """Return [k, batch, steps, numbers of a task]."""
+            each = [torch.stack(getattr(one, name)).detach().transpose(0, 1).numpy() for one in self._unrolled]
+            stacked = np.stack(each)
+            return stacked.reshape(*stacked.shape[:3], -1)
+
+        optimum = task.optimum()
+        points = stack("points")
+        distance = None if optimum is None else points - optimum.reshape(*points.shape[:2], 1, -1)
+        return Trace(distance, stack("gradients"), stack("inputs"), stack("updates"))
 
 
 def _condition(gradient: Tensor, norm: float, meta: MetaAdam) -> Tensor:

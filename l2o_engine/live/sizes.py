@@ -13,6 +13,7 @@ import numpy as np
 
 from l2o_engine.backends.choose import choose
 from l2o_engine.meta.experiment import Experiment
+from l2o_engine.optimizers.learned.inputs.base import MOST_REMEMBERED
 from l2o_engine.presets.schema import Preset
 from l2o_engine.support.errors import UserError
 from l2o_engine.support.memory import available_memory
@@ -106,8 +107,9 @@ def chunk_bytes(preset: Preset) -> int:
     experiment, item = preset.experiment, np.dtype(preset.run.dtype).itemsize
     tasks = experiment.meta.batch if preset.learns else 1
     lanes = 1 if preset.learns else len(preset.baseline)
-    drawn = tasks * experiment.task.numbers_drawn(experiment.steps) * (16 + item)  # in float64, then rounded
-    losses = tasks * experiment.steps * item * lanes
+    # An episode that goes on over several meta-iterations is drawn once, and not for each.
+    drawn = tasks * _drawn_bytes(experiment) if experiment.truncation.is_whole else 0
+    losses = tasks * experiment.truncation.losses * item * lanes
     return len(preset.seeds) * (drawn + 2 * losses + _ROW_BYTES * lanes)
 
 
@@ -132,12 +134,14 @@ def needs_of(preset: Preset, backend: str) -> Needs:
     unrolls = workers * _unroll_bytes(experiment, backend)
     # In a checkpoint, they are all written at once.
     learners = (len(preset.seeds) * _VECTORS * (_STATES + 1) + workers * (_VECTORS + 1)) * weights * item
-    return Needs(memory | {"the networks": learners, "their unrolls": unrolls}, levels + _iteration(preset, backend))
+    episodes = 0 if experiment.truncation.is_whole else len(preset.seeds) * _episode_bytes(experiment)
+    memory |= {"the networks": learners, "their unrolls": unrolls, "the episodes": episodes}
+    return Needs(memory, levels + _iteration(preset, backend))
 
 
 def _unroll_bytes(experiment: Experiment, backend: str) -> int:
     """Return what one meta-iteration holds of its unroll."""
-    item, rows, steps = np.dtype(experiment.dtype).itemsize, _rows(experiment), experiment.steps
+    item, rows, steps = np.dtype(experiment.dtype).itemsize, _rows(experiment), experiment.truncation.losses
     trace = (3 + experiment.trained.inputs.width) * steps * rows * item
     if backend == "fused":
         from l2o_engine.backends.fused.spec import spec_of, workspace_bytes
@@ -145,6 +149,22 @@ def _unroll_bytes(experiment: Experiment, backend: str) -> int:
         return trace + workspace_bytes(spec_of(experiment), steps)
     optimizee = experiment.meta.batch * experiment.task.graph_numbers
     return trace + steps * (rows * _GRAPH * experiment.trained.network.units + optimizee) * item
+
+
+def _drawn_bytes(experiment: Experiment) -> int:
+    """Return what a task takes that is drawn in float64, then rounded."""
+    truncation = experiment.truncation
+    numbers = experiment.task.numbers_drawn(truncation.drawn_losses(truncation.episode))
+    return numbers * (16 + np.dtype(experiment.dtype).itemsize)
+
+
+def _episode_bytes(experiment: Experiment) -> int:
+    """Return what the parallel episodes of a seed hold: their tasks, and what is carried."""
+    item, learned = np.dtype(experiment.dtype).itemsize, experiment.trained
+    carried = (
+        _rows(experiment) * (1 + 2 * learned.network.units + MOST_REMEMBERED * len(learned.inputs.remembers)) * item
+    )
+    return experiment.meta.batch * _drawn_bytes(experiment) + (_STATES + 1) * carried
 
 
 def _level_bytes(experiment: Experiment, draws: int) -> int:
@@ -158,11 +178,12 @@ def _level_bytes(experiment: Experiment, draws: int) -> int:
 def _iteration(preset: Preset, backend: str) -> float:
     """Return about how many seconds one meta-iteration of all seeds takes."""
     experiment = preset.experiment
-    operations = 6 * experiment.trained.layout.size * _rows(experiment) * experiment.steps
+    steps = experiment.truncation.losses
+    operations = 6 * experiment.trained.layout.size * _rows(experiment) * steps
     turns = ceil(len(preset.seeds) / workers_for(len(preset.seeds), is_parallel=backend == "fused"))
     if backend == "fused":
         return turns * operations / _FUSED_RATE
-    return turns * (operations / _TORCH_RATE + experiment.steps * _TORCH_STEP)
+    return turns * (operations / _TORCH_RATE + steps * _TORCH_STEP)
 
 
 def _rows(experiment: Experiment) -> int:
@@ -175,4 +196,5 @@ def _remedy(largest: str) -> str:
         "their unrolls": "fewer unroll.steps, a smaller meta.batch or a smaller problem",
         "what the baselines reach": "fewer report.baseline_draws",
         "results and draws": "a smaller meta.batch or a smaller problem",
+        "the episodes": "fewer unroll.steps, a smaller meta.batch or a smaller problem",
     }[largest]

@@ -85,8 +85,8 @@ class Experiment:
 
     @property
     def steps(self) -> int:
-        """Base steps of an episode."""
-        return self.truncation.episode
+        """How many losses an episode has, each recorded before the next update."""
+        return self.truncation.episode_losses
 
     @property
     def layout(self) -> Layout | None:

@@ -6,9 +6,10 @@ Every backend sees the same draws and means the same by them; it holds no state 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from l2o_engine.meta.meta_adam import Powers
+from l2o_engine.meta.truncation import Carried
 from l2o_engine.optimizers.learned.inputs.base import Numbers
 from l2o_engine.support.arrays import Doubles, Flags, Floats
 from l2o_engine.tasks.base import Task
@@ -79,13 +80,31 @@ class Trace:
 
 
 @dataclass(frozen=True)
+class Outcomes:
+    """What episodes that go on over several meta-iterations came to, as each meta-iteration left it.
+
+    All arrays are [n], float64: means over the parallel episodes, of each the one that ended last; NaN before any has.
+
+    Attributes
+    ----------
+    end_loss, sum_loss, end_log10, mean_log10
+        As in :class:`~l2o_engine.meta.truncation.Outcome`.
+    """
+
+    end_loss: Doubles
+    sum_loss: Doubles
+    end_log10: Doubles
+    mean_log10: Doubles
+
+
+@dataclass(frozen=True)
 class Results:
     """What n meta-iterations gave; fewer than asked where the learner diverged on the way.
 
     Attributes
     ----------
     losses
-        [n, batch, steps], of the run's dtype.
+        [n, batch, steps], of the run's dtype: of what each meta-iteration unrolled.
     objective
         [n], float64.
     gradient_norm
@@ -97,6 +116,8 @@ class Results:
         Name → [n], float64: the inputs' adaptive numbers that each meta-iteration used.
     trace
         Of the last meta-iterations; None where no network is trained.
+    outcomes
+        What the episodes came to; None where each meta-iteration is an episode, whose losses say it.
     """
 
     losses: Floats
@@ -105,6 +126,7 @@ class Results:
     non_finite: Flags
     numbers: Mapping[str, Doubles] = field(default_factory=dict)
     trace: Trace | None = None
+    outcomes: Outcomes | None = None
 
     def __len__(self) -> int:
         return len(self.losses)
@@ -148,5 +170,44 @@ class Backend(Protocol):
         """Return the losses [n, batch, steps] of the learned optimizer as it is now; nothing is changed.
 
         The batches may be of any size, for a task's losses do not depend on the others of its batch.
+        """
+        ...
+
+
+@runtime_checkable
+class Truncating(Backend, Protocol):
+    """A backend that computes meta-iterations which are part of an episode, too."""
+
+    def truncated(self, learner: Learner, task: Task, carried: Carried) -> tuple[Learner, Results, Carried]:
+        """Do one meta-iteration on a truncation of the episodes of one batch of tasks.
+
+        Parameters
+        ----------
+        learner
+            One that has not diverged.
+        task
+            [1, batch]; its minibatches are those of the truncation's losses. Where it starts plays no part.
+        carried
+            What the episodes have come to.
+
+        Returns
+        -------
+        tuple
+            The learner, results of one row, and what is carried on: that of the forward pass, which was made with the
+            weights as they were before.
+        """
+        ...
+
+    def meta_gradient(self, learner: Learner, task: Task, carried: Carried | None = None) -> MetaGradient:
+        """Return the meta-gradient of a single batch of tasks, or of a truncation of its episodes.
+
+        Parameters
+        ----------
+        learner
+            What it is of; nothing is changed.
+        task
+            [1, batch], as for :meth:`truncated` where something is carried.
+        carried
+            What the episodes have come to; None where the tasks are begun.
         """
         ...

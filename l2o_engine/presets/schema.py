@@ -8,7 +8,7 @@ default, and the defaults are the notebook's ("The Quest for the Ultimate Optimi
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from l2o_engine.meta.experiment import DEFAULT_BASELINES, DTypeName, Experiment
 from l2o_engine.meta.meta_adam import MetaAdam
@@ -24,7 +24,7 @@ from l2o_engine.optimizers.learned.networks.lstm import LSTM
 from l2o_engine.optimizers.tuned import tuned_by
 from l2o_engine.presets.published import NotebookSettings, PublishedRow, ReferenceSettings
 from l2o_engine.support.registry import Registry
-from l2o_engine.support.settings import list_to_tuple
+from l2o_engine.support.settings import SettingError, list_to_tuple
 from l2o_engine.tasks.base import TASKS, TaskFamily
 from l2o_engine.tasks.quadratic import Quadratic
 
@@ -64,13 +64,45 @@ class UnrollSettings(Table):
     Attributes
     ----------
     steps
-        Base steps of an episode; the last loss is the one after steps - 1 updates.
+        Base steps of an episode; the last loss is the one after steps - 1 updates. Where an episode goes in
+        truncations, it has steps updates, and its final loss is the one after them all.
+    truncation
+        How many of them one meta-iteration reaches; all, if not given. x and the optimizer's state are carried to the
+        next meta-iteration, and derivatives are not.
+    shortest
+        Where given, episodes are between so many and steps base steps long, in whole truncations, log-uniformly.
+    staggered
+        Whether the first of several parallel episodes (meta.batch) are cut short, so that not all end at once.
+    closing_loss
+        Whether the objective is of the loss after a truncation's last update too, 21 losses for 20 steps (DeepMind's),
+        or not (RNNprop's); it is, if not given.
     second_derivatives
         Whether the meta-gradient goes through the tasks' own gradients too.
     """
 
     steps: int = Field(20, ge=2, le=10_000)
+    truncation: int | None = Field(None, ge=2)
+    shortest: int | None = Field(None, ge=2)
+    staggered: bool | None = None
+    closing_loss: bool | None = None
     second_derivatives: bool = True
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.truncation is not None and self.steps % self.truncation:
+            raise SettingError("truncation", f"steps, {self.steps:,}, is not a multiple of it")
+        try:
+            _ = self.reach
+        except ValidationError as error:  # of what the table's own settings are called
+            raise error.errors()[0]["ctx"]["error"] from None
+        return self
+
+    @property
+    def reach(self) -> Truncation:
+        """How far a meta-iteration reaches."""
+        steps = self.steps if self.truncation is None else self.truncation
+        closing_loss = self.closing_loss is None or self.closing_loss
+        return Truncation(steps, self.steps, self.shortest, bool(self.staggered), closing_loss)
 
 
 class ReportSettings(Table):
@@ -194,7 +226,7 @@ class Preset(Table):
             task=task,
             learned=LearnedOptimizer(network, inputs) if self.learns else None,
             objective=objective,
-            truncation=Truncation(self.unroll.steps),
+            truncation=self.unroll.reach,
             meta=self.meta,
             baselines=self.baseline,
             second_derivatives=self.unroll.second_derivatives,
@@ -209,7 +241,7 @@ class Preset(Table):
     @property
     def tuned(self) -> frozenset[str]:
         """The names of the baselines whose settings are the best found on this very problem, over as many steps."""
-        steps = self.unroll.steps
+        steps = self.experiment.steps
         return frozenset(one.name for one in self.baseline if tuned_by(one, self.problem, steps))
 
     @property

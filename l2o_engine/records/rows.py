@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from l2o_engine.meta.learner import Outcomes
 from l2o_engine.support.arrays import LOG_FLOOR, Doubles, Flags, Integers, finite_mean
 from l2o_engine.training.trainer import Chunk, Lane
 
@@ -27,7 +28,8 @@ class Rows:
     iteration, lane
         The meta-iteration, and the index of the row's lane.
     end_loss, sum_loss
-        The last loss, and the sum over the steps; means over the batch.
+        The last loss, and the sum over the steps; means over the batch. Where an episode goes on over several
+        meta-iterations, those of the one that ended last, and NaN before any has; so with the next two.
     end_log10, mean_log10
         log10(loss + 1e-38) of the last step, and its mean over all steps; means over the batch.
     gradient_norm
@@ -83,22 +85,30 @@ def rows_of(chunks: Iterable[Chunk], lanes: Sequence[Lane]) -> Rows:
 
 def _rows_of_one(chunk: Chunk, lane: int) -> Rows:
     results = chunk.results
-    losses = results.losses.astype(np.float64)  # [n, batch, steps]
-    with np.errstate(invalid="ignore", over="ignore"):
-        logs = np.log10(losses + LOG_FLOOR)
-        end_loss, sum_loss = losses[..., -1].mean(axis=1), losses.sum(axis=2).mean(axis=1)
-    n = len(results)
+    outcomes, n = results.outcomes or _outcomes_of(results.losses.astype(np.float64)), len(results)
     return Rows(
         iteration=np.arange(chunk.first, chunk.first + n, dtype=np.int64),
         lane=np.full(n, lane, np.int64),
-        end_loss=end_loss,
-        sum_loss=sum_loss,
-        end_log10=logs[..., -1].mean(axis=1).round(LOG_DECIMALS),
-        mean_log10=logs.mean(axis=(1, 2)).round(LOG_DECIMALS),
+        end_loss=outcomes.end_loss,
+        sum_loss=outcomes.sum_loss,
+        end_log10=outcomes.end_log10.round(LOG_DECIMALS),
+        mean_log10=outcomes.mean_log10.round(LOG_DECIMALS),
         gradient_norm=results.gradient_norm,
         numbers=dict(results.numbers),
         non_finite=results.non_finite,
     )
+
+
+def _outcomes_of(losses: Doubles) -> Outcomes:
+    """Return what episodes with these losses [n, batch, steps] came to."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        logs = np.log10(losses + LOG_FLOOR)
+        return Outcomes(
+            end_loss=losses[..., -1].mean(axis=1),
+            sum_loss=losses.sum(axis=2).mean(axis=1),
+            end_log10=logs[..., -1].mean(axis=1),
+            mean_log10=logs.mean(axis=(1, 2)),
+        )
 
 
 class ReportWindow:

@@ -24,15 +24,17 @@ from safetensors.numpy import load, save
 from l2o_engine.meta.experiment import Experiment
 from l2o_engine.meta.learner import Learner
 from l2o_engine.meta.meta_adam import Powers
-from l2o_engine.meta.truncation import Episode
+from l2o_engine.meta.truncation import Episode, Outcome
+from l2o_engine.optimizers.learned.inputs.base import MOST_REMEMBERED
 from l2o_engine.optimizers.learned.layout import Layout
 from l2o_engine.support.arrays import Floats
 from l2o_engine.support.files import make_folder, names_in, open_to_read, remove, rename, write_atomically
 from l2o_engine.support.tree import Tree, join, part, to_tree
+from l2o_engine.training.episodes import check_episodes
 from l2o_engine.training.trainer import TrainerState
 
-FORMAT = 2
-"""What is written. Format 1, in which min_log stood by itself, is read."""
+FORMAT = 3
+"""What is written. Formats 1, in which min_log stood by itself, and 2, without half-done episodes, are read."""
 
 _VECTORS = ("weights", "moment1", "moment2")
 _MOST_SEEDS = 1024
@@ -157,14 +159,16 @@ def read(path: Path, experiment: Experiment, seeds: int = _MOST_SEEDS) -> Checkp
         if any(values.dtype != experiment.dtype for values in tensors.values()):
             raise CheckpointError(f"{path.name} holds other numbers than {experiment.dtype}")
         document = json.loads(metadata["l2o"])
-        if document["format"] not in (1, FORMAT):
-            raise CheckpointError(f"{path.name} is of format {document['format']}, this version reads 1 and {FORMAT}")
+        if document["format"] not in (1, 2, FORMAT):
+            raise CheckpointError(f"{path.name} is of format {document['format']}, this version reads 1 to {FORMAT}")
         head = Head.model_validate(document)
         trees = (
             _trees_of_format_1(head.trainers, tensors, experiment.layout)
             if document["format"] == 1
             else join(tensors, head.trainers)
         )
+        if document["format"] < FORMAT:
+            trees = {name: _without_episode(tree) for name, tree in trees.items()}
         trainers = {int(name.removeprefix("seed")): _state_of(tree, experiment) for name, tree in trees.items()}
         return Checkpoint(
             head.iteration,
@@ -244,6 +248,10 @@ def _most_bytes(experiment: Experiment, seeds: int) -> int:
     layout = experiment.layout
     size, tensors = (layout.size, len(layout.shapes)) if layout else (0, 0)
     a_seed = len(_VECTORS) * (8 * size + tensors * _TENSOR_BESIDE) + _SEED_BESIDE
+    if experiment.learned is not None and not experiment.truncation.is_whole:
+        learned, coordinates = experiment.learned, experiment.task.size
+        numbers = 1 + 2 * learned.network.units + MOST_REMEMBERED * len(learned.inputs.remembers)
+        a_seed += experiment.meta.batch * (8 * coordinates * numbers + (tensors + 8) * _TENSOR_BESIDE + _SEED_BESIDE)
     return _ALL_BESIDE + seeds * a_seed
 
 
@@ -297,6 +305,10 @@ class _Draws(_Part):
     uinteger: int = Field(ge=0, lt=2**32)
 
 
+class _Nothing(_Part):
+    """Of an episode that has not begun."""
+
+
 class _Powers(_Part):
     beta1: float
     beta2: float
@@ -312,18 +324,28 @@ class _Learner(_Part):
     diverged: bool
 
 
-class _Episode(_Part):
-    """A new one: a later version's, which is half done, cannot be gone on with."""
+class _Outcome(_Part):
+    end_loss: float
+    sum_loss: float
+    end_log10: float
+    mean_log10: float
 
-    step: Literal[0]
-    carried: dict[str, Any] = Field(max_length=0)
+
+class _Episode(_Part):
+    step: int = Field(ge=0)
+    length: int = Field(ge=0)
+    draws: _Draws | _Nothing
+    carried: dict[str, Any]
+    sum_loss: float
+    sum_log10: float
+    before: _Outcome | None
 
 
 class _State(_Part):
     done: int = Field(ge=0)
     draws: _Draws
     learner: _Learner | None
-    episode: _Episode
+    episodes: dict[str, _Episode]
 
 
 def _tree_of(state: TrainerState, layout: Layout | None) -> Tree:
@@ -344,7 +366,19 @@ def _state_of(tree: Tree, experiment: Experiment) -> TrainerState:
             raise ValueError("it is of other inputs")
         vectors = {name: layout.join(found[name]) for name in _VECTORS}
         learner = Learner(**found | vectors | {"powers": Powers(**found["powers"])})
-    return TrainerState(tree["done"], tree["draws"], learner, Episode())
+    episodes = {name: _episode_of(one) for name, one in tree["episodes"].items()}
+    check_episodes(experiment, episodes)
+    return TrainerState(tree["done"], tree["draws"], learner, episodes)
+
+
+def _episode_of(tree: Tree) -> Episode:
+    before = tree["before"]
+    return Episode(**tree | {"before": None if before is None else Outcome(**before)})
+
+
+def _without_episode(tree: Tree) -> Tree:
+    """Return a state as this version has it, of one of format 2, whose episodes were all at their beginning."""
+    return {name: part for name, part in tree.items() if name != "episode"} | {"episodes": {}}
 
 
 def _trees_of_format_1(
@@ -359,7 +393,7 @@ def _trees_of_format_1(
             learner["powers"] = dict(zip(Powers._fields, learner["powers"], strict=True))
             min_log = learner.pop("min_log")
             learner["numbers"] = {} if min_log is None else {"min_log": min_log}
-        trees[f"seed{seed}"] = trainer | {"learner": learner, "episode": to_tree(Episode())}
+        trees[f"seed{seed}"] = trainer | {"learner": learner}
     return trees
 
 

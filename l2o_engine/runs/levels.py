@@ -29,7 +29,7 @@ def measure(preset: Preset, seed: int, between: Callable[[], None] = lambda: Non
 def measuring(preset: Preset) -> Iterator[Preparing]:
     """Yield what :func:`measure` does, for who waits for it; nothing where that takes but a moment."""
     draws = preset.report.baseline_draws
-    if preset.baseline and draws * preset.unroll.steps * preset.experiment.task.size > SHORT_NUMBERS:
+    if preset.baseline and draws * preset.experiment.steps * preset.experiment.task.size > SHORT_NUMBERS:
         yield Preparing(f"measuring what the baselines reach over {draws:,} draws")
 
 
@@ -81,7 +81,7 @@ def of_runs(runs: Iterable[Run], preset: Preset, seed: int) -> Levels:
 
 def circumstances(preset: Preset) -> tuple[object, ...]:
     """Return all settings that the level of a baseline depends on, but for its own and the seed."""
-    return preset.problem, preset.unroll.steps, preset.run.dtype, preset.report.baseline_draws
+    return preset.problem, preset.experiment.steps, preset.run.dtype, preset.report.baseline_draws
 
 
 def _digest(preset: Preset) -> str:

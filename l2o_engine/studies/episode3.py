@@ -114,7 +114,7 @@ def tuned_rivals(executor: Executor, *, draws: int, told: Told) -> dict[str, lis
 
 def tuned(preset: Preset, rival: str, draws: int) -> list[Found]:
     """Return what is found for a rival on a preset's problem: a plain function of plain values."""
-    problem = TuningProblem(preset.problem, preset.unroll.steps, draws, preset.run.seed, preset.run.dtype)
+    problem = TuningProblem(preset.problem, preset.experiment.steps, draws, preset.run.seed, preset.run.dtype)
     return list(tune_rivals(problem, [rival]))
 
 

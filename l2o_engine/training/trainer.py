@@ -19,6 +19,7 @@ from l2o_engine.meta.truncation import Episode
 from l2o_engine.optimizers.learned.learned_optimizer import LEARNED, TrainedOptimizer
 from l2o_engine.support.arrays import Doubles
 from l2o_engine.tasks.base import Task
+from l2o_engine.training.episodes import Episodes, check_episodes
 from l2o_engine.training.evaluation import Baselines
 from l2o_engine.training.streams import Streams, generator_of
 
@@ -53,14 +54,14 @@ class TrainerState:
         State of the generator that tasks are drawn from (NumPy's PCG64, as its ``state`` property gives it).
     learner
         The network and its meta-optimizer; None where no network is trained.
-    episode
-        Where the episodes stand: at their beginning, as long as every truncation is a whole one.
+    episodes
+        Number of the parallel episode → where it stands; nothing where every truncation is a whole one.
     """
 
     done: int
     draws: Mapping[str, Any]
     learner: Learner | None
-    episode: Episode = field(default_factory=Episode)
+    episodes: Mapping[str, Episode] = field(default_factory=dict)
 
     @property
     def diverged(self) -> bool:
@@ -121,7 +122,7 @@ class MetaTrainer:
     Raises
     ------
     ValueError
-        If the experiment trains nothing.
+        If the experiment trains nothing, or the backend takes whole episodes only and these are not.
     BackendError
         If the backend asked for by name cannot take the experiment.
 
@@ -145,18 +146,27 @@ class MetaTrainer:
         zero = np.zeros_like(weights)
         self._learner = Learner(weights, zero, zero.copy(), Powers(), learned.inputs.numbers)
         self._draws = np.random.PCG64(streams.draws)
-        self._episode = Episode()
+        self._episodes = None if experiment.truncation.is_whole else Episodes(experiment, backend, self._draws)
         self.done = 0
 
     def advance(self, n: int) -> list[Chunk]:
         """Do n meta-iterations, or fewer if it diverges."""
+        first = self.done
+        if self._episodes is None:
+            results = self._advance_whole(n)
+        else:
+            self._learner, results = self._episodes.advance(self._learner, n)
+        self.done += len(results)
+        return [Chunk(self.lanes[0], first, results)]
+
+    def _advance_whole(self, n: int) -> Results:
+        """Do n meta-iterations that are an episode each."""
         before = self._draws.state
         self._learner, results = self.backend.train(self._learner, self._draw(n))
         if len(results) < n:  # it diverged on the way: as if what lies beyond had never been drawn
             self._draws.state = before
             self._draw(len(results))
-        first, self.done = self.done, self.done + len(results)
-        return [Chunk(self.lanes[0], first, results)]
+        return results
 
     def _draw(self, n: int) -> Task:
         experiment, generator = self._experiment, np.random.Generator(self._draws)
@@ -193,7 +203,8 @@ class MetaTrainer:
 
     def state(self) -> TrainerState:
         """Return all of its state."""
-        return TrainerState(self.done, dict(self._draws.state), self._learner, self._episode)
+        episodes = self._episodes.state() if self._episodes else {}
+        return TrainerState(self.done, dict(self._draws.state), self._learner, episodes)
 
     def load_state(self, state: TrainerState) -> None:
         """Become the trainer that the state was taken from.
@@ -210,7 +221,11 @@ class MetaTrainer:
             (theirs.weights.shape, theirs.weights.dtype, set(theirs.numbers))
         ):
             raise ValueError("this state is of another network, other inputs or another dtype")
-        self.done, self._learner, self._episode = state.done, state.learner, state.episode
+        if self._episodes is not None:
+            self._episodes.load_state(state.episodes)
+        else:
+            check_episodes(self._experiment, state.episodes)
+        self.done, self._learner = state.done, state.learner
         self._draws.state = cast("Any", state.draws)
 
 

@@ -85,7 +85,7 @@ def run_tune(
     preset = load(find(name), settings)
     problem = Problem(
         preset.problem,
-        preset.unroll.steps,
+        preset.experiment.steps,
         draws,
         preset.run.seed if seed is None else seed,
         preset.run.dtype,

@@ -95,7 +95,11 @@ def results_of(losses: Sequence[Sequence[float]], dtype: str = "float64") -> Res
 
 def cut(results: Results, first: int, last: int) -> Results:
     """Return the results of some of the meta-iterations."""
-    arrays = {name: values[first:last] for name, values in vars(results).items() if name not in ("trace", "numbers")}
+    arrays = {
+        name: values[first:last]
+        for name, values in vars(results).items()
+        if name not in ("trace", "numbers", "outcomes")
+    }
     return Results(**arrays, numbers={name: values[first:last] for name, values in results.numbers.items()})
 
 

@@ -81,10 +81,11 @@ def new_learner(preset: Preset, backend: Backend, seed: int = 0) -> Learner:
 
 
 def arrays_of(results: Results) -> dict[str, Any]:
-    """Return the arrays of the results by name, and those of the trace if there is one."""
+    """Return the arrays of the results by name, and those of the trace and the outcomes if there are any."""
     arrays = vars(results).copy()
-    trace = arrays.pop("trace")
-    return arrays | dict(arrays.pop("numbers")) | (vars(trace) if trace else {})
+    parts = [vars(part) for part in (arrays.pop("trace"), arrays.pop("outcomes")) if part]
+    arrays |= dict(arrays.pop("numbers")) | {name: values for part in parts for name, values in part.items()}
+    return {name: values for name, values in arrays.items() if values is not None}  # a distance to no known optimum
 
 
 def start(folder: Path, preset: Preset, **options: Any) -> Session:

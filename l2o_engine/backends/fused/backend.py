@@ -50,6 +50,10 @@ def _reasons(experiment: Experiment) -> Iterator[str]:
     if foreign := set(inputs.numbers) - {"min_log"}:
         yield f'the kernel moves no adaptive number "{min(foreign)}"'
     spec = spec_of(experiment)
+    if not experiment.truncation.is_whole:
+        yield "the kernel unrolls whole episodes"
+    if experiment.meta.precision is not None:
+        yield "the kernel keeps Adam's constants in float32"
     if missing := missing_piece(spec):
         yield f"the kernel has no {missing}"
     tasks = [experiment.task, *(experiment.task.families if isinstance(experiment.task, Mixture) else ())]

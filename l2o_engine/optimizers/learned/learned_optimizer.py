@@ -165,6 +165,34 @@ class TrainedOptimizer(Placed):
             update = update.masked_fill(gradient == 0, 0)
         return update, LearnedState(network, inputs.moved(encoded.memory, update), encoded.inputs)
 
+    def beginning(self, x: Floats) -> dict[str, Floats]:
+        """Return what is carried into an episode's first truncation from the points x [batch, *shape]."""
+        start = _tensor(x)
+        return self.carried(start, self.init(start))
+
+    def carried(self, x: "Tensor", state: LearnedState) -> dict[str, Floats]:
+        """Return points x [batch, *shape] and a state as numbers: see :data:`~l2o_engine.meta.truncation.Carried`."""
+        batch = len(x)
+        named = {
+            f"network.{name}": values.reshape(batch, -1, *values.shape[1:])
+            for name, values in self._network.named(state.network).items()
+        }
+        for name, values in state.memory.items():
+            each = (batch, *(1 for _ in x.shape[1:]))
+            named[f"memory.{name}"] = values if values.ndim else values.expand(each)
+        return {name: values.detach().numpy().copy() for name, values in {"x": x, **named}.items()}
+
+    def resumed(self, carried: Mapping[str, Floats]) -> tuple["Tensor", LearnedState]:
+        """Return the points and the state that were carried, cut from any graph."""
+        tensors = {name: _tensor(values) for name, values in carried.items()}
+
+        def of(prefix: str) -> "dict[str, Tensor]":
+            return {name.removeprefix(prefix): one for name, one in tensors.items() if name.startswith(prefix)}
+
+        network = {name: values.flatten(0, 1) for name, values in of("network.").items()}
+        x = tensors["x"].clone()
+        return x, LearnedState(self._network.of_named(network), of("memory."), x.new_zeros(0))
+
     def encoded(self, gradient: "Tensor", state: LearnedState) -> Encoded:
         """Return what the network would see of a gradient."""
         inputs = self.learned.inputs

@@ -170,7 +170,7 @@ def _rivals(tuned: dict[str, list[episode3.Found]], draws: int) -> list[str]:
         settings = episode3.TUNING[name]
         preset = load(find(episode3.TUNED))
         changed = override(preset, settings) if settings else preset
-        problem = Problem(changed.problem, changed.unroll.steps, draws, changed.run.seed, changed.run.dtype)
+        problem = Problem(changed.problem, changed.experiment.steps, draws, changed.run.seed, changed.run.dtype)
         options = "".join(f" --set {setting}" for setting in settings)
         given = f" --draws {draws}" if draws != Problem(changed.problem).draws else ""
         table = tuning_table(found, problem, f"{episode3.TUNED}, {name}")

@@ -35,10 +35,10 @@ def test_what_float64_holds_is_taken_in_float64() -> None:
     assert Experiment(Quadratic(), objective=EndLog(residual=1e-50), dtype="float64").dtype == "float64"
 
 
-def test_a_truncation_is_the_whole_episode_so_far() -> None:
+def test_a_truncation_is_the_whole_episode_unless_it_is_told_otherwise() -> None:
     assert (Truncation().steps, Truncation(7).episode, Truncation(7, of=7).episode) == (20, 7, 7)
-    with pytest.raises(ValueError, match="20 of 100 steps is not"):
-        Truncation(20, of=100)
+    with pytest.raises(ValueError, match="an episode of 100 steps is not made of truncations of 30"):
+        Truncation(30, of=100)
     for wrong in (1, 20.5, "20"):
         with pytest.raises(ValueError, match="Truncation"):
             Truncation(wrong)  # type: ignore[arg-type]

@@ -26,6 +26,7 @@ def test_objectives_are_their_formulas_averaged_over_the_batch(losses: Doubles, 
     logs = np.log(losses + residual)
     expected = {
         "sum": losses.sum(axis=0).mean(),
+        "mean": losses.mean(axis=0).mean(),
         "end": losses[-1].mean(),
         "end_log": logs[-1].mean(),
         "sum_log": logs.sum(axis=0).mean(),

@@ -17,12 +17,14 @@ from safetensors.numpy import save_file
 from l2o_engine.meta.experiment import DTypeName, Experiment
 from l2o_engine.meta.learner import Learner
 from l2o_engine.meta.meta_adam import Powers
+from l2o_engine.meta.truncation import Episode
 from l2o_engine.optimizers.learned.inputs.identity import Identity
 from l2o_engine.optimizers.learned.inputs.log import Log
 from l2o_engine.optimizers.learned.learned_optimizer import LearnedOptimizer
 from l2o_engine.optimizers.learned.networks.lstm import LSTM
 from l2o_engine.runs import checkpoints
 from l2o_engine.runs.checkpoints import Checkpoint, CheckpointError, Kind
+from l2o_engine.support.tree import to_tree
 from l2o_engine.tasks.quadratic import Quadratic
 from l2o_engine.training.trainer import TrainerState
 
@@ -60,8 +62,12 @@ def assert_same_state(one: TrainerState, other: TrainerState) -> None:
                 ours, theirs = list(ours.values()), list(theirs.values())  # noqa: PLW2901 (NaN is no equal of itself)
             assert_array_equal(ours, theirs)
             assert np.asarray(ours).dtype == np.asarray(theirs).dtype
-    assert one.episode.step == other.episode.step
-    assert dict(one.episode.carried) == dict(other.episode.carried) == {}
+    assert one.episodes.keys() == other.episodes.keys()
+    for ours, theirs in zip(one.episodes.values(), other.episodes.values(), strict=True):
+        assert replace(ours, carried={}) == replace(theirs, carried={})
+        assert ours.carried.keys() == theirs.carried.keys()
+        for name, values in ours.carried.items():
+            assert_array_equal(values, theirs.carried[name])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -217,10 +223,10 @@ def test_a_checkpoint_of_another_dtype_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_later_format_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoints, "FORMAT", 3)
+    monkeypatch.setattr(checkpoints, "FORMAT", 4)
     path = checkpoints.write(tmp_path, a_checkpoint(), LAYOUT)
     monkeypatch.undo()
-    with pytest.raises(CheckpointError, match="format 3"):
+    with pytest.raises(CheckpointError, match="format 4"):
         checkpoints.read(path, EXPERIMENT)
 
 
@@ -242,7 +248,9 @@ FOREIGN: dict[str, Callable[[dict[str, Any]], None]] = {
     "a generator beyond 128 bits": lambda document: document["trainers"]["seed7"]["draws"]["state"].update(
         state=2**128
     ),
-    "half an episode": lambda document: document["trainers"]["seed7"]["episode"].update(step=7),
+    "an episode of a run of whole ones": lambda document: document["trainers"]["seed7"].update(
+        episodes={"0": to_tree(Episode())}
+    ),
     "no seed": lambda document: document["trainers"].update(x=document["trainers"].pop("seed7")),
 }
 

@@ -1,6 +1,6 @@
 """Trainers: all of a run's state in one value, and the same numbers in chunks of any size."""
 
-from dataclasses import astuple
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
@@ -10,11 +10,16 @@ from l2o_engine.backends.reference import TorchBackend
 from l2o_engine.presets.schema import Preset
 from l2o_engine.training.evaluation import Baselines
 from l2o_engine.training.trainer import Chunk, Lane, MetaTrainer, Trainer, TrainerState, make_trainer
-from tests.engine.tiny import INPUTS, arrays_of, tiny_baselines, tiny_preset
+from tests.engine.tiny import INPUTS, PROBLEMS, arrays_of, tiny_baselines, tiny_preset
 
+TRUNCATED = ("unroll.steps=12", "unroll.truncation=4")
+PARALLEL = ("meta.batch=3", "unroll.shortest=4", "unroll.staggered=true")
 PRESETS = {
     **{f"RNN, {name}": tiny_preset(setting) for name, setting in INPUTS.items()},
     "RNN, batch": tiny_preset("meta.batch=3"),
+    "RNN, truncated": tiny_preset(*TRUNCATED, "problem.noise=0.1"),
+    "RNN, parallel": tiny_preset(*TRUNCATED, *PARALLEL, 'inputs = {kind = "rnnprop"}', PROBLEMS["mixture"]),
+    "MLP, parallel": tiny_preset(*TRUNCATED, *PARALLEL, 'inputs = {kind = "momenta"}', 'network = {kind = "mlp"}'),
     "baselines": tiny_baselines(),
 }
 every_preset = pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
@@ -26,7 +31,12 @@ def a_trainer(preset: Preset, seed: int = 0) -> Trainer:
 
 
 def assert_same_state(one: TrainerState, other: TrainerState) -> None:
-    assert (one.done, one.draws, one.episode.step) == (other.done, other.draws, other.episode.step)
+    assert (one.done, one.draws, one.episodes.keys()) == (other.done, other.draws, other.episodes.keys())
+    for ours, theirs in zip(one.episodes.values(), other.episodes.values(), strict=True):
+        assert repr(replace(ours, carried={})) == repr(replace(theirs, carried={}))  # NaN is no equal of itself
+        assert ours.carried.keys() == theirs.carried.keys()
+        for name, values in ours.carried.items():
+            assert_array_equal(values, theirs.carried[name], name)
     assert (one.learner is None) == (other.learner is None)
     if one.learner and other.learner:
         for ours, theirs in zip(astuple(one.learner), astuple(other.learner), strict=True):

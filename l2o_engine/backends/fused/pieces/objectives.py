@@ -12,6 +12,15 @@ from l2o_engine.backends.fused.spec import Spec
 
 def sum_of_losses(spec: Spec, real: type) -> Functions:
     """Make Σ losses."""
+    return _sum(real, is_mean=False)
+
+
+def mean_of_losses(spec: Spec, real: type) -> Functions:
+    """Make the mean of the losses."""
+    return _sum(real, is_mean=True)
+
+
+def _sum(real: type, *, is_mean: bool) -> Functions:
     zero, one = real(0), real(1)
 
     @inline
@@ -19,12 +28,12 @@ def sum_of_losses(spec: Spec, real: type) -> Functions:
         total = zero
         for t in range(losses.size):
             total += losses[t]
-        return total
+        return total / real(losses.size) if is_mean else total
 
     @inline
     def gradient(losses, weights):
         for t in range(losses.size):
-            weights[t] = one
+            weights[t] = one / real(losses.size) if is_mean else one
 
     return {"value": value, "gradient": gradient}
 
@@ -84,6 +93,7 @@ def sum_of_logs(spec: Spec, real: type) -> Functions:
 
 OBJECTIVES: dict[str, Piece] = {
     "sum": sum_of_losses,
+    "mean": mean_of_losses,
     "end": last_loss,
     "end_log": log_of_last_loss,
     "sum_log": sum_of_logs,

@@ -22,7 +22,14 @@ Numbers: TypeAlias = Mapping[str, float]
 """The numbers that adapt from meta-iteration to meta-iteration, by name; empty where there are none."""
 
 Memory: TypeAlias = "Mapping[str, Tensor]"
-"""What inputs remember from step to step, by name: of x's shape, of some numbers a coordinate, or a count []."""
+"""What inputs remember from step to step, by name: of x's shape, of some numbers a coordinate, or a count.
+
+A count is [] where all points began together, and of x's number of axes, [..., 1, 1], where they did not.
+"""
+
+
+MOST_REMEMBERED = 6
+"""How many numbers a coordinate one thing takes that inputs remember, at most: the six momenta."""
 
 
 @dataclass(frozen=True)

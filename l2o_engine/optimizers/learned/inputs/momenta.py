@@ -50,7 +50,7 @@ class Momenta(Inputs):
         """Return all numbers, behind the coordinates, [..., 19]; they are not normalised yet."""
         kept, added = gradient.new_tensor(DECAYS), gradient.new_tensor([1 - decay for decay in DECAYS])
         momenta = memory["momenta"] * kept + gradient.unsqueeze(-1) * added
-        time = (memory["steps"] / gradient.new_tensor(TIMESCALES) - 1).tanh()
+        time = (memory["steps"].unsqueeze(-1) / gradient.new_tensor(TIMESCALES) - 1).tanh()
         inputs = one_behind_the_other(
             side_by_side(gradient, memory["x"]), momenta, time.expand(*gradient.shape, len(TIMESCALES))
         )

@@ -29,6 +29,14 @@ class Stepping(Protocol):
         """Take one step; see :meth:`Network.step`."""
         ...
 
+    def named(self, state: Any) -> dict[str, "Tensor"]:
+        """Return a state as tensors [rows, …] by name."""
+        ...
+
+    def of_named(self, named: Mapping[str, "Tensor"]) -> Any:
+        """Return the state that these tensors are of."""
+        ...
+
 
 class Network(ABC):
     """width numbers in, one number out, for every row; its fields are its settings."""
@@ -80,6 +88,14 @@ class Network(ABC):
         tuple
             The outputs [rows] and the next state.
         """
+
+    def named(self, state: Any) -> dict[str, "Tensor"]:
+        """Return a state as tensors [rows, …] by name: here there is none."""
+        return {}
+
+    def of_named(self, named: Mapping[str, "Tensor"]) -> Any:
+        """Return the state that these tensors are of: here there is none."""
+        return ()
 
 
 NETWORKS: Registry[Network] = Registry("network", __package__)

@@ -131,6 +131,15 @@ class LSTM(Network):
         bounded = outputs.tanh() if self.output_bound == "tanh" else outputs
         return bounded if self.output_scale == 1 else bounded * self.output_scale
 
+    def named(self, state: list[tuple["Tensor", "Tensor"]]) -> dict[str, "Tensor"]:
+        """Return a state by name: "lstm0.hidden", "lstm0.cell", … [rows, hidden]."""
+        parts = [(("hidden", hidden), ("cell", cell)) for hidden, cell in state]
+        return {f"lstm{layer}.{name}": values for layer, both in enumerate(parts) for name, values in both}
+
+    def of_named(self, named: Mapping[str, "Tensor"]) -> list[tuple["Tensor", "Tensor"]]:
+        """Return the state that these tensors are of."""
+        return [(named[f"lstm{layer}.hidden"], named[f"lstm{layer}.cell"]) for layer in range(self.layers)]
+
     def _projected(self, weights: Mapping[str, Any], inputs: "Tensor") -> "Tensor":
         """Return what the first layer takes, [rows, hidden], or the inputs as they are."""
         if self.input_projection == "none":
