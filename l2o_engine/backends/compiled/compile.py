@@ -30,7 +30,7 @@ from l2o_engine.backends.compiled.jit import inner
 from l2o_engine.backends.compiled.numba_private import Code, compiled, settings_of_target, uses_svml
 from l2o_engine.backends.compiled.shape import Shape
 from l2o_engine.backends.compiled.vectors import target_cpu
-from l2o_engine.support.own_files import UntrustedError, read_own, write_own
+from l2o_engine.support.own_files import UntrustedError, read_own, why_not_kept, write_own
 from l2o_engine.support.processes import Child, environment, python_command
 
 _MAGIC = b"l2o kernel 1 "
@@ -51,6 +51,11 @@ def cache_folder() -> Path:
     """Return where kernels are kept: ``L2O_CACHE_DIR``, or the user's cache folder. Safe to delete."""
     chosen = os.environ.get("L2O_CACHE_DIR")
     return (Path(chosen).absolute() if chosen else user_cache_path("l2o-tui")) / "kernels"
+
+
+def why_compiled_each_time() -> str:
+    """Return why a kernel that is compiled now will not be there the next time; an empty string if it will."""
+    return why_not_kept(cache_folder())
 
 
 def is_compiled(shape: Shape, folder: Path, entries: Sequence[str] = ()) -> bool:

@@ -22,7 +22,6 @@ from l2o_engine.optimizers.learned.learned_optimizer import TrainedOptimizer
 from l2o_engine.optimizers.learned.networks.base import NETWORKS
 from l2o_engine.optimizers.learned.networks.lstm import LSTM
 from l2o_engine.support.arrays import Floats
-from l2o_engine.support.own_files import why_not_kept
 from l2o_engine.support.processes import Child
 from l2o_engine.tasks.base import TASKS, Task
 from l2o_engine.tasks.mixture import Mixture
@@ -34,6 +33,10 @@ GREATEST_WORKSPACE = 4 * 2**30  # bytes
 def why_not(experiment: Experiment) -> str:
     """Return why the kernel cannot take an experiment; an empty string if it can."""
     return next(_reasons(experiment), "")
+
+
+why_not_forward = why_not
+"""It goes forward with whatever it trains, and with nothing else."""
 
 
 def _reasons(experiment: Experiment) -> Iterator[str]:
@@ -102,11 +105,6 @@ def get_forward(spec: Spec) -> Kernel:
     if is_compiled(spec, cache_folder()):
         return get_kernel(spec)
     return get_kernel(forward_part(spec), entries=FORWARD)
-
-
-def why_compiled_each_time() -> str:
-    """Return why a kernel that is compiled now will not be there the next time; an empty string if it will."""
-    return why_not_kept(cache_folder())
 
 
 class FusedBackend:

@@ -179,17 +179,16 @@ class Routed:
 
     def named(self, state: dict[str, Any]) -> dict[str, "Tensor"]:
         """Return the states by name, each network's behind its own name; the rows are those of its coordinates."""
-        networks = self.by_group.networks
         return {
             f"{name}.{inner}": values
-            for name, network in networks.items()
+            for name, network in self.stepping.items()
             for inner, values in network.named(state[name]).items()
         }
 
     def of_named(self, named: Mapping[str, "Tensor"]) -> dict[str, Any]:
         """Return the states that these tensors are of."""
-        own: dict[str, dict[str, Tensor]] = {name: {} for name in self.by_group.networks}
+        own: dict[str, dict[str, Tensor]] = {name: {} for name in self.stepping}
         for long_name, values in named.items():
             name, _, inner = long_name.partition(".")
             own[name][inner] = values
-        return {name: network.of_named(own[name]) for name, network in self.by_group.networks.items()}
+        return {name: network.of_named(own[name]) for name, network in self.stepping.items()}
