@@ -219,6 +219,9 @@ class Pipeline:
                 self.states[seed] = replace(state, learner=replace(state.learner, diverged=True))
                 self._trainers[seed].load_state(self.states[seed])
 
-    def base_losses(self, seed: int, shown: ShowDraws) -> dict[str, Doubles]:
-        """Return the base chart's losses by optimizer, those of a replicate's network as it was told last."""
-        return curves_of(self._trainers[seed], shown, self.states[seed])
+    def base_losses(self, seed: int, shown: ShowDraws) -> Callable[[], dict[str, Doubles]]:
+        """Return what makes the base chart's losses by optimizer, of a replicate's network as it was told last.
+
+        It may be called in another thread.
+        """
+        return partial(curves_of, self._trainers[seed], shown, self.states[seed])

@@ -122,7 +122,7 @@ class Session:
         self._start_paused = start_paused
         self._pipeline = Pipeline(executor, chunk, self._give_sign_of_life)
         self._reporter = Reporter(run.current)
-        self._base_chart = BaseChart(self._pipeline)
+        self._base_chart = BaseChart(self._pipeline, self._give_sign_of_life)
         self._stopwatch = _Stopwatch(0.0)
         self._computes = "", ""  # the backend's name, and why it was chosen
         self._status: Status = "running"
@@ -154,6 +154,7 @@ class Session:
             yield self._failed(str(failure))
             raise failure from error
         finally:
+            self._base_chart.close()
             self._pipeline.close()
             self._run.close()
 
@@ -208,7 +209,13 @@ class Session:
             yield from self._obey(asked)
         elif is_running:
             yield from self._advance()
-        elif self._status == "paused" and monotonic() >= self._record_due:
+        else:
+            yield from self._base_chart.told()
+            self._stay()
+
+    def _stay(self) -> None:
+        """Give a sign of life now and then while nothing is trained."""
+        if self._status == "paused" and monotonic() >= self._record_due:
             with suppress(OSError):  # it only says that we are still here
                 self._update_record()
 
@@ -320,8 +327,8 @@ class Session:
             yield from self._checkpoint(kind)
         yield from self._warn_once()
         now = monotonic()
-        if self._interactive and self._base_chart.is_due:
-            yield self._base_chart.curves()
+        if self._interactive:
+            yield from self._base_chart.refresh()
         if now >= self._record_due:
             self._update_record()
 
@@ -391,7 +398,7 @@ class Session:
                 yield from self._extend(iterations)
             case ShowDraws(seed=seed) if seed is None or seed in self._pipeline.states:
                 self._base_chart.shown = command
-                yield self._base_chart.curves()
+                yield from self._base_chart.make()
             case Stop():
                 self._stopping = command
 
@@ -450,7 +457,7 @@ class Session:
         self._status = status  # not before: who is killed while it is written has not finished
         self._update_record(message)
         if self._interactive and status in ("finished", "diverged"):
-            yield self._base_chart.curves()
+            yield from self._base_chart.last()
         yield self._ended(status, message)
 
     def _ended(self, status: Status, message: str) -> Ended:

@@ -135,6 +135,8 @@ def needs_of(preset: Preset, backend: str) -> Needs:
     # In a checkpoint, they are all written at once.
     learners = (len(preset.seeds) * _VECTORS * (_STATES + 1) + workers * (_VECTORS + 1)) * weights * item
     episodes = 0 if experiment.truncation.is_whole else len(preset.seeds) * _episode_bytes(experiment)
+    if experiment.imitation is not None:  # which is autograd's, whoever trains
+        unrolls = max(unrolls, workers * _unroll_bytes(experiment, "torch"))
     memory |= {"the networks": learners, "their unrolls": unrolls, "the episodes": episodes}
     return Needs(memory, levels + _iteration(preset, backend))
 
