@@ -200,7 +200,7 @@ def test_the_best_checkpoint_goes_by_validation_and_a_stopped_run_is_finished(tm
     told = [event.verdict for event in of_kind(events, Validated)]
     (ended,) = of_kind(events, Ended)
     assert ended.status == "finished"
-    assert "was ended by its validations" in ended.message
+    assert ended.message == "validation found nothing better, seed 0, 1"
     assert {verdict.outcome for verdict in told} >= {"better", "stop"}
     found = Run(tmp_path / "run")
     kept, is_best = found.best_or_newest()
@@ -209,7 +209,8 @@ def test_the_best_checkpoint_goes_by_validation_and_a_stopped_run_is_finished(tm
     assert all(standing is not None and not isnan(standing.figure) for standing in standings)
     figures = [standing.figure for standing in standings if standing is not None]
     assert kept.average_log_result == pytest.approx(sum(figures) / 2)
-    again = resume(tmp_path / "run")
+    assert found.record().has_ended_early
+    again = resume(tmp_path / "run", iterations=100)
     assert of_kind(again, Ended)[0].iteration == ended.iteration
 
 
