@@ -22,8 +22,9 @@ from l2o_engine.optimizers.learned.networks.linear import Linear
 from l2o_engine.optimizers.learned.networks.mlp import MLP
 from l2o_engine.optimizers.momentum import Momentum
 from l2o_engine.optimizers.sgd import Sgd
-from l2o_engine.presets.files import check
+from l2o_engine.presets.files import check, override
 from l2o_engine.presets.messages import PresetError
+from l2o_engine.presets.schema import Preset
 from l2o_engine.runs.folder import Run
 from l2o_engine.tasks.quadratic import Quadratic
 from l2o_engine.training.imitating import Imitating, lessons
@@ -135,7 +136,7 @@ TRUNCATED = tiny_preset(
 )
 
 
-def a_trainer(preset: Any) -> MetaTrainer:
+def a_trainer(preset: Preset) -> MetaTrainer:
     return MetaTrainer(preset.experiment, 0, "torch")
 
 
@@ -161,7 +162,7 @@ def test_the_training_s_draws_are_as_without() -> None:
 
 
 @pytest.mark.parametrize("preset", [WHOLE, TRUNCATED], ids=["whole episodes", "truncations"])
-def test_n_at_once_equal_n_one_at_a_time_and_a_loaded_state_goes_on(preset: Any) -> None:
+def test_n_at_once_equal_n_one_at_a_time_and_a_loaded_state_goes_on(preset: Preset) -> None:
     together, singly, loaded = (a_trainer(preset) for _ in range(3))
     (chunk,) = together.advance(9)
     parts = []
@@ -179,10 +180,9 @@ def test_n_at_once_equal_n_one_at_a_time_and_a_loaded_state_goes_on(preset: Any)
 
 
 @pytest.mark.parametrize("preset", [WHOLE, TRUNCATED], ids=["whole episodes", "truncations"])
-def test_resumed_equals_uninterrupted(preset: Any, tmp_path: Path) -> None:
-    shorter = preset.run.model_copy(update={"iterations": 5})
-    run(tmp_path / "whole", preset.model_copy(update={"run": preset.run.model_copy(update={"iterations": 12})}))
-    run(tmp_path / "part", preset.model_copy(update={"run": shorter}))
+def test_resumed_equals_uninterrupted(preset: Preset, tmp_path: Path) -> None:
+    run(tmp_path / "whole", override(preset, ["run.iterations=12"]))
+    run(tmp_path / "part", override(preset, ["run.iterations=5"]))
     resume(tmp_path / "part", iterations=12)
     states = [Run(tmp_path / name).checkpoint().trainers[0] for name in ("whole", "part")]
     assert states[0].done == 13

@@ -13,14 +13,15 @@ from numpy.testing import assert_array_equal
 from l2o_engine.meta.learner import Learner
 from l2o_engine.meta.meta_adam import Powers
 from l2o_engine.meta.validation import Curriculum, Standing, Validation, validated
-from l2o_engine.presets.files import check
+from l2o_engine.presets.files import check, override
 from l2o_engine.presets.messages import PresetError
+from l2o_engine.presets.schema import Preset
 from l2o_engine.records.events import Ended, Validated
 from l2o_engine.runs import checkpoints
 from l2o_engine.runs.folder import Run
 from l2o_engine.training.trainer import MetaTrainer, TrainerState
 from l2o_engine.training.validating import Validating, Verdict
-from tests.engine.tiny import of_kind, resume, run, start, tiny_preset
+from tests.engine.tiny import of_kind, resume, run, tiny_preset
 
 STEPS = Curriculum(stages=(200, 500), least=3)
 
@@ -93,7 +94,7 @@ CURRICULUM = tiny_preset(
 )
 
 
-def a_trainer(preset: Any, seed: int = 0) -> MetaTrainer:
+def a_trainer(preset: Preset, seed: int = 0) -> MetaTrainer:
     return MetaTrainer(preset.experiment, seed, "torch")
 
 
@@ -128,7 +129,7 @@ def test_training_is_as_without_validation_and_judged_on_the_same_tasks_each_tim
 
 
 @pytest.mark.parametrize("preset", [VALIDATED, STOPPING, CURRICULUM], ids=["going on", "stopping", "stage by stage"])
-def test_n_at_once_equal_n_one_at_a_time_and_a_loaded_state_goes_on(preset: Any) -> None:
+def test_n_at_once_equal_n_one_at_a_time_and_a_loaded_state_goes_on(preset: Preset) -> None:
     together, singly, loaded = (a_trainer(preset) for _ in range(3))
     (chunk,) = together.advance(11)
     parts = []
@@ -214,19 +215,15 @@ def test_the_best_checkpoint_goes_by_validation_and_a_stopped_run_is_finished(tm
     assert of_kind(again, Ended)[0].iteration == ended.iteration
 
 
-def test_resumed_equals_uninterrupted(tmp_path: Path) -> None:
-    preset = tiny_preset("validation.every=4", "validation.tasks=4", "meta.learning_rate=0.05", "run.iterations=20")
-    events = run(tmp_path / "whole", preset)
-    session = start(tmp_path / "part", preset.model_copy(update={"run": replace_run(preset, 10)}))
-    first = list(session.events())
+@pytest.mark.parametrize("preset", [VALIDATED, CURRICULUM], ids=["going on", "stage by stage"])
+def test_resumed_equals_uninterrupted(preset: Preset, tmp_path: Path) -> None:
+    events = run(tmp_path / "whole", override(preset, ["run.iterations=20"]))
+    first = run(tmp_path / "part", override(preset, ["run.iterations=10"]))
     second = resume(tmp_path / "part", iterations=20)
     assert of_kind([*first, *second], Validated) == of_kind(events, Validated)
+    assert Run(tmp_path / "part").validated() == of_kind(events, Validated)
     states = [Run(tmp_path / name).checkpoint().trainers[0] for name in ("whole", "part")]
     assert_same(*states)
-
-
-def replace_run(preset: Any, iterations: int) -> Any:
-    return preset.run.model_copy(update={"iterations": iterations})
 
 
 def test_a_checkpoint_without_a_standing_is_gone_on_with_from_a_new_one(tmp_path: Path) -> None:
