@@ -185,7 +185,7 @@ class Preset(Table):
     kind
         "meta-training" (the default), or "baselines": no network is trained.
     episode
-        Which part of the story it is of, where [notebook] does not say so.
+        Which part of the story it is of, where [notebook] does not say so; "deepmind" for DeepMind's experiments.
     place
         Where it stands among those of its episode, in lists and reports.
     """
@@ -194,7 +194,7 @@ class Preset(Table):
     name: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     title: str = ""
     kind: Literal["meta-training", "baselines"] = "meta-training"
-    episode: Literal[1, 2, 3] | None = None
+    episode: Literal[1, 2, 3, "deepmind"] | None = None
     place: int | None = Field(None, ge=1, le=1000)
     problem: _ProblemTable = Quadratic()
     unroll: UnrollSettings = UnrollSettings()

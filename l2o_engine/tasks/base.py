@@ -106,6 +106,21 @@ class TaskFamily(ABC):
         return None
 
     @property
+    def has_held_out(self) -> bool:
+        """Whether there is data that no loss is of, and :meth:`held_out_loss` is the loss over it."""
+        return False
+
+    def held_out_loss(self, x: Floats) -> Floats:
+        """Return the loss [...] at the points x [..., *shape] over data that no minibatch is drawn from.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+        """
+        raise ValueError(f'"{self.kind}" holds no data out')
+
+    @property
     def sources(self) -> Mapping[str, str]:
         """File name → SHA-256 of the files that its tasks are made of; they are read now, if they were not before.
 

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import BeforeValidator, Field
 
 from l2o_engine.support.arrays import Floats
-from l2o_engine.support.settings import Number, list_to_tuple, settings
+from l2o_engine.support.settings import Number, SettingError, list_to_tuple, settings
 from l2o_engine.tasks.base import TASKS, Array, Arrays, Task, TaskFamily
 from l2o_engine.tasks.small import NOISE, SmallTask, arrays_of, flat_of
 
@@ -33,7 +33,7 @@ class Mixture(TaskFamily):
 
     Raises
     ------
-    ValueError
+    SettingError
         If the families' points are of different sizes, or there is not one weight for each.
     """
 
@@ -46,9 +46,10 @@ class Mixture(TaskFamily):
     def __post_init__(self) -> None:
         sizes = sorted({family.size for family in self.families})
         if len(sizes) > 1:
-            raise ValueError(f"all families of a mixture have as many coordinates; these have {sizes}")
+            have = " and ".join(map(str, sizes))
+            raise SettingError("of", f"all families have the same number of coordinates; these have {have}")
         if self.weights and len(self.weights) != len(self.of):
-            raise ValueError(f"there are {len(self.of)} families and {len(self.weights)} weights")
+            raise SettingError("weights", f"there are {len(self.weights)} for {len(self.of)} families")
 
     @property
     def families(self) -> tuple[SmallTask, ...]:

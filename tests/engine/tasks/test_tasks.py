@@ -1,7 +1,6 @@
 """What every family of tasks promises, by being registered; and what is particular to each."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,29 +24,11 @@ from l2o_engine.tasks.network import Network
 from l2o_engine.tasks.quadratic import Quadratic
 from l2o_engine.tasks.rastrigin import Rastrigin
 from l2o_engine.tasks.small import SmallTask, rotation_of
+from tests.engine.averages import Averages
 
 SEEDS = st.integers(0, 2**32)
 DTYPES = ["float32", "float64"]
 STEPS = 3
-
-
-@dataclass(frozen=True)
-class Averages(TaskFamily):
-    """‖x - y‖² of drawn y, a matrix, that each step sees some rows of: no formula, no optimum, minibatches."""
-
-    kind: str = "averages"
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (2, 3)
-
-    def draw(self, generator: np.random.Generator, n: int, batch: int, *, steps: int, dtype: str) -> Task:
-        drawn = generator.random((n, batch, steps + 1, 2, 3)).astype(dtype)
-        return Task(self, drawn[:, :, 0], {"half": np.full((n, batch), 0.5, dtype)}, {"y": drawn[:, :, 1:]})
-
-    def loss(self, x: Any, parameters: Mapping[str, Any], minibatch: Mapping[str, Any] | None = None) -> Any:
-        assert minibatch is not None
-        return parameters["half"] * ((x - minibatch["y"]) ** 2).sum(-1).sum(-1)
 
 
 MIXTURE = Mixture(
