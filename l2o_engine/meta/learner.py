@@ -259,6 +259,10 @@ class Truncating(Backend, Protocol):
         """
         ...
 
+    def evaluate(self, learner: Learner, task: Task, steps: int | None = None) -> Floats:
+        """Return the losses [n, batch, steps] of the learned optimizer; as many as an episode has, if not given."""
+        ...
+
     def meta_gradient(self, learner: Learner, task: Task, carried: Carried | None = None) -> MetaGradient:
         """Return the meta-gradient of a single batch of tasks, or of a truncation of its episodes.
 

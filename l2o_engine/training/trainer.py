@@ -164,7 +164,7 @@ class MetaTrainer:
         self._learner = Learner(weights, zero, zero.copy(), Powers(), learned.inputs.numbers)
         self._draws = np.random.PCG64(streams.draws)
         self._episodes = None if experiment.truncation.is_whole else Episodes(experiment, backend, self._draws)
-        self._validating = Validating(experiment, seed) if experiment.validation else None
+        self._validating = Validating(experiment, seed, backend) if experiment.validation else None
         self._standing = Standing() if experiment.validation else None
         self._imitating = Imitating(experiment, seed) if experiment.imitation else None
         self._moments = Moments(zero, zero.copy()) if experiment.imitation else None

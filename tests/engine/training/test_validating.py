@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from l2o_engine.backends.reference import TorchBackend
 from l2o_engine.meta.learner import Learner
 from l2o_engine.meta.meta_adam import Powers
 from l2o_engine.meta.validation import Curriculum, Standing, Validation, validated
@@ -98,6 +99,10 @@ def a_trainer(preset: Preset, seed: int = 0) -> MetaTrainer:
     return MetaTrainer(preset.experiment, seed, "torch")
 
 
+def validating(preset: Preset) -> Validating:
+    return Validating(preset.experiment, 0, TorchBackend(preset.experiment))
+
+
 def assert_same(one: TrainerState, other: TrainerState) -> None:
     assert one.learner is not None
     assert other.learner is not None
@@ -125,7 +130,7 @@ def test_training_is_as_without_validation_and_judged_on_the_same_tasks_each_tim
     state = again.state()
     assert state.learner is not None
     assert_array_equal(standing.weights, state.learner.weights)
-    assert Validating(VALIDATED.experiment, 0).figure(state.learner, 4) == best.figure
+    assert validating(VALIDATED).figure(state.learner, 4) == best.figure
 
 
 @pytest.mark.parametrize("preset", [VALIDATED, STOPPING, CURRICULUM], ids=["going on", "stopping", "stage by stage"])
@@ -153,7 +158,7 @@ def test_a_training_that_has_stopped_has_its_best_network_and_does_nothing_more(
     assert state.learner is not None
     assert chunk.verdicts[-1].outcome == "stop"
     assert len(chunk.results) == state.done == chunk.verdicts[-1].iteration + 1 < 100
-    assert Validating(STOPPING.experiment, 0).figure(state.learner, 4) == chunk.verdicts[-1].best
+    assert validating(STOPPING).figure(state.learner, 4) == chunk.verdicts[-1].best
     (nothing,) = trainer.advance(5)
     assert (len(nothing.results), nothing.verdicts, trainer.state().done) == (0, (), state.done)
 
@@ -170,7 +175,7 @@ def test_stages_come_one_after_the_other_with_longer_episodes_and_the_best_netwo
             assert all(not episode.length for episode in state.episodes.values())  # all begin anew
             assert_array_equal(state.learner.weights, state.standing.weights)
             assert (state.learner.moment1 != 0).any()  # and the meta-optimizer does not
-            at_the_new_length = Validating(CURRICULUM.experiment, 0).figure(state.learner, 8)
+            at_the_new_length = validating(CURRICULUM).figure(state.learner, 8)
             assert state.standing.best == state.standing.figure == at_the_new_length
         lengths = {episode.length for episode in state.episodes.values() if episode.length}
         assert all(length <= (4, 6, 8)[state.standing.stage] for length in lengths)
@@ -188,7 +193,7 @@ def test_a_loss_that_is_not_finite_counts_as_the_worst() -> None:
     preset = tiny_preset("validation.tasks=4", "problem.scale=[1e30, 1e30]")
     state = a_trainer(preset).state()
     assert state.learner is not None
-    assert Validating(preset.experiment, 0).figure(state.learner, 4) == inf
+    assert validating(preset).figure(state.learner, 4) == inf
 
 
 # A run.
