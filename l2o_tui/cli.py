@@ -41,6 +41,7 @@ class BackendChoice(StrEnum):
 
     auto = "auto"
     fused = "fused"
+    coordinatewise = "coordinatewise"
     torch = "torch"
 
 

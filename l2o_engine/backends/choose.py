@@ -1,6 +1,7 @@
 """Which backend computes: ``torch``, the reference, takes every experiment; ``fused`` is the compiled kernel.
 
-Choosing imports no torch; loading may. What the kernel cannot do falls back to torch under "auto", with the
+``coordinatewise`` takes whatever is trained without second derivatives, and is faster than torch from a single
+coordinate on. Choosing imports no torch; loading may. What a backend cannot do falls to the next under "auto", with the
 reason; asked for by name it is an error.
 """
 
@@ -17,7 +18,11 @@ from l2o_engine.support.errors import UserError
 from l2o_engine.support.processes import Child, EndedError
 from l2o_engine.support.wording import nearest
 
-_NAMES = ("auto", "fused", "torch")
+_NAMES = ("auto", "fused", "coordinatewise", "torch")
+_KNOWS = {  # what a backend takes: modules that load no torch
+    "fused": "l2o_engine.backends.fused.backend",
+    "coordinatewise": "l2o_engine.backends.coordinatewise.admission",
+}
 
 
 class BackendError(UserError):
@@ -61,7 +66,7 @@ def choose(experiment: Experiment, asked: str) -> Choice:
     experiment
         One that trains something.
     asked
-        "auto", "fused" or "torch".
+        "auto", "fused", "coordinatewise" or "torch".
 
     Raises
     ------
@@ -69,27 +74,40 @@ def choose(experiment: Experiment, asked: str) -> Choice:
         If there is no backend of that name, or it cannot take the experiment.
     """
     if asked not in _NAMES:
-        raise BackendError(f'there is no backend "{asked}"{nearest(asked, _NAMES) or ": choose auto, fused or torch"}')
+        others = ": choose auto, fused, coordinatewise or torch"
+        raise BackendError(f'there is no backend "{asked}"{nearest(asked, _NAMES) or others}')
     if asked == "torch":
         return _torch(experiment, "asked for")
-    why_not = why_not_fused(experiment)
-    if not why_not:
-        return _fused(experiment) if asked == "fused" else _fused_or_torch(experiment)
-    if asked == "fused":
-        raise BackendError(f'backend "fused" cannot run this experiment: {why_not}')
-    return _torch(experiment, f"not fused: {why_not}")
+    tried = _COMPILED if asked == "auto" else {asked: _COMPILED[asked]}
+    reasons: list[str] = []
+    for name, make in tried.items():
+        if not (why_not := _why_not(name, experiment)):
+            if asked != "auto":
+                return make(experiment, "asked for")
+            return _or_torch(make(experiment, "; ".join(reasons) or "the fastest"), experiment)
+        if why_not not in " ".join(reasons):  # Numba may be missing to both
+            reasons.append(f"not {name}: {why_not}")
+        if asked != "auto":
+            raise BackendError(f'backend "{asked}" cannot run this experiment: {why_not}')
+    return _torch(experiment, "; ".join(reasons))
 
 
-def why_not_fused(experiment: Experiment) -> str:
-    """Return why the kernel cannot take an experiment, or cannot be had at all; an empty string if it can."""
+def why_not_forward(name: str, experiment: Experiment) -> str:
+    """Return why "fused" or "coordinatewise" cannot go forward with an experiment's optimizer; "" if it can."""
+    return _why_not(name, experiment, "why_not_forward")
+
+
+def _why_not(name: str, experiment: Experiment, question: str = "why_not") -> str:
+    """Return why a backend cannot take an experiment, or cannot be had at all; an empty string if it can."""
     if find_spec("numba") is None:
         return "numba is not installed"
     try:
         _import_numba()
-        from l2o_engine.backends.fused.backend import why_not
+        backend = import_module(_KNOWS[name])
     except Exception as error:  # noqa: BLE001 (of a NumPy that it does not know, of a library of LLVM's, …)
         return f"numba cannot be loaded ({error})"
-    return why_not(experiment)
+    why: str = getattr(backend, question)(experiment)
+    return why
 
 
 def _import_numba() -> None:
@@ -109,32 +127,55 @@ def _torch(experiment: Experiment, reason: str) -> Choice:
     return Choice("torch", reason, "loading PyTorch", "", load)
 
 
-def _fused(experiment: Experiment, reason: str = "asked for") -> Choice:
-    from l2o_engine.backends.fused.backend import FusedBackend, to_compile, why_compiled_each_time
+def _fused(experiment: Experiment, reason: str) -> Choice:
+    from l2o_engine.backends.fused.backend import FusedBackend, to_compile
 
-    compiler, missing = Child(), to_compile(experiment)
+    compiler = Child()
+    return _compiled("fused", reason, to_compile(experiment), lambda: FusedBackend(experiment, compiler), compiler)
+
+
+def _coordinatewise(experiment: Experiment, reason: str) -> Choice:
+    from l2o_engine.backends.coordinatewise.admission import to_compile
+
+    compiler = Child()
+
+    def make() -> Backend:
+        from l2o_engine.backends.coordinatewise.backend import CoordinatewiseBackend
+
+        return CoordinatewiseBackend(experiment, compiler)
+
+    return _compiled("coordinatewise", reason, to_compile(experiment), make, compiler)
+
+
+_COMPILED = {"fused": _fused, "coordinatewise": _coordinatewise}  # the faster first
+
+
+def _compiled(name: str, reason: str, missing: str, make: Callable[[], Backend], compiler: Child) -> Choice:
+    """Return a backend with a kernel that may have to be compiled first."""
+    from l2o_engine.backends.compiled.compile import why_compiled_each_time
+
     why = why_compiled_each_time() if missing else ""
     how_often = "for this run only" if why else "once"
     return Choice(
-        "fused",
+        name,
         reason,
         f"compiling the kernel, {how_often} (some seconds)" if missing else "loading the kernel",
         missing,
-        lambda: (FusedBackend(experiment, compiler), reason),
+        lambda: (make(), reason),
         f"the kernel was compiled for this run only: {why}" if why else "",
         compiler.end,
     )
 
 
-def _fused_or_torch(experiment: Experiment) -> Choice:
-    fused = _fused(experiment, "the fastest")
+def _or_torch(choice: Choice, experiment: Experiment) -> Choice:
+    """Return a choice that falls back to torch where its kernel cannot be compiled."""
 
     def load() -> tuple[Backend, str]:
         try:
-            return fused.load()
+            return choice.load()
         except EndedError:
             raise
         except Exception as error:  # noqa: BLE001 (what a compiler may raise on some machine is open-ended)
-            return _torch(experiment, f"not fused: the kernel could not be compiled ({error})").load()
+            return _torch(experiment, f"not {choice.name}: the kernel could not be compiled ({error})").load()
 
-    return replace(fused, load=load)
+    return replace(choice, load=load)

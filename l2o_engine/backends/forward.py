@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from l2o_engine.backends.choose import BackendError, why_not_fused
+from l2o_engine.backends.choose import BackendError, why_not_forward
 from l2o_engine.meta.experiment import Experiment
 from l2o_engine.optimizers.base import run
 from l2o_engine.optimizers.learned.learned_optimizer import TrainedOptimizer
@@ -15,7 +15,7 @@ class Forward(Protocol):
 
     @property
     def name(self) -> str:
-        """Who computes: "fused" or "torch"."""
+        """Who computes: "fused", "coordinatewise" or "torch"."""
         ...
 
     def losses(self, optimizer: TrainedOptimizer, task: Task, steps: int) -> Floats:
@@ -34,35 +34,55 @@ class TorchForward:
 
 
 def choose_forward(experiment: Experiment, asked: str = "auto", *, may_compile: bool = True) -> Forward:
-    """Return who computes, loaded: the kernel, compiled if need be, where it can, else torch.
+    """Return who computes, loaded: the fastest that can, its kernel compiled if need be; torch always can.
 
     Parameters
     ----------
     experiment
         The one whose optimizer is judged, with the problem that it is judged on and the greatest number of steps.
     asked
-        "auto", "fused" or "torch".
+        "auto", "fused", "coordinatewise" or "torch".
     may_compile
         Whether seconds may be spent to compile it; else it is taken only where it is there.
 
     Raises
     ------
     BackendError
-        If the kernel was asked for by name and cannot take the experiment.
+        If a kernel was asked for by name and cannot take the experiment.
     """
     if asked == "torch":
         return TorchForward()
-    if why_not := why_not_fused(experiment):
-        if asked == "fused":
-            raise BackendError(f'backend "fused" cannot run these tasks: {why_not}')
-        return TorchForward()
+    for name, load in _COMPILED.items():
+        if asked not in ("auto", name):
+            continue
+        if why_not := why_not_forward(name, experiment):
+            if asked == name:
+                raise BackendError(f'backend "{name}" cannot run these tasks: {why_not}')
+            continue
+        try:
+            if found := load(experiment, may_compile=may_compile or asked == name):
+                return found
+        except Exception:  # what a compiler may raise on some machine is open-ended
+            if asked == name:
+                raise
+            return TorchForward()
+    return TorchForward()
+
+
+def _fused(experiment: Experiment, *, may_compile: bool) -> Forward | None:
     from l2o_engine.backends.fused.backend import FusedForward, may_go_forward
 
-    if not (may_compile or asked == "fused" or may_go_forward(experiment)):
-        return TorchForward()
-    try:
-        return FusedForward(experiment)
-    except Exception:  # what a compiler may raise on some machine is open-ended
-        if asked == "fused":
-            raise
-        return TorchForward()
+    return FusedForward(experiment) if may_compile or may_go_forward(experiment) else None
+
+
+def _coordinatewise(experiment: Experiment, *, may_compile: bool) -> Forward | None:
+    from l2o_engine.backends.coordinatewise.admission import to_compile
+
+    if not may_compile and to_compile(experiment):
+        return None
+    from l2o_engine.backends.coordinatewise.backend import CoordinatewiseForward
+
+    return CoordinatewiseForward(experiment)
+
+
+_COMPILED = {"fused": _fused, "coordinatewise": _coordinatewise}  # the faster first

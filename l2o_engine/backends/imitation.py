@@ -11,7 +11,7 @@ from math import isfinite
 
 import torch
 
-from l2o_engine.backends.reference import MetaOptimizer
+from l2o_engine.backends.course import MetaOptimizer
 from l2o_engine.meta.experiment import Experiment
 from l2o_engine.meta.imitation import Imitation, Moments
 from l2o_engine.meta.learner import Learner

@@ -84,7 +84,7 @@ class Session:
     run
         The run's folder. The session closes it.
     backend
-        "auto", "fused" or "torch"; None for what the preset says.
+        "auto", "fused", "coordinatewise" or "torch"; None for what the preset says.
     chunk
         Meta-iterations between two looks into the mailbox; None to adapt to about 50 ms.
     interactive

@@ -27,7 +27,7 @@ _ROW_BYTES = 600  # of a meta-iteration as numbers and as text: columns, lines, 
 _VECTORS = 3  # the weights, and Adam's two moments
 _STATES = 2  # the one that was told, and the one ahead of it
 _GRAPH = 8  # numbers of a hidden unit that autograd keeps, for each layer, row and base step
-_TORCH_RATE, _FUSED_RATE = 1e9, 3e10  # multiplications and additions a second
+_TORCH_RATE, _KERNEL_RATE = 1e9, 3e10  # multiplications and additions a second
 _TORCH_STEP = 1e-3  # seconds that a base step takes however small it is
 _LONG = 20.0  # seconds that one is prepared for
 _NUMPY_RATE = 5e7  # coordinates a second that a baseline moves
@@ -119,7 +119,7 @@ def longest_chunk(preset: Preset) -> int:
 
 
 def needs_of(preset: Preset, backend: str) -> Needs:
-    """Return what a run of a preset takes with a backend: "fused", "torch", or "numpy" where nothing is trained."""
+    """Return what a run of a preset takes with a backend, or with "numpy" where nothing is trained."""
     experiment = preset.experiment
     draws = preset.report.baseline_draws if preset.baseline else 0
     memory = {
@@ -150,6 +150,10 @@ def _unroll_bytes(experiment: Experiment, backend: str) -> int:
 
         return trace + workspace_bytes(spec_of(experiment), steps)
     optimizee = experiment.meta.batch * experiment.trained_on.graph_numbers
+    if backend == "coordinatewise":
+        from l2o_engine.backends.coordinatewise.spec import workspace_bytes as bytes_of_rows
+
+        return trace + bytes_of_rows(experiment) + optimizee * item
     return trace + steps * (rows * _GRAPH * experiment.trained.network.units + optimizee) * item
 
 
@@ -183,9 +187,8 @@ def _iteration(preset: Preset, backend: str) -> float:
     steps = experiment.truncation.losses
     operations = 6 * experiment.trained.layout.size * _rows(experiment) * steps
     turns = ceil(len(preset.seeds) / workers_for(len(preset.seeds), is_parallel=backend == "fused"))
-    if backend == "fused":
-        return turns * operations / _FUSED_RATE
-    return turns * (operations / _TORCH_RATE + steps * _TORCH_STEP)
+    a_step = 0.0 if backend == "fused" else _TORCH_STEP
+    return turns * (operations / (_TORCH_RATE if backend == "torch" else _KERNEL_RATE) + steps * a_step)
 
 
 def _rows(experiment: Experiment) -> int:

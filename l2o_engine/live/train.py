@@ -37,7 +37,7 @@ def train(
     iterations
         Meta-iterations in all; the preset's, if not given.
     backend
-        "auto", "fused" or "torch"; the preset's, if not given.
+        "auto", "fused", "coordinatewise" or "torch"; the preset's, if not given.
     set
         What else to change of the preset, "table.key" → value.
     runs_dir

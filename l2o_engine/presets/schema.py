@@ -31,7 +31,7 @@ from l2o_engine.tasks.base import TASKS, TaskFamily
 from l2o_engine.tasks.joined import Augmentation
 from l2o_engine.tasks.quadratic import Quadratic
 
-BackendName = Literal["auto", "fused", "torch"]
+BackendName = Literal["auto", "fused", "coordinatewise", "torch"]
 
 PIECES: dict[str, Registry[Any]] = {
     "problem": TASKS,
@@ -143,7 +143,8 @@ class RunSettings(Table):
     dtype
         Of all numbers.
     backend
-        What computes: the compiled kernel, the reference, or the faster of those that can.
+        What computes: "fused" (a compiled kernel), "coordinatewise" (many coordinates, without second derivatives),
+        "torch" (the reference, takes everything), or the fastest of those that can.
     checkpoint_every
         Meta-iterations between two checkpoints.
     checkpoint_seconds

@@ -133,7 +133,7 @@ class MetaTrainer:
     seed
         Decides the initial weights and all draws.
     backend
-        What computes; or its name, "auto", "fused" or "torch".
+        What computes; or its name, "auto", "fused", "coordinatewise" or "torch".
 
     Raises
     ------

@@ -18,7 +18,7 @@ from typing import Any
 
 _IMPORTED = (
     "torch",
-    "l2o_engine.backends.fused.compile",
+    "l2o_engine.backends.fused.backend",
     "l2o_engine.backends.reference",
     "l2o_engine.live.session",
     "l2o_tui.app",

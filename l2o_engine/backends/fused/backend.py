@@ -2,22 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 from math import nan
 from typing import Any
 
 import numpy as np
 
-from l2o_engine.backends.fused.compile import (
-    Kernel,
-    cache_folder,
-    get_forward,
-    get_kernel,
-    is_compiled,
-    is_forward_compiled,
-)
-from l2o_engine.backends.fused.numba_private import is_told_not_to_compile
+from l2o_engine.backends.compiled.compile import Kernel, cache_folder, get_kernel, is_compiled
+from l2o_engine.backends.compiled.numba_private import is_told_not_to_compile
+from l2o_engine.backends.fused.kernel import FORWARD
 from l2o_engine.backends.fused.pieces import missing_piece
-from l2o_engine.backends.fused.spec import GRADIENT_MODES, POLICIES, spec_of, workspace_bytes
+from l2o_engine.backends.fused.spec import GRADIENT_MODES, POLICIES, Spec, forward_part, spec_of, workspace_bytes
 from l2o_engine.meta.experiment import Experiment
 from l2o_engine.meta.learner import Learner, MetaGradient, Results, Trace, traced
 from l2o_engine.meta.meta_adam import Powers
@@ -27,7 +22,6 @@ from l2o_engine.optimizers.learned.learned_optimizer import TrainedOptimizer
 from l2o_engine.optimizers.learned.networks.base import NETWORKS
 from l2o_engine.optimizers.learned.networks.lstm import LSTM
 from l2o_engine.support.arrays import Floats
-from l2o_engine.support.own_files import why_not_kept
 from l2o_engine.support.processes import Child
 from l2o_engine.tasks.base import TASKS, Task
 from l2o_engine.tasks.mixture import Mixture
@@ -39,6 +33,10 @@ GREATEST_WORKSPACE = 4 * 2**30  # bytes
 def why_not(experiment: Experiment) -> str:
     """Return why the kernel cannot take an experiment; an empty string if it can."""
     return next(_reasons(experiment), "")
+
+
+why_not_forward = why_not
+"""It goes forward with whatever it trains, and with nothing else."""
 
 
 def _reasons(experiment: Experiment) -> Iterator[str]:
@@ -91,12 +89,24 @@ def to_compile(experiment: Experiment) -> str:
 
 def may_go_forward(experiment: Experiment) -> bool:
     """Return whether the kernel is there that :class:`FusedForward` needs, so that nothing has to be compiled."""
-    return is_forward_compiled(spec_of(experiment))
+    spec, folder = spec_of(experiment), cache_folder()
+    return is_compiled(spec, folder) or is_compiled(forward_part(spec), folder, FORWARD)
 
 
-def why_compiled_each_time() -> str:
-    """Return why a kernel that is compiled now will not be there the next time; an empty string if it will."""
-    return why_not_kept(cache_folder())
+@lru_cache(maxsize=16)  # many networks of few shapes are looked at
+def get_forward(spec: Spec) -> Kernel:
+    """Return a kernel that goes forward: a whole one, if it is there, else one that can do no more.
+
+    Both give the same numbers to the last bit, for both have the same code for it.
+
+    Raises
+    ------
+    CompilationError
+        If it cannot be compiled.
+    """
+    if is_compiled(spec, cache_folder()):
+        return get_kernel(spec)
+    return get_kernel(forward_part(spec), entries=FORWARD)
 
 
 class FusedBackend:

@@ -12,22 +12,25 @@ Two savings, exact up to rounding, let them do less than a framework does:
 2. The network of the last base step would only move an x whose loss nobody records: steps - 1 of them are run.
 """
 
-import hashlib
 import math
-import sys
-from collections.abc import Iterable
+from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import types
-from numba.core.dispatcher import Dispatcher
-from numba.core.registry import cpu_target
 
+from l2o_engine.backends.compiled.jit import as_function, inner, make_symbols_unique
+from l2o_engine.backends.compiled.sources import sources_of
+from l2o_engine.backends.compiled.vectors import Target, view
 from l2o_engine.backends.fused import simd
-from l2o_engine.backends.fused.jit import inner
 from l2o_engine.backends.fused.pieces import SCRATCH, pieces_of
-from l2o_engine.backends.fused.simd import view
 from l2o_engine.backends.fused.spec import Spec
+from l2o_engine.tasks.formula import generate
+
+# Of every module of this package but the one that only calls the kernel, and of those that make code of formulas.
+SOURCES = sources_of(__file__, generate.__file__)
+VERSIONS = version("sympy")  # which is not loaded: a kernel that is kept needs none
+SHAPE = Spec
 
 
 class Regions(NamedTuple):
@@ -459,20 +462,10 @@ def adam(theta, m, v, g, scale, rate, beta1, rest1, beta2, rest2, epsilon):
         theta[k] -= rate * a / (math.sqrt(b) + epsilon)
 
 
-def target_cpu() -> tuple[str, str, str]:
-    """Return triple, CPU name and features that Numba compiles for: the host's, unless its settings say otherwise."""
-    triple, name, features = cpu_target.target_context.codegen().magic_tuple()
-    return triple, name, features
-
-
-def _cpu_features() -> dict[str, bool]:
-    return {flag[1:]: flag[0] == "+" for flag in target_cpu()[2].split(",") if flag}
-
-
 def bind(spec: Spec) -> dict[str, object]:
     """Every name the driver uses, for one Spec."""
     H, dtype = spec.hidden, spec.dtype
-    target = simd.Target.for_host(dtype, _cpu_features())
+    target = Target.for_host(dtype)
     shape: dict[str, Any] = {"hidden": H, "rows": spec.rows, "target": target}
     first = simd.LayerShape(inputs=1, input_pitch=1, top=spec.layers == 1, **shape)
     rest = simd.LayerShape(inputs=H, input_pitch=first.hidden_pitch, top=False, **shape)
@@ -483,7 +476,6 @@ def bind(spec: Spec) -> dict[str, object]:
     forget_bias = (np.float32 if dtype == "float32" else np.float64)(spec.forget_bias)
     four_h, k_first = 4 * H, 2 * H
     inline = inner(fastmath={"contract", "reassoc", "nsz"})
-    wrap = inner()
 
     @inline
     def fold_input_projection(theta, ws, affine_at):
@@ -525,21 +517,16 @@ def bind(spec: Spec) -> dict[str, object]:
         for c in range(2 * H, 3 * H):
             ws[to + c] += forget_bias
 
-    def compiled(name, operation, arguments):
-        """Return an intrinsic as an ordinary compiled function: its code exists once however often it is called."""
-        namespace = {"operation": operation, "__name__": __name__}  # numba re-imports this name when it loads the cache
-        # Numba wants a function with named arguments, and each intrinsic has others.
-        exec(f"def {name}({arguments}):\n    operation({arguments})", namespace)  # noqa: S102 (our own text)
-        return wrap(namespace[name])
-
     def forward(name, layer):
-        return compiled(name, simd.make_forward(layer), "ws, z, c_prev, c, tanh_c, h_prev, h, a, w, n_prev, y, w_out")
+        return as_function(
+            name, simd.make_forward(layer), "ws, z, c_prev, c, tanh_c, h_prev, h, a, w, n_prev, y, w_out"
+        )
 
     def backward(name, layer):
-        return compiled(name, simd.make_backward(layer), "ws, z, c_prev, tanh_c, above, w_out, own, dc, kt, below")
+        return as_function(name, simd.make_backward(layer), "ws, z, c_prev, tanh_c, above, w_out, own, dc, kt, below")
 
     def rank_update(name, layout, destination, rows, pitch, a_pitch):
-        return compiled(
+        return as_function(
             name, simd.make_rank_update(layout, destination, rows, pitch, a_pitch, target), "out, o, ws, a, z, m"
         )
 
@@ -550,13 +537,13 @@ def bind(spec: Spec) -> dict[str, object]:
     outputs = simd.Layout([[(start, width) for start, width in first.tiles]], lanes)
     several = spec.layers > 1
     many = spec.layers > 2
-    pack = compiled("pack", simd.make_pack(first), "source, s, ws, d, rows")
+    pack = as_function("pack", simd.make_pack(first), "source, s, ws, d, rows")
     forward_first, backward_first = forward("forward_first", first), backward("backward_first", first)
     forward_top = forward("forward_top", top) if several else forward_first
     backward_top = backward("backward_top", top) if several else backward_first
     transpose = "source, s, ws, d"
-    transpose_first_input = compiled("transpose_first_input", simd.make_transpose(first, "below"), transpose)
-    transpose_first_own = compiled("transpose_first_own", simd.make_transpose(first, "own"), transpose)
+    transpose_first_input = as_function("transpose_first_input", simd.make_transpose(first, "below"), transpose)
+    transpose_first_own = as_function("transpose_first_own", simd.make_transpose(first, "own"), transpose)
     real = np.float32 if dtype == "float32" else np.float64
     names = {
         "np": np,
@@ -590,10 +577,10 @@ def bind(spec: Spec) -> dict[str, object]:
         "pack_rest": pack,
         "transpose_first_input": transpose_first_input,
         "transpose_first_own": transpose_first_own,
-        "transpose_rest_input": compiled("transpose_rest_input", simd.make_transpose(rest, "below"), transpose)
+        "transpose_rest_input": as_function("transpose_rest_input", simd.make_transpose(rest, "below"), transpose)
         if several
         else transpose_first_input,
-        "transpose_rest_own": compiled("transpose_rest_own", simd.make_transpose(rest, "own"), transpose)
+        "transpose_rest_own": as_function("transpose_rest_own", simd.make_transpose(rest, "own"), transpose)
         if several
         else transpose_first_own,
         "forward_first": forward_first,
@@ -613,35 +600,19 @@ def bind(spec: Spec) -> dict[str, object]:
         "sum_of_squares": sum_of_squares,
         "all_finite": all_finite,
         "adam": adam,
-        "view": simd.view,
+        "view": view,
         "Regions": Regions,
     }
     names |= pieces_of(spec, real)
-    _make_symbols_unique(names.values(), spec)
+    make_symbols_unique(names.values(), spec)
     return names
 
 
-def _make_symbols_unique(functions: Iterable[object], spec: Spec) -> None:
-    """Give the functions that were made for one Spec, and those that they call, names that no other Spec's have.
-
-    Numba names machine code after the function and a number that starts anew in every process. Two cached kernels,
-    compiled in two processes and loaded into one, would share the names, and one would call the other's functions.
-    """
-    suffix = "_" + hashlib.sha256(repr(spec).encode()).hexdigest()[:16]
-    waiting = list(functions)
-    while waiting:
-        function = waiting.pop()
-        if not isinstance(function, Dispatcher):
-            continue
-        python = function.py_func
-        is_shared = getattr(sys.modules.get(python.__module__), python.__name__, None) is function
-        if not is_shared and not python.__qualname__.endswith(suffix):
-            python.__qualname__ += suffix
-            waiting += [cell.cell_contents for cell in python.__closure__ or ()]
-
-
-# The functions of the generated module: those that are called from outside have a signature, below.
+# The functions of the generated module, and those of them that are called from outside.
 DRIVER = (regions_of, new_workspace, pack_weights, unroll, meta_iterations, evaluate_losses)
+ENTRIES = ("meta_iterations", "evaluate_losses")
+FORWARD = ("evaluate_losses",)
+"""The entries of a kernel that only looks, which is compiled in half the time."""
 
 
 def signatures(spec: Spec) -> dict[str, Any]:

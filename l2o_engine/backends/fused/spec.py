@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass, replace
 from math import prod
+from typing import ClassVar
 
 import numpy as np
 
+from l2o_engine.backends.compiled.shape import Shape
 from l2o_engine.meta.experiment import Experiment
 from l2o_engine.optimizers.learned.networks.lstm import LSTM
 from l2o_engine.tasks.base import TaskFamily
@@ -47,7 +49,7 @@ class ProblemSpec:
 
 
 @dataclass(frozen=True)
-class Spec:
+class Spec(Shape):
     """What is compiled in. All else (steps, learning rate, min_log, policies, …) is an argument of the kernel."""
 
     dims: int
@@ -65,6 +67,7 @@ class Spec:
     ratio_residual: float
     objective: str
     objective_residual: float
+    kernel: ClassVar[str] = "l2o_engine.backends.fused.kernel"
 
     @property
     def rows(self) -> int:

@@ -103,6 +103,8 @@ class TrainedOptimizer(Placed):
     What it has found is safe: where a coordinate's gradient is exactly 0, its update is exactly 0 and what the network
     sees of it is a number. Meta-training alone unrolls it without that (``stays=False``): what is differentiated is the
     network and nothing else, and trainings give the numbers that they always gave.
+
+    Where ``stepping`` is given, it takes the network's steps, in its place.
     """
 
     learned: LearnedOptimizer
@@ -111,6 +113,7 @@ class TrainedOptimizer(Placed):
     name: str = LEARNED
     stays: bool = True
     family: TaskFamily | None = None
+    stepping: Stepping | None = None
 
     @cached_property
     def _named(self) -> Mapping[str, "Tensor"]:
@@ -124,8 +127,8 @@ class TrainedOptimizer(Placed):
 
     @cached_property
     def _network(self) -> Stepping:
-        network = self.learned.network
-        return network if self.family is None else network.on(self.family)
+        network = self.stepping or self.learned.network
+        return network if self.family is None or not isinstance(network, Network) else network.on(self.family)
 
     def on(self, family: TaskFamily) -> "TrainedOptimizer":
         """Return the optimizer that knows how a family's points are made of groups.

@@ -31,7 +31,7 @@ from l2o_engine.training.streams import Streams, generator_of
 DRAWS = 10_000
 """Tasks that optimizers are judged on, where nobody says how many."""
 
-_OPERATIONS = {"fused": 1e9, "torch": 5e7}  # of a part: a tenth of a second, or a few
+_OPERATIONS = {"fused": 1e9, "coordinatewise": 1e9, "torch": 5e7}  # of a part: a tenth of a second, or a few
 _COPIES = 5  # of the losses of one optimizer that are there at once, in float64, while its figures are made
 _OF_RIVAL = 20  # operations a coordinate and step
 
@@ -61,7 +61,7 @@ class Judged:
     solved
         Share [steps] of the tasks whose loss is at or below :data:`~l2o_engine.training.figures.SOLVED`.
     computed_by
-        "fused", "torch" or "numpy".
+        "fused", "coordinatewise", "torch" or "numpy".
     is_exploit
         Whether it buys its last losses by going far away first, see :func:`~l2o_engine.training.figures.is_exploit`.
     """

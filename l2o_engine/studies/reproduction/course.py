@@ -46,7 +46,7 @@ class Reproduction:
     runs_dir
         Where runs are kept; these go into its folder ``reproduction``.
     backend
-        "auto", "fused" or "torch"; None for what each preset says.
+        "auto", "fused", "coordinatewise" or "torch"; None for what each preset says.
 
     Attributes
     ----------

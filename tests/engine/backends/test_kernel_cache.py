@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from l2o_engine.backends.choose import BackendError, choose
+from l2o_engine.backends.compiled import compile as compiling
 from l2o_engine.backends.forward import choose_forward
-from l2o_engine.backends.fused import compile as compiling
-from l2o_engine.backends.fused.backend import FusedBackend
+from l2o_engine.backends.fused import kernel
+from l2o_engine.backends.fused.backend import FusedBackend, get_forward
 from l2o_engine.backends.fused.spec import forward_part, spec_of
 from l2o_engine.meta.objectives.end_log import EndLog
 from l2o_engine.support.processes import Child, EndedError
@@ -36,7 +37,7 @@ is_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a fil
 def content() -> bytes:
     """The file that the kernel is kept in."""
     compile_kernels([PRESET])
-    return (compiling.cache_folder() / f"{compiling._name(SPEC, compiling.WHOLE)}.l2o").read_bytes()
+    return (compiling.cache_folder() / f"{compiling._name(SPEC, kernel.ENTRIES)}.l2o").read_bytes()
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def folder(content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     monkeypatch.setattr(compiling, "_unkept", {})
     kernels = compiling.cache_folder()
     kernels.mkdir(parents=True, mode=0o755)
-    (kernels / f"{compiling._name(SPEC, compiling.WHOLE)}.l2o").write_bytes(content)
+    (kernels / f"{compiling._name(SPEC, kernel.ENTRIES)}.l2o").write_bytes(content)
     return kernels
 
 
@@ -67,7 +68,7 @@ def compiler_that_must_not(self: Child, command: Sequence[str], **options: objec
 
 
 def kept(folder: Path) -> Path:
-    return folder / f"{compiling._name(SPEC, compiling.WHOLE)}.l2o"
+    return folder / f"{compiling._name(SPEC, kernel.ENTRIES)}.l2o"
 
 
 def check_that_it_computes(backend: FusedBackend) -> None:
@@ -84,15 +85,15 @@ def test_a_kernel_that_is_kept_is_loaded_and_nothing_is_compiled(folder: Path, m
 
 
 def test_a_kernel_is_named_after_every_module_that_it_is_made_of() -> None:
-    package, formulas = Path(compiling.__file__).parent, Path(generate.__file__).parent
-    beside_the_caller = {path.read_bytes() for path in package.rglob("*.py") if path.name != "backend.py"}
-    assert beside_the_caller | {path.read_bytes() for path in formulas.glob("*.py")} == set(compiling._SOURCES)
+    packages = [Path(str(module.__file__)).parent for module in (compiling, kernel, generate)]
+    modules = {path for package in packages for path in package.rglob("*.py") if path.name != "backend.py"}
+    assert {path.read_bytes() for path in modules} == set(kernel.SOURCES)
 
 
 def test_another_sympy_is_another_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    name = compiling._name(SPEC, compiling.WHOLE)
-    monkeypatch.setattr(compiling, "_SYMPY", "1.99")
-    assert compiling._name(SPEC, compiling.WHOLE) != name
+    name = compiling._name(SPEC, kernel.ENTRIES)
+    monkeypatch.setattr(kernel, "VERSIONS", "1.99")
+    assert compiling._name(SPEC, kernel.ENTRIES) != name
 
 
 def test_the_folder_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -111,12 +112,12 @@ def test_the_folder_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("bit", [0, 5])
 def test_a_flipped_bit_anywhere_is_seen(content: bytes, bit: int) -> None:
     """Of 40 such, Numba's own cache took 3 for good and crashed on 6."""
-    assert compiling._decode(content, compiling._name(SPEC, compiling.WHOLE), compiling.WHOLE) is not None
+    assert compiling._decode(content, compiling._name(SPEC, kernel.ENTRIES), kernel.ENTRIES) is not None
     places = {*range(0, len(content), len(content) // 40), *range(300), len(content) - 1}
     for place in sorted(places):
         damaged = bytearray(content)
         damaged[place] ^= 1 << bit
-        assert compiling._decode(bytes(damaged), compiling._name(SPEC, compiling.WHOLE), compiling.WHOLE) is None, place
+        assert compiling._decode(bytes(damaged), compiling._name(SPEC, kernel.ENTRIES), kernel.ENTRIES) is None, place
 
 
 @given(st.data())
@@ -125,7 +126,7 @@ def test_a_kernel_that_is_cut_or_overwritten_is_not_taken(content: bytes, data: 
     last = data.draw(st.integers(first, len(content)))
     instead = data.draw(st.binary(max_size=40))
     damaged = content[:first] + instead + content[last:]
-    assert (compiling._decode(damaged, compiling._name(SPEC, compiling.WHOLE), compiling.WHOLE) is None) == (
+    assert (compiling._decode(damaged, compiling._name(SPEC, kernel.ENTRIES), kernel.ENTRIES) is None) == (
         damaged != content
     )
 
@@ -134,7 +135,7 @@ def test_a_kernel_that_is_cut_or_overwritten_is_not_taken(content: bytes, data: 
 def test_a_damaged_kernel_is_compiled_again_and_kept_whole(folder: Path, content: bytes, what: str) -> None:
     flipped = bytearray(content)
     flipped[len(content) // 2] ^= 1
-    other = content.replace(compiling._name(SPEC, compiling.WHOLE).encode(), b"l2o_kernel_" + b"0" * 20)
+    other = content.replace(compiling._name(SPEC, kernel.ENTRIES).encode(), b"l2o_kernel_" + b"0" * 20)
     kept(folder).write_bytes({"flipped": bytes(flipped), "empty": b"", "of another shape": other}[what])
     choice = choose(PRESET.experiment, "auto")
     assert (choice.preparation, choice.notice) == ("compiling the kernel, once (some seconds)", "")
@@ -155,9 +156,7 @@ class Trap:
 
 def trapped() -> bytes:
     """Return a kernel of this shape, whole, that somebody else has made."""
-    return compiling._encode(
-        dict.fromkeys(compiling.WHOLE, pickle.dumps(Trap())), compiling._name(SPEC, compiling.WHOLE)
-    )
+    return compiling._encode(dict.fromkeys(kernel.ENTRIES, pickle.dumps(Trap())), compiling._name(SPEC, kernel.ENTRIES))
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o775, 0o757])
@@ -320,12 +319,12 @@ def test_a_kernel_that_only_looks_gives_what_the_whole_one_gives_and_is_used_whe
         patch.setattr(Child, "run", compiler_that_must_not)  # the whole one is there
         assert_array_equal(choose_forward(experiment).losses(optimizer, problems, 4), expected)
     part = forward_part(SPEC)
-    compiling.get_kernel(part, entries=compiling.FORWARD)
-    forward = compiling.cache_folder() / f"{compiling._name(part, compiling.FORWARD)}.l2o"
+    compiling.get_kernel(part, entries=kernel.FORWARD)
+    forward = compiling.cache_folder() / f"{compiling._name(part, kernel.FORWARD)}.l2o"
     monkeypatch.setenv("L2O_CACHE_DIR", str(tmp_path / "cache"))
     assert choose_forward(experiment, may_compile=False).name == "torch"
     monkeypatch.setattr(Child, "run", compiler_that_gives(forward.read_bytes()))
-    compiling.get_forward.cache_clear()
+    get_forward.cache_clear()
     others = replace(experiment, objective=EndLog(), second_derivatives=not experiment.second_derivatives)
     alone = choose_forward(others)
     assert alone.name == "fused"
@@ -335,7 +334,7 @@ def test_a_kernel_that_only_looks_gives_what_the_whole_one_gives_and_is_used_whe
     assert_array_equal(longer[..., :4], expected)
     np.testing.assert_allclose(longer, choose_forward(experiment, "torch").losses(optimizer, problems, 9), rtol=1e-4)
     with pytest.raises(RuntimeError, match="only goes forward"):
-        compiling.get_forward(SPEC).meta_iterations()
+        get_forward(SPEC).meta_iterations()
 
 
 def test_where_no_kernel_can_be_compiled_torch_goes_forward(
@@ -343,7 +342,7 @@ def test_where_no_kernel_can_be_compiled_torch_goes_forward(
 ) -> None:
     monkeypatch.setenv("L2O_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(Child, "run", compiler_that_must_not)
-    compiling.get_forward.cache_clear()
+    get_forward.cache_clear()
     assert choose_forward(PRESET.experiment).name == "torch"
     with pytest.raises(CompiledError):
         choose_forward(PRESET.experiment, "fused")

@@ -412,5 +412,5 @@ def test_a_backend_that_cannot_be_had_is_the_user_s_error() -> None:
 def test_a_backend_that_does_not_exist_is_named_with_those_that_do() -> None:
     with pytest.raises(BackendError, match=r'there is no backend "tourch"; did you mean "torch"\?'):
         choose(tiny_preset().experiment, "tourch")
-    with pytest.raises(BackendError, match="choose auto, fused or torch"):
+    with pytest.raises(BackendError, match="choose auto, fused, coordinatewise or torch"):
         choose(tiny_preset().experiment, "jax")

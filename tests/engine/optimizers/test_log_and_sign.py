@@ -37,12 +37,13 @@ def test_the_logarithm_of_1_is_0() -> None:
     assert encoded(1.0, k=10.0)[0] == pytest.approx(0.0, abs=1e-6)
 
 
-def test_a_network_with_it_trains_on_the_reference_for_the_kernel_cannot_take_it() -> None:
+def test_a_network_with_it_trains_on_the_reference_for_no_kernel_takes_it() -> None:
     experiment = Experiment(Quadratic(), LearnedOptimizer(LSTM(1, 4), LogAndSign()))
     choice = choose(experiment, "auto")
     assert (choice.name, choice.reason) == (
         "torch",
-        "not fused: the kernel takes one number a coordinate, these inputs give 2",
+        "not fused: the kernel takes one number a coordinate, these inputs give 2"
+        "; not coordinatewise: it takes first-order meta-gradients only (unroll.second_derivatives = false)",
     )
     assert experiment.trained.layout.shapes["input_projection.kernel"] == (2, 4)
     trainer = MetaTrainer(experiment)

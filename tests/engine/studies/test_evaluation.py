@@ -188,7 +188,7 @@ def test_without_a_draw_or_the_memory_nothing_is_judged(trained: Run, monkeypatc
 
 
 def test_a_problem_that_the_kernel_does_not_have_is_torchs(trained: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forward, "why_not_fused", lambda experiment: "it is odd")
+    monkeypatch.setattr(forward, "why_not_forward", lambda name, experiment: "it is odd")
     assert judged(trained, asked="auto")[0].computed_by == "torch"
     with pytest.raises(BackendError, match="it is odd"):
         judged(trained, asked="fused")

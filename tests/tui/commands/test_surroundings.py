@@ -52,7 +52,7 @@ def test_where_numba_may_not_compile_auto_takes_torch_and_fused_is_refused(
     assert list(workplace.iterdir()) == []
     result = spawn("run", preset, "--no-ui")
     assert result.code == 0, result.err
-    assert f"torch (not fused: {why})" in result.err
+    assert f"torch (not fused: {why}; not coordinatewise: " in result.err
 
 
 def test_files_of_the_working_folder_are_not_imported(

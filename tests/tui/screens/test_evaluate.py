@@ -36,7 +36,7 @@ def runs_dir(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(shipped_presets, "shipped_folder", lambda: folder)
     monkeypatch.setattr("l2o_engine.studies.evaluation.looks.shipped_functions", lambda: ("booth",))
     # Nobody compiles a kernel for a test.
-    monkeypatch.setattr("l2o_engine.backends.forward.why_not_fused", lambda experiment: "not in a test")
+    monkeypatch.setattr("l2o_engine.backends.forward.why_not_forward", lambda name, experiment: "not in a test")
     tiny.run(workplace / "runs" / "ours", PRESET)
     return workplace / "runs"
 

@@ -7,7 +7,7 @@ arithmetic into float64.
 from collections.abc import Callable
 from typing import Any
 
-from l2o_engine.backends.fused.jit import inner
+from l2o_engine.backends.compiled.jit import inner
 from l2o_engine.backends.fused.spec import ProblemSpec, Spec
 
 Functions = dict[str, Callable[..., Any]]

@@ -10,9 +10,9 @@ Of D coordinates, ``parameters`` the task's row of numbers, ``scratch`` room for
 
 import math
 
+from l2o_engine.backends.compiled.vectors import view
 from l2o_engine.backends.fused.pieces.base import Functions, inline
 from l2o_engine.backends.fused.pieces.problems import BARE
-from l2o_engine.backends.fused.simd import view
 from l2o_engine.backends.fused.spec import ProblemSpec
 
 SCRATCH = 4

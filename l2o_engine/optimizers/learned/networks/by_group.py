@@ -100,7 +100,7 @@ class ByGroup(Network):
         """Draw weights [size], one network's after another's."""
         return np.concatenate([one.initialise(width, generator, dtype) for one in self.networks.values()])
 
-    def on(self, family: TaskFamily) -> Stepping:
+    def on(self, family: TaskFamily) -> "Routed":
         """Return the networks for points of a family.
 
         Raises
@@ -119,7 +119,8 @@ class ByGroup(Network):
         for name, places in own.items():
             if not places:
                 raise ValueError(f'the network "{name}" has nothing to move: {_groups_of(family)}')
-        return _Routed(self, {name: np.concatenate(places) for name, places in own.items()}, family.size)
+        coordinates = {name: np.concatenate(places) for name, places in own.items()}
+        return Routed(self.networks, coordinates, family.size, self.networks)
 
     def start(self, rows: int, like: "Tensor") -> Any:
         """Refuse: see :meth:`on`."""
@@ -137,19 +138,29 @@ def _groups_of(family: TaskFamily) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class _Routed:
-    """Networks by group, where it is known which coordinates of a point [size] each moves."""
+class Routed:
+    """Networks by group, where it is known which coordinates of a point [size] each moves.
 
-    by_group: ByGroup
+    Attributes
+    ----------
+    networks, coordinates
+        Name → network, and what it moves.
+    size
+        Coordinates of a point.
+    stepping
+        Name → what takes the network's steps: itself, or something in its place.
+    """
+
+    networks: Mapping[str, Network]
     coordinates: Mapping[str, Integers]
     size: int
+    stepping: Mapping[str, Stepping]
 
     def start(self, rows: int, like: "Tensor") -> dict[str, Any]:
         """Return the states before the first step, by the networks' names."""
         points = rows // self.size
         return {
-            name: network.start(points * len(self.coordinates[name]), like)
-            for name, network in self.by_group.networks.items()
+            name: network.start(points * len(self.coordinates[name]), like) for name, network in self.stepping.items()
         }
 
     def step(
@@ -158,27 +169,26 @@ class _Routed:
         """Take one step; see :meth:`~l2o_engine.optimizers.learned.networks.base.Network.step`."""
         points = inputs.reshape(-1, self.size, inputs.shape[-1])
         outputs, states = [], {}
-        for name, network in self.by_group.networks.items():
+        for name, network in self.networks.items():
             own = {inner: weights[f"{name}.{inner}"] for inner in network.layout(inputs.shape[-1]).shapes}
             seen = points[:, self.coordinates[name]].reshape(-1, inputs.shape[-1])
-            moved, states[name] = network.step(own, seen, state[name])
+            moved, states[name] = self.stepping[name].step(own, seen, state[name])
             outputs.append(moved.reshape(len(points), -1))
-        in_order = np.argsort(np.concatenate([self.coordinates[name] for name in self.by_group.networks]))
+        in_order = np.argsort(np.concatenate([self.coordinates[name] for name in self.networks]))
         return one_behind_the_other(*outputs)[:, in_order].reshape(-1), states
 
     def named(self, state: dict[str, Any]) -> dict[str, "Tensor"]:
         """Return the states by name, each network's behind its own name; the rows are those of its coordinates."""
-        networks = self.by_group.networks
         return {
             f"{name}.{inner}": values
-            for name, network in networks.items()
+            for name, network in self.stepping.items()
             for inner, values in network.named(state[name]).items()
         }
 
     def of_named(self, named: Mapping[str, "Tensor"]) -> dict[str, Any]:
         """Return the states that these tensors are of."""
-        own: dict[str, dict[str, Tensor]] = {name: {} for name in self.by_group.networks}
+        own: dict[str, dict[str, Tensor]] = {name: {} for name in self.stepping}
         for long_name, values in named.items():
             name, _, inner = long_name.partition(".")
             own[name][inner] = values
-        return {name: network.of_named(own[name]) for name, network in self.by_group.networks.items()}
+        return {name: network.of_named(own[name]) for name, network in self.stepping.items()}

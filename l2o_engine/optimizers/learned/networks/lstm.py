@@ -124,8 +124,12 @@ class LSTM(Network):
             signal = o.sigmoid() * cell.tanh()
             next_state.append((signal, cell))
         outputs = (signal @ weights["output_projection.kernel"] + weights["output_projection.bias"])[:, 0]
+        return self.scaled(outputs), next_state
+
+    def scaled(self, outputs: "Tensor") -> "Tensor":
+        """Return what the last layer's outputs are bounded and scaled to."""
         bounded = outputs.tanh() if self.output_bound == "tanh" else outputs
-        return bounded if self.output_scale == 1 else bounded * self.output_scale, next_state
+        return bounded if self.output_scale == 1 else bounded * self.output_scale
 
     def named(self, state: list[tuple["Tensor", "Tensor"]]) -> dict[str, "Tensor"]:
         """Return a state by name: "lstm0.hidden", "lstm0.cell", … [rows, hidden]."""

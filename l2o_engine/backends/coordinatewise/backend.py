@@ -1,0 +1,160 @@
+"""The backend for many coordinates, behind the engine's :class:`~l2o_engine.meta.learner.Backend`.
+
+Where no derivative goes through the optimizee's own gradients, the way back through an unroll needs nothing of the
+optimizee but the gradients ∇f(x_t) that the way forward has computed. With w_t the objective's derivative by the loss
+f(x_t), λ_T = w_T·∇f(x_T) and λ_t = w_t·∇f(x_t) + λ_{t+1}, the objective's derivative by the update at step t is
+λ_{t+1}; from there on coordinates are independent of one another. So of an unroll only what the network saw is kept,
+and each block of coordinates is differentiated by itself (recording.py).
+"""
+
+from math import nan
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from l2o_engine.backends.coordinatewise.networks import Networks
+from l2o_engine.backends.course import Step, Unrolled, UnrollingBackend
+from l2o_engine.meta.experiment import Experiment
+from l2o_engine.meta.learner import Learner
+from l2o_engine.meta.truncation import Carried
+from l2o_engine.optimizers.base import run
+from l2o_engine.optimizers.learned.inputs.base import Numbers
+from l2o_engine.optimizers.learned.learned_optimizer import TrainedOptimizer
+from l2o_engine.support.arrays import Floats
+from l2o_engine.support.processes import Child
+from l2o_engine.tasks.base import Task
+
+
+class CoordinatewiseBackend(UnrollingBackend):
+    """First-order meta-training: forward in blocks of coordinates, backward by computing each block again.
+
+    Parameters
+    ----------
+    experiment
+        What is trained.
+    compiler
+        Where the process is ended from that compiles the kernel, if it has to be compiled.
+    threads
+        How many compute side by side; as many as there are cores, if not given. Results do not depend on it.
+    """
+
+    name = "coordinatewise"
+
+    def __init__(self, experiment: Experiment, compiler: Child | None = None, threads: int | None = None) -> None:
+        super().__init__(experiment)
+        self._threads = threads
+        self._networks = Networks(self._learned, experiment.dtype, compiler, threads)
+
+    def __reduce__(self) -> tuple[type["CoordinatewiseBackend"], tuple[Experiment, None, int | None]]:
+        """Travel to another process as the experiment; the kernel is loaded there."""
+        return CoordinatewiseBackend, (self._experiment, None, self._threads)
+
+    def evaluate(self, learner: Learner, task: Task, steps: int | None = None) -> Floats:
+        """Return the losses of the learned optimizer as it is now; see :class:`~l2o_engine.meta.learner.Truncating`."""
+        steps = self._experiment.steps if steps is None else steps
+        trained, found = self._learned.with_weights(learner.weights, learner.numbers), []
+        for index in range(len(task)):
+            optimizer, _ = self._networks.record(trained, task.family)
+            losses = self._forward(optimizer, task[index], steps).unrolled.losses
+            found.append(losses.T.numpy())
+        return np.stack(found)
+
+    def differentiate(self, weights: Tensor, numbers: Numbers, task: Task, carried: Carried | None = None) -> Step:
+        """Differentiate an unroll; see :class:`UnrollingBackend`."""
+        truncation = self._experiment.truncation
+        trained = self._learned.with_weights(weights.detach(), numbers, stays=False)
+        optimizer, recordings = self._networks.record(trained, task.family, truncation.losses - 1)
+        way = self._forward(optimizer, task, truncation.losses, carried, train=True)
+        losses = way.unrolled.losses
+        counted = losses[: truncation.counted].clone().requires_grad_()
+        objective = self._experiment.objective(counted)
+        (by_losses,) = torch.autograd.grad(objective, counted)
+        by_updates: list[Tensor] = []
+        slope = torch.zeros_like(way.slopes[0])
+        for step in range(truncation.losses - 1, 0, -1):
+            if step < truncation.counted:
+                slope = slope + by_losses[step].reshape(-1, *(1 for _ in slope.shape[1:])) * way.slopes[step]
+            by_updates.append(slope)
+        by_outputs = torch.autograd.grad(
+            way.updates, [one for recording in recordings.values() for one in recording.outputs], by_updates[::-1]
+        )
+        gradient, first = np.empty(len(weights)), 0
+        for name, recording in recordings.items():
+            slopes = torch.stack(by_outputs[first : first + len(way.updates)]).numpy()
+            gradient[self._networks.members[name].where] = recording.gradient(slopes)
+            first += len(way.updates)
+        rounded = torch.from_numpy(gradient).to(weights.dtype)
+        norm = float(torch.linalg.vector_norm(rounded, dtype=torch.float64))
+        return Step(losses.T.numpy(), float(objective.detach()), rounded, norm, way.unrolled)
+
+    def _forward(
+        self,
+        optimizer: TrainedOptimizer,
+        task: Task,
+        steps: int,
+        carried: Carried | None = None,
+        *,
+        train: bool = False,
+    ) -> "_Way":
+        """Run the learned optimizer on one batch of tasks, whose arrays are [batch, …], for so many losses."""
+        task = task.with_arrays(torch.from_numpy)
+        x, state = (task.init(), optimizer.init(task.init())) if carried is None else optimizer.resumed(carried)
+        losses, points, slopes, gradients, inputs, updates = [], [], [], [], [], []
+        smallest_signal = nan
+        for step in range(steps):
+            minibatch, x = task.minibatch(step), x.detach().requires_grad_()
+            loss = task.loss(x, minibatch)  # [batch]
+            losses.append(loss.detach())
+            last = step == steps - 1
+            if last and not train:
+                break
+            (slope,) = torch.autograd.grad(loss.sum(), x)
+            noise = task.disturbance(minibatch)
+            gradient = slope if noise is None else slope + noise
+            if train:
+                points.append(x.detach())
+                slopes.append(slope)
+            if last:
+                if self._learned.inputs.adapts:
+                    smallest_signal = float(optimizer.encoded(gradient, state).signal.abs().min())
+                break
+            update, state = optimizer.update(gradient, state)
+            x = x.detach() + update.detach()
+            if train:
+                gradients.append(gradient)
+                inputs.append(state.seen)
+                updates.append(update)
+        on = {} if carried is None else optimizer.carried(x, state)
+        moved = [update.detach() for update in updates]
+        unrolled = Unrolled(torch.stack(losses), smallest_signal, points, gradients, inputs, moved, on)
+        return _Way(unrolled, slopes, updates)
+
+
+class _Way(NamedTuple):
+    """An unroll, and what its way back needs."""
+
+    unrolled: Unrolled
+    slopes: list[Tensor]  # the losses' own gradients, [batch, *shape] each
+    updates: list[Tensor]  # with the graph that leads from the networks' outputs to them
+
+
+class CoordinatewiseForward:
+    """The networks where they only go forward, for any number of steps; nothing of these is remembered.
+
+    Parameters
+    ----------
+    experiment
+        Its optimizer is of the shape of those that run.
+    """
+
+    name = "coordinatewise"
+
+    def __init__(self, experiment: Experiment) -> None:
+        self._networks = Networks(experiment.trained, experiment.dtype, None, None)
+
+    def losses(self, optimizer: TrainedOptimizer, task: Task, steps: int) -> Floats:
+        """Return the losses of an optimizer; see :class:`~l2o_engine.backends.forward.Forward`."""
+        recorded, _ = self._networks.record(optimizer, task.family)
+        return run(recorded, task, steps)

@@ -1,0 +1,37 @@
+"""Threads that compute side by side: what is done in them does not hold the interpreter."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+
+
+class Crew:
+    """So many threads, the caller's one of them.
+
+    Parameters
+    ----------
+    size
+        How many; as many as there are cores, if not given.
+    """
+
+    def __init__(self, size: int | None = None) -> None:
+        self.size = size or _cores()
+
+    @cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self.size - 1, "l2o-rows")
+
+    def do(self, work: Callable[[int], None], parts: int) -> None:
+        """Call a function in every thread that one of so many parts is for, with its number, and wait for all."""
+        others = [self._pool.submit(work, number) for number in range(1, min(self.size, parts))]
+        try:
+            work(0)
+        finally:
+            for other in others:
+                other.result()
+
+
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,286 @@
+"""Two compiled functions: a step forward of an LSTM for all rows, and the way back through a truncation's steps.
+
+Rows, the coordinates of all optimizees, do not know of one another, so they are taken in blocks, and what a block
+needs stays in the cache. :func:`step` goes forward; of it only the network's inputs are kept. :func:`differentiate`
+computes a block's steps again from these and from the state at the truncation's beginning, goes back through them at
+once, and multiplies what it has found into weight gradients.
+
+Several threads may be inside at once, for none holds the interpreter: each takes a *chunk* of rows after another. What
+a chunk's rows add to the weight gradients has a place of its own, in float64, whoever computes it, so that the sums are
+the same to the last bit for any number of threads.
+
+Sizes are arguments, so one kernel a float type does for every network; see lines.py.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import types
+
+from l2o_engine.backends.compiled.jit import as_function, make_symbols_unique
+from l2o_engine.backends.compiled.sources import sources_of
+from l2o_engine.backends.compiled.vectors import Target
+from l2o_engine.backends.coordinatewise import lines
+from l2o_engine.backends.coordinatewise.spec import RowsSpec
+
+SOURCES = sources_of(__file__)
+VERSIONS = ""
+SHAPE = RowsSpec
+
+# ----------------------------------------------------------------------------------------------------------------------
+# The driver. Names in capitals are constants, and names such as `layer` functions, that `bind` makes. The source text
+# of these functions is put into a generated module (see compile.py): they may use no name that `bind` lacks.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+def new_workspace(size):
+    """Return a flat array of zeros that begins on a 64-byte boundary."""
+    raw = np.zeros(size + 64 // FLOAT_BYTES, THE_DTYPE)
+    return raw[(-raw.ctypes.data % 64) // FLOAT_BYTES :]
+
+
+def load_inputs(ws, to, inputs, row, width):
+    """Put a block's inputs, [rows, width] from a row on, into lines."""
+    for k in range(width):
+        for r in range(BLOCK):
+            ws[to + k * BLOCK + r] = inputs[row + r, k]
+
+
+def step(
+    weights, places, inputs, arena, before, after, scratch, outputs, counter, layers, hidden, width, projection, chunk
+):  # fmt: skip
+    """Take one step for the chunks of rows that this thread comes to.
+
+    Parameters
+    ----------
+    weights, places
+        Packed, and where what begins; see `pack.py`.
+    inputs
+        [rows, width]: what the network sees; rows are a multiple of a block's.
+    arena, before, after, scratch
+        A flat workspace, and where in it lie the state before and the one after, each [blocks, layers, 2, lines,
+        block], outputs and cells of each layer; and `scratch_size` numbers of this thread's own.
+    outputs
+        [rows]: filled.
+    counter
+        [1], int64: the next chunk to be taken.
+    layers, hidden, width, projection
+        Sizes; what stands before the first layer: 0 nothing, 1 a linear map, 2 one with an ELU.
+    chunk
+        Rows of a chunk, a multiple of a block's.
+    """
+    rows = inputs.shape[0]
+    padded = (hidden + 3) // 4 * 4
+    part = padded * BLOCK  # numbers of the lines of a layer's outputs, or cells
+    size = 2 * layers * part  # of a block's state
+    u = scratch
+    first_input = u + width * BLOCK
+    z = first_input + part
+    tanh_c = z + 4 * part
+    y = tanh_c + part
+    while True:
+        row = take(counter) * chunk
+        if row >= rows:
+            return
+        for at in range(row, min(row + chunk, rows), BLOCK):
+            load_inputs(arena, u, inputs, at, width)
+            below, n_below = u, width
+            if projection > 0:
+                product(arena, weights, places[0], u, width, first_input, padded)
+                if projection > 1:
+                    elu(arena, weights, first_input, hidden)
+                below, n_below = first_input, hidden
+            for k in range(layers):
+                own = before + at // BLOCK * size + 2 * k * part
+                new = after + at // BLOCK * size + 2 * k * part
+                layer(
+                    arena, weights, places[2 + 2 * k], below, n_below, own, hidden, z, own + part, new + part, tanh_c,
+                    new,
+                )  # fmt: skip
+                below, n_below = new, hidden
+            output(arena, weights, places[1], below, hidden, y)
+            for r in range(BLOCK):
+                outputs[at + r] = arena[y + r]
+
+
+def differentiate(weights, places, tape, arena, start, slopes, sums, counter, layers, hidden, projection, chunk):
+    """Go back through all steps for the chunks of rows that this thread comes to.
+
+    Parameters
+    ----------
+    weights, places, counter, layers, hidden, projection, chunk
+        As in `step`.
+    tape
+        [steps, rows, width]: what the network saw.
+    arena, start
+        As `arena` and `before` in `step`, at the first step.
+    slopes
+        [steps, rows]: the objective's derivative by each output.
+    sums
+        [chunks, size]: a chunk's weight gradients are added, packed as `pack.py` says.
+    """
+    steps, rows, width = tape.shape
+    padded = (hidden + 3) // 4 * 4
+    part = padded * BLOCK
+    size = 2 * layers * part
+    gates = 4 * hidden * BLOCK
+    n_first = hidden if projection > 0 else width
+    # Tapes of a block: [steps, lines] each, outputs and cells with one step more.
+    u = 0
+    dy = u + steps * width * BLOCK
+    one = dy + steps * BLOCK
+    projected = one + BLOCK
+    d_projected = projected + (steps * part if projection > 0 else 0)
+    h = d_projected + (steps * part if projection > 0 else 0)
+    c = h + layers * (steps + 1) * part
+    tanh_c = c + layers * (steps + 1) * part
+    z = tanh_c + layers * steps * part
+    dc = z + layers * steps * gates
+    back = dc + layers * part  # a layer's derivatives by its previous outputs, then by its inputs
+    back_size = 2 * part + 4 * BLOCK
+    ws = new_workspace(back + layers * back_size)
+    ws[one : one + BLOCK] = FLOAT(1)
+    # Derivatives decay on their way back; those that become subnormal add nothing, and take a hundred times as long.
+    before = flush_subnormals()
+    while True:
+        taken = take(counter)
+        row = taken * chunk
+        if row >= rows:
+            restore_subnormals(before)
+            return
+        into = sums[taken]
+        for at in range(row, min(row + chunk, rows), BLOCK):
+            # -- the block's steps again --
+            begin = at // BLOCK * size
+            for k in range(layers):
+                from_h = start + begin + 2 * k * part
+                to = k * (steps + 1) * part
+                for m in range(part):
+                    ws[h + to + m] = arena[from_h + m]
+                    ws[c + to + m] = arena[from_h + part + m]
+            for t in range(steps):
+                load_inputs(ws, u + t * width * BLOCK, tape[t], at, width)
+                for r in range(BLOCK):
+                    ws[dy + t * BLOCK + r] = slopes[t, at + r]
+            if projection > 0:
+                for t in range(steps):
+                    product(ws, weights, places[0], u + t * width * BLOCK, width, projected + t * part, padded)
+                    if projection > 1:
+                        elu(ws, weights, projected + t * part, hidden)
+            for t in range(steps):
+                below = projected + t * part if projection > 0 else u + t * width * BLOCK
+                n_below = n_first
+                for k in range(layers):
+                    own = h + (k * (steps + 1) + t) * part
+                    cell = c + (k * (steps + 1) + t) * part
+                    flat = k * steps + t
+                    layer(
+                        ws, weights, places[2 + 2 * k], below, n_below, own, hidden, z + flat * gates, cell,
+                        cell + part, tanh_c + flat * part, own + part,
+                    )  # fmt: skip
+                    below, n_below = own + part, hidden
+            # -- back through them --
+            for k in range(dc, back + layers * back_size):
+                ws[k] = FLOAT(0)
+            for t in range(steps - 1, -1, -1):
+                for k in range(layers - 1, -1, -1):
+                    flat = k * steps + t
+                    own_back = back + k * back_size
+                    cell = c + (k * (steps + 1) + t) * part
+                    if k == layers - 1:
+                        cells_back_top(
+                            ws, weights, places[1] + 1, z + flat * gates, hidden, cell, tanh_c + flat * part, own_back,
+                            dy + t * BLOCK, dc + k * part,
+                        )  # fmt: skip
+                    else:
+                        cells_back(
+                            ws, weights, 0, z + flat * gates, hidden, cell, tanh_c + flat * part, own_back,
+                            back + (k + 1) * back_size + part, dc + k * part,
+                        )  # fmt: skip
+                    columns = 2 * padded if k > 0 or projection > 0 else padded
+                    product(ws, weights, places[3 + 2 * k], z + flat * gates, 4 * hidden, own_back, columns)
+                if projection > 0:
+                    for m in range(part):
+                        ws[d_projected + t * part + m] = ws[back + part + m]
+                    if projection > 1:
+                        elu_back(ws, weights, projected + t * part, d_projected + t * part, hidden)
+            # -- weight gradients: one product over all steps and rows each --
+            to = 0
+            if projection > 0:
+                outer(into, ws, to, padded, one, 1, 0, d_projected, padded, part, steps)
+                outer(into, ws, to + padded, padded, u, width, width * BLOCK, d_projected, padded, part, steps)
+                to += (1 + width) * padded
+            last = h + (layers - 1) * (steps + 1) * part + part
+            outer(into, ws, to + 4, padded, dy, 1, BLOCK, last, padded, part, steps)
+            for k in range(dy, dy + steps * BLOCK):
+                into[to] += ws[k]
+            to += 4 + padded
+            for k in range(layers):
+                d = z + k * steps * gates
+                own = h + k * (steps + 1) * part
+                if k > 0:
+                    a, n, a_step = own - (steps + 1) * part + part, hidden, part
+                elif projection > 0:
+                    a, n, a_step = projected, hidden, part
+                else:
+                    a, n, a_step = u, width, width * BLOCK
+                pitch = 4 * hidden
+                outer(into, ws, to, pitch, one, 1, 0, d, pitch, gates, steps)
+                outer(into, ws, to + pitch, pitch, a, n, a_step, d, pitch, gates, steps)
+                outer(into, ws, to + (1 + n) * pitch, pitch, own, hidden, part, d, pitch, gates, steps)
+                to += (1 + n + hidden) * pitch
+
+
+def bind(spec: RowsSpec) -> dict[str, object]:
+    """Return every name the driver uses."""
+    target = Target.for_host(spec.dtype)
+    cells = "ws, w, at, z, n, c_prev, tanh_c, own, above, dc"
+    names = {
+        "np": np,
+        "FLOAT": np.float32 if spec.dtype == "float32" else np.float64,
+        "THE_DTYPE": np.dtype(spec.dtype),
+        "FLOAT_BYTES": np.dtype(spec.dtype).itemsize,
+        "BLOCK": lines.block_of(target),
+        "take": lines.take,
+        "flush_subnormals": lines.flush_subnormals,
+        "restore_subnormals": lines.restore_subnormals,
+        "layer": as_function(
+            "layer", lines.make_layer(target), "ws, w, at, below, n_below, own, n_own, z, c_prev, c, tanh_c, h"
+        ),
+        "product": as_function("product", lines.make_product(target), "ws, w, at, a, n, out, columns"),
+        "output": as_function("output", lines.make_output(target), "ws, w, at, h, n, y"),
+        "cells_back": as_function("cells_back", lines.make_cells_back(target, top=False), cells),
+        "cells_back_top": as_function("cells_back_top", lines.make_cells_back(target, top=True), cells),
+        "elu": as_function("elu", lines.make_elu(target), "ws, w, a, n"),
+        "elu_back": as_function("elu_back", lines.make_elu_back(target), "ws, w, out, d, n"),
+        "outer": as_function(
+            "outer", lines.make_outer(target), "out, ws, to, pitch, a, n, a_step, z, columns, z_step, steps"
+        ),
+    }
+    make_symbols_unique(names.values(), spec)
+    return names
+
+
+DRIVER = (new_workspace, load_inputs, step, differentiate)
+ENTRIES = ("step", "differentiate")
+
+
+def signatures(spec: RowsSpec) -> dict[str, Any]:
+    """Return the one type signature of each entry, given up front: it is compiled, or loaded, when it is made."""
+    real = getattr(types, spec.dtype)
+
+    def array(kind: Any, dimensions: int) -> Any:
+        return types.Array(kind, dimensions, "C")
+
+    flat, places = array(real, 1), array(types.int64, 1)
+    counter = places
+    sizes = [types.int64] * 3
+    return {
+        "step": types.void(
+            flat, places, array(real, 2), flat, *sizes, flat, counter, *sizes, types.int64, types.int64
+        ),
+        "differentiate": types.void(
+            flat, places, array(real, 3), flat, types.int64, array(real, 2), array(types.float64, 2), counter, *sizes,
+            types.int64,
+        ),
+    }  # fmt: skip

@@ -1,0 +1,383 @@
+"""The dense operations of the kernel, emitted as LLVM vector code: rows along the vector's lanes.
+
+A *line* is one number of each row of a block, side by side: ``block`` numbers of the workspace, two vectors of them. A
+layer's units, its gates, its inputs are lines one behind the other, so that a weight meets all rows of a block at
+once, no lane is ever padding whatever the sizes are, and these are arguments: one compiled kernel does for all
+networks. What is added up is held in registers, a tile of columns by two vectors.
+
+Gates lie unit by unit, [i j f o] of the first, then of the next. Weights come packed for it (`pack.py`): tile by tile,
+in each a line of biases and then a line an input, :func:`columns_of` numbers each.
+
+Every operation works on one flat workspace ``ws``, flat packed weights ``w``, and offsets into them, in elements.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from l2o_engine.backends.compiled.vectors import CANDIDATE, GATES, Emitter, Target, target_cpu
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+VECTORS = 2
+"""Vectors of a line."""
+
+HALF = 4
+"""Columns of the narrow tile, for what is left where the wide one does not go into their number."""
+
+
+def block_of(target: Target) -> int:
+    """Return how many rows a block has."""
+    return VECTORS * target.lanes
+
+
+def columns_of(target: Target) -> int:
+    """Return how many columns a wide tile has: as many as there are registers for."""
+    return 2 * HALF if target.accumulators >= 24 else HALF
+
+
+class _Lines:
+    """Writes the instructions of one operation: where lines are, and sums of products of them."""
+
+    def __init__(self, emitter: Emitter, ws: Any, w: Any) -> None:
+        self.e, self.ws, self.w = emitter, ws, w
+        self.block = block_of(emitter.target)
+
+    def at(self, start: Any, line: Any, vector: int = 0) -> Any:
+        """Return the address of a vector of a line."""
+        e, b = self.e, self.e.builder
+        return e.offset(
+            self.ws, b.add(b.add(start, b.mul(line, e.index(self.block))), e.index(vector * e.target.lanes))
+        )
+
+    def load(self, start: Any, line: Any, vector: int) -> Any:
+        return self.e.load(self.at(start, line, vector), self.e.target.lanes)
+
+    def store(self, value: Any, start: Any, line: Any, vector: int) -> None:
+        self.e.store(value, self.at(start, line, vector))
+
+    def tiles(self, columns: Any) -> Iterator[tuple[Any, int]]:
+        """Yield first column and width of the tiles of so many columns."""
+        e, b = self.e, self.e.builder
+        wide = columns_of(e.target)
+        with e.loop(b.udiv(columns, e.index(wide))) as loop:
+            yield b.mul(loop.index, e.index(wide)), wide
+        if wide > HALF:
+            done = b.mul(b.udiv(columns, e.index(wide)), e.index(wide))
+            with b.if_then(b.icmp_unsigned("<", done, columns)):
+                yield done, HALF
+
+    def begin(self, weights: Any, width: int) -> list[list[Any]]:
+        """Return sums [column][vector] that begin with the tile's biases."""
+        e = self.e
+        sums = []
+        for column in range(width):
+            bias = e.splat_load(e.offset(weights, column), e.target.lanes)
+            sums.append([e.variable(e.target.lanes) for _ in range(VECTORS)])
+            for slot in sums[-1]:
+                e.builder.store(bias, slot)
+        return sums
+
+    def add_products(self, sums: list[list[Any]], weights: Any, lines: Any, count: Any) -> None:
+        """Add to each column's sums its weights' products with so many lines from an offset on."""
+        e, b = self.e, self.e.builder
+        width = len(sums)
+        with e.loop(count) as loop:
+            values = [self.load(lines, loop.index, vector) for vector in range(VECTORS)]
+            row = e.offset(weights, b.mul(loop.index, e.index(width)))
+            for column, slots in enumerate(sums):
+                weight = e.splat_load(e.offset(row, column), e.target.lanes)
+                for value, slot in zip(values, slots, strict=True):
+                    b.store(e.fma(weight, value, b.load(slot)), slot)
+
+    def tile_weights(self, start: Any, first: Any, lines: Any) -> Any:
+        """Return the address of a tile's packed weights: before it lie all columns before, of so many lines each."""
+        b = self.e.builder
+        return self.e.offset(self.w, b.add(start, b.mul(first, lines)))
+
+
+def _intrinsic(name: str, target: Target, arguments: str, emit: Callable[..., None], *, sums: bool = False) -> Any:
+    """Return an operation (ws, w, …) or, with sums, (out, ws, …) of so many int64 arguments.
+
+    ``emit(lines, [out,] *arguments)`` writes it.
+    """
+    count = len(arguments.split())
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        e = Emitter(context, builder, target)
+        one, other = (e.base(signature.args[k], args[k]) for k in range(2))
+        if sums:
+            emit(_Lines(e, other, None), one, *args[2:])
+        else:
+            emit(_Lines(e, one, other), *args[2:])
+        return context.get_dummy_value()
+
+    def typed(typingctx: Any, first: Any, second: Any, *offsets: Any) -> Any:
+        return types.void(first, second, *([types.int64] * count)), codegen
+
+    # Numba wants a function with named arguments.
+    names = ", ".join(["typingctx", "first", "second", *arguments.split()])
+    namespace: dict[str, Any] = {"typed": typed, "__name__": __name__}
+    exec(f"def {name}({names}):\n    return typed({names})", namespace)  # noqa: S102 (our own text)
+    return intrinsic(namespace[name])
+
+
+def make_layer(target: Target) -> Any:
+    """layer(ws, w, at, below, n_below, own, n_own, z, c_prev, c, tanh_c, h): one step of one layer, for a block.
+
+    Reads the layer's n_below inputs and n_own previous outputs, which are its units, and writes the activated gates at
+    z, the new cells at c, their tanh, the new outputs at h; c may be c_prev.
+    """
+
+    def emit(
+        lines: _Lines, at: Any, below: Any, n_below: Any, own: Any, n_own: Any, z: Any, c_prev: Any, c: Any,
+        tanh_c: Any, h: Any,
+    ) -> None:  # fmt: skip
+        e, b = lines.e, lines.e.builder
+        lanes = e.target.lanes
+        depth = b.add(e.index(1), b.add(n_below, n_own))
+        for first, width in lines.tiles(b.mul(n_own, e.index(GATES))):
+            weights = lines.tile_weights(at, first, depth)
+            sums = lines.begin(weights, width)
+            lines.add_products(sums, e.offset(weights, width), below, n_below)
+            after = e.offset(weights, b.mul(b.add(e.index(1), n_below), e.index(width)))
+            lines.add_products(sums, after, own, n_own)
+            for unit in range(width // GATES):
+                line = b.add(b.udiv(first, e.index(GATES)), e.index(unit))
+                for vector in range(VECTORS):
+                    gates = []
+                    for gate in range(GATES):
+                        total = b.load(sums[GATES * unit + gate][vector])
+                        active = e.activation(total, [float(gate == CANDIDATE)] * lanes)
+                        lines.store(active, z, b.add(first, e.index(GATES * unit + gate)), vector)
+                        gates.append(active)
+                    i, j, f, o = gates
+                    cell = e.fma(f, lines.load(c_prev, line, vector), e.mul(i, j))
+                    squashed = e.tanh(cell)
+                    lines.store(cell, c, line, vector)
+                    lines.store(squashed, tanh_c, line, vector)
+                    lines.store(e.mul(o, squashed), h, line, vector)
+
+    return _intrinsic("layer", target, "at below n_below own n_own z c_prev c tanh_c h", emit)
+
+
+def make_product(target: Target) -> Any:
+    """product(ws, w, at, a, n, out, columns): out = biases + weights · a, of n lines; columns are a multiple of 4."""
+
+    def emit(lines: _Lines, at: Any, a: Any, n: Any, out: Any, columns: Any) -> None:
+        e, b = lines.e, lines.e.builder
+        depth = b.add(e.index(1), n)
+        for first, width in lines.tiles(columns):
+            weights = lines.tile_weights(at, first, depth)
+            sums = lines.begin(weights, width)
+            lines.add_products(sums, e.offset(weights, width), a, n)
+            for column, slots in enumerate(sums):
+                for vector, slot in enumerate(slots):
+                    lines.store(b.load(slot), out, b.add(first, e.index(column)), vector)
+
+    return _intrinsic("product", target, "at a n out columns", emit)
+
+
+def make_output(target: Target) -> Any:
+    """output(ws, w, at, h, n, y): y = bias + weights · h, one line of n."""
+
+    def emit(lines: _Lines, at: Any, h: Any, n: Any, y: Any) -> None:
+        e = lines.e
+        weights = e.offset(lines.w, at)
+        sums = lines.begin(weights, 1)
+        lines.add_products(sums, e.offset(weights, 1), h, n)
+        for vector, slot in enumerate(sums[0]):
+            lines.store(e.builder.load(slot), y, e.index(0), vector)
+
+    return _intrinsic("output", target, "at h n y", emit)
+
+
+def make_cells_back(target: Target, *, top: bool) -> Any:
+    """cells_back(ws, w, at, z, n, c_prev, tanh_c, own, above, dc): the way back through a layer's n cells.
+
+    The derivative by the layer's outputs is `own`, from the next step, plus those at `above`; for the top layer plus
+    the line at `above` times the output's weights at `at`. Gates at z become the derivatives by what they were
+    activated of, dc those by the previous cells.
+    """
+
+    def emit(
+        lines: _Lines, at: Any, z: Any, n: Any, c_prev: Any, tanh_c: Any, own: Any, above: Any, dc: Any
+    ) -> None:  # fmt: skip
+        e, b = lines.e, lines.e.builder
+        one = e.const(1.0, e.target.lanes)
+        with e.loop(n) as loop:
+            first = b.mul(loop.index, e.index(GATES))
+            for vector in range(VECTORS):
+                i, j, f, o = (lines.load(z, b.add(first, e.index(gate)), vector) for gate in range(GATES))
+                squashed, previous = (lines.load(start, loop.index, vector) for start in (tanh_c, c_prev))
+                dh = lines.load(own, loop.index, vector)
+                if top:
+                    weight = e.splat_load(e.offset(e.offset(lines.w, at), loop.index), e.target.lanes)
+                    dh = e.fma(weight, lines.load(above, e.index(0), vector), dh)
+                else:
+                    dh = e.add(dh, lines.load(above, loop.index, vector))
+                dho = e.mul(dh, o)
+                dcell = lines.load(dc, loop.index, vector)
+                dcell = e.add(dcell, e.mul(dho, e.sub(one, e.mul(squashed, squashed))))
+                lines.store(e.mul(dcell, f), dc, loop.index, vector)
+                by_gates = (
+                    e.mul(e.mul(dcell, j), e.mul(i, e.sub(one, i))),
+                    e.mul(e.mul(dcell, i), e.sub(one, e.mul(j, j))),
+                    e.mul(e.mul(dcell, previous), e.mul(f, e.sub(one, f))),
+                    e.mul(e.mul(dho, squashed), e.sub(one, o)),
+                )
+                for gate, by_gate in enumerate(by_gates):
+                    lines.store(by_gate, z, b.add(first, e.index(gate)), vector)
+
+    return _intrinsic("cells_back", target, "at z n c_prev tanh_c own above dc", emit)
+
+
+def make_elu(target: Target) -> Any:
+    """elu(ws, w, a, n): n lines become what the exponential linear unit makes of them."""
+
+    def emit(lines: _Lines, a: Any, n: Any) -> None:
+        e, b = lines.e, lines.e.builder
+        zero = e.const(0.0, e.target.lanes)
+        with e.loop(n) as loop:
+            for vector in range(VECTORS):
+                value = lines.load(a, loop.index, vector)
+                below = e.expm1(value)
+                lines.store(b.select(b.fcmp_ordered(">", value, zero), value, below), a, loop.index, vector)
+
+    return _intrinsic("elu", target, "a n", emit)
+
+
+def make_elu_back(target: Target) -> Any:
+    """elu_back(ws, w, out, d, n): derivatives by its outputs become those by its inputs."""
+
+    def emit(lines: _Lines, out: Any, d: Any, n: Any) -> None:
+        e, b = lines.e, lines.e.builder
+        zero, one = (e.const(x, e.target.lanes) for x in (0.0, 1.0))
+        with e.loop(n) as loop:
+            for vector in range(VECTORS):
+                value = lines.load(out, loop.index, vector)
+                slope = e.add(b.select(b.fcmp_ordered(">", value, zero), zero, value), one)
+                lines.store(e.mul(slope, lines.load(d, loop.index, vector)), d, loop.index, vector)
+
+    return _intrinsic("elu_back", target, "out d n", emit)
+
+
+def make_outer(target: Target) -> Any:
+    """outer(out, ws, to, pitch, a, n, a_step, z, columns, z_step, steps): products of lines, summed over rows, steps.
+
+    out[to + k·pitch + c] += Σ a[k]·z[c] over the rows of so many steps, whose lines lie a_step and z_step numbers
+    apart; out is float64, columns are a multiple of 4.
+    """
+
+    def emit_tile(
+        lines: _Lines, out: Any, a: Any, height: int, a_step: Any, z: Any, width: int, z_step: Any, steps: Any,
+        pitch: Any,
+    ) -> None:  # fmt: skip
+        e, b = lines.e, lines.e.builder
+        slots = [e.variable(e.target.lanes) for _ in range(height * width)]
+        for slot in slots:
+            b.store(e.const(0.0, e.target.lanes), slot)
+        with e.loop(steps) as loop:
+            a_now, z_now = b.add(a, b.mul(loop.index, a_step)), b.add(z, b.mul(loop.index, z_step))
+            for vector in range(VECTORS):
+                factors = [lines.load(a_now, e.index(k), vector) for k in range(height)]
+                for column in range(width):
+                    value = lines.load(z_now, e.index(column), vector)
+                    for k, factor in enumerate(factors):
+                        slot = slots[k * width + column]
+                        b.store(e.fma(factor, value, b.load(slot)), slot)
+        sums = e.totals([b.load(slot) for slot in slots])
+        lanes = sums[0].type.count
+        piece = min(lanes, width)
+        doubles = ir.VectorType(ir.DoubleType(), piece)
+        for first in range(0, height * width, piece):
+            k, column = divmod(first, width)
+            place = e.offset(out, b.add(b.mul(e.index(k), pitch), e.index(column)))
+            place = b.bitcast(place, doubles.as_pointer())
+            found = e.part(sums[first // lanes], first % lanes, piece)
+            if found.type != doubles:
+                found = b.fpext(found, doubles)
+            b.store(b.fadd(b.load(place, align=8), found), place, align=8)
+
+    def emit(
+        lines: _Lines, out: Any, to: Any, pitch: Any, a: Any, n: Any, a_step: Any, z: Any, columns: Any, z_step: Any,
+        steps: Any,
+    ) -> None:  # fmt: skip
+        e, b = lines.e, lines.e.builder
+        block = e.index(lines.block)
+        for first, width in lines.tiles(columns):
+            z_tile = b.add(z, b.mul(first, block))
+            pairs = b.udiv(n, e.index(2))
+
+            def tile(k: Any, height: int, first: Any = first, width: int = width, z_tile: Any = z_tile) -> None:
+                place = e.offset(out, b.add(b.add(to, first), b.mul(k, pitch)))
+                emit_tile(lines, place, b.add(a, b.mul(k, block)), height, a_step, z_tile, width, z_step, steps, pitch)
+
+            with e.loop(pairs) as loop:
+                tile(b.mul(loop.index, e.index(2)), 2)
+            with b.if_then(b.icmp_unsigned("<", b.mul(pairs, e.index(2)), n)):
+                tile(b.mul(pairs, e.index(2)), 1)
+
+    return _intrinsic("outer", target, "to pitch a n a_step z columns z_step steps", emit, sums=True)
+
+
+@intrinsic
+def take(typingctx: Any, counter: Any) -> Any:
+    """take(counter): return what counter[0] is, and add 1 to it; never the same to two threads."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, args[0])
+        return builder.atomic_rmw("add", array.data, ir.Constant(ir.IntType(64), 1), "seq_cst")
+
+    return types.int64(counter), codegen
+
+
+_FLUSHING = 0x8040  # of MXCSR: results that would be subnormal are 0, and such operands count as 0
+
+
+@intrinsic
+def flush_subnormals(typingctx: Any) -> Any:
+    """flush_subnormals(): have this thread take subnormal numbers for 0, where the CPU can; return how it was."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        word = ir.IntType(32)
+        if not _is_x86():
+            return ir.Constant(word, 0)
+        place = cgutils.alloca_once(builder, word)
+        _call_with_mode(builder, "stmxcsr", place)
+        before = builder.load(place)
+        builder.store(builder.or_(before, ir.Constant(word, _FLUSHING)), place)
+        _call_with_mode(builder, "ldmxcsr", place)
+        return before
+
+    return types.int32(), codegen
+
+
+@intrinsic
+def restore_subnormals(typingctx: Any, before: Any) -> Any:
+    """restore_subnormals(before): have this thread take them as it did before."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        if _is_x86():
+            place = cgutils.alloca_once_value(builder, args[0])
+            _call_with_mode(builder, "ldmxcsr", place)
+        return context.get_dummy_value()
+
+    return types.void(types.int32), codegen
+
+
+def _is_x86() -> bool:
+    return target_cpu()[0].startswith("x86_64")
+
+
+def _call_with_mode(builder: Any, name: str, place: Any) -> None:
+    bytes_ = ir.IntType(8).as_pointer()
+    function_type = ir.FunctionType(ir.VoidType(), [bytes_])
+    function = cgutils.get_or_insert_function(builder.module, function_type, f"llvm.x86.sse.{name}")
+    builder.call(function, [builder.bitcast(place, bytes_)])

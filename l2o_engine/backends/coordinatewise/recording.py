@@ -1,0 +1,279 @@
+"""A network that goes forward on rows, remembers what it saw, and then tells the derivative by its weights.
+
+A recording takes a network's place for one unroll (:class:`~l2o_engine.optimizers.learned.networks.base.Stepping`).
+Each step's outputs are the beginning of a graph of their own, in which no weight is; so whatever becomes of them is
+differentiated by torch up to the outputs, and from there on by the recording.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import frexp, inf
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from l2o_engine.backends.compiled.compile import Kernel
+from l2o_engine.backends.compiled.vectors import Target
+from l2o_engine.backends.coordinatewise.crew import Crew
+from l2o_engine.backends.coordinatewise.lines import block_of
+from l2o_engine.backends.coordinatewise.pack import Packing
+from l2o_engine.optimizers.learned.networks.base import Network
+from l2o_engine.support.arrays import Doubles, Floats
+
+_CHUNK = 4  # blocks that one thread takes at a time: what they add to the gradient is added up first
+_AT_ONCE = 2**16  # rows, of all steps, that torch differentiates at once
+
+
+class Recording(ABC):
+    """One unroll.
+
+    Attributes
+    ----------
+    outputs
+        Those of each step, [rows], before anything is made of them.
+    """
+
+    def __init__(self, *, remembers: bool) -> None:
+        self.outputs: list[Tensor] = []
+        self._remembers = remembers
+
+    def _remember(self, outputs: Tensor) -> Tensor:
+        if self._remembers:
+            self.outputs.append(outputs.requires_grad_())
+        return outputs
+
+    @abstractmethod
+    def start(self, rows: int, like: Tensor) -> Any:
+        """Begin with the zero state."""
+
+    @abstractmethod
+    def step(self, weights: Mapping[str, Any], inputs: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Take one step with the weights that the recording was made with."""
+
+    @abstractmethod
+    def named(self, state: Any) -> dict[str, Tensor]:
+        """Return a state as tensors [rows, …] by name."""
+
+    @abstractmethod
+    def of_named(self, named: Mapping[str, Tensor]) -> Any:
+        """Begin with the state that these tensors are of."""
+
+    @abstractmethod
+    def gradient(self, slopes: Floats) -> Doubles:
+        """Return the derivative [size] by the weights, given those by the outputs, [steps, rows]."""
+
+
+class StatelessRecording(Recording):
+    """A network without a state: torch differentiates it, so many rows at once.
+
+    Parameters
+    ----------
+    network, weights
+        What computes, and its weights, flat.
+    remembers
+        Whether it will be differentiated.
+    """
+
+    def __init__(self, network: Network, weights: Floats, *, remembers: bool) -> None:
+        super().__init__(remembers=remembers)
+        self._network = network
+        self._weights = torch.from_numpy(weights)
+        self._inputs: list[Tensor] = []
+
+    def start(self, rows: int, like: Tensor) -> Any:
+        """Return that there is no state."""
+        return self._network.start(rows, like)
+
+    def named(self, state: Any) -> dict[str, Tensor]:
+        """Return that there is no state."""
+        return self._network.named(state)
+
+    def of_named(self, named: Mapping[str, Tensor]) -> Any:
+        """Return that there is no state."""
+        return self._network.of_named(named)
+
+    def step(self, weights: Mapping[str, Any], inputs: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Take one step; see :class:`Recording`."""
+        if self._remembers:
+            self._inputs.append(inputs)
+        with torch.no_grad():
+            outputs, state = self._network.step(weights, inputs, state)
+        return self._remember(outputs), state
+
+    def gradient(self, slopes: Floats) -> Doubles:
+        """Return the derivative [size] by the weights; see :class:`Recording`."""
+        inputs, by_outputs = torch.cat(self._inputs), torch.from_numpy(slopes).flatten()
+        total = np.zeros(self._weights.shape)
+        layout = self._network.layout(inputs.shape[1])
+        for some, slope in zip(torch.split(inputs, _AT_ONCE), torch.split(by_outputs, _AT_ONCE), strict=True):
+            weights = self._weights.detach().requires_grad_()
+            named = {name: weights[where].view(shape) for name, where, shape in layout.slices()}
+            outputs, _ = self._network.step(named, some, ())
+            (gradient,) = torch.autograd.grad(outputs, weights, slope)
+            total += gradient.numpy()
+        return total
+
+
+@dataclass(frozen=True, eq=False)
+class Compiled:
+    """The kernel for one LSTM, and who computes with it.
+
+    Attributes
+    ----------
+    kernel, packing, dtype, crew
+        The kernel's entries; the order of the weights; the float type; the threads.
+    """
+
+    kernel: Kernel
+    packing: Packing
+    dtype: str
+    crew: Crew
+    block: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "block", block_of(Target.for_host(self.dtype)))
+
+
+class CompiledRecording(Recording):
+    """An LSTM, by the kernel; see kernel.py for how its state and its inputs are kept.
+
+    Parameters
+    ----------
+    compiled, weights
+        The kernel, and the network's weights, flat.
+    steps
+        How many steps will be taken and differentiated; 0 if any number, and nothing is remembered of them.
+    """
+
+    def __init__(self, compiled: Compiled, weights: Floats, steps: int) -> None:
+        super().__init__(remembers=steps > 0)
+        self._kernel, self._packing, self._crew, self._block = (
+            compiled.kernel, compiled.packing, compiled.crew, compiled.block,
+        )  # fmt: skip
+        self._dtype, self._steps = compiled.dtype, max(1, steps)
+        self._weights, self._places = self._packing.pack(weights), self._packing.places
+        self._rows = self._state_size = self._taken = 0
+        self._tape: Floats = np.zeros(0)
+        self._arena: Floats = np.zeros(0)
+
+    # What the kernel is told of the network.
+
+    @property
+    def _shape(self) -> tuple[int, int]:
+        network = self._packing.network
+        return network.layers, network.hidden
+
+    @property
+    def _chunk(self) -> int:
+        return _CHUNK * self._block
+
+    # The state: where it lies in the arena, of three places; the first is where the unroll began.
+
+    def start(self, rows: int, like: Tensor) -> int:
+        """Begin with the zero state; see :class:`Recording`."""
+        self._begin(rows)
+        return 0
+
+    def of_named(self, named: Mapping[str, Tensor]) -> int:
+        """Begin with the state that these tensors are of; see :class:`Recording`."""
+        self._begin(len(named["lstm0.hidden"]))
+        lines, hidden = self._lines_of(0), self._packing.network.hidden
+        for name, values in named.items():
+            padded = np.zeros((lines.shape[0] * self._block, hidden), self._dtype)
+            padded[: self._rows] = values.numpy()
+            by_block = padded.reshape(-1, self._block, hidden).swapaxes(1, 2)
+            self._part(lines, name)[:, :hidden] = by_block
+        return 0
+
+    def named(self, state: int) -> dict[str, Tensor]:
+        """Return a state as tensors [rows, hidden] by name; see :class:`Recording`."""
+        lines, (layers, hidden) = self._lines_of(state), self._shape
+        found = {}
+        for name in (f"lstm{layer}.{part}" for layer in range(layers) for part in ("hidden", "cell")):
+            by_row = self._part(lines, name)[:, :hidden].swapaxes(1, 2).reshape(-1, hidden)
+            found[name] = torch.from_numpy(by_row[: self._rows].copy())
+        return found
+
+    def _begin(self, rows: int) -> None:
+        (layers, _), lines = self._shape, self._packing.lines
+        self._rows = rows
+        blocks = -(-rows // self._block)
+        self._state_size = blocks * 2 * layers * lines * self._block
+        scratch = self._crew.size * self._packing.scratch_lines * self._block
+        self._arena = _aligned(3 * self._state_size + scratch, self._dtype)
+        self._tape = np.zeros((self._steps, blocks * self._block, self._packing.width), self._dtype)
+
+    def _lines_of(self, state: int) -> Floats:
+        """Return a state [blocks, layers, 2, lines, block]."""
+        first = state * self._state_size
+        shape = (-1, self._shape[0], 2, self._packing.lines, self._block)
+        return self._arena[first : first + self._state_size].reshape(shape)
+
+    @staticmethod
+    def _part(lines: Floats, name: str) -> Floats:
+        """Return one layer's outputs or cells [blocks, lines, block], "lstm0.hidden" say."""
+        layer, part = name.removeprefix("lstm").split(".")
+        return lines[:, int(layer), ("hidden", "cell").index(part)]
+
+    # Forward, and back.
+
+    def step(self, weights: Mapping[str, Any], inputs: Tensor, state: int) -> tuple[Tensor, int]:
+        """Take one step; see :class:`Recording`.
+
+        The state that it returns is a place in the arena: of those before it, only the first is kept.
+        """
+        packing, network = self._packing, self._packing.network
+        tape, (layers, hidden) = self._tape[self._taken], self._shape
+        self._taken += self._remembers
+        tape[: self._rows] = inputs.numpy()
+        outputs, counter = np.empty(len(tape), self._dtype), np.zeros(1, np.int64)
+        after = 2 if state == 1 else 1
+        first = 3 * self._state_size
+
+        def work(thread: int) -> None:
+            self._kernel.step(
+                self._weights, self._places, tape, self._arena, state * self._state_size, after * self._state_size,
+                first + thread * packing.scratch_lines * self._block, outputs, counter, layers, hidden, packing.width,
+                packing.projection, self._chunk,
+            )  # fmt: skip
+
+        self._crew.do(work, -(-len(tape) // self._chunk))
+        return network.scaled(self._remember(torch.from_numpy(outputs)[: self._rows])), after
+
+    def gradient(self, slopes: Floats) -> Doubles:
+        """Return the derivative [size] by the weights; see :class:`Recording`."""
+        tape, (layers, hidden) = self._tape[: self._taken], self._shape
+        powers = _powers_for(slopes)
+        padded: Floats = np.zeros(tape.shape[:2], self._dtype)
+        np.ldexp(slopes, powers, out=padded[:, : self._rows])
+        sums = np.zeros((-(-padded.shape[1] // self._chunk), self._packing.sums))
+        counter = np.zeros(1, np.int64)
+
+        def work(thread: int) -> None:
+            self._kernel.differentiate(
+                self._weights, self._places, tape, self._arena, 0, padded, sums, counter, layers, hidden,
+                self._packing.projection, self._chunk,
+            )  # fmt: skip
+
+        self._crew.do(work, len(sums))
+        total: Doubles = np.ldexp(self._packing.unpack(sums.sum(0)), -powers)
+        return total
+
+
+def _powers_for(slopes: Floats) -> int:
+    """Return by which power of two they are multiplied: the greatest to about 2^24, 0 where it is 0 or no number.
+
+    The derivatives of a saturated optimizee are so small that, on their way back, they would be subnormal numbers,
+    which the kernel takes for 0; scaled, those that count are further from both ends.
+    """
+    greatest = float(np.abs(slopes).max())
+    return 24 - frexp(greatest)[1] if 0 < greatest < inf else 0
+
+
+def _aligned(size: int, dtype: str) -> Floats:
+    """Return a flat array of zeros that begins on a boundary of 64 bytes."""
+    raw: Floats = np.zeros(size + 64, dtype)
+    return raw[(-raw.ctypes.data % 64) // raw.itemsize :][:size]

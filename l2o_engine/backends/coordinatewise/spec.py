@@ -1,0 +1,35 @@
+"""What a kernel of rows is compiled for, and what the backend costs in memory."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from l2o_engine.backends.compiled.shape import Shape
+from l2o_engine.meta.experiment import Experiment
+
+_KEPT = 9  # numbers that are kept of a row and step besides the inputs: x, gradients, outputs, updates, their slopes
+_STATES = 3  # of every row that the kernel holds
+_SUMMED = 128  # rows, at least, whose gradient is added up first, in float64
+
+
+@dataclass(frozen=True)
+class RowsSpec(Shape):
+    """What is compiled in; all else, sizes and settings of the network, are arguments.
+
+    Attributes
+    ----------
+    dtype
+        "float32" or "float64".
+    """
+
+    dtype: str
+    kernel: ClassVar[str] = "l2o_engine.backends.coordinatewise.kernel"
+
+
+def workspace_bytes(experiment: Experiment) -> int:
+    """Return about how much memory one meta-iteration takes, the learner and what the optimizee computes apart."""
+    item, learned = np.dtype(experiment.dtype).itemsize, experiment.trained
+    rows, steps = experiment.meta.batch * experiment.trained_on.size, experiment.truncation.losses
+    a_row = steps * (_KEPT + 2 * learned.inputs.width) + 2 * _STATES * learned.network.units
+    return rows * a_row * item + -(-rows // _SUMMED) * learned.layout.size * 8

@@ -1,0 +1,326 @@
+"""The backend for many coordinates against the reference, on random experiments; threads, chunks, what it refuses."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+from torch import Tensor
+
+from l2o_engine.backends.choose import BackendError, choose
+from l2o_engine.backends.coordinatewise.admission import to_compile, why_not
+from l2o_engine.backends.coordinatewise.backend import CoordinatewiseBackend
+from l2o_engine.backends.forward import choose_forward
+from l2o_engine.backends.reference import TorchBackend
+from l2o_engine.meta.experiment import Experiment
+from l2o_engine.meta.learner import Learner
+from l2o_engine.meta.meta_adam import Powers
+from l2o_engine.meta.truncation import Carried, Truncation
+from l2o_engine.optimizers.base import run
+from l2o_engine.optimizers.learned.inputs.identity import Identity
+from l2o_engine.optimizers.learned.inputs.log_and_sign import LogAndSign
+from l2o_engine.optimizers.learned.learned_optimizer import LearnedOptimizer
+from l2o_engine.optimizers.learned.networks.by_group import ByGroup, Member
+from l2o_engine.optimizers.learned.networks.linear import Linear
+from l2o_engine.optimizers.learned.networks.lstm import LSTM
+from l2o_engine.optimizers.learned.networks.mlp import MLP
+from l2o_engine.presets.schema import Preset
+from l2o_engine.support.arrays import Floats
+from l2o_engine.support.processes import Child
+from l2o_engine.tasks.base import Task
+from l2o_engine.tasks.data import DataSet, Part
+from l2o_engine.tasks.network import Network, network
+from l2o_engine.training.trainer import MetaTrainer, TrainerState
+from tests.engine.tiny import INPUTS, OBJECTIVES, PROBLEMS, draw, new_learner, tiny_preset
+
+pytestmark = pytest.mark.timeout(600)  # the first time, the kernel is compiled
+
+FIRST_ORDER = "unroll.second_derivatives=false"
+ALL_INPUTS = [
+    *INPUTS.values(),
+    'inputs = {kind = "clamp", max = 0.5}',
+    'inputs = {kind = "log_and_sign"}',
+    'inputs = {kind = "rnnprop"}',
+]
+STABLE = 1e-10
+# The two sum in another order; so where one unit in the last place of the start moves the reference by a hundredth of
+# the bound, the comparison says nothing.
+MARGIN = 100
+
+
+def lstms() -> st.SearchStrategy[str]:
+    """Draw an LSTM of any options."""
+    return st.builds(
+        'network = {{kind = "lstm", layers = {}, hidden = {}, input_projection = "{}", output_scale = {}, '
+        'output_bound = "{}", forget_bias = {}}}'.format,
+        st.integers(1, 3),
+        st.integers(1, 12),
+        st.sampled_from(["linear", "elu", "none"]),
+        st.sampled_from([1.0, 0.1]),
+        st.sampled_from(["none", "tanh"]),
+        st.sampled_from([1.0, 0.5]),
+    )
+
+
+def networks() -> st.SearchStrategy[str]:
+    stateless = ['network = {kind = "mlp", hidden = 4, step_mult = 0.1}', 'network = {kind = "linear"}']
+    return st.one_of(lstms(), lstms(), lstms(), st.sampled_from(stateless))
+
+
+def presets() -> st.SearchStrategy[Preset]:
+    """Draw an experiment: whole episodes, or truncations of them."""
+    return st.builds(
+        lambda network, inputs, problem, objective, batch, unroll: tiny_preset(
+            network, inputs, problem, objective, f"meta.batch={batch}", *unroll, 'run.dtype="float64"', FIRST_ORDER
+        ),
+        networks(),
+        st.sampled_from(ALL_INPUTS),
+        st.sampled_from([*PROBLEMS.values(), "problem.dims=37"]),
+        st.sampled_from([*OBJECTIVES.values(), 'objective = {kind = "mean"}']),
+        st.integers(1, 3),
+        st.sampled_from([["unroll.steps=5"], ["unroll.steps=8", "unroll.truncation=4"]]),
+    )
+
+
+def shaken(preset: Preset, seed: int) -> Learner:
+    """Return a learner whose weights are none that it begins with: zeros would hide derivatives."""
+    learner = new_learner(preset, TorchBackend(preset.experiment))
+    shift = np.random.default_rng(seed).normal(size=learner.weights.shape) * 0.2
+    return replace(learner, weights=(learner.weights + shift).astype(preset.run.dtype))
+
+
+def nudged(task: Task) -> Task:
+    return replace(task, start=np.nextafter(task.start, np.inf))
+
+
+def carried_of(experiment: Experiment, learner: Learner, task: Task) -> Carried | None:
+    """Return what is carried into the first truncation of one batch of tasks; None for whole episodes."""
+    if experiment.truncation.is_whole:
+        return None
+    return experiment.trained.with_weights(learner.weights).on(experiment.task).beginning(task.start[0])
+
+
+def distance(one: Floats, other: Floats) -> float:
+    """Return the greatest difference relative to the greater of their largest entries."""
+    size = max(np.abs(one).max(initial=0), np.abs(other).max(initial=0))
+    return float(np.abs(one - other).max(initial=0) / size) if size else 0.0
+
+
+@settings(max_examples=30)
+@given(presets(), st.integers(0, 1000))
+def test_its_meta_gradient_and_losses_are_the_reference_s_wherever_that_is_stable(preset: Preset, seed: int) -> None:
+    experiment, learner = preset.experiment, shaken(preset, seed)
+    assert not why_not(experiment)
+    task = draw(preset, 1, seed)
+    now = slice(experiment.truncation.losses)
+    task = replace(task, minibatches={name: values[:, :, now] for name, values in task.minibatches.items()})
+    reference, ours = (make(experiment) for make in (TorchBackend, CoordinatewiseBackend))
+    expected = reference.meta_gradient(learner, task, carried_of(experiment, learner, task))
+    moved = reference.meta_gradient(learner, nudged(task), carried_of(experiment, learner, nudged(task)))
+    if not np.isfinite(expected.gradient).all() or distance(expected.gradient, moved.gradient) > STABLE / MARGIN:
+        return
+    if distance(expected.losses, moved.losses) > STABLE / MARGIN:
+        return
+    found = ours.meta_gradient(learner, task, carried_of(experiment, learner, task))
+    assert distance(found.losses, expected.losses) < STABLE
+    assert distance(found.gradient, expected.gradient) < STABLE
+    assert found.objective == pytest.approx(expected.objective, rel=STABLE)
+    assert found.norm == pytest.approx(expected.norm, rel=STABLE)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("inputs", ALL_INPUTS)
+def test_a_training_is_the_reference_s_within_rounding(inputs: str, dtype: str) -> None:
+    preset = tiny_preset(
+        inputs, 'network = {kind = "lstm", hidden = 5}', "meta.batch=2", f'run.dtype="{dtype}"', FIRST_ORDER
+    )
+    learner, task = new_learner(preset, TorchBackend(preset.experiment)), draw(preset, 5)
+    (one, expected), (other, found) = (
+        make(preset.experiment).train(learner, task) for make in (TorchBackend, CoordinatewiseBackend)
+    )
+    bound = {"float32": 1e-4, "float64": 1e-10}[dtype]
+    assert distance(other.weights, one.weights) < bound
+    assert distance(found.losses, expected.losses) < bound
+    assert found.numbers.keys() == expected.numbers.keys()
+    for name, values in found.numbers.items():
+        np.testing.assert_allclose(values, expected.numbers[name], rtol=bound)
+    assert found.trace is not None
+    assert expected.trace is not None
+    for name in ("gradient", "inputs", "updates"):
+        ours, theirs = getattr(found.trace, name), getattr(expected.trace, name)
+        assert ours.shape == theirs.shape
+        assert distance(ours, theirs) < 10 * bound
+
+
+@pytest.fixture
+def family(monkeypatch: pytest.MonkeyPatch) -> Network:
+    """A network of 237 weights on twenty images that nobody has drawn."""
+    generator = np.random.default_rng(0)
+    part = Part(generator.integers(0, 17, (20, 64)).astype(np.uint8), (np.arange(20) % 10).astype(np.uint8))
+    monkeypatch.setattr(network, "load", lambda name: DataSet(name, (1, 8, 8), 16, part, part, {}))
+    return Network(sizes=(3,), batch=4)
+
+
+def test_networks_by_group_each_have_their_gradient(family: Network) -> None:
+    by_group = ByGroup(
+        of=(
+            Member("kernel", ("layer0.weights",), LSTM(1, 3, input_projection="none", output_scale=0.1)),
+            Member("rest", ("*.weights",), MLP(1, 3, step_mult=0.5)),
+            Member("biases", ("*.bias",), LSTM(2, 2)),
+        )
+    )
+    learned = LearnedOptimizer(by_group, LogAndSign())
+    experiment = Experiment(family, learned, truncation=Truncation(5, of=10), second_derivatives=False, dtype="float64")
+    weights = np.random.default_rng(1).normal(size=learned.layout.size) * 0.3
+    learner = Learner(weights, np.zeros_like(weights), np.zeros_like(weights), Powers())
+    task = family.draw(np.random.default_rng(2), 1, 1, steps=6, dtype="float64")
+    carried = carried_of(experiment, learner, task)
+    assert carried is not None
+    expected = TorchBackend(experiment).meta_gradient(learner, task, carried)
+    found = CoordinatewiseBackend(experiment).meta_gradient(learner, task, carried)
+    assert distance(found.gradient, expected.gradient) < STABLE
+    for name, values in learned.layout.split(expected.gradient).items():
+        assert np.abs(values).max() > 0, name
+    _, _, on = CoordinatewiseBackend(experiment).truncated(learner, task, carried)
+    _, _, reference_on = TorchBackend(experiment).truncated(learner, task, carried)
+    assert on.keys() == reference_on.keys()
+    for name, values in on.items():
+        np.testing.assert_allclose(values, reference_on[name], rtol=1e-9, atol=1e-12)
+
+
+# Threads, chunks, small numbers.
+
+
+DEEPMINDS = (
+    'network = {kind = "lstm", hidden = 5, input_projection = "none", output_scale = 0.1}',
+    'inputs = {kind = "log_and_sign"}',
+    "problem.dims=700",
+    "unroll.steps=8",
+    "unroll.truncation=4",
+    FIRST_ORDER,
+)
+
+
+def trained(preset: Preset, threads: int, chunks: tuple[int, ...]) -> tuple[TrainerState, list[Floats]]:
+    """Return the state after so many meta-iterations, in chunks of so many, and the losses on the way."""
+    trainer = MetaTrainer(preset.experiment, 0, CoordinatewiseBackend(preset.experiment, threads=threads))
+    losses = [chunk.results.losses for n in chunks for chunk in trainer.advance(n)]
+    return trainer.state(), losses
+
+
+def assert_same(one: tuple[TrainerState, list[Floats]], other: tuple[TrainerState, list[Floats]]) -> None:
+    (state, losses), (other_state, other_losses) = one, other
+    assert state.learner is not None
+    assert other_state.learner is not None
+    for name in ("weights", "moment1", "moment2"):
+        assert_array_equal(getattr(state.learner, name), getattr(other_state.learner, name))
+    assert_array_equal(np.concatenate(losses), np.concatenate(other_losses))
+    for place, episode in state.episodes.items():
+        for name, values in episode.carried.items():
+            assert_array_equal(values, other_state.episodes[place].carried[name], name)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_results_depend_neither_on_the_number_of_threads_nor_on_chunks(dtype: str) -> None:
+    preset = tiny_preset(*DEEPMINDS, f'run.dtype="{dtype}"')
+    one = trained(preset, 1, (5,))
+    assert_same(one, trained(preset, 2, (5,)))
+    assert_same(one, trained(preset, 3, (1, 1, 2, 1)))
+
+
+def test_derivatives_too_small_for_the_float_type_are_0_and_the_others_what_they_are() -> None:
+    """Where an optimizee is saturated; and the thread's own mode is left as it was."""
+    preset = tiny_preset(*DEEPMINDS[:2], "problem.dims=64", FIRST_ORDER)
+    learner, task = shaken(preset, 0), draw(preset, 1)
+    scale = np.where(np.arange(64) % 2, 1e-17, 1.0).astype("float32")
+    task = replace(task, parameters={"scale": task.parameters["scale"] * scale})
+    expected = TorchBackend(preset.experiment).meta_gradient(learner, task)
+    found = CoordinatewiseBackend(preset.experiment, threads=1).meta_gradient(learner, task)
+    assert distance(found.gradient, expected.gradient) < 1e-5
+    assert np.float32(1e-39) * np.float32(0.5) > 0
+    tiny = replace(task, parameters={"scale": task.parameters["scale"] * np.float32(1e-16)})
+    assert 0 < CoordinatewiseBackend(preset.experiment).meta_gradient(learner, tiny).norm < 1e-20
+
+
+def test_what_is_not_finite_is_flagged_as_the_reference_flags_it() -> None:
+    preset = tiny_preset(*DEEPMINDS[:2], FIRST_ORDER, "meta.non_finite=skip", "meta.max_non_finite=2")
+    learner, task = new_learner(preset, TorchBackend(preset.experiment)), draw(preset, 12)
+    start = task.start.copy()
+    start[[2, 3, 7, 8, 9]] = np.inf
+    task = replace(task, start=start)
+    (one, expected), (other, found) = (
+        make(preset.experiment).train(learner, task) for make in (TorchBackend, CoordinatewiseBackend)
+    )
+    assert_array_equal(found.non_finite, expected.non_finite)
+    assert (len(found), other.diverged, other.powers) == (10, True, one.powers)
+
+
+def test_it_goes_forward_and_evaluates_as_the_reference_does() -> None:
+    preset = tiny_preset(*DEEPMINDS[:2], "meta.batch=2", 'run.dtype="float64"', FIRST_ORDER)
+    experiment, learner, task = preset.experiment, shaken(preset, 3), draw(preset, 3)
+    start = task.start.copy()
+    start[0] = 0  # what is found is safe
+    task = replace(task, start=start)
+    expected = TorchBackend(experiment).evaluate(learner, task)
+    np.testing.assert_allclose(CoordinatewiseBackend(experiment).evaluate(learner, task), expected, rtol=1e-9)
+    forward = choose_forward(experiment)
+    assert forward.name == "coordinatewise"
+    optimizer = experiment.trained.with_weights(learner.weights)
+    losses = forward.losses(optimizer, task, 30)
+    np.testing.assert_allclose(losses, run(optimizer, task, 30), rtol=1e-9)
+    assert_array_equal(losses[0], 0)
+
+
+# What it takes.
+
+
+def test_auto_takes_it_where_the_kernel_cannot_and_says_why() -> None:
+    experiment = tiny_preset(*DEEPMINDS).experiment
+    choice = choose(experiment, "auto")
+    assert choice.name == "coordinatewise"
+    assert choice.reason == 'not fused: the kernel has no input projection "none"'
+    assert choose(experiment, "coordinatewise").reason == "asked for"
+    backend, _ = choice.load()
+    assert (backend.name, backend.is_parallel) == ("coordinatewise", False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        (("unroll.second_derivatives=true",), "it takes first-order meta-gradients only"),
+        (('inputs={kind="momenta"}',), 'inputs "momenta" follow x by its updates'),
+    ],
+)
+def test_what_it_cannot_take_is_refused_with_the_reason(settings: tuple[str, ...], why: str) -> None:
+    experiment = tiny_preset(FIRST_ORDER, *settings).experiment
+    with pytest.raises(BackendError, match=f'^backend "coordinatewise" cannot run this experiment: {why}'):
+        choose(experiment, "coordinatewise")
+
+
+class _Doubled(LSTM):
+    """A network that is made of one that the kernel has, and computes something else."""
+
+    def scaled(self, outputs: Tensor) -> Tensor:
+        return super().scaled(outputs) * 2
+
+
+def test_a_network_that_is_made_of_a_known_one_is_not_taken_for_it() -> None:
+    experiment = replace(tiny_preset(FIRST_ORDER).experiment, learned=LearnedOptimizer(_Doubled(1, 3), Identity()))
+    assert why_not(experiment) == 'it has no network "lstm"'
+
+
+def test_all_networks_of_a_float_type_share_a_kernel_that_a_stateless_one_does_not_need(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("L2O_CACHE_DIR", str(tmp_path))
+    one, other = (tiny_preset(FIRST_ORDER, f"network.hidden={hidden}").experiment for hidden in (3, 9))
+    assert to_compile(one) == to_compile(other) != ""
+    assert to_compile(replace(one, dtype="float64")) not in ("", to_compile(one))
+    stateless = replace(one, learned=LearnedOptimizer(Linear(), Identity()))
+    assert to_compile(stateless) == ""
+    monkeypatch.setattr(Child, "run", lambda *_, **__: pytest.fail("nothing is to be compiled"))
+    assert choose(stateless, "coordinatewise").preparation == "loading the kernel"
+    choose(stateless, "coordinatewise").load()
