@@ -18,7 +18,7 @@ from l2o_engine.tasks.base import Task
 from l2o_engine.training.evaluation import drawn_at_once, parts
 from l2o_engine.training.streams import Streams, generator_of
 
-_COORDINATES = 200_000  # that a network moves at once: its state and gates take some hundred numbers each
+_COORDINATES = 50_000  # that a network moves at once: its state and gates take some hundred numbers each
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,7 @@ class Validating:
         experiment, task = self._experiment, self._experiment.task
         losses = steps if experiment.truncation.is_whole else steps + 1
         generator, found = generator_of(self._seeds), list[Doubles]()
-        at_once = min(drawn_at_once(task, losses), max(1, _COORDINATES // task.size))
-        for n in parts(self._rules.tasks, at_once):
+        for n in parts(self._rules.tasks, at_once(experiment)):
             tasks = task.draw(generator, n, 1, steps=losses, dtype=experiment.dtype)
             found.append(self._losses(learner, tasks, losses)[..., -1].astype(np.float64).ravel())
         last = np.concatenate(found)
@@ -112,6 +111,13 @@ class Validating:
         if isinstance(self._backend, Truncating):
             return self._backend.evaluate(learner, tasks.in_batches_of(len(tasks)), steps)
         return self._backend.evaluate(learner, tasks)  # it has whole episodes alone, whose length is the only one
+
+
+def at_once(experiment: Experiment) -> int:
+    """Return on how many tasks a network is let loose at once, at most, so that a validation takes little memory."""
+    task, rules = experiment.task, cast("Validation", experiment.validation)
+    losses = experiment.truncation.drawn_losses(experiment.horizons[-1])
+    return min(rules.tasks, drawn_at_once(task, losses), max(1, _COORDINATES // task.size))
 
 
 def left(experiment: Experiment, standing: Standing) -> int:
