@@ -338,7 +338,9 @@ def evaluate(
         bool, typer.Option("--json", help="Print one JSON object a line, for each optimizer on each problem.")
     ] = False,
     runs_dir: RunsDir = _RUNS,
-    backend: Backend = None,
+    backend: Annotated[
+        BackendChoice, typer.Option("--backend", help="What computes the networks.")
+    ] = BackendChoice.auto,
     data_dir: DataDir = None,
 ) -> None:
     """Judge the networks of RUN, and the hand-designed optimizers beside them, on problems nobody trained on."""
@@ -352,7 +354,7 @@ def evaluate(
         draws=draws,
         seed=seed,
         newest=newest,
-        backend=backend or BackendChoice.auto,
+        backend=backend,
         output=output,
         as_json=json,
         runs_dir=runs_dir,
@@ -365,7 +367,9 @@ def reproduce(
     group: Annotated[
         str,
         typer.Argument(
-            metavar="GROUP", help="episode1, episode2, episode3, beyond (ours, on the notebook's problem), or all."
+            metavar="GROUP",
+            help="episode1, episode2, episode3, beyond (ours, on the notebook's problem), or all of these; deepmind "
+            "takes hours.",
         ),
     ],
     seeds: Annotated[int, typer.Option("--seeds", min=1, max=1024, help="Seeds of each experiment, from 0 on.")] = 8,

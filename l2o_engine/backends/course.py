@@ -109,7 +109,7 @@ class _Course:
         self._norms: list[float] = []
         self._used: list[Numbers] = []
         self._non_finite: list[bool] = []
-        rows = experiment.meta.batch * experiment.task.size
+        rows = experiment.meta.batch * experiment.trained_on.size
         self._unrolled: deque[Unrolled] = deque(maxlen=traced(experiment.truncation.losses, rows))
 
     @property

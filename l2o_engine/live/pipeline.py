@@ -7,8 +7,10 @@ bounded so that it needs little memory.
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from functools import partial
+from math import nan
 from time import monotonic
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from l2o_engine.live.preparing import awaited
 from l2o_engine.live.sizes import GREATEST_CHUNK, longest_chunk, workers_for
@@ -17,6 +19,10 @@ from l2o_engine.presets.schema import Preset
 from l2o_engine.records.events import ShowDraws
 from l2o_engine.support.arrays import Doubles
 from l2o_engine.training.trainer import Chunk, Trainer, TrainerState, make_trainer
+from l2o_engine.training.validating import left
+
+if TYPE_CHECKING:
+    from l2o_engine.meta.validation import Standing
 
 CHUNK_SECONDS = 0.05
 
@@ -76,6 +82,7 @@ class Pipeline:
         self.states: dict[int, TrainerState] = {}
         self.seconds = 0.0
         self._trainers: dict[int, Trainer] = {}
+        self._until_validation: Callable[[Standing], int] = lambda standing: 0
         self._beginning: Mapping[int, TrainerState] = {}
         self._executor = executor
         self._own_executor: Executor | None = None
@@ -88,6 +95,7 @@ class Pipeline:
 
     def open(self, preset: Preset, backend: Backend | None) -> None:
         """Make the trainers, as they are before the first meta-iteration; the backend is None where none is trained."""
+        self._until_validation = partial(left, preset.experiment)
         self._trainers = {seed: make_trainer(preset.experiment, backend, seed) for seed in preset.seeds}
         self._take_states()
         self._beginning = self.states
@@ -125,7 +133,7 @@ class Pipeline:
     def iteration(self) -> int:
         """The last meta-iteration that every replicate which still goes on has done; -1 before the first."""
         states = self.states.values()
-        going_on = [state.done for state in states if not state.diverged]
+        going_on = [state.done for state in states if not state.is_over]
         return (min(going_on) if going_on else max((state.done for state in states), default=0)) - 1
 
     @property
@@ -134,9 +142,33 @@ class Pipeline:
         return [seed for seed, state in self.states.items() if state.diverged]
 
     @property
+    def stopped(self) -> list[int]:
+        """The seeds whose validations have ended them."""
+        return [seed for seed, state in self.states.items() if state.is_over and not state.diverged]
+
+    @property
+    def judged(self) -> tuple[int, float] | None:
+        """The stage and the figure that the states are judged by; NaN between two validations, None without any.
+
+        The stage is the earliest of all replicates', the figure the mean over them.
+        """
+        standings = [state.standing for state in self.states.values() if state.standing is not None]
+        if not standings:
+            return None
+        is_fresh = all(standing.stopped or not standing.since for standing in standings)
+        figure = sum(standing.figure for standing in standings) / len(standings)
+        return min(standing.stage for standing in standings), figure if is_fresh else nan
+
+    @property
+    def until_validation(self) -> int:
+        """How many meta-iterations there are until the next validation of a replicate; 0 where there is none."""
+        standings = [state.standing for state in self.states.values() if not state.is_over]
+        return min((self._until_validation(one) for one in standings if one is not None), default=0)
+
+    @property
     def is_stuck(self) -> bool:
         """Whether no replicate goes on."""
-        return len(self.diverged) == len(self.states)
+        return all(state.is_over for state in self.states.values())
 
     @property
     def chunk(self) -> int:
@@ -153,7 +185,7 @@ class Pipeline:
         if self._executor is None:
             raise RuntimeError("the pipeline has not been opened")
         n = min(self._chunk, until - self.iteration)
-        going_on = [seed for seed, state in self.states.items() if not state.diverged]
+        going_on = [seed for seed, state in self.states.items() if not state.is_over]
         futures = {seed: self._executor.submit(advance, self._trainers[seed], n) for seed in going_on}
         self._in_flight = _InFlight(n, futures)
 
@@ -187,6 +219,9 @@ class Pipeline:
                 self.states[seed] = replace(state, learner=replace(state.learner, diverged=True))
                 self._trainers[seed].load_state(self.states[seed])
 
-    def base_losses(self, seed: int, shown: ShowDraws) -> dict[str, Doubles]:
-        """Return the base chart's losses by optimizer, those of a replicate's network as it was told last."""
-        return curves_of(self._trainers[seed], shown, self.states[seed])
+    def base_losses(self, seed: int, shown: ShowDraws) -> Callable[[], dict[str, Doubles]]:
+        """Return what makes the base chart's losses by optimizer, of a replicate's network as it was told last.
+
+        It may be called in another thread.
+        """
+        return partial(curves_of, self._trainers[seed], shown, self.states[seed])

@@ -3,13 +3,15 @@
 Progress rows at every report, diagnoses at every look, where each lane ended; and the base chart's losses.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from math import isfinite, nan
 from time import monotonic
 
 import numpy as np
 
 from l2o_engine.live.pipeline import Pipeline
+from l2o_engine.live.preparing import awaited
 from l2o_engine.presets.schema import Preset
 from l2o_engine.records.events import (
     Curves,
@@ -29,6 +31,7 @@ from l2o_engine.training.trainer import Chunk, Lane, TrainerState
 
 _CURVES_SECONDS = 0.5
 _CURVES_SHARE = 0.1  # of the training's time that curves may take, at most
+_AT_ONCE_SECONDS = 0.1  # within which small problems' are there
 
 
 class Reporter:
@@ -61,6 +64,7 @@ class Reporter:
             lane: Diagnostician(preset.experiment, self._every) for lane in self.lanes if self._learns
         }
         self._remedies: dict[int, str] = {}
+        self._stopped: frozenset[int] = frozenset()
         self._last_report = (0.0, 0)
         self._told = (0.0, -1)
 
@@ -130,18 +134,19 @@ class Reporter:
             How long the run has trained.
         """
         iteration = pipeline.iteration
+        self._stopped = frozenset(pipeline.stopped)
         self._take_in(rows, chunks)
         if self.may_lose(pipeline.states, iteration):
             pipeline.give_up(lane.seed for lane in self._lost(pipeline.states, iteration))
         states = pipeline.states
-        yield from self._look([chunk.lane for chunk in chunks if states[chunk.lane.seed].diverged], states)
+        yield from self._look([chunk.lane for chunk in chunks if states[chunk.lane.seed].is_over], states)
         yield from self._reports(rows, seconds)
         if iteration == next_look(iteration, self._every) or iteration == total < next_look(0, self._every):
-            yield from self._look([lane for lane in self.lanes if not states[lane.seed].diverged], states)
+            yield from self._look([lane for lane in self.lanes if not states[lane.seed].is_over], states)
 
     def may_lose(self, states: Mapping[int, TrainerState], iteration: int) -> bool:
         """Return whether the rows that come next may show that a lane is lost, and ends with them."""
-        learners = [state.learner for state in states.values() if not state.diverged]
+        learners = [state.learner for state in states.values() if not state.is_over]
         return iteration % LOST == 0 and any(learner and learner.non_finite_in_a_row >= LOST for learner in learners)
 
     def _lost(self, states: Mapping[int, TrainerState], iteration: int) -> list[Lane]:
@@ -152,7 +157,7 @@ class Reporter:
         return [
             lane
             for lane, last in zip(self.lanes, self._last_finite, strict=True)
-            if not states[lane.seed].diverged and iteration - last >= LOST
+            if not states[lane.seed].is_over and iteration - last >= LOST
         ]
 
     def _look(self, lanes: Sequence[Lane], states: Mapping[int, TrainerState]) -> Iterator[Event]:
@@ -214,8 +219,9 @@ class Reporter:
         return sum(window.average_log_result for window in self._judged) / len(self._judged)
 
     def is_finite(self, iteration: int) -> bool:
-        """Return whether every lane has a result at a meta-iteration, and a finite one."""
-        return all(last == iteration for last in self._last_finite)
+        """Return whether every lane has a result at a meta-iteration, and a finite one; of those not yet stopped."""
+        ends = zip(self.lanes, self._last_finite, strict=True)
+        return all(last == iteration for lane, last in ends if lane.seed not in self._stopped)
 
     def why_diverged(self, states: Mapping[int, TrainerState], seeds: Sequence[int]) -> str:
         """Return by which policy these seeds have ended, and what may help."""
@@ -254,27 +260,67 @@ class Reporter:
 class BaseChart:
     """The base chart's losses: of which problems, and how often.
 
+    They are made in a thread, for an optimizee of many coordinates takes seconds for them, in which commands are heard
+    and the training goes on. Close it when done.
+
     Parameters
     ----------
     pipeline
         Its trainers make them.
+    sign_of_life
+        Called every second while they are waited for.
     """
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Pipeline, sign_of_life: Callable[[], None]) -> None:
         self.shown = ShowDraws()
         self._pipeline = pipeline
+        self._sign_of_life = sign_of_life
         self._due = 0.0
+        self._maker: ThreadPoolExecutor | None = None
+        self._making: Future[tuple[Curves, float]] | None = None
 
-    @property
-    def is_due(self) -> bool:
-        """Whether it is time to make them again: they may take only so much of the training's time."""
-        return monotonic() >= self._due
+    def close(self) -> None:
+        """Make no more."""
+        if self._maker:
+            self._maker.shutdown(wait=False, cancel_futures=True)
 
-    def curves(self) -> Curves:
-        """Make the losses of the problems that are shown."""
-        began, shown = monotonic(), self.shown
+    def refresh(self) -> Iterator[Curves]:
+        """Tell the losses that were made, and have them made again if it is time.
+
+        They may take only so much of the training's time.
+        """
+        yield from self.told()
+        if self._making is None and monotonic() >= self._due:
+            yield from self.make()
+
+    def make(self, *, seconds: float = _AT_ONCE_SECONDS) -> Iterator[Curves]:
+        """Have the losses made of the problems that are shown, and tell them if that takes no longer than a moment."""
+        shown = self.shown
         seed = next(iter(self._pipeline.states)) if shown.seed is None else shown.seed
-        curves = Curves(shown.first, self._pipeline.iteration, self._pipeline.base_losses(seed, shown), seed)
-        now = monotonic()
-        self._due = now + max(_CURVES_SECONDS, (now - began) / _CURVES_SHARE)
-        return curves
+        losses, iteration = self._pipeline.base_losses(seed, shown), self._pipeline.iteration
+        if self._making is not None:  # of what was shown before
+            self._making.cancel()
+
+        def made() -> tuple[Curves, float]:
+            began = monotonic()
+            curves = Curves(shown.first, iteration, losses(), seed)
+            return curves, monotonic() - began
+
+        self._maker = self._maker or ThreadPoolExecutor(1, "l2o-base-losses")
+        self._making = self._maker.submit(made)
+        wait([self._making], seconds)
+        yield from self.told()
+
+    def last(self) -> Iterator[Curves]:
+        """Make the losses and wait for them."""
+        yield from self.make(seconds=0)
+        if self._making is not None:
+            awaited(self._making, self._sign_of_life)
+            yield from self.told()
+
+    def told(self) -> Iterator[Curves]:
+        """Tell the losses that were made since."""
+        if self._making is not None and self._making.done():
+            (curves, took), self._making = self._making.result(), None
+            self._due = monotonic() + max(_CURVES_SECONDS, took / _CURVES_SHARE)
+            yield curves

@@ -36,13 +36,13 @@ class Saving:
         self._cost = 0.0
         self._saved_at = monotonic()
         self._saved: tuple[int, Kind | None] = (-1, None)
-        self._best = inf
+        self._best = 0, inf
         self._better: Checkpoint | None = None  # than the best on the disk
 
     def go_on_from(self, checkpoint: Checkpoint | None) -> None:
         """Take notice of where the run goes on: nothing has to be written there."""
         self._saved = (checkpoint.iteration, Kind.REGULAR) if checkpoint else (-1, None)
-        self._best = self._run.best_figure(self.iteration)
+        self._best = self._run.best_rank(self.iteration)
         self._better = None
 
     @property
@@ -54,10 +54,21 @@ class Saving:
     def _interval(self) -> float:
         return max(self._seconds, self._cost / _SHARE) if self._seconds else 0.0
 
-    def judge(self, checkpoint: Checkpoint, figure: float) -> None:
-        """Hold a state that may be the best so far, by the report's figure: the lower, the better."""
-        if figure < self._best:
-            self._best, self._better = figure, replace(checkpoint, average_log_result=figure)
+    def judge(self, checkpoint: Checkpoint, figure: float, stage: int = 0) -> None:
+        """Hold a state that may be the best so far.
+
+        Parameters
+        ----------
+        checkpoint
+            The state.
+        figure
+            The report's, or that of a validation: the lower, the better.
+        stage
+            Of a curriculum: what is of a later one is better than what is of an earlier one.
+        """
+        rank = -stage, figure
+        if rank < self._best:
+            self._best, self._better = rank, replace(checkpoint, average_log_result=figure, stage=stage)
 
     def due(self, *, is_regular: bool) -> Kind | None:
         """Return which kind of checkpoint is to be written now.

@@ -9,7 +9,7 @@ in the run's folder. A :class:`~l2o_engine.live.pipeline.Pipeline` trains, a
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import suppress
-from math import isnan, nan
+from math import isfinite, nan
 from time import monotonic
 
 from l2o_engine.live.mailbox import Mailbox
@@ -37,6 +37,7 @@ from l2o_engine.records.events import (
     Status,
     StatusChanged,
     Stop,
+    Validated,
 )
 from l2o_engine.records.rows import rows_of
 from l2o_engine.runs.checkpoints import Checkpoint, Kind
@@ -121,7 +122,7 @@ class Session:
         self._start_paused = start_paused
         self._pipeline = Pipeline(executor, chunk, self._give_sign_of_life)
         self._reporter = Reporter(run.current)
-        self._base_chart = BaseChart(self._pipeline)
+        self._base_chart = BaseChart(self._pipeline, self._give_sign_of_life)
         self._stopwatch = _Stopwatch(0.0)
         self._computes = "", ""  # the backend's name, and why it was chosen
         self._status: Status = "running"
@@ -153,6 +154,7 @@ class Session:
             yield self._failed(str(failure))
             raise failure from error
         finally:
+            self._base_chart.close()
             self._pipeline.close()
             self._run.close()
 
@@ -207,7 +209,13 @@ class Session:
             yield from self._obey(asked)
         elif is_running:
             yield from self._advance()
-        elif self._status == "paused" and monotonic() >= self._record_due:
+        else:
+            yield from self._base_chart.told()
+            self._stay()
+
+    def _stay(self) -> None:
+        """Give a sign of life now and then while nothing is trained."""
+        if self._status == "paused" and monotonic() >= self._record_due:
             with suppress(OSError):  # it only says that we are still here
                 self._update_record()
 
@@ -307,16 +315,20 @@ class Session:
         rows = rows_of(chunks, reporter.lanes)
         self._run.append_rows(rows)
         yield NewRows(rows)
+        for chunk in chunks:
+            for verdict in chunk.verdicts:
+                yield Validated(chunk.lane, verdict)
         yield from reporter.due(rows, chunks, pipeline, total=self._total, seconds=self._stopwatch.seconds)
-        if not isnan(figure := reporter.figure(self._iteration)):
-            self._saving.judge(self._state(), figure)
+        stage, figure = pipeline.judged or (0, reporter.figure(self._iteration))
+        if isfinite(figure):
+            self._saving.judge(self._state(), figure, stage)
         is_regular = self._iteration > 0 and self._iteration % self._run.current.run.checkpoint_every == 0
         if (kind := self._saving.due(is_regular=is_regular)) is not None:
             yield from self._checkpoint(kind)
         yield from self._warn_once()
         now = monotonic()
-        if self._interactive and self._base_chart.is_due:
-            yield self._base_chart.curves()
+        if self._interactive:
+            yield from self._base_chart.refresh()
         if now >= self._record_due:
             self._update_record()
 
@@ -341,7 +353,9 @@ class Session:
         # Of checkpoints that the clock will leave out, only the last within reach ends a chunk.
         reach = at + self._pipeline.chunk if settings.checkpoint_seconds else at
         every = settings.checkpoint_every
-        return min(self._total, self._reporter.next_due(at + 1), max(reach // every, at // every + 1) * every)
+        stops = [self._total, self._reporter.next_due(at + 1), max(reach // every, at // every + 1) * every]
+        until_validation = self._pipeline.until_validation  # what is validated is saved, where it is the best
+        return min([*stops, at + until_validation] if until_validation else stops)
 
     def _state(self) -> Checkpoint:
         """Return the run's state after what has been told."""
@@ -384,7 +398,7 @@ class Session:
                 yield from self._extend(iterations)
             case ShowDraws(seed=seed) if seed is None or seed in self._pipeline.states:
                 self._base_chart.shown = command
-                yield self._base_chart.curves()
+                yield from self._base_chart.make()
             case Stop():
                 self._stopping = command
 
@@ -428,7 +442,9 @@ class Session:
     def _finish(self) -> Iterator[Event]:
         diverged = self._pipeline.diverged
         if not diverged:
-            yield from self._end("finished", "")
+            stopped = ", ".join(map(str, self._pipeline.stopped))
+            why = f"seed {stopped} was ended by its validations" if stopped else ""
+            yield from self._end("finished", why)
             return
         why = self._reporter.why_diverged(self._pipeline.states, diverged)
         best = self._run.best_checkpoint()
@@ -441,7 +457,7 @@ class Session:
         self._status = status  # not before: who is killed while it is written has not finished
         self._update_record(message)
         if self._interactive and status in ("finished", "diverged"):
-            yield self._base_chart.curves()
+            yield from self._base_chart.last()
         yield self._ended(status, message)
 
     def _ended(self, status: Status, message: str) -> Ended:

@@ -147,7 +147,7 @@ def _unroll_bytes(experiment: Experiment, backend: str) -> int:
         from l2o_engine.backends.fused.spec import spec_of, workspace_bytes
 
         return trace + workspace_bytes(spec_of(experiment), steps)
-    optimizee = experiment.meta.batch * experiment.task.graph_numbers
+    optimizee = experiment.meta.batch * experiment.trained_on.graph_numbers
     if backend == "coordinatewise":
         from l2o_engine.backends.coordinatewise.spec import workspace_bytes as bytes_of_rows
 
@@ -157,8 +157,8 @@ def _unroll_bytes(experiment: Experiment, backend: str) -> int:
 
 def _drawn_bytes(experiment: Experiment) -> int:
     """Return what a task takes that is drawn in float64, then rounded."""
-    truncation = experiment.truncation
-    numbers = experiment.task.numbers_drawn(truncation.drawn_losses(truncation.episode))
+    losses = experiment.truncation.drawn_losses(experiment.horizons[-1])
+    numbers = experiment.trained_on.numbers_drawn(losses)
     return numbers * (16 + np.dtype(experiment.dtype).itemsize)
 
 
@@ -190,7 +190,7 @@ def _iteration(preset: Preset, backend: str) -> float:
 
 
 def _rows(experiment: Experiment) -> int:
-    return experiment.meta.batch * experiment.task.size
+    return experiment.meta.batch * experiment.trained_on.size
 
 
 def _remedy(largest: str) -> str:

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, get_args
 
 from l2o_engine.meta.meta_adam import MetaAdam
 from l2o_engine.meta.objectives.base import Objective
 from l2o_engine.meta.objectives.sum import Sum
 from l2o_engine.meta.truncation import Truncation
+from l2o_engine.meta.validation import Curriculum, Validation
 from l2o_engine.optimizers.base import HandDesigned
 from l2o_engine.optimizers.learned.layout import Layout
 from l2o_engine.optimizers.learned.learned_optimizer import LEARNED, LearnedOptimizer
@@ -15,6 +17,7 @@ from l2o_engine.optimizers.rmsprop import RmsProp
 from l2o_engine.optimizers.sgd import Sgd
 from l2o_engine.support.settings import as_float32
 from l2o_engine.tasks.base import TaskFamily
+from l2o_engine.tasks.joined import Augmentation
 
 DTypeName = Literal["float32", "float64"]
 
@@ -29,7 +32,7 @@ class Experiment:
     Attributes
     ----------
     task
-        Draws the tasks.
+        Draws the tasks: what is optimized, and what optimizers are judged on.
     learned
         The optimizer to be trained; None where only hand-designed ones run.
     objective
@@ -44,12 +47,18 @@ class Experiment:
         Whether the meta-gradient goes through the tasks' own gradients too.
     dtype
         Of all arrays: "float32" or "float64".
+    augmentation
+        What is added to the problem while the network is trained.
+    validation
+        How the training is judged while it goes on; None where it is not.
+    curriculum
+        How episodes become longer; None where they do not.
 
     Raises
     ------
     ValueError
-        If two optimizers have one name, a setting would be 0 in the dtype, there is no such dtype, or the network
-        cannot be for this task's groups.
+        If two optimizers have one name, a setting would be 0 in the dtype, there is no such dtype, the network cannot
+        be for this task's groups, or the curriculum does not fit truncation and validation.
     """
 
     task: TaskFamily
@@ -60,6 +69,9 @@ class Experiment:
     baselines: tuple[HandDesigned, ...] = DEFAULT_BASELINES
     second_derivatives: bool = True
     dtype: DTypeName = "float32"
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    validation: Validation | None = None
+    curriculum: Curriculum | None = None
 
     def __post_init__(self) -> None:
         if self.dtype not in get_args(DTypeName):
@@ -70,10 +82,29 @@ class Experiment:
         if LEARNED in names:
             raise ValueError(f'a baseline may not be called "{LEARNED}": that is the network')
         if self.learned is not None:
-            self.learned.network.on(self.task)  # which refuses what it cannot be for
+            for family in (self.task, self.trained_on):
+                self.learned.network.on(family)  # which refuses what it cannot be for
+        if self.curriculum is not None:
+            self._check(self.curriculum)
         for name, value in self._small_numbers() if self.dtype == "float32" else ():
             if value > 0 and as_float32(value) == 0:
                 raise ValueError(f'{name} would be 0 in float32: take a greater one, or dtype "float64"')
+
+    def _check(self, curriculum: Curriculum) -> None:
+        steps, first = self.truncation.steps, curriculum.stages[0]
+        if self.validation is None:
+            raise ValueError("a curriculum needs a validation")
+        if self.validation.patience:
+            raise ValueError("a curriculum says itself when a stage is over: validation.patience must be 0")
+        if self.truncation.is_whole:
+            raise ValueError("a curriculum needs episodes that go in truncations (unroll.truncation)")
+        if first <= self.truncation.episode:
+            raise ValueError(
+                f"curriculum.stages: the first, {first:,}, must be above unroll.steps, {self.truncation.episode:,}"
+            )
+        for stage in curriculum.stages:
+            if stage % steps:
+                raise ValueError(f"curriculum.stages: {stage:,} is not made of truncations of {steps:,}")
 
     def _small_numbers(self) -> Iterator[tuple[str, float]]:
         """Yield what may round to 0 in float32, which it must not."""
@@ -83,10 +114,20 @@ class Experiment:
             for name, value in piece.small_numbers.items():
                 yield f"{place}.{name}", value
 
+    @cached_property
+    def trained_on(self) -> TaskFamily:
+        """Draws the tasks that the network is trained on: the problem, with what the augmentation adds."""
+        return self.augmentation.of(self.task)
+
     @property
     def steps(self) -> int:
         """How many losses an episode has, each recorded before the next update."""
         return self.truncation.episode_losses
+
+    @property
+    def horizons(self) -> tuple[int, ...]:
+        """Base steps of the episodes of each stage of the curriculum; of the one there is, without."""
+        return (self.truncation.episode, *(self.curriculum.stages if self.curriculum else ()))
 
     @property
     def layout(self) -> Layout | None:

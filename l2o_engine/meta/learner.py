@@ -4,9 +4,11 @@ Every backend sees the same draws and means the same by them; it holds no state 
 :class:`Learner`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
 
 from l2o_engine.meta.meta_adam import Powers
 from l2o_engine.meta.truncation import Carried
@@ -78,6 +80,18 @@ class Trace:
     def __len__(self) -> int:
         return len(self.gradient)
 
+    @staticmethod
+    def joined(traces: "Sequence[Trace]") -> "Trace | None":
+        """Return traces one behind the other; None of none."""
+        if not traces:
+            return None
+
+        def each(name: str) -> Any:
+            return np.concatenate([getattr(trace, name) for trace in traces])
+
+        distance = None if traces[0].distance is None else each("distance")
+        return Trace(distance, each("gradient"), each("inputs"), each("updates"))
+
 
 @dataclass(frozen=True)
 class Outcomes:
@@ -95,6 +109,13 @@ class Outcomes:
     sum_loss: Doubles
     end_log10: Doubles
     mean_log10: Doubles
+
+    @staticmethod
+    def joined(parts: "Sequence[Outcomes]") -> "Outcomes | None":
+        """Return them one behind the other; None of none."""
+        if not parts:
+            return None
+        return Outcomes(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])})
 
 
 @dataclass(frozen=True)
@@ -130,6 +151,26 @@ class Results:
 
     def __len__(self) -> int:
         return len(self.losses)
+
+    @staticmethod
+    def joined(parts: "Sequence[Results]") -> "Results":
+        """Return results one behind the other; their traces too, so that of a long series they may be of more."""
+        first, *others = parts
+        if not others:
+            return first
+
+        def each(name: str) -> Any:
+            return np.concatenate([getattr(part, name) for part in parts])
+
+        return Results(
+            each("losses"),
+            each("objective"),
+            each("gradient_norm"),
+            each("non_finite"),
+            {name: np.concatenate([part.numbers[name] for part in parts]) for name in first.numbers},
+            Trace.joined([part.trace for part in parts if part.trace is not None]),
+            Outcomes.joined([part.outcomes for part in parts if part.outcomes is not None]),
+        )
 
 
 @dataclass(frozen=True)

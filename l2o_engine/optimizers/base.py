@@ -187,6 +187,13 @@ def repeated(task: Task, times: int) -> Task:
 
 
 def run(optimizer: Optimizer, task: Task, steps: int, between: Callable[[], None] = lambda: None) -> Floats:
+    """Run an optimizer on drawn tasks, as NumPy arrays; see :func:`course`, of which this is the losses."""
+    return course(optimizer, task, steps, between)[0]
+
+
+def course(
+    optimizer: Optimizer, task: Task, steps: int, between: Callable[[], None] = lambda: None
+) -> tuple[Floats, Floats]:
     """Run an optimizer on drawn tasks, as NumPy arrays.
 
     Parameters
@@ -198,8 +205,9 @@ def run(optimizer: Optimizer, task: Task, steps: int, between: Callable[[], None
 
     Returns
     -------
-    Floats
-        [..., steps]: the losses, each recorded before its update, so the last is the one after steps - 1 updates.
+    tuple
+        The losses [..., steps], each recorded before its update, so the last is the one after steps - 1 updates; and
+        the points [..., *shape] where it was recorded.
     """
     x = task.init()
     if isinstance(optimizer, Placed):
@@ -217,4 +225,4 @@ def run(optimizer: Optimizer, task: Task, steps: int, between: Callable[[], None
                     state = optimizer.look(state, Surroundings(task, x, step, gradient))
                 update, state = optimizer.update(gradient, state)
                 x = x + update
-    return np.stack(losses, axis=-1)
+    return np.stack(losses, axis=-1), x

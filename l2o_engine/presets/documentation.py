@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from l2o_engine.presets.published import NotebookRow, NotebookSettings, ReferenceRow, ReferenceSettings
-from l2o_engine.presets.schema import DEFAULT_KINDS, FORMER_NAMES, PIECES, Preset
+from l2o_engine.presets.schema import DEFAULT_KINDS, FORMER_NAMES, OPTIONAL_TABLES, PIECES, Preset
 from l2o_engine.support.settings import Words, fields_of
 
 _HEAD = """\
@@ -52,6 +52,8 @@ def _pages() -> Iterator[str]:
         elif name not in plain and name not in _PUBLISHED:
             yield f"## [{name}]\n"
             yield from _table(_model(field))
+            if name in OPTIONAL_TABLES:
+                yield "Where the table is left out, there is nothing of this.\n"
     for name, (table, row, said) in _PUBLISHED.items():
         yield f"## [{name}]\n"
         yield f"{said or _summary(table)}\n"
@@ -139,7 +141,8 @@ def _default(field: FieldInfo) -> str:
 
 
 def _model(field: FieldInfo) -> Any:
-    models = [arg for arg in get_args(field.annotation) if isinstance(arg, type) and issubclass(arg, BaseModel)]
+    """Return the class of a table's settings, which may be left out; what else a field is, as it is."""
+    models = [arg for arg in get_args(field.annotation) if isinstance(arg, type) and fields_of(arg)]
     return models[0] if models else field.annotation
 
 

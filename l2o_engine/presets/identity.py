@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from l2o_engine.presets.schema import Preset
+from l2o_engine.presets.schema import OPTIONAL_TABLES, Preset
 from l2o_engine.presets.tables import to_dict
 from l2o_engine.support.wording import quote
 
@@ -20,7 +20,8 @@ def told_settings(preset: Preset) -> dict[str, Any]:
     tables["run"] = {"dtype": tables["run"]["dtype"]}
     for baseline in tables["baseline"]:
         baseline.pop("tuned", None)
-    return dict(sorted(_flat(tables)))
+    there = {name: name in tables for name in OPTIONAL_TABLES}  # a table that only one of two has makes a difference
+    return dict(sorted([*_flat(tables), *there.items()]))
 
 
 def experiment_settings(preset: Preset) -> dict[str, Any]:

@@ -89,7 +89,8 @@ def describe(
     if kind.startswith("union_tag"):
         location.append("kind")
         value = _get(raw, location)
-    where = _where(tuple(location), source, overridden, former)
+    is_table = isinstance(value, dict) and kind != "missing"  # of what is missing it is the table around
+    where = _where(tuple(location), source, overridden, former, is_table=is_table)
     if kind in ("extra_forbidden", "unexpected_keyword_argument"):
         known = [one for one in tables if tag is None or kind_of(one) == tag]
         if tag and any(location[-1] in fields_of(one) for one in tables):
@@ -143,7 +144,7 @@ _RULES = {
     "dataclass_type": "must be a table",
     "dict_type": "must be a table",
     "model_attributes_type": "must be a table",
-    "too_long": "must have exactly {max_length} entries",
+    "too_long": "must have at most {max_length} entries",
     "value_error": "{error}",
 }
 
@@ -167,7 +168,10 @@ def _where(
     source: str,
     overridden: Mapping[tuple[str | int, ...], str],
     former: Mapping[str, str],
+    *,
+    is_table: bool = False,
 ) -> str:
+    """Return how the place of an error is written: the option that it was set by, or "file: [table] key"."""
     for set_place, setting in overridden.items():
         if place and place == set_place[: len(place)]:
             return setting
@@ -175,6 +179,8 @@ def _where(
             return ": ".join([setting, *map(str, place[len(set_place) :][-1:])])
     if not place:
         return source
+    if is_table and len(place) == 1:
+        return f"{source}: [{shown(str(former.get(str(place[0]), place[0])))}]"
     *table, key = place
     names = [
         f"[{former.get(str(table[0]), table[0])}]" if not isinstance(step, int) else f"entry {step}"

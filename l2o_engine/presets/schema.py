@@ -15,6 +15,7 @@ from l2o_engine.meta.meta_adam import MetaAdam
 from l2o_engine.meta.objectives.base import OBJECTIVES, Objective
 from l2o_engine.meta.objectives.sum import Sum
 from l2o_engine.meta.truncation import Truncation
+from l2o_engine.meta.validation import Curriculum, Validation
 from l2o_engine.optimizers.base import OPTIMIZERS
 from l2o_engine.optimizers.learned.inputs.base import INPUTS, Inputs
 from l2o_engine.optimizers.learned.inputs.identity import Identity
@@ -26,6 +27,7 @@ from l2o_engine.presets.published import NotebookSettings, PublishedRow, Referen
 from l2o_engine.support.registry import Registry
 from l2o_engine.support.settings import SettingError, list_to_tuple
 from l2o_engine.tasks.base import TASKS, TaskFamily
+from l2o_engine.tasks.joined import Augmentation
 from l2o_engine.tasks.quadratic import Quadratic
 
 BackendName = Literal["auto", "fused", "coordinatewise", "torch"]
@@ -48,7 +50,10 @@ DEFAULT_KINDS = {"problem": "quadratic", "network": "lstm", "objective": "sum"}
 MOST_ITERATIONS = 10**12
 """Meta-iterations that a run may be asked for."""
 
-LEARNED_TABLES = ("unroll", "network", "inputs", "objective", "meta")
+OPTIONAL_TABLES = ("augmentation", "validation", "curriculum")
+"""What a training may have beside what every one has; a preset without such a table trains without it."""
+
+LEARNED_TABLES = ("unroll", "network", "inputs", "objective", "meta", *OPTIONAL_TABLES)
 """The tables that only mean something where a network is meta-trained (``unroll`` keeps its ``steps``)."""
 
 
@@ -180,7 +185,7 @@ class Preset(Table):
     kind
         "meta-training" (the default), or "baselines": no network is trained.
     episode
-        Which part of the story it is of, where [notebook] does not say so.
+        Which part of the story it is of, where [notebook] does not say so; "deepmind" for DeepMind's experiments.
     place
         Where it stands among those of its episode, in lists and reports.
     """
@@ -189,7 +194,7 @@ class Preset(Table):
     name: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     title: str = ""
     kind: Literal["meta-training", "baselines"] = "meta-training"
-    episode: Literal[1, 2, 3] | None = None
+    episode: Literal[1, 2, 3, "deepmind"] | None = None
     place: int | None = Field(None, ge=1, le=1000)
     problem: _ProblemTable = Quadratic()
     unroll: UnrollSettings = UnrollSettings()
@@ -197,6 +202,9 @@ class Preset(Table):
     inputs: _InputsTable = Identity()
     objective: _ObjectiveTable = Sum()
     meta: MetaAdam = MetaAdam()
+    augmentation: Augmentation | None = None
+    validation: Validation | None = None
+    curriculum: Curriculum | None = None
     baseline: Annotated[tuple[_BaselineTable, ...], BeforeValidator(list_to_tuple)] = DEFAULT_BASELINES
     report: ReportSettings = ReportSettings()
     run: RunSettings = RunSettings()
@@ -232,6 +240,9 @@ class Preset(Table):
             baselines=self.baseline,
             second_derivatives=self.unroll.second_derivatives,
             dtype=self.run.dtype,
+            augmentation=self.augmentation or Augmentation(),
+            validation=self.validation or (Validation() if self.curriculum else None),
+            curriculum=self.curriculum,
         )
 
     @property

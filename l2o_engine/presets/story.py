@@ -7,15 +7,17 @@ from l2o_engine.presets.schema import Preset
 
 BEYOND = "beyond"
 EPISODE3 = "episode3"
+DEEPMIND = "deepmind"
 EPISODES = ("episode1", "episode2", EPISODE3)
-GROUPS = (*EPISODES, BEYOND)
-"""The parts, in the order in which they are told: the notebook's two episodes, the third, which is ours, and others."""
+GROUPS = (*EPISODES, DEEPMIND, BEYOND)
+"""The parts, in the order in which they are told: the notebook's two episodes, the third, which is ours, DeepMind's
+experiments and those that came of them, and others."""
 
 
 _LAST = 1_000_000  # behind every place
 
 
-def episode_of(preset: Preset) -> int | None:
+def episode_of(preset: Preset) -> int | str | None:
     """Return the episode that a preset is of: its own word, or else [notebook]'s; None for one of none."""
     return preset.episode or (preset.notebook.episode if preset.notebook else None)
 
@@ -23,7 +25,9 @@ def episode_of(preset: Preset) -> int | None:
 def group_of(preset: Preset) -> str:
     """Return the part of the story that a preset is of, one of :data:`GROUPS`."""
     episode = episode_of(preset)
-    return f"episode{episode}" if episode else BEYOND
+    if episode is None:
+        return BEYOND
+    return DEEPMIND if episode == DEEPMIND else f"episode{episode}"
 
 
 def in_order(presets: Iterable[Preset]) -> list[Preset]:

@@ -16,7 +16,7 @@ def to_dict(preset: Preset) -> dict[str, Any]:
     if preset.kind == "baselines":
         for table in LEARNED_TABLES:
             if table != "unroll":
-                del tables[table]
+                tables.pop(table, None)
     return tables
 
 

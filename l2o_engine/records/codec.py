@@ -25,6 +25,7 @@ from pydantic import (
 )
 from pydantic_core import from_json
 
+from l2o_engine.meta.validation import Outcome
 from l2o_engine.records.events import (
     Changed,
     Checkpointed,
@@ -43,9 +44,11 @@ from l2o_engine.records.events import (
     Started,
     Status,
     StatusChanged,
+    Validated,
 )
 from l2o_engine.records.health import Finding, Vitals
 from l2o_engine.training.trainer import Lane
+from l2o_engine.training.validating import Verdict
 
 
 def finite(value: Any) -> Any:
@@ -161,6 +164,21 @@ class _Finding(_Object):
     seed: _Seed
 
 
+class ValidationLine(_Object):
+    """What a validation of a lane found."""
+
+    event: Literal["validation"] = "validation"
+    iteration: _Iteration
+    steps: _Count
+    figure: _Number
+    best: _Number
+    outcome: Outcome
+    stage: _Count
+    episode: _Count
+    optimizer: str
+    seed: _Seed
+
+
 class CheckpointLine(_Object):
     """A checkpoint that was written, of one seed."""
 
@@ -212,6 +230,7 @@ Recorded: TypeAlias = (
     | ProgressLine
     | DiagnosisLine
     | _Finding
+    | ValidationLine
     | CheckpointLine
     | _End
     | _Status
@@ -221,9 +240,12 @@ Recorded: TypeAlias = (
 )
 """What an object is once it was read: ``event`` says of which event, the other attributes are its keys."""
 
+_OfLane: TypeAlias = ProgressLine | DiagnosisLine | _Finding | ValidationLine | _End
+
 _OBJECTS: TypeAdapter[Recorded] = TypeAdapter(Annotated[Recorded, Field(discriminator="event")])
 _EVENTS = frozenset(model.model_fields["event"].default for model in get_args(Recorded))
 _OF_VITALS = [field.name for field in fields(Vitals)]
+_OF_VERDICT = [field.name for field in fields(Verdict)]
 _OF_PROGRESS = [field.name for field in fields(Progress) if field.name != "lane"]
 _Model = TypeVar("_Model", bound=_Object)
 
@@ -259,6 +281,8 @@ def _objects_of(event: Event) -> Sequence[Recorded]:
             objects = [DiagnosisLine(**vars(diagnosis.vitals), trend=diagnosis.trend, findings=codes, **vars(lane))]
         case Found(lane, iteration, finding):
             objects = [_Finding(iteration=iteration, **vars(finding), **vars(lane))]
+        case Validated(lane, verdict):
+            objects = [ValidationLine(**vars(verdict), **vars(lane))]
         case Checkpointed(iteration, path, seeds, requested):
             objects = [CheckpointLine(iteration=iteration, path=path, requested=requested, seed=seed) for seed in seeds]
         case Ended():
@@ -316,6 +340,9 @@ def event_of(objects: Sequence[Recorded]) -> Event:
             event = progress_of(one)
         case [_Finding() as one]:
             event = Found(_lane_of(one), one.iteration, Finding(one.code, one.message, one.remedy))
+        case [ValidationLine() as one]:
+            told: dict[str, Any] = vars(one)
+            event = Validated(_lane_of(one), Verdict(**{name: told[name] for name in _OF_VERDICT}))
         case [CheckpointLine() as one, *_]:
             seeds = tuple(checkpoint.seed for checkpoint in _all(objects, CheckpointLine))
             event = Checkpointed(one.iteration, one.path, seeds, one.requested)
@@ -352,10 +379,10 @@ def vitals_of(read: DiagnosisLine) -> tuple[Lane, Vitals]:
 
 def lane_of(read: Recorded) -> Lane | None:
     """Return the lane that a line is about; None for one that is about the whole run, or a seed."""
-    return _lane_of(read) if isinstance(read, ProgressLine | DiagnosisLine | _Finding | _End) else None
+    return _lane_of(read) if isinstance(read, get_args(_OfLane)) else None
 
 
-def _lane_of(read: ProgressLine | DiagnosisLine | _Finding | _End) -> Lane:
+def _lane_of(read: _OfLane) -> Lane:
     return Lane(read.seed, read.optimizer)
 
 

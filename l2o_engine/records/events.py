@@ -12,6 +12,7 @@ from l2o_engine.records.health import Diagnosis, Finding
 from l2o_engine.records.rows import Rows
 from l2o_engine.support.arrays import Doubles
 from l2o_engine.training.trainer import Lane
+from l2o_engine.training.validating import Verdict
 
 Status = Literal["running", "paused", "finished", "interrupted", "failed", "diverged"]
 
@@ -87,6 +88,14 @@ class Found:
     lane: Lane
     iteration: int
     finding: Finding
+
+
+@dataclass(frozen=True)
+class Validated:
+    """A lane's network was validated."""
+
+    lane: Lane
+    verdict: Verdict
 
 
 @dataclass(frozen=True)
@@ -172,6 +181,7 @@ Event: TypeAlias = (
     | Progress
     | Diagnosed
     | Found
+    | Validated
     | Checkpointed
     | Curves
     | StatusChanged

@@ -17,6 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import IO, Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
@@ -25,6 +26,7 @@ from l2o_engine.meta.experiment import Experiment
 from l2o_engine.meta.learner import Learner
 from l2o_engine.meta.meta_adam import Powers
 from l2o_engine.meta.truncation import Episode, Outcome
+from l2o_engine.meta.validation import Standing
 from l2o_engine.optimizers.learned.inputs.base import MOST_REMEMBERED
 from l2o_engine.optimizers.learned.layout import Layout
 from l2o_engine.support.arrays import Floats
@@ -87,7 +89,9 @@ class Checkpoint:
         "table.key" → value of what is trained, see :func:`~l2o_engine.presets.identity.resumed_settings`; None in those
         of an older version.
     average_log_result
-        The report's figure, over all seeds, where it was the best so far.
+        The report's figure, or that of a validation, over all seeds, where it was the best so far.
+    stage
+        The stage of a curriculum that this figure is of.
     """
 
     iteration: int
@@ -97,6 +101,7 @@ class Checkpoint:
     metrics_sha256: str | None = None
     settings: Mapping[str, Any] | None = None
     average_log_result: float | None = None
+    stage: int = 0
 
 
 def write(folder: Path, checkpoint: Checkpoint, layout: Layout | None, kind: Kind = Kind.REGULAR) -> Path:
@@ -125,6 +130,7 @@ def write(folder: Path, checkpoint: Checkpoint, layout: Layout | None, kind: Kin
             "trainers": trainers,
             "settings": checkpoint.settings,
             "average_log_result": checkpoint.average_log_result,
+            "stage": checkpoint.stage,
         }
     )
     metadata = {"l2o": document, "sha256": _digest(document, tensors)}
@@ -178,6 +184,7 @@ def read(path: Path, experiment: Experiment, seeds: int = _MOST_SEEDS) -> Checkp
             head.metrics_sha256,
             head.settings,
             head.average_log_result,
+            head.stage,
         )
     except OSError as error:
         raise CheckpointError(f"{path.name} cannot be read: {error.strerror or error}") from error
@@ -247,9 +254,9 @@ def _most_bytes(experiment: Experiment, seeds: int) -> int:
     """Return how large a checkpoint of an experiment with so many replicates is at most."""
     layout = experiment.layout
     size, tensors = (layout.size, len(layout.shapes)) if layout else (0, 0)
-    a_seed = len(_VECTORS) * (8 * size + tensors * _TENSOR_BESIDE) + _SEED_BESIDE
+    a_seed = (len(_VECTORS) + 1) * (8 * size + tensors * _TENSOR_BESIDE) + _SEED_BESIDE
     if experiment.learned is not None and not experiment.truncation.is_whole:
-        learned, coordinates = experiment.learned, experiment.task.size
+        learned, coordinates = experiment.learned, experiment.trained_on.size
         numbers = 1 + 2 * learned.network.units + MOST_REMEMBERED * len(learned.inputs.remembers)
         a_seed += experiment.meta.batch * (8 * coordinates * numbers + (tensors + 8) * _TENSOR_BESIDE + _SEED_BESIDE)
     return _ALL_BESIDE + seeds * a_seed
@@ -291,6 +298,7 @@ class Head(BaseModel):
     trainers: dict[str, Any]
     settings: dict[str, Any] | None = None
     average_log_result: float | None = Field(None, allow_inf_nan=False)
+    stage: int = Field(0, ge=0)
 
 
 class _GeneratorState(_Part):
@@ -341,17 +349,34 @@ class _Episode(_Part):
     before: _Outcome | None
 
 
+class _Standing(_Part):
+    stage: int = Field(ge=0)
+    since: int = Field(ge=0)
+    validations: int = Field(ge=0)
+    better: int = Field(ge=0)
+    in_vain: int = Field(ge=0)
+    figure: float
+    best: float
+    weights: dict[str, Any]
+    numbers: dict[str, float]
+    stopped: bool
+
+
 class _State(_Part):
     done: int = Field(ge=0)
     draws: _Draws
     learner: _Learner | None
     episodes: dict[str, _Episode]
+    standing: _Standing | None = None
 
 
 def _tree_of(state: TrainerState, layout: Layout | None) -> Tree:
     tree: Tree = to_tree(state)
     if state.learner is not None and layout is not None:
         tree["learner"] |= {name: layout.split(getattr(state.learner, name)) for name in _VECTORS}
+    if state.standing is not None and layout is not None:
+        best = state.standing.weights
+        tree["standing"]["weights"] = layout.split(best) if best.size else {}
     return tree
 
 
@@ -368,7 +393,8 @@ def _state_of(tree: Tree, experiment: Experiment) -> TrainerState:
         learner = Learner(**found | vectors | {"powers": Powers(**found["powers"])})
     episodes = {name: _episode_of(one) for name, one in tree["episodes"].items()}
     check_episodes(experiment, episodes)
-    return TrainerState(tree["done"], tree["draws"], learner, episodes)
+    standing = _standing_of(tree.get("standing"), experiment)
+    return TrainerState(tree["done"], tree["draws"], learner, episodes, standing)
 
 
 def _episode_of(tree: Tree) -> Episode:
@@ -379,6 +405,16 @@ def _episode_of(tree: Tree) -> Episode:
 def _without_episode(tree: Tree) -> Tree:
     """Return a state as this version has it, of one of format 2, whose episodes were all at their beginning."""
     return {name: part for name, part in tree.items() if name != "episode"} | {"episodes": {}}
+
+
+def _standing_of(tree: Tree | None, experiment: Experiment) -> Standing | None:
+    layout = experiment.layout
+    if tree is None or layout is None:
+        return None
+    if tree["stage"] >= len(experiment.horizons):
+        raise ValueError("it is of a stage that the curriculum does not have")
+    weights = layout.join(tree["weights"]) if tree["weights"] else np.zeros(0, experiment.dtype)
+    return Standing(**tree | {"weights": weights})
 
 
 def _trees_of_format_1(

@@ -326,15 +326,18 @@ class DrivenRun(Run):
         self._blocks = BlockWriter(self.blocks_path, self.metrics_path, lanes_of(self.current), window)
         self._sum_up(partial(BlockWriter.go_on, size=size))
 
-    def best_figure(self, until: int) -> float:
-        """Return the figure of the best checkpoint up to a meta-iteration; infinity where there is none."""
-        figures = [inf]
+    def best_rank(self, until: int) -> tuple[int, float]:
+        """Return how good the best checkpoint up to a meta-iteration is: what is lower for a better one.
+
+        That is minus its stage, and its figure; infinity where there is none.
+        """
+        ranks = [(0, inf)]
         for path in checkpoints.newest_first(self.checkpoints_path):
             if checkpoints.kind_of(path) is Kind.BEST and checkpoints.iteration_of(path) <= until:
                 with suppress(CheckpointError):  # one that is damaged is not the best
-                    figure = checkpoints.head_of(path).average_log_result
-                    figures += [] if figure is None else [figure]
-        return min(figures)
+                    head = checkpoints.head_of(path)
+                    ranks += [] if head.average_log_result is None else [(-head.stage, head.average_log_result)]
+        return min(ranks)
 
     # Whether it is still ours.
 

@@ -7,7 +7,7 @@ know it.
 """
 
 import pkgutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import reduce
 from importlib import import_module
 from operator import or_
@@ -56,15 +56,15 @@ class Registry(Generic[Piece]):
     def kinds(self) -> Mapping[str, type[Piece]]:
         """Kind → class, sorted by kind."""
         if not self._is_complete:
-            self._import_all(without="")
+            self._import_all()
             self._is_complete = True
         return dict(sorted(self._kinds.items()))
 
-    def _import_all(self, *, without: str) -> None:
+    def _import_all(self, without: Collection[str] = ()) -> None:
         package = import_module(self._package)
         for module in pkgutil.iter_modules(package.__path__):
             name = f"{self._package}.{module.name}"
-            if name != without:
+            if name not in without:
                 import_module(name)
 
     def __iter__(self) -> Iterator[type[Piece]]:
@@ -89,7 +89,7 @@ class Registry(Generic[Piece]):
         """Return the type of a table that may be of any kind, for a pydantic model."""
         return self._union(list(self))
 
-    def union_of(self, base: type[Any], *, without: str) -> Any:
+    def union_of(self, base: type[Any], *without: str) -> Any:
         """Return the type of a table that may be of any kind made of a class, for a piece that is made of others.
 
         Parameters
@@ -97,9 +97,10 @@ class Registry(Generic[Piece]):
         base
             The class.
         without
-            The module that asks, which is being imported; no kind of it is among them.
+            The module that asks, which is being imported, and those that ask for it in turn; no kind of these is
+            among them.
         """
-        self._import_all(without=without)
+        self._import_all(without)
         return self._union([cls for _, cls in sorted(self._kinds.items()) if issubclass(cls, base)])
 
     @staticmethod

@@ -94,7 +94,7 @@ class TaskFamily(ABC):
         """Return the Hessian of the loss at x times v, [..., *shape] as both are; None where no formula is known."""
         return None
 
-    def disturbance(self, minibatch: Arrays | None) -> Array | None:
+    def disturbance(self, parameters: Arrays, minibatch: Arrays | None) -> Array | None:
         """Return what a base step's gradient is off the loss's, [..., *shape]; None where it is the loss's own.
 
         :meth:`gradient` has it in it; who differentiates the loss adds it.
@@ -104,6 +104,21 @@ class TaskFamily(ABC):
     def optimum(self, task: "Task") -> Floats | None:
         """Return where each task's loss is least, [..., *shape]; None where that is not known."""
         return None
+
+    @property
+    def has_held_out(self) -> bool:
+        """Whether there is data that no loss is of, and :meth:`held_out_loss` is the loss over it."""
+        return False
+
+    def held_out_loss(self, x: Floats) -> Floats:
+        """Return the loss [...] at the points x [..., *shape] over data that no minibatch is drawn from.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+        """
+        raise ValueError(f'"{self.kind}" holds no data out')
 
     @property
     def sources(self) -> Mapping[str, str]:
@@ -179,7 +194,7 @@ class Task:
 
     def disturbance(self, minibatch: Arrays | None = None) -> Array | None:
         """Return what the gradient is off the loss's, [..., *shape]; None where it is the loss's own."""
-        return self.family.disturbance(minibatch)
+        return self.family.disturbance(self.parameters, minibatch)
 
     def optimum(self) -> Floats | None:
         """Return where the loss is least, [..., *shape]; None where that is not known."""

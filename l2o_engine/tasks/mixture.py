@@ -8,12 +8,12 @@ import numpy as np
 from pydantic import BeforeValidator, Field
 
 from l2o_engine.support.arrays import Floats
-from l2o_engine.support.settings import Number, list_to_tuple, settings
+from l2o_engine.support.settings import Number, SettingError, list_to_tuple, settings
 from l2o_engine.tasks.base import TASKS, Array, Arrays, Task, TaskFamily
 from l2o_engine.tasks.small import NOISE, SmallTask, arrays_of, flat_of
 
 _MOST_FAMILIES = 64
-_FamilyTable: Any = TASKS.union_of(SmallTask, without=__name__)
+_FamilyTable: Any = TASKS.union_of(SmallTask, __name__, "l2o_engine.tasks.joined")
 _Weight = Annotated[Number, Field(gt=0)]
 
 MEMBER, NUMBERS = "member", "numbers"
@@ -33,7 +33,7 @@ class Mixture(TaskFamily):
 
     Raises
     ------
-    ValueError
+    SettingError
         If the families' points are of different sizes, or there is not one weight for each.
     """
 
@@ -46,9 +46,10 @@ class Mixture(TaskFamily):
     def __post_init__(self) -> None:
         sizes = sorted({family.size for family in self.families})
         if len(sizes) > 1:
-            raise ValueError(f"all families of a mixture have as many coordinates; these have {sizes}")
+            have = " and ".join(map(str, sizes))
+            raise SettingError("of", f"all families have the same number of coordinates; these have {have}")
         if self.weights and len(self.weights) != len(self.of):
-            raise ValueError(f"there are {len(self.of)} families and {len(self.weights)} weights")
+            raise SettingError("weights", f"there are {len(self.weights)} for {len(self.of)} families")
 
     @property
     def families(self) -> tuple[SmallTask, ...]:
@@ -99,14 +100,14 @@ class Mixture(TaskFamily):
     def gradient(self, x: Array, parameters: Arrays, minibatch: Arrays | None = None) -> Array:
         """Return the gradient [..., size] of the loss at the points x, with its noise."""
         slope = self._by_family(parameters, x, lambda family, at, own: family.gradient(x[at], own), 1)
-        noise = self.disturbance(minibatch)
+        noise = self.disturbance(parameters, minibatch)
         return slope if noise is None else slope + noise
 
     def hessian_product(self, x: Array, v: Array, parameters: Arrays) -> Array:
         """Return the Hessian of the loss at the points x times vectors v: [..., size], as both are."""
         return self._by_family(parameters, x, lambda family, at, own: family.hessian_product(x[at], v[at], own), 1)
 
-    def disturbance(self, minibatch: Arrays | None) -> Array | None:
+    def disturbance(self, parameters: Arrays, minibatch: Arrays | None) -> Array | None:
         """Return the noise of a base step's gradient, [..., size]; None where there is none."""
         return minibatch[NOISE] if self.noise and minibatch is not None else None
 

@@ -150,7 +150,7 @@ class SmallTask(TaskFamily):
         slope = self._outside(self.bare_gradient(z, parameters), parameters)
         if self.log:
             slope = slope / (self.bare_loss(z, parameters) + self.log)[..., None]
-        noise = self.disturbance(minibatch)
+        noise = self.disturbance(parameters, minibatch)
         return slope if noise is None else slope + noise
 
     def hessian_product(self, x: Array, v: Array, parameters: Arrays) -> Array:
@@ -164,7 +164,7 @@ class SmallTask(TaskFamily):
         value = (self.bare_loss(z, parameters) + self.log)[..., None]
         return product / value - slope * ((slope * v).sum(-1)[..., None] / value) / value
 
-    def disturbance(self, minibatch: Arrays | None) -> Array | None:
+    def disturbance(self, parameters: Arrays, minibatch: Arrays | None) -> Array | None:
         """Return the noise of a base step's gradient, [..., size]; None where there is none."""
         return minibatch[NOISE] if self.noise and minibatch is not None else None
 

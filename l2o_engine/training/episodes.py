@@ -58,7 +58,7 @@ class Episodes:
 
     def advance(self, learner: Learner, n: int) -> tuple[Learner, Results]:
         """Do n meta-iterations, or fewer if the learner diverges."""
-        results, outcomes, rows = [], [], self._experiment.meta.batch * self._experiment.task.size
+        results, outcomes, rows = [], [], self._experiment.meta.batch * self._experiment.trained_on.size
         traces: deque[Trace | None] = deque(maxlen=traced(self._truncation.losses, rows))
         for _ in range(n):
             if learner.diverged:
@@ -79,8 +79,20 @@ class Episodes:
         """Return where each stands."""
         return {str(k): one if isinstance(one, Episode) else one.episode for k, one in enumerate(self._running)}
 
-    def load_state(self, state: Mapping[str, Episode]) -> None:
+    def begin_anew(self, length: int) -> None:
+        """Let all begin anew, with the next meta-iteration, to be so many base steps long at most from now on."""
+        self._truncation = replace(self._truncation, of=length)
+        self._running = [Episode(before=episode.before) for episode in self.state().values()]
+
+    def load_state(self, state: Mapping[str, Episode], length: int) -> None:
         """Go on from where each stood; from the beginning, if nothing is given.
+
+        Parameters
+        ----------
+        state
+            As from :meth:`state`.
+        length
+            Base steps of those that begin from now on, at most.
 
         Raises
         ------
@@ -88,6 +100,7 @@ class Episodes:
             If they are of another experiment.
         """
         check_episodes(self._experiment, state)
+        self._truncation = replace(self._truncation, of=length)
         self._load(state)
 
     def _load(self, state: Mapping[str, Episode]) -> None:
@@ -120,7 +133,7 @@ class Episodes:
 
     def _draw(self, generator: np.random.Generator, length: int) -> Task:
         steps = self._truncation.drawn_losses(length)
-        return self._experiment.task.draw(generator, 1, 1, steps=steps, dtype=self._experiment.dtype)
+        return self._experiment.trained_on.draw(generator, 1, 1, steps=steps, dtype=self._experiment.dtype)
 
     def _part_of(self, one: _Running) -> Task:
         """Return the task of an episode's next truncation, [1, 1]."""
@@ -173,10 +186,10 @@ def check_episodes(experiment: Experiment, state: Mapping[str, Episode]) -> None
         if not (episode.length or episode.step or episode.carried):
             continue
         if not shapes:
-            start = np.zeros((1, *experiment.task.shape), experiment.dtype)
+            start = np.zeros((1, *experiment.trained_on.shape), experiment.dtype)
             shapes = {name: values.shape[1:] for name, values in _beginning(experiment, start).items()}
         in_whole = not (episode.step % truncation.steps or episode.length % truncation.steps)
-        if not (in_whole and 0 < episode.step < episode.length <= truncation.episode and episode.draws):
+        if not (in_whole and 0 < episode.step < episode.length <= experiment.horizons[-1] and episode.draws):
             raise ValueError("this state is of other episodes")
         if {name: values.shape for name, values in episode.carried.items()} != shapes:
             raise ValueError("this state is of another network or other inputs")
@@ -186,7 +199,7 @@ def _beginning(experiment: Experiment, start: Floats) -> Mapping[str, Floats]:
     """Return what is carried into the first truncation from points [batch, *shape]; the weights play no part."""
     learned = experiment.trained
     weights = np.zeros(learned.layout.size, experiment.dtype)
-    return learned.with_weights(weights).on(experiment.task).beginning(start)
+    return learned.with_weights(weights).on(experiment.trained_on).beginning(start)
 
 
 _FIGURES = tuple(field.name for field in fields(Outcome))
@@ -218,27 +231,6 @@ def _joined(
         numbers = dict.fromkeys(learner.numbers, none)
         return Results(losses, none, none, np.zeros(0, bool), numbers, outcomes=Outcomes(none, none, none, none))
 
-    def each(name: str) -> Any:
-        return np.concatenate([getattr(one, name) for one in results])
-
     columns: dict[str, Doubles] = {name: np.array([getattr(one, name) for one in outcomes]) for name in _FIGURES}
-    return Results(
-        each("losses"),
-        each("objective"),
-        each("gradient_norm"),
-        each("non_finite"),
-        {name: np.concatenate([one.numbers[name] for one in results]) for name in learner.numbers},
-        _one_behind_the_other([trace for trace in traces if trace is not None]),
-        Outcomes(**columns),
-    )
-
-
-def _one_behind_the_other(traces: Sequence[Trace]) -> Trace | None:
-    if not traces:
-        return None
-
-    def each(name: str) -> Any:
-        arrays = [getattr(trace, name) for trace in traces]
-        return None if arrays[0] is None else np.concatenate(arrays)
-
-    return Trace(each("distance"), each("gradient"), each("inputs"), each("updates"))
+    trace = Trace.joined([trace for trace in traces if trace is not None])
+    return replace(Results.joined(results), trace=trace, outcomes=Outcomes(**columns))

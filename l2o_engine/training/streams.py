@@ -15,15 +15,15 @@ class Streams:
 
     Attributes
     ----------
-    weights, draws, curves, levels, held_out, tuning
+    weights, draws, curves, levels, held_out, tuning, validation
         The seeds of: initial weights, training draws, the base chart's tasks, the baselines' levels, tasks that
-        nothing was trained or tuned on, tasks that rivals are tuned on.
+        nothing was trained or tuned on, tasks that rivals are tuned on, tasks that a training is validated on.
     """
 
     def __init__(self, seed: int) -> None:
         # A further one changes none of those before it.
-        streams = np.random.SeedSequence(seed).spawn(6)
-        self.weights, self.draws, self.curves, self.levels, self.held_out, self.tuning = streams
+        streams = np.random.SeedSequence(seed).spawn(7)
+        self.weights, self.draws, self.curves, self.levels, self.held_out, self.tuning, self.validation = streams
 
 
 def generator_of(seeds: np.random.SeedSequence, place: Sequence[int] = ()) -> np.random.Generator:

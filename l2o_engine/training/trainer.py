@@ -6,7 +6,7 @@ as the saved one would have.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -16,12 +16,14 @@ from l2o_engine.meta.experiment import Experiment
 from l2o_engine.meta.learner import Backend, Learner, Results
 from l2o_engine.meta.meta_adam import Powers
 from l2o_engine.meta.truncation import Episode
+from l2o_engine.meta.validation import Standing
 from l2o_engine.optimizers.learned.learned_optimizer import LEARNED, TrainedOptimizer
 from l2o_engine.support.arrays import Doubles
 from l2o_engine.tasks.base import Task
 from l2o_engine.training.episodes import Episodes, check_episodes
 from l2o_engine.training.evaluation import Baselines
 from l2o_engine.training.streams import Streams, generator_of
+from l2o_engine.training.validating import Validating, Verdict, left
 
 CHUNK = 1000
 """Meta-iterations of a chunk, where nobody says how many."""
@@ -56,26 +58,35 @@ class TrainerState:
         The network and its meta-optimizer; None where no network is trained.
     episodes
         Number of the parallel episode → where it stands; nothing where every truncation is a whole one.
+    standing
+        Where its validations stand; None where it is not validated.
     """
 
     done: int
     draws: Mapping[str, Any]
     learner: Learner | None
     episodes: Mapping[str, Episode] = field(default_factory=dict)
+    standing: Standing | None = None
 
     @property
     def diverged(self) -> bool:
         """Whether the learner is beyond its non-finite policy and will not go on."""
         return self.learner is not None and self.learner.diverged
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it will not go on: it has diverged, or its validations have ended it."""
+        return self.diverged or (self.standing is not None and self.standing.stopped)
+
 
 @dataclass(frozen=True)
 class Chunk:
-    """What one lane did in one ``advance``: row k is the meta-iteration ``first + k``."""
+    """What one lane did in one ``advance``: row k is the meta-iteration ``first + k``; and what validations found."""
 
     lane: Lane
     first: int
     results: Results
+    verdicts: tuple[Verdict, ...] = ()
 
 
 class Trainer(Protocol):
@@ -147,17 +158,35 @@ class MetaTrainer:
         self._learner = Learner(weights, zero, zero.copy(), Powers(), learned.inputs.numbers)
         self._draws = np.random.PCG64(streams.draws)
         self._episodes = None if experiment.truncation.is_whole else Episodes(experiment, backend, self._draws)
+        self._validating = Validating(experiment, seed) if experiment.validation else None
+        self._standing = Standing() if experiment.validation else None
         self.done = 0
 
     def advance(self, n: int) -> list[Chunk]:
+        """Do n meta-iterations, or fewer if it diverges or its validations end it."""
+        if self._standing is None:
+            first, results = self.done, self._trained(n)
+            return [Chunk(self.lanes[0], first, results)]
+        first, parts, verdicts = self.done, [], list[Verdict]()
+        until = self.done + (0 if self._standing.stopped else n)
+        while True:
+            due = self.done + left(self._experiment, self._standing)
+            asked = min(until, due) - self.done
+            parts.append(self._trained(asked))
+            self._standing = replace(self._standing, since=self._standing.since + len(parts[-1]))
+            if self.done == due:
+                verdicts.append(self._validate())
+            if self.done == until or len(parts[-1]) < asked or self._standing.stopped:
+                return [Chunk(self.lanes[0], first, Results.joined(parts), tuple(verdicts))]
+
+    def _trained(self, n: int) -> Results:
         """Do n meta-iterations, or fewer if it diverges."""
-        first = self.done
         if self._episodes is None:
             results = self._advance_whole(n)
         else:
             self._learner, results = self._episodes.advance(self._learner, n)
         self.done += len(results)
-        return [Chunk(self.lanes[0], first, results)]
+        return results
 
     def _advance_whole(self, n: int) -> Results:
         """Do n meta-iterations that are an episode each."""
@@ -168,12 +197,22 @@ class MetaTrainer:
             self._draw(len(results))
         return results
 
+    def _validate(self) -> Verdict:
+        """Validate the network, and begin what is to begin."""
+        standing, validating = cast("Standing", self._standing), cast("Validating", self._validating)
+        self._standing, self._learner, verdict = validating.validate(standing, self._learner, self.done - 1)
+        if verdict.outcome == "next" and self._episodes is not None:
+            self._episodes.begin_anew(verdict.episode)
+        return verdict
+
     def _draw(self, n: int) -> Task:
         experiment, generator = self._experiment, np.random.Generator(self._draws)
-        return experiment.task.draw(generator, n, experiment.meta.batch, steps=experiment.steps, dtype=experiment.dtype)
+        return experiment.trained_on.draw(
+            generator, n, experiment.meta.batch, steps=experiment.steps, dtype=experiment.dtype
+        )
 
     def chunks(self, iterations: int, *, size: int = CHUNK) -> Iterator[Chunk]:
-        """Yield chunks until so many meta-iterations are done in all, or it has diverged.
+        """Yield chunks until so many meta-iterations are done in all, or it goes on no further.
 
         Raises
         ------
@@ -182,7 +221,7 @@ class MetaTrainer:
         """
         if size < 1:
             raise ValueError("a chunk has at least one meta-iteration")
-        while self.done < iterations and not self._learner.diverged:
+        while self.done < iterations and not self.state().is_over:
             yield from self.advance(min(size, iterations - self.done))
 
     def optimizer(self) -> TrainedOptimizer:
@@ -204,7 +243,7 @@ class MetaTrainer:
     def state(self) -> TrainerState:
         """Return all of its state."""
         episodes = self._episodes.state() if self._episodes else {}
-        return TrainerState(self.done, dict(self._draws.state), self._learner, episodes)
+        return TrainerState(self.done, dict(self._draws.state), self._learner, episodes, self._standing)
 
     def load_state(self, state: TrainerState) -> None:
         """Become the trainer that the state was taken from.
@@ -221,11 +260,13 @@ class MetaTrainer:
             (theirs.weights.shape, theirs.weights.dtype, set(theirs.numbers))
         ):
             raise ValueError("this state is of another network, other inputs or another dtype")
+        # A run may be gone on with as another experiment, which has a validation where it had none.
+        standing = (state.standing or Standing()) if self._validating else None
         if self._episodes is not None:
-            self._episodes.load_state(state.episodes)
+            self._episodes.load_state(state.episodes, self._experiment.horizons[standing.stage if standing else 0])
         else:
             check_episodes(self._experiment, state.episodes)
-        self.done, self._learner = state.done, state.learner
+        self.done, self._learner, self._standing = state.done, state.learner, standing
         self._draws.state = cast("Any", state.draws)
 
 

@@ -19,7 +19,7 @@ from l2o_engine.support.errors import UserError
 from l2o_engine.support.files import write_atomically
 from l2o_engine.support.wording import shown
 from l2o_tui.charts.axes import YAxis
-from l2o_tui.charts.figure import RAW, Figure, Series
+from l2o_tui.charts.figure import QUARTILES, RAW, Figure, Series
 from l2o_tui.charts.layout import spread
 from l2o_tui.charts.reduce import extremes, reduced
 from l2o_tui.charts.styles import Style
@@ -210,9 +210,12 @@ def _draw_bands(axes: "Axes", figure: Figure, one: Series, columns: int) -> "dic
     edges = figure.x.edges(columns)
     drawn: dict[str, Artist] = {}
     for band in one.bands:
-        lows, highs = extremes(one.x, band.low, band.high, edges)
+        if band.kind == QUARTILES and len(one.x) <= columns:  # as its line: from point to point
+            end, lows, highs = one.x.astype(np.float64), band.low, band.high
+        else:
+            lows, highs = extremes(one.x, band.low, band.high, edges)
+            end = np.minimum(edges[1:], one.x[-1] if len(one.x) else edges[1:])
         lows, highs = figure.y.heights(lows), figure.y.heights(highs)
-        end = np.minimum(edges[1:], one.x[-1] if len(one.x) else edges[1:])
         name, alpha, order = ("raw results", 0.12, 1.5) if band.kind == RAW else (band.kind, 0.3, 2)
         colour = _colour(one.style)
         drawn[name] = axes.fill_between(end, lows, highs, color=colour, alpha=alpha, linewidth=0, zorder=order)

@@ -3,13 +3,10 @@
 stdout carries the tables, or the lines; how it goes, and what must be known of the networks, is told on stderr.
 """
 
-import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from shutil import get_terminal_size
-from types import FrameType
 from typing import Any
 
 from l2o_engine.records.codec import finite
@@ -29,8 +26,9 @@ from l2o_engine.studies.evaluation import (
     rankings_of,
 )
 from l2o_tui import exit_codes
-from l2o_tui.charts.evaluation import evaluation
+from l2o_tui.charts.evaluation import panels_of
 from l2o_tui.charts.matplotlib import check_picture, write_panels
+from l2o_tui.commands.ended import EndedError, ended_by_signals
 from l2o_tui.text.evaluation import LEGEND, notes_on, ranking_lines
 from l2o_tui.text.names import wrapped
 from l2o_tui.text.numbers import whole_number
@@ -87,7 +85,7 @@ def evaluate_runs(
     Returns
     -------
     int
-        The exit code: failed if the weights of a run could not be read, that of SIGINT if it was interrupted.
+        The exit code: failed if the weights of a run could not be read, that of the signal that ended it.
 
     Raises
     ------
@@ -105,7 +103,7 @@ def evaluate_runs(
         raise EvaluationError(f"a picture shows {_MOST_PANELS} problems and horizons at most, not {len(matches)}")
     judged: list[Judged] = []
     try:
-        with _interrupts() as check, share_bar("judging", hidden=as_json and is_terminal(sys.stdout)) as show:
+        with ended_by_signals() as check, share_bar("judging", hidden=as_json and is_terminal(sys.stdout)) as show:
 
             def told(share: float) -> None:
                 check()
@@ -115,9 +113,8 @@ def evaluate_runs(
                 judged.append(one)
                 if as_json:
                     write_out(json_text(document(one, seed)))
-    except KeyboardInterrupt:
-        say("l2o-tui: interrupted; nothing was written" if not as_json else "l2o-tui: interrupted")
-        return exit_codes.of_signal(signal.SIGINT)
+    except EndedError as ended:
+        return ended.tell("" if as_json else "nothing is kept of it")
     rankings = rankings_of(judged)
     for note in notes_on(rankings):
         say(note)
@@ -126,8 +123,7 @@ def evaluate_runs(
         tables = ["\n".join(ranking_lines(ranking, seed=seed, width=width)) for ranking in rankings]
         write_out("\n\n".join([*tables, "\n".join(wrapped(LEGEND, width or _TEXT_WIDTH))]))
     if output:
-        pictures = [evaluation(ranking) for ranking in rankings]
-        write_panels([[("loss", losses), ("share of the draws", shares)] for losses, shares in pictures], output)
+        write_panels(panels_of(rankings), output)
     return exit_codes.FAILED if left_out else exit_codes.DONE
 
 
@@ -183,25 +179,3 @@ def _whole(text: str, option: str) -> int:
         return whole_number(text)
     except ValueError as error:
         raise EvaluationError(f"{option}: {error}") from error
-
-
-@contextmanager
-def _interrupts() -> Iterator[Callable[[], None]]:
-    """Raise KeyboardInterrupt on SIGINT; give what raises it again, for a library in between may have swallowed it."""
-    received: list[int] = []
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-        raise KeyboardInterrupt
-
-    def check() -> None:
-        if received:
-            raise KeyboardInterrupt
-
-    before = signal.getsignal(signal.SIGINT)
-    if before != signal.SIG_IGN:  # one that is ignored was meant to be
-        signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield check
-    finally:
-        signal.signal(signal.SIGINT, before)

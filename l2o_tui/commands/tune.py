@@ -4,14 +4,10 @@ stdout carries TOML: [[baseline]] tables to paste, below a table for people in c
 that, and stdout the table alone. How it goes is told on stderr.
 """
 
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from math import isfinite
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as ProgressBars
@@ -23,17 +19,10 @@ from l2o_engine.studies.tuning import METRICS, Found, Problem, Progress, check_r
 from l2o_engine.support.errors import Failure, UserError
 from l2o_engine.support.files import write_atomically
 from l2o_tui import exit_codes
+from l2o_tui.commands.ended import EndedError, ended_by_signals
 from l2o_tui.text.output import TextConsole, json_text, write_out
 from l2o_tui.text.streams import is_terminal, say
 from l2o_tui.text.tuning import baselines_toml, document_of, tuning_table
-
-
-class _EndedError(BaseException):
-    """A signal that ends the command, raised wherever it is: nothing would be lost."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
 
 
 def run_tune(
@@ -96,19 +85,23 @@ def run_tune(
     bars = _Bars(with_bars=not (as_json and is_terminal(sys.stdout)))
     found: list[Found] = []
     try:
-        with _signals_raised():
+        with ended_by_signals() as check:
+
+            def tell(progress: Progress) -> None:
+                check()
+                bars.show(progress)
+
             try:
                 for one in tune_rivals(
-                    problem, rivals, (metric,) if metric else METRICS, rate_only=rate_only, tell=bars.show
+                    problem, rivals, (metric,) if metric else METRICS, rate_only=rate_only, tell=tell
                 ):
                     found.append(one)
                     if as_json:
                         write_out(json_text(document_of(one, problem)))
             finally:
                 bars.close()
-    except _EndedError as ended:
-        say(f"l2o-tui: ended by {signal.Signals(ended.number).name}; nothing is kept of it")
-        return exit_codes.of_signal(ended.number)
+    except EndedError as ended:
+        return ended.tell("nothing is kept of it")
     table = tuning_table(found, problem, preset.name)
     text = "\n".join([*(f"# {line}".rstrip() for line in table), "", baselines_toml(found)])
     unwritten = _write(output, f"{text}\n") if output else ""
@@ -143,25 +136,6 @@ def _write(output: Path, text: str) -> str:
     except OSError as error:
         return f"cannot write {output}: {error.strerror or error}"
     return ""
-
-
-@contextmanager
-def _signals_raised() -> Iterator[None]:
-    """Have the signals that end a run raise :class:`_EndedError` at once, wherever the main thread is."""
-    # One that is ignored was meant to be: by nohup, or by a shell that started us in the background.
-    heard = [number for number in exit_codes.SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
-
-    def end(number: int, frame: FrameType | None) -> NoReturn:
-        for other in heard:  # one is enough: what is put in order then is not to be interrupted
-            signal.signal(other, signal.SIG_IGN)
-        raise _EndedError(number)
-
-    before = {number: signal.signal(number, end) for number in heard}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class _Bars:

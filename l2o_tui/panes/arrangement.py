@@ -71,6 +71,11 @@ class Panes(Container):
         self._tell_place()
         self.screen.set_focus(self.active if self.active.can_focus else None)
 
+    def bring(self, pane: Widget) -> None:
+        """Make a pane the active one if it cannot be seen: where one is shown alone, it is another."""
+        if not pane.display:
+            self.activate(self._panes.index(pane))
+
     def go(self, by: int) -> None:
         """Make the next pane the active one, or for -1 the one before."""
         places = range(len(self._panes))

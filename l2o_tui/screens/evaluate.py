@@ -9,10 +9,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
+from textual.events import Resize
 from textual.screen import ModalScreen
 from textual.widgets import Button, Checkbox, Input, Label, Static
 
 from l2o_engine.presets.schema import Preset
+from l2o_engine.presets.story import episode_of
 from l2o_engine.runs.folder import Run
 from l2o_engine.studies.evaluation import (
     EvaluationError,
@@ -36,11 +38,20 @@ _MOST_DRAWS = 1_000_000
 _SEED = 0
 _LOOK_SECONDS = 0.25
 _MARGINS = 3  # columns beside the tables: their padding, and the scroll bar
-_LONGEST = 48  # cells of a line of the list
+_LOW = 30  # lines of a terminal, below which the dialog would not fit
+_LONGEST = 49  # cells of a line of the list
 
 
-class _Choice(Checkbox):
-    """A check box whose state is told by its mark, for textual's differ by colour alone."""
+_MOVES = (Binding("up", "app.focus_previous", show=False), Binding("down", "app.focus_next", show=False))
+
+
+class _Choice(Checkbox, inherit_bindings=False):
+    """A check box whose state is told by its mark, for textual's differ by colour alone; enter is the dialog's."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "toggle_button", show=False),
+        *_MOVES,  # or else the list around it would scroll, and the focus stay
+    ]
 
     def render(self) -> Content:
         """Return mark and label."""
@@ -72,8 +83,8 @@ class EvaluateDialog(ModalScreen[Wish | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,ctrl+c", "dismiss(None)", "back", priority=True),
-        Binding("up", "app.focus_previous", show=False),
-        Binding("down", "app.focus_next", show=False),
+        Binding("enter", "judge", "judge", show=False),
+        *_MOVES,
     ]
 
     def __init__(self, name: str, preset: Preset) -> None:
@@ -86,10 +97,11 @@ class EvaluateDialog(ModalScreen[Wish | None]):
         """Lay out the problems, its own chosen, and the fields."""
         with Vertical(classes="dialog"):
             yield PlainText(f"Judge {self._run_name}, as it is now, on held-out draws", classes="dialog-title")
-            with VerticalScroll(id="problems"):
+            with VerticalScroll(id="problems", can_focus=False):
                 yield _Choice(Content(cut(f"its own: {self._preset.name}", _LONGEST)), True, id="own", compact=True)
                 for place, other in enumerate(self._others):
-                    said = cut(f"{other.name}: {other.title}", _LONGEST)
+                    title = other.title.removeprefix(f"Episode {episode_of(other)}: ")
+                    said = cut(f"{other.name}: {title}", _LONGEST)
                     yield _Choice(Content(said), id=f"other-{place}", compact=True)
             for name, label, value in (
                 ("steps", "steps", ""),
@@ -108,18 +120,23 @@ class EvaluateDialog(ModalScreen[Wish | None]):
         """Begin at the steps: enter then judges."""
         self.query_one("#steps").focus()
 
+    def on_resize(self, event: Resize) -> None:
+        """Stand closer where there are few lines."""
+        self.set_class(event.size.height < _LOW, "low")
+
     def on_input_submitted(self) -> None:
         """Judge, if all is well."""
-        self._judge()
+        self.action_judge()
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         """Judge, or go back."""
         if event.button.id == "judge":
-            self._judge()
+            self.action_judge()
         else:
             self.dismiss(None)
 
-    def _judge(self) -> None:
+    def action_judge(self) -> None:
+        """Judge, or say what is wrong with what was asked for."""
         is_own = self.query_one("#own", Checkbox).value
         chosen = [self.query_one(f"#other-{place}", Checkbox).value for place in range(len(self._others))]
         try:
@@ -132,7 +149,9 @@ class EvaluateDialog(ModalScreen[Wish | None]):
                 raise ValueError(f"draws: from 1 to {count(_MOST_DRAWS)}")
             settings = tuple(shlex.split(values["settings"]))
         except ValueError as error:
-            self.query_one("#evaluate-error", PlainText).update(str(error))
+            said = self.query_one("#evaluate-error", PlainText)
+            said.update(str(error))
+            said.scroll_visible()
             return
         presets = tuple(other for other, wanted in zip(self._others, chosen, strict=True) if wanted)
         self.dismiss(Wish(presets, is_own, horizons, draws, settings))

@@ -257,11 +257,13 @@ class TrainingScreen(ChartScreen[None]):
 
     def _show_draws(self, draws: ShowDraws) -> None:
         self._draws = draws
+        self._panes.bring(self._base)
         self.opened.send(draws)
         self._other.show_draws(draws)
 
     def action_other_problem(self) -> None:
         """Show the network on another preset's problem."""
+        self._panes.bring(self._base)
         self._other.show_next(self._draws, self.view.checkpoint)
 
     def action_evaluate(self) -> None:

@@ -32,11 +32,13 @@ from l2o_engine.records.events import (
     Recalled,
     Started,
     StatusChanged,
+    Validated,
 )
 from l2o_engine.records.health import Diagnosis
 from l2o_engine.records.rows import ReportWindow
 from l2o_engine.records.statistics import spread_of
 from l2o_engine.training.trainer import Lane
+from l2o_tui.text import validation
 from l2o_tui.text.health import sentence
 
 PROGRESS_KEPT = 2000
@@ -220,7 +222,7 @@ class Feed:
                 self._change(iterations=event.iterations)
             case Ended():
                 self._change(phase=event.status, message=event.message, iteration=event.iteration, rate=nan)
-            case Found() | Changed() | Notice():
+            case Found() | Validated() | Changed() | Notice():
                 pass
         self._tell(event)
 
@@ -256,9 +258,8 @@ class Feed:
                 where = f"resumed at {iteration:,}" if iteration >= 0 else "started"
                 where = "watching" if self._is_watched else where
                 line = LogLine(iteration, "status", f"{where}, on {event.backend} ({event.reason})")
-            case Found(lane, iteration, finding):
-                owner = f"seed {lane.seed}: " if len(self._view.lanes) > 1 else ""
-                line = LogLine(iteration, "finding", f"{finding.code}: {owner}{sentence(finding)}")
+            case Found() | Validated():
+                line = self._line_of(event)
             case Checkpointed(iteration=iteration, requested=requested):
                 # At full speed there are nine a second, which would leave no room for anything else.
                 if requested or iteration - self._logged_checkpoint >= self._view.iterations / _CHECKPOINTS_LOGGED:
@@ -283,6 +284,14 @@ class Feed:
             self._change(log_seen=self._view.log_seen + 1)
         if notice:
             self._notices.append(notice)
+
+    def _line_of(self, event: Found | Validated) -> LogLine | None:
+        """Return the line of what was found of a lane; None where that is not worth one."""
+        owner = f"seed {event.lane.seed}: " if len(self._view.lanes) > 1 else ""
+        if isinstance(event, Found):
+            return LogLine(event.iteration, "finding", f"{event.finding.code}: {owner}{sentence(event.finding)}")
+        said = validation.sentence(event.verdict)
+        return LogLine(event.verdict.iteration, "status", f"{owner}{said}") if said else None
 
     def _recall(self, blocks: Blocks) -> None:
         for lane, history in enumerate(self._histories):

@@ -22,6 +22,7 @@ LEGEND = (
 )
 _ENDS = ("log10 of last loss", "mean", "95 %", "median", "quartiles", "worse", "lost", "#")
 _SUMS = ("Σ, updates", "Σ mean", "95 %", "Σ median", *(f"to {name}" for name in THRESHOLDS), "#")
+_HELD_OUT = ("loss after the last update", "minibatch", "held-out data")
 _LEAST_NAME = 8  # cells
 
 
@@ -42,7 +43,11 @@ def ranking_lines(ranking: Ranking, *, seed: int, width: int | None = None) -> l
     ends = [(*_end_cells(one), str(rank)) for one, rank in zip(ranking.contenders, ranking.by_end, strict=True)]
     by_sum = sorted(zip(ranking.by_sum, ranking.contenders, strict=True), key=lambda pair: pair[0])
     sums = [(*_sum_cells(one), str(rank)) for rank, one in by_sum]
-    return [shown(title), *_fitted([_ENDS, *ends], width), "", *_fitted([_SUMS, *sums], width)]
+    tables = [[_ENDS, *ends], [_SUMS, *sums]]
+    if problem.task.has_held_out:
+        tables.append([_HELD_OUT, *((_name(one), *_held_out_cells(one)) for one in ranking.contenders)])
+    lines = [line for table in tables for line in ("", *_fitted(table, width))]
+    return [shown(title), *lines[1:]]
 
 
 def _fitted(rows: Sequence[tuple[str, ...]], width: int | None) -> list[str]:
@@ -65,6 +70,14 @@ def _end_cells(one: Contender) -> tuple[str, ...]:
         share_text(one.share("worse_than_start")),
         share_text(one.share("lost")),
     )
+
+
+def _held_out_cells(one: Contender) -> tuple[str, ...]:
+    return tuple(_loss(one.figure(name)) for name in ("end_loss_mean", "held_out_loss"))
+
+
+def _loss(value: float) -> str:
+    return f"{value:.3g}" if isfinite(value) else "–"
 
 
 def _sum_cells(one: Contender) -> tuple[str, ...]:

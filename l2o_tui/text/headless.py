@@ -37,10 +37,12 @@ from l2o_engine.records.events import (
     Progress,
     Started,
     Stop,
+    Validated,
 )
 from l2o_engine.support.errors import Failure
 from l2o_engine.support.wording import shown
 from l2o_tui import exit_codes
+from l2o_tui.text import validation
 from l2o_tui.text.commands import proposed
 from l2o_tui.text.health import sentence
 from l2o_tui.text.numbers import count, duration, fixed, relative
@@ -138,6 +140,9 @@ class Table:
             case Found():
                 seed = f", seed {event.lane.seed}" if len(self._preset.seeds) > 1 else ""
                 self._say(f"at {count(event.iteration)}{seed}: {sentence(event.finding)}")
+            case Validated(lane, verdict) if said := validation.sentence(verdict):
+                seed = f", seed {lane.seed}" if len(self._preset.seeds) > 1 else ""
+                self._say(f"at {count(verdict.iteration)}{seed}: {said}")
             case Checkpointed(requested=True):
                 self._say(f"checkpoint at {count(event.iteration)}: {relative(event.path)}")
             case _:

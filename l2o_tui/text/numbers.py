@@ -72,8 +72,10 @@ def duration(seconds: float) -> str:
 
 
 def loss_sum(value: float) -> str:
-    """Return a summed loss, of which one that has exploded needs its power of ten only; "–" where there is none."""
-    return "–" if isnan(value) else fixed(value) if abs(value) < 1000 else f"{value:.0e}"
+    """Return a summed loss, in three digits or more until it has exploded; "–" where there is none."""
+    if isnan(value) or abs(value) < 1000:
+        return "–" if isnan(value) else fixed(value)
+    return f"{value:,.0f}" if abs(value) < 1e6 else f"{value:.1e}"
 
 
 def age(moment: str) -> str:

@@ -28,6 +28,17 @@ EXPERIMENTS = {
     "fused, 3 seeds": (*_TINY, *_FUSED, "--seeds=3"),
     "torch": (*_TINY, *_TORCH),
     "torch, 2 seeds": (*_TINY, *_TORCH, "--seeds=2"),
+    "torch, in mid-episode": (  # of three, which begin and end at different meta-iterations
+        *(option for option in _TINY if "steps" not in option),
+        *_TORCH,
+        "--set=unroll.steps=28",
+        "--set=unroll.truncation=4",
+        "--set=unroll.shortest=8",
+        "--set=unroll.staggered=true",
+        "--set=meta.batch=3",
+        "--set=problem.noise=0.1",
+        '--set=inputs={kind="rnnprop"}',
+    ),
     "torch, long": (
         *_TINY,
         "--backend=torch",
@@ -37,7 +48,7 @@ EXPERIMENTS = {
     ),
     "baselines": ("baselines", _EACH, "--iterations=2000", "--set=report.every=500", "--set=run.checkpoint_every=300"),
 }
-NAMES = ("fused", "fused, 3 seeds", "torch", "torch, 2 seeds", "baselines")
+NAMES = ("fused", "fused, 3 seeds", "torch", "torch, 2 seeds", "torch, in mid-episode", "baselines")
 
 
 class Laboratory:

@@ -30,6 +30,6 @@ class RowsSpec(Shape):
 def workspace_bytes(experiment: Experiment) -> int:
     """Return about how much memory one meta-iteration takes, the learner and what the optimizee computes apart."""
     item, learned = np.dtype(experiment.dtype).itemsize, experiment.trained
-    rows, steps = experiment.meta.batch * experiment.task.size, experiment.truncation.losses
+    rows, steps = experiment.meta.batch * experiment.trained_on.size, experiment.truncation.losses
     a_row = steps * (_KEPT + 2 * learned.inputs.width) + 2 * _STATES * learned.network.units
     return rows * a_row * item + -(-rows // _SUMMED) * learned.layout.size * 8

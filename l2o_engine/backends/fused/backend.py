@@ -42,6 +42,8 @@ why_not_forward = why_not
 def _reasons(experiment: Experiment) -> Iterator[str]:
     if is_told_not_to_compile():
         yield "Numba is told not to compile (NUMBA_DISABLE_JIT)"
+    if experiment.augmentation.adds:
+        yield "the kernel augments no problem"
     learned = experiment.trained
     network, inputs = learned.network, learned.inputs
     if not isinstance(network, LSTM):

@@ -55,7 +55,7 @@ class Diagnostician:
     def __init__(self, experiment: Experiment, every: int) -> None:
         self._experiment = experiment
         self._most_rows = max(every, *EARLY_LOOKS)
-        self._traced = traced(experiment.truncation.losses, experiment.meta.batch * experiment.task.size)
+        self._traced = traced(experiment.truncation.losses, experiment.meta.batch * experiment.trained_on.size)
         self._casts = experiment.learned is not None and experiment.learned.inputs.casts
         self._rows: list[Rows] = []
         self._traces: list[Trace] = []

@@ -13,15 +13,16 @@ from l2o_engine.backends.forward import Forward, choose_forward
 from l2o_engine.live.sizes import TooLargeError
 from l2o_engine.meta.experiment import DTypeName, Experiment
 from l2o_engine.meta.truncation import Truncation
-from l2o_engine.optimizers.base import HandDesigned, run
-from l2o_engine.optimizers.learned.learned_optimizer import LEARNED
+from l2o_engine.optimizers.base import HandDesigned, Optimizer, course, run
+from l2o_engine.optimizers.learned.learned_optimizer import LEARNED, TrainedOptimizer
 from l2o_engine.optimizers.tuned import Metric, tuned_by
 from l2o_engine.records.statistics import quartiles
 from l2o_engine.studies.evaluation.matches import EvaluationError, Match, Network, Problem
-from l2o_engine.support.arrays import LOG_FLOOR, Doubles, Floats
+from l2o_engine.support.arrays import LOG_FLOOR, Doubles
 from l2o_engine.support.memory import available_memory
 from l2o_engine.support.wording import size
 from l2o_engine.tasks.base import Task
+from l2o_engine.tasks.joined import Augmentation
 from l2o_engine.training.evaluation import drawn_at_once, parts
 from l2o_engine.training.figures import SOLVED, Evaluated
 from l2o_engine.training.intervals import Interval
@@ -50,9 +51,13 @@ class Judged:
     draws
         How many tasks.
     figures, intervals
-        See :class:`~l2o_engine.training.figures.Evaluated`.
+        See :class:`~l2o_engine.training.figures.Evaluated`. Where a problem has data that no minibatch is drawn from,
+        "end_loss_mean" is the last loss, and "held_out_loss" that over this data, after the last update; means over the
+        tasks.
     curve
         Quartiles [3, steps] over the tasks of log10(loss + 1e-38).
+    means
+        Means [steps] over the tasks of the loss; not finite where one is not.
     solved
         Share [steps] of the tasks whose loss is at or below :data:`~l2o_engine.training.figures.SOLVED`.
     computed_by
@@ -69,6 +74,7 @@ class Judged:
     figures: Mapping[str, float]
     intervals: Mapping[str, Interval]
     curve: Doubles
+    means: Doubles
     solved: Doubles
     computed_by: str
     is_exploit: bool = False
@@ -127,15 +133,13 @@ def judge(
             forward = forwards[experiment]
             most = max(1, int(_OPERATIONS[forward.name] / network.operations_on(problem)))
             found = [
-                meter.after(
-                    forward.losses(network.optimizer, task, problem.steps), network.operations_on(problem) * len(task)
-                )
+                meter.after(_run(network.optimizer, task, problem, forward), network.operations_on(problem) * len(task))
                 for task in _drawn(problem, experiment.dtype, draws, seed, most)
             ]
             yield _judged(problem, LEARNED, found, forward.name, network=network)
         for rival in problem.rivals if with_rivals else ():
             found = [
-                meter.after(run(rival, task, problem.steps), _of_rival(problem) * len(task))
+                meter.after(_run(rival, task, problem), _of_rival(problem) * len(task))
                 for task in _drawn(problem, problem.dtype, draws, seed, draws)
             ]
             yield _judged(problem, rival.name, found, "numpy", rival=rival)
@@ -147,11 +151,32 @@ class _Meter:
     def __init__(self, whole: float, told: Callable[[float], None]) -> None:
         self._whole, self._done, self._told = whole, 0.0, told
 
-    def after(self, losses: Floats, work: float) -> Doubles:
-        """Take note of a part, losses [n, 1, steps], that took so much work; return it as [n, steps]."""
+    def after(self, part: "_Part", work: float) -> "_Part":
+        """Take note of a part that took so much work, and return it."""
         self._done += work
         self._told(min(self._done / self._whole, 1.0))
-        return losses[:, 0].astype(np.float64)
+        return part
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What an optimizer did on some tasks: losses [n, steps], and over held-out data [n] where there is some."""
+
+    losses: Doubles
+    held_out: Doubles
+
+
+def _run(optimizer: Optimizer, task: Task, problem: Problem, fast: Forward | None = None) -> _Part:
+    """Let an optimizer loose on tasks [n, 1]."""
+    if not problem.task.has_held_out:
+        if fast is not None and isinstance(optimizer, TrainedOptimizer):
+            losses = fast.losses(optimizer, task, problem.steps)
+        else:
+            losses = run(optimizer, task, problem.steps)
+        return _Part(losses[:, 0].astype(np.float64), np.zeros(0))
+    losses, points = course(optimizer, task, problem.steps)
+    held_out = problem.task.held_out_loss(points[:, 0])
+    return _Part(losses[:, 0].astype(np.float64), held_out.astype(np.float64))
 
 
 def _work(match: Match, draws: int, *, with_rivals: bool) -> float:
@@ -165,7 +190,13 @@ def _of_rival(problem: Problem) -> float:
 
 def _on(experiment: Experiment, problem: Problem) -> Experiment:
     """Return the experiment that a network was trained as, with another problem."""
-    return replace(experiment, task=problem.task, truncation=Truncation(problem.steps), baselines=())
+    return replace(
+        experiment,
+        task=problem.task,
+        truncation=Truncation(problem.steps),
+        baselines=(),
+        augmentation=Augmentation(),
+    )
 
 
 def _drawn(problem: Problem, dtype: DTypeName, draws: int, seed: int, most: int) -> Iterator[Task]:
@@ -188,14 +219,17 @@ def _admit(problem: Problem, draws: int) -> None:
 def _judged(
     problem: Problem,
     name: str,
-    found: Sequence[Doubles],
+    found: Sequence[_Part],
     computed_by: str,
     *,
     network: Network | None = None,
     rival: HandDesigned | None = None,
 ) -> Judged:
-    evaluated = Evaluated(name, np.concatenate(found))
-    losses = evaluated.losses
+    evaluated = Evaluated(name, np.concatenate([part.losses for part in found]))
+    losses, held_out = evaluated.losses, np.concatenate([part.held_out for part in found])
+    figures = dict(evaluated.figures)
+    if len(held_out):
+        figures |= {"end_loss_mean": float(losses[:, -1].mean()), "held_out_loss": float(held_out.mean())}
     with np.errstate(invalid="ignore", divide="ignore"):
         curve, solved = quartiles(np.log10(losses + LOG_FLOOR)), (losses <= SOLVED).mean(axis=0)
     return Judged(
@@ -204,9 +238,10 @@ def _judged(
         network=network,
         rival=rival,
         draws=len(losses),
-        figures=evaluated.figures,
+        figures=figures,
         intervals=evaluated.intervals,
         curve=curve,
+        means=losses.mean(axis=0),
         solved=solved,
         computed_by=computed_by,
         is_exploit=evaluated.is_exploit,

@@ -7,20 +7,27 @@ import numpy as np
 from l2o_engine.backends.forward import TorchForward
 from l2o_engine.meta.truncation import Truncation
 from l2o_engine.optimizers.learned.learned_optimizer import LEARNED
+from l2o_engine.presets.files import load
 from l2o_engine.presets.schema import Preset
-from l2o_engine.presets.shipped import shipped_names
+from l2o_engine.presets.shipped import find, shipped_names
+from l2o_engine.presets.story import in_order
 from l2o_engine.records.events import Curves, ShowDraws
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.record import RunError
 from l2o_engine.studies.evaluation.matches import networks_of, preset_of
 from l2o_engine.tasks.formula.functions import shipped_functions
+from l2o_engine.tasks.joined import Augmentation
 from l2o_engine.training.evaluation import Baselines
 
 
 def other_problems(preset: Preset) -> list[Preset]:
-    """Return shipped presets, then shipped functions, of problems that are not a preset's own, each problem once."""
+    """Return shipped presets, then shipped functions, of problems that are not a preset's own, each problem once.
+
+    Presets come in the order in which they are told.
+    """
     found = {preset.problem: preset}
-    for other in (preset_of(name, preset) for name in (*shipped_names(), *shipped_functions())):
+    shipped = in_order(load(find(name)) for name in shipped_names())
+    for other in (*shipped, *(preset_of(name, preset) for name in shipped_functions())):
         found.setdefault(other.problem, other)
     return [other for other in found.values() if other is not preset]
 
@@ -50,7 +57,11 @@ def curves_on(run: Run, preset: Preset, shown: ShowDraws) -> Curves:
     steps = other.steps
     try:
         experiment = replace(
-            network.experiment, task=other.task, truncation=Truncation(steps), baselines=other.baselines
+            network.experiment,
+            task=other.task,
+            truncation=Truncation(steps),
+            baselines=other.baselines,
+            augmentation=Augmentation(),
         )
     except ValueError as error:
         raise RunError(f"{run.name} cannot run on {preset.name}: {error}") from error

@@ -57,6 +57,13 @@ class Part:
         return Part(self.images[places].copy(), self.labels[places].copy())
 
 
+Read: TypeAlias = tuple[Part, dict[str, str]]
+"""What a format's ``read_part`` gives: images with their labels, in the files' order, and file name → SHA-256.
+
+It raises FileNotFoundError where a file is not there, and DataError where one is damaged.
+"""
+
+
 @dataclass(frozen=True, eq=False)
 class DataSet:
     """A data set in memory.

@@ -5,28 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
-from l2o_engine.tasks.data.base import Part, Source, part_of, read
+from l2o_engine.tasks.data.base import Part, Read, Source, part_of, read
 
 PIXELS = 3 * 32 * 32
 _RECORD = 1 + PIXELS
 _MOST_RECORDS = 10_000
 
 
-def read_part(paths: Sequence[Path]) -> tuple[Part, dict[str, str]]:
-    """Read files, one behind the other.
-
-    Returns
-    -------
-    tuple
-        The images with their labels, and file name → SHA-256.
-
-    Raises
-    ------
-    FileNotFoundError
-        If one is not there.
-    DataError
-        If one is damaged.
-    """
+def read_part(paths: Sequence[Path]) -> Read:
+    """Read files, one behind the other; see :data:`~l2o_engine.tasks.data.base.Read`."""
     parts, digests = [], {}
     for path in paths:
         source = read(path, _MOST_RECORDS * _RECORD)

@@ -9,27 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
-from l2o_engine.tasks.data.base import Bytes, Part, Source, part_of, read
+from l2o_engine.tasks.data.base import Bytes, Read, Source, part_of, read
 
 IMAGES, LABELS = 2051, 2049
 MOST_IMAGES = 100_000
 _NUMBER = 4  # bytes of each of a header's
 
 
-def read_part(images: Path, labels: Path, size: tuple[int, int]) -> tuple[Part, dict[str, str]]:
-    """Read a file of images of a size (rows, columns), and the one of their labels.
+def read_part(images: Path, labels: Path, size: tuple[int, int]) -> Read:
+    """Read a file of images of a size (rows, columns), and the one of their labels, as many.
 
-    Returns
-    -------
-    tuple
-        The images with their labels, and file name → SHA-256.
-
-    Raises
-    ------
-    FileNotFoundError
-        If one is not there.
-    DataError
-        If one is damaged, or they do not belong together.
+    See :data:`~l2o_engine.tasks.data.base.Read`.
     """
     pixels = size[0] * size[1]
     first = read(images, MOST_IMAGES * pixels + 4 * _NUMBER)
@@ -42,13 +32,7 @@ def read_part(images: Path, labels: Path, size: tuple[int, int]) -> tuple[Part, 
 
 
 def images_in(source: Source, size: tuple[int, int]) -> Bytes:
-    """Return the images [n, rows·columns] of a file.
-
-    Raises
-    ------
-    DataError
-        If it is no such file, or holds less or more than it says.
-    """
+    """Return the images [n, rows·columns] of a file; DataError if it is none, or holds less or more than it says."""
     count, rows, columns = _header(source, IMAGES, "images", 3)
     if (rows, columns) != size:
         raise source.wrong(f"holds images of {rows:,} × {columns:,} pixels, not of {size[0]} × {size[1]}")
@@ -56,13 +40,7 @@ def images_in(source: Source, size: tuple[int, int]) -> Bytes:
 
 
 def labels_in(source: Source) -> Bytes:
-    """Return the labels [n] of a file.
-
-    Raises
-    ------
-    DataError
-        If it is no such file, or holds less or more than it says.
-    """
+    """Return the labels [n] of a file; DataError as for its images."""
     (count,) = _header(source, LABELS, "labels", 1)
     return _body(source, count, 1, 2)
 

@@ -4,27 +4,14 @@ from pathlib import Path
 
 import numpy as np
 
-from l2o_engine.tasks.data.base import CLASSES, Part, Source, part_of, read
+from l2o_engine.tasks.data.base import CLASSES, Part, Read, Source, part_of, read
 
 _MOST_LINES = 10_000
 _MOST_BYTES_A_NUMBER = 8
 
 
-def read_part(path: Path, pixels: int, white: int) -> tuple[Part, dict[str, str]]:
-    """Read a table of images of so many pixels.
-
-    Returns
-    -------
-    tuple
-        The images with their labels, in the file's order, and file name → SHA-256.
-
-    Raises
-    ------
-    FileNotFoundError
-        If it is not there.
-    DataError
-        If it is damaged.
-    """
+def read_part(path: Path, pixels: int, white: int) -> Read:
+    """Read a table of images of so many pixels, from 0 to ``white``; see :data:`~l2o_engine.tasks.data.base.Read`."""
     source = read(path, _MOST_LINES * (pixels + 1) * _MOST_BYTES_A_NUMBER)
     return part_in(source, pixels, white), {path.name: source.digest}
 

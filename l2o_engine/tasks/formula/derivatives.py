@@ -1,11 +1,11 @@
 """What SymPy makes of a formula: its gradient, its Hessian times a vector, and what is computed once for several.
 
-An expression (:mod:`.expression`) is made SymPy's operation by operation; no text is ever given to it. SymPy applies
-the chain, sum and product rules and finds common subexpressions. It would also rewrite what it knows, and some of that
-means something else at 0, beyond the reals or in float32: u/u is not 1 where u is 0, and a²·b² may underflow where
-(a·b)² does not. So what is written in a formula becomes operations of which SymPy knows the derivatives alone, and
-numbers become symbols, named by their values. The loss is computed as it is written, from left to right; the terms and
-factors of its derivatives are SymPy's to put into an order.
+An expression (:mod:`.expression`) is made SymPy's operation by operation; no text is ever given to it. The chain, sum
+and product rules are applied to that, and SymPy finds common subexpressions. It would also rewrite what it knows, and
+some of that means something else at 0, beyond the reals or in float32: u/u is not 1 where u is 0, and a²·b² may
+underflow where (a·b)² does not. So what is written in a formula becomes operations of which SymPy knows the derivatives
+alone, and numbers become symbols, named by their values. The loss is computed as it is written, from left to right; the
+terms and factors of its derivatives are SymPy's to put into an order.
 
 Where a function has no derivative it has one here, so that who has found a minimum there stays: abs has slope 0 at 0,
 and so has sqrt, whose curvature at 0 is 0 too.
@@ -18,7 +18,6 @@ from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
 import sympy
-from sympy.core.cache import cacheit
 
 from l2o_engine.tasks.formula.expression import Operation, Source, expression_of
 
@@ -68,8 +67,11 @@ def program_of(source: Source) -> Program:
     moving = _written(expression_of(source))
     coordinates = [symbol("x", i) for i in range(source.dims)]
     still = {_of("along", _TIME, symbol("v", i), x): x for i, x in enumerate(coordinates)}
-    loss, slope = moving.xreplace(still), moving.diff(_TIME).xreplace(still)
-    gradient, product = ([one.diff(x) for x in coordinates] for one in (loss, slope))
+    loss, slope = moving.xreplace(still), _derivative(moving, _TIME, {}).xreplace(still)
+    along_each: list[dict[Expression, Expression]] = [{} for _ in coordinates]
+    gradient, product = (
+        [_derivative(one, x, known) for x, known in zip(coordinates, along_each, strict=True)] for one in (loss, slope)
+    )
     first, (loss, *gradient) = sympy.cse([loss, *gradient], sympy.numbered_symbols("s"))
     second, product = sympy.cse(product, sympy.numbered_symbols("t"))
     return Program(loss, tuple(gradient), tuple(product), dict([*first, *second]))
@@ -90,6 +92,39 @@ def _written(operation: Operation) -> Expression:
     if name == "power":
         operands.append(sympy.Integer(number))
     return _of(name, *operands)
+
+
+def _derivative(expression: Expression, by: Expression, known: dict[Expression, Expression]) -> Expression:
+    """Return an expression's derivative: as SymPy's ``diff``, which would go through all of it at every step.
+
+    Parameters
+    ----------
+    expression
+        Sums, products and whole powers of SymPy's, and our operations.
+    by
+        A symbol.
+    known
+        What is known by it already: expression → derivative.
+    """
+    if not expression.args:
+        return sympy.S.One if expression == by else sympy.S.Zero
+    if expression in known:
+        return known[expression]
+    inner = [_derivative(operand, by, known) for operand in expression.args]
+    moving = [place for place, slope in enumerate(inner) if slope != 0]
+    terms: list[Expression] = []
+    if expression.is_Add:
+        terms = inner
+    elif expression.is_Mul:
+        factors = expression.args
+        terms = [sympy.Mul(*factors[:place], inner[place], *factors[place + 1 :]) for place in moving]
+    elif expression.is_Pow and moving:
+        base, exponent = expression.args
+        terms = [expression * (inner[0] * exponent / base)]
+    else:
+        terms = [expression.fdiff(place + 1) * inner[place] for place in moving]
+    known[expression] = sympy.Add(*terms)
+    return known[expression]
 
 
 # The operations, and their derivatives.
@@ -142,17 +177,7 @@ def _operation(name: str, slopes: Sequence[_Slope]) -> Any:
     def fdiff(self: Any, argindex: int = 1) -> Expression:
         return slopes[min(argindex, len(slopes)) - 1](self, *self.args)
 
-    def free_symbols(self: Any) -> set[Any]:
-        return set().union(*(operand.free_symbols for operand in self.args))
-
-    known = {
-        "fdiff": fdiff,
-        "is_commutative": True,
-        # SymPy asks for both again and again, of operations that stand in many others.
-        "free_symbols": property(cacheit(free_symbols)),
-        "_eval_derivative": cacheit(sympy.Function._eval_derivative),
-    }
-    return type(sympy.Function)(name, (sympy.Function,), known)
+    return type(sympy.Function)(name, (sympy.Function,), {"fdiff": fdiff, "is_commutative": True})
 
 
 _OPERATIONS = {name: _operation(name, slopes) for name, slopes in _SLOPES.items()}

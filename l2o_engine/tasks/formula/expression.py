@@ -43,9 +43,9 @@ MOST_DIMS = 32
 MOST_STEPS = 2000
 """Numbers, names and operations of a formula whose sums are written out."""
 MOST_WORK = 300_000
-"""Of :attr:`Operation.work`: what SymPy takes some three seconds for (4.5 at the worst that we found)."""
+"""Of :attr:`Operation.work`: what takes about a second to differentiate (2.2 at the worst that we found)."""
 MOST_LEVELS = 40
-"""Of operations within one another: SymPy calls itself some sixteen times for each."""
+"""Of operations within one another: SymPy, and who differentiates, call themselves several times for each."""
 MOST_EXPONENT = 100
 """Of a constant exponent's magnitude: a whole one becomes products."""
 _MOST_INDEX = 1_000_000  # of what an index is computed with
@@ -84,7 +84,7 @@ class Operation:
         """Whether it depends on a coordinate."""
         return self.coordinates != 0
 
-    # What SymPy will have to do with it. These are kept: each is made of the operands' own.
+    # What there will be to do with it. These are kept: each is made of the operands' own.
 
     @cached_property
     def coordinates(self) -> int:
@@ -291,7 +291,7 @@ class _Writer:
         if value is not None and abs(value) > MOST_EXPONENT:
             self._fail(f"an exponent is between -{MOST_EXPONENT} and {MOST_EXPONENT}, not {value:g}", node.at)
         if exponent.moves:
-            self._fail("an exponent does not depend on x: write exp(exponent*log(base))", node.at)
+            self._fail("an exponent must not depend on x: write exp(exponent*log(base))", node.at)
         if value is None or base.value is not None or not (2 * value).is_integer():
             return self._applied("real_power", node.at, base, exponent)
         whole = self._whole_power(base, math.floor(value), node.at)

@@ -150,6 +150,11 @@ class Network(TaskFamily):
             return super().gradient(x, parameters, minibatch)
         return self._in_parts(x, _index_of(minibatch), self.images.train, slope=True)
 
+    @property
+    def has_held_out(self) -> bool:
+        """Yes: the test images."""
+        return True
+
     def held_out_loss(self, x: Floats) -> Floats:
         """Return the loss [...] at the points x [..., size] over all images that nothing is trained on.
 

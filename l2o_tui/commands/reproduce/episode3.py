@@ -23,7 +23,7 @@ from l2o_engine.support.errors import Failure
 from l2o_engine.support.files import write_atomically
 from l2o_engine.support.wording import shown
 from l2o_tui.charts.comparison import comparison
-from l2o_tui.charts.evaluation import evaluation
+from l2o_tui.charts.evaluation import panels_of
 from l2o_tui.charts.matplotlib import write_panels, write_picture
 from l2o_tui.commands.reproduce import rivalry_table
 from l2o_tui.commands.reproduce.references import references
@@ -342,6 +342,5 @@ def _markdown(rows: Sequence[tuple[str, ...]]) -> list[str]:
 
 
 def _picture(rankings: Sequence[Ranking], path: Path, title: str) -> list[str]:
-    panels = [evaluation(ranking) for ranking in rankings]
-    write_panels([[("loss", losses), ("share of the draws", shares)] for losses, shares in panels], path)
+    write_panels(panels_of(rankings), path)
     return [f"![{title}]({NAME}/{path.name})", ""]

@@ -1,5 +1,8 @@
 """The reporter: no look lies inside of a chunk, and the base chart takes only its share of the time."""
 
+from collections.abc import Callable
+from threading import Event
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +12,7 @@ from l2o_engine.live.pipeline import Pipeline
 from l2o_engine.live.reporter import BaseChart, Reporter
 from l2o_engine.records.events import ShowDraws
 from l2o_engine.records.health import LOST, next_look
+from l2o_engine.support.arrays import Doubles
 from tests.engine.tiny import tiny_baselines, tiny_preset
 
 
@@ -40,17 +44,45 @@ def test_the_base_chart_takes_a_tenth_of_the_time_at_most(
     pipeline.open(tiny_baselines("run.seed=4"), None)
     make = pipeline.base_losses
 
-    def slowly(seed: int, shown: ShowDraws) -> object:
-        nonlocal now
-        now += seconds
-        return make(seed, shown)
+    def slowly(seed: int, shown: ShowDraws) -> Callable[[], dict[str, Doubles]]:
+        def made() -> dict[str, Doubles]:
+            nonlocal now
+            now += seconds
+            return make(seed, shown)()
+
+        return made
 
     monkeypatch.setattr(pipeline, "base_losses", slowly)
-    chart = BaseChart(pipeline)
-    seen = [chart.is_due]
-    assert chart.curves().seed == 4
-    pipeline.close()
+    chart = BaseChart(pipeline, lambda: None)
+    assert [curves.seed for curves in chart.last()] == [4]
+    seen = []
     for passed in (0.99 * due, 0.02 * due):
         now += passed
-        seen.append(chart.is_due)
-    assert seen == [True, False, True]
+        seen.append(bool(list(chart.refresh()) or chart._making))
+    chart.close()
+    pipeline.close()
+    assert seen == [False, True]
+
+
+def test_the_session_goes_on_while_the_base_chart_is_made() -> None:
+    """Which an optimizee of many coordinates takes seconds for."""
+    pipeline = Pipeline(None, None, lambda: None)
+    pipeline.open(tiny_baselines("run.seed=4"), None)
+    make, may_go_on = pipeline.base_losses, Event()
+
+    def held(seed: int, shown: ShowDraws) -> Callable[[], dict[str, Doubles]]:
+        def made() -> dict[str, Doubles]:
+            assert may_go_on.wait(60)
+            return make(seed, shown)()
+
+        return made
+
+    chart = BaseChart(pipeline, lambda: None)
+    pipeline.base_losses = held  # type: ignore[method-assign]  # what takes long
+    assert list(chart.make()) == list(chart.refresh()) == []
+    may_go_on.set()
+    while not (told := list(chart.told())):
+        pass
+    chart.close()
+    pipeline.close()
+    assert [curves.draw for curves in told] == [0]

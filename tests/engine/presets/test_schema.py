@@ -40,6 +40,17 @@ EPISODE3 = {  # shipped preset → its steps, in the order of the story
     "mixture": 100,
     "generalist": 100,
 }
+DEEPMIND = (
+    "dm_simple",
+    "dm_quadratic",
+    "dm_quadratic_uniform",
+    "dm_digits",
+    "dm_mnist",
+    "dm_cifar10",
+    "rnnprop_digits",
+    "rnnprop_mnist",
+    "dm_mnist_curriculum",
+)
 UNSEEN = ("beale", "booth", "branin", "styblinski_tang", "ackley")
 """The functions that the generalist is judged on, each a preset without a network."""
 DESCRIPTION = ("problem", "unroll", "network", "inputs", "objective", "meta", "baseline")
@@ -52,7 +63,7 @@ every_shipped = pytest.mark.parametrize("name", shipped_names())
 
 def test_every_experiment_of_the_notebook_and_ours_are_shipped() -> None:
     assert len(NOTEBOOKS) == 12
-    assert {*NOTEBOOKS, *OURS, *EPISODE3, *UNSEEN, "baselines"} == set(shipped_names())
+    assert {*NOTEBOOKS, *OURS, *EPISODE3, *DEEPMIND, *UNSEEN, "baselines"} == set(shipped_names())
 
 
 @every_shipped
@@ -77,7 +88,7 @@ def test_every_key_of_a_shipped_preset_is_explained(name: str) -> None:
     assert not [line for line in keys if not re.search(r"\s# \S", line)]
 
 
-@pytest.mark.parametrize("name", [*NOTEBOOKS, *OURS, *EPISODE3])
+@pytest.mark.parametrize("name", [*NOTEBOOKS, *OURS, *EPISODE3, *DEEPMIND])
 def test_a_shipped_meta_training_preset_writes_every_key_out(name: str) -> None:
     written = tomllib.loads(find(name).read_text(encoding="utf-8"))
     assert _keys(written) == _keys(to_dict(load(find(name))))
@@ -292,7 +303,7 @@ def test_what_cannot_be_found_is_said(reference: str, parts: list[str]) -> None:
 
 BROKEN: list[tuple[str, list[str]]] = [
     ("[meta]\nlearning_rat = 1.0", ["[meta] learning_rat", "unknown key", 'did you mean "learning_rate"']),
-    ("[netwrok]\nhidden = 3", ["netwrok", "unknown table", 'did you mean "network"']),
+    ("[netwrok]\nhidden = 3", ["[netwrok]: unknown table", 'did you mean "network"']),
     ("colour = 1", ["colour", "unknown key"]),
     ("[unroll]\nsteps = 1", ["[unroll] steps", "at least 2", "(got 1)"]),
     ("[unroll]\nsteps = 2.5", ["[unroll] steps", "whole number", "(got 2.5)"]),

@@ -17,7 +17,7 @@ def test_a_preset_is_of_the_episode_that_it_or_its_notebook_says() -> None:
 
 def test_the_story_is_told_part_by_part() -> None:
     parts = {part: [preset.name for preset in presets] for part, presets in by_part(reversed(SHIPPED.values()))}
-    assert list(parts) == ["episode1", "episode2", "episode3", BEYOND]
+    assert list(parts) == ["episode1", "episode2", "episode3", "deepmind", BEYOND]
     assert parts["episode1"] == [
         *("simple_sum", "simple_end_log", "simple_end", "log15_end", "log15_end_log", "log30", "baselines")
     ]

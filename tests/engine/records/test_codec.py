@@ -25,10 +25,12 @@ from l2o_engine.records.events import (
     Progress,
     Started,
     StatusChanged,
+    Validated,
 )
 from l2o_engine.records.health import Diagnosis, Finding
 from l2o_engine.runs.folder import Run
 from l2o_engine.training.trainer import Lane
+from l2o_engine.training.validating import Verdict
 from tests.engine.tiny import run, tiny_baselines, tiny_preset
 from tests.engine.told import event_from_json, progress_from_json, vitals_from_json
 
@@ -113,6 +115,26 @@ def test_the_end_is_told_for_every_lane_where_it_ended() -> None:
 )
 def test_what_happens_to_the_whole_run_is_one_line(event: Event, line: dict[str, object]) -> None:
     assert as_json(event) == [line]
+
+
+def test_a_validation_is_a_line_and_read_back_from_it() -> None:
+    event = Validated(LANES[1], Verdict(499, 200, -0.5, -1.25, "next", 1, 200))
+    (line,) = as_json(event)
+    assert line == {
+        "event": "validation",
+        "iteration": 499,
+        "steps": 200,
+        "figure": -0.5,
+        "best": -1.25,
+        "outcome": "next",
+        "stage": 1,
+        "episode": 200,
+        "optimizer": "RNN",
+        "seed": 4,
+    }
+    assert event_from_json([json.loads(json.dumps(line))]) == event
+    (lost,) = as_json(replace(event, verdict=replace(event.verdict, figure=inf)))
+    assert lost["figure"] is None
 
 
 def test_what_only_a_screen_needs_is_no_line() -> None:

@@ -12,7 +12,8 @@ from numpy.testing import assert_array_equal
 from l2o_engine.backends import forward
 from l2o_engine.backends.choose import BackendError
 from l2o_engine.live.sizes import TooLargeError
-from l2o_engine.presets.files import override
+from l2o_engine.presets.files import load, override
+from l2o_engine.presets.shipped import find
 from l2o_engine.runs import checkpoints
 from l2o_engine.runs.checkpoints import Kind
 from l2o_engine.runs.folder import Run
@@ -24,6 +25,7 @@ from l2o_engine.studies.evaluation import (
     judging,
     matches_on,
     networks_of,
+    other_problems,
     own_matches,
     rankings_of,
 )
@@ -108,6 +110,12 @@ def test_longer_horizons_and_other_problems_are_judged_on_too(trained: Run) -> N
             own_matches(networks, (), [steps])
     with pytest.raises(EvaluationError, match="only the problem can be changed"):
         own_matches(networks, ["run.seed=2"], ())
+
+
+def test_other_problems_come_in_the_order_in_which_they_are_told_and_functions_behind() -> None:
+    names = [one.name for one in other_problems(load(find("log30")))]
+    assert names[:6] == ["rotated2", "rotated10", "rosenbrock", "rastrigin", "mixture", "generalist"]
+    assert names[-3:] == ["rosenbrock_hard", "matyas", "michalewicz"]
 
 
 def test_runs_of_one_problem_are_judged_together_and_ranked_on_both_counts(trained: Run, tmp_path: Path) -> None:

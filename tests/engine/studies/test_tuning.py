@@ -1,7 +1,6 @@
 """Rivals at their best: the published figures, the edge of a grid, exploits, what is not finite."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import inf, nan
 from typing import Any
 
@@ -19,31 +18,12 @@ from l2o_engine.optimizers.vsgd import VSgd
 from l2o_engine.studies import tuning
 from l2o_engine.studies.tuning import RIVALS, Found, Problem, Progress, Reached, check_room, tune, tune_rivals
 from l2o_engine.support.errors import UserError
-from l2o_engine.tasks.base import Task, TaskFamily
 from l2o_engine.tasks.mixture import Mixture
 from l2o_engine.tasks.quadratic import Quadratic
 from l2o_engine.training.streams import Streams, generator_of
+from tests.engine.averages import Averages
 
 SMALL = Problem(Quadratic(), draws=60, dtype="float64")
-
-
-@dataclass(frozen=True)
-class Averages(TaskFamily):
-    """‖x - y‖⁴ of minibatches y: no gradient, no Hessian is known, and the losses are of an x of two axes."""
-
-    kind: str = "averages"
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (2, 3)
-
-    def draw(self, generator: np.random.Generator, n: int, batch: int, *, steps: int, dtype: str) -> Task:
-        drawn = generator.random((n, batch, steps + 1, 2, 3)).astype(dtype)
-        return Task(self, 3 + drawn[:, :, 0], {"half": np.full((n, batch), 0.5, dtype)}, {"y": drawn[:, :, 1:]})
-
-    def loss(self, x: Any, parameters: Mapping[str, Any], minibatch: Mapping[str, Any] | None = None) -> Any:
-        assert minibatch is not None
-        return parameters["half"] * ((x - minibatch["y"]) ** 4).sum(-1).sum(-1)
 
 
 def found_by(problem: Problem, *rivals: str, **options: Any) -> list[Found]:
@@ -275,7 +255,7 @@ def test_where_no_loss_has_a_logarithm_the_sum_still_tells() -> None:
 
 @pytest.mark.parametrize("rival", RIVALS)
 def test_what_knows_no_gradient_and_has_minibatches_is_tuned_on(rival: str) -> None:
-    problem = Problem(Averages(), steps=5, draws=4)
+    problem = Problem(Averages(power=4, away=3.0), steps=5, draws=4)
     for found in found_by(problem, rival, metrics=["sum"], rate_only=True):
         assert found.figures["sum_median"] < 5 * 6 * 0.5 * 3**4
         assert found.figures["non_finite"] == 0

@@ -1,7 +1,6 @@
 """What every family of tasks promises, by being registered; and what is particular to each."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from l2o_engine.support.arrays import Floats
 from l2o_engine.tasks.base import TASKS, Task, TaskFamily
 from l2o_engine.tasks.distributions import Constant, Distribution, LogUniform, Normal, Uniform, standard_normal
 from l2o_engine.tasks.formula import Formula, Parameter
+from l2o_engine.tasks.joined import Augmentation, Ensemble, Scaled
 from l2o_engine.tasks.lasso import Lasso
 from l2o_engine.tasks.least_squares import LeastSquares
 from l2o_engine.tasks.mixture import Mixture
@@ -24,29 +24,11 @@ from l2o_engine.tasks.network import Network
 from l2o_engine.tasks.quadratic import Quadratic
 from l2o_engine.tasks.rastrigin import Rastrigin
 from l2o_engine.tasks.small import SmallTask, rotation_of
+from tests.engine.averages import Averages
 
 SEEDS = st.integers(0, 2**32)
 DTYPES = ["float32", "float64"]
 STEPS = 3
-
-
-@dataclass(frozen=True)
-class Averages(TaskFamily):
-    """‖x - y‖² of drawn y, a matrix, that each step sees some rows of: no formula, no optimum, minibatches."""
-
-    kind: str = "averages"
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (2, 3)
-
-    def draw(self, generator: np.random.Generator, n: int, batch: int, *, steps: int, dtype: str) -> Task:
-        drawn = generator.random((n, batch, steps + 1, 2, 3)).astype(dtype)
-        return Task(self, drawn[:, :, 0], {"half": np.full((n, batch), 0.5, dtype)}, {"y": drawn[:, :, 1:]})
-
-    def loss(self, x: Any, parameters: Mapping[str, Any], minibatch: Mapping[str, Any] | None = None) -> Any:
-        assert minibatch is not None
-        return parameters["half"] * ((x - minibatch["y"]) ** 2).sum(-1).sum(-1)
 
 
 MIXTURE = Mixture(
@@ -63,12 +45,25 @@ FORMULA = Formula(
     parameters={"b": Parameter(LogUniform((0.1, 1.0))), "w": Parameter(Uniform((1.0, 2.0)), length=1)},
     optimum=0.0,
 )
-PLAIN = [*(cls() for cls in TASKS if cls not in (Formula, Mixture, Network)), Formula(function="rosenbrock"), FORMULA]
+MADE_OF_OTHERS = (Ensemble, Mixture)
+PLAIN = [
+    *(cls() for cls in TASKS if cls not in (Formula, Network, *MADE_OF_OTHERS)),
+    Formula(function="rosenbrock"),
+    FORMULA,
+]
 NETWORK = Network(sizes=(3,), batch=4)
-FAMILIES: list[TaskFamily] = [*PLAIN, *WRAPPED, NETWORK, MIXTURE, Averages()]
+ENSEMBLE = Ensemble(of=(Quadratic(noise=0.1), Lasso(dims=3), Quadratic(dims=1)), weights=(1.0, 2.0, 0.1))
+SCALED = Scaled(Quadratic(noise=0.1, log=0.1), 3.0)
+JOINED = (
+    ENSEMBLE,
+    SCALED,
+    Augmentation(scaling=1.0, companion=2).of(Averages()),
+    Augmentation(scaling=0.5, companion=2).of(NETWORK),
+)
+FAMILIES: list[TaskFamily] = [*PLAIN, *WRAPPED, NETWORK, MIXTURE, Averages(), *JOINED]
 # Their gradients are no sums, which NumPy and torch take in another order, and in which large terms cancel.
 UNSUMMED = (Quadratic(), Averages())
-SMALL = [family for family in FAMILIES if isinstance(family, SmallTask | Mixture)]
+SMALL = [*(family for family in FAMILIES if isinstance(family, SmallTask | Mixture)), ENSEMBLE, SCALED]
 every_family = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.kind)
 
 
@@ -91,7 +86,7 @@ def test_drawing_n_at_once_equals_n_draws_of_one(family: TaskFamily, seed: int, 
     singly = [family.draw(generator, 1, batch, steps=STEPS, dtype=dtype) for _ in range(n)]
     joined = arrays_of(Task.joined(singly))
     for name, values in arrays_of(at_once).items():
-        assert values.dtype == (np.int64 if name == "index" else dtype)
+        assert values.dtype == (np.int64 if name.endswith("index") else dtype)
         np.testing.assert_array_equal(values, joined[name])
 
 
@@ -100,7 +95,7 @@ def test_drawing_n_at_once_equals_n_draws_of_one(family: TaskFamily, seed: int, 
 def test_both_dtypes_see_the_same_tasks(family: TaskFamily, seed: int) -> None:
     double = arrays_of(drawn(family, seed, dtype="float64"))
     for name, values in arrays_of(drawn(family, seed, dtype="float32")).items():
-        rounded = double[name] if name == "index" else double[name].astype(np.float32)
+        rounded = double[name] if name.endswith("index") else double[name].astype(np.float32)
         np.testing.assert_array_equal(values, rounded)
 
 
@@ -133,20 +128,20 @@ def test_the_gradient_is_what_autograd_finds(family: TaskFamily, seed: int) -> N
 
 @pytest.mark.parametrize("family", SMALL, ids=lambda family: family.kind)
 @given(seed=SEEDS)
-def test_the_hessian_s_product_is_what_autograd_finds(family: SmallTask | Mixture, seed: int) -> None:
+def test_the_hessian_s_product_is_what_autograd_finds(family: TaskFamily, seed: int) -> None:
     task = drawn(family, seed)
     tensors = task.with_arrays(torch.from_numpy)
     x, v = tensors.init().clone().requires_grad_(), torch.randn(tensors.start.shape, dtype=torch.float64)
     (gradient,) = torch.autograd.grad(tensors.loss(x, tensors.minibatch(0)).sum(), x, create_graph=True)
     (expected,) = torch.autograd.grad((gradient * v).sum(), x)
-    found = family.hessian_product(task.start, v.numpy(), task.parameters)
+    found: Any = family.hessian_product(task.start, v.numpy(), task.parameters)
     np.testing.assert_allclose(found, expected.numpy(), rtol=1e-9, atol=1e-11 * float(expected.abs().max()))
-    of_tensors = family.hessian_product(tensors.start, v, tensors.parameters)
+    of_tensors: Any = family.hessian_product(tensors.start, v, tensors.parameters)
     np.testing.assert_allclose(found, of_tensors.numpy(), rtol=1e-9, atol=1e-11 * float(expected.abs().max()))
 
 
 @pytest.mark.parametrize("family", SMALL, ids=lambda family: family.kind)
-def test_points_may_have_more_leading_axes_than_parameters(family: SmallTask | Mixture) -> None:
+def test_points_may_have_more_leading_axes_than_parameters(family: TaskFamily) -> None:
     task = drawn(family, 3)
     several = np.stack([task.start, 2 * task.start, -task.start])
     minibatch = task.minibatch(0)

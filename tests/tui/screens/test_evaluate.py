@@ -12,6 +12,7 @@ from l2o_engine.presets import shipped as shipped_presets
 from l2o_engine.presets.files import override
 from l2o_engine.presets.tables import to_toml
 from l2o_engine.runs.folder import Run
+from l2o_engine.tasks.formula.functions import shipped_functions
 from l2o_tui.app import L2oApp
 from l2o_tui.panes.base_pane import BasePane
 from l2o_tui.screens.evaluate import EvaluateDialog, JudgedScreen
@@ -49,11 +50,10 @@ async def home(runs_dir: Path, size: tuple[int, int] = (80, 24)) -> AsyncIterato
 
 
 @asynccontextmanager
-async def watching(run: Run) -> AsyncIterator[Pilot[int]]:
+async def watching(run: Run, size: tuple[int, int] = (120, 40)) -> AsyncIterator[Pilot[int]]:
     app = L2oApp(OpenRun.watching(run), fps=1000)
-    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+    async with app.run_test(size=size, notifications=True) as pilot:
         await until(pilot, lambda: isinstance(app.screen, TrainingScreen) and app.screen.phase == "finished")
-        await until(pilot, lambda: app.screen.query_one(BasePane).figure(None) is not None)
         yield pilot
 
 
@@ -76,8 +76,7 @@ async def test_v_at_home_asks_on_what_and_shows_the_tables_beside_the_rivals(run
         assert "▐✔▌ wide" in text_of(pilot)
         dialog.query_one("#steps", Input).value = "4,5"
         dialog.query_one("#draws", Input).value = "30"
-        dialog.query_one("#steps", Input).focus()
-        await pilot.press("enter")
+        await pilot.press("enter")  # from the list as well: space alone ticks
         await until(pilot, lambda: "held-out draws" in text_of(pilot))
         assert isinstance(pilot.app.screen, JudgedScreen)
         seen = text_of(pilot)
@@ -89,6 +88,22 @@ async def test_v_at_home_asks_on_what_and_shows_the_tables_beside_the_rivals(run
         await until(pilot, lambda: "ours: of its newest checkpoint, at 30" in text_of(pilot))
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(pilot.app.screen, HomeScreen))
+
+
+async def test_the_arrows_go_through_a_list_that_is_longer_than_its_place(
+    runs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("l2o_engine.studies.evaluation.looks.shipped_functions", shipped_functions)
+    async with home(runs_dir) as pilot:
+        dialog = await dialog_of(pilot)
+        choices = list(dialog.query(Checkbox))
+        await pilot.press("up", "up", "up", "space")
+        assert [one.value for one in choices] == [True, *[False] * (len(choices) - 4), True, False, False]
+        assert "▐✔▌" in text_of(pilot)
+        dialog.query_one("#draws", Input).value = "0"
+        await pilot.press("enter")  # and what is wrong is seen, though there are but 24 lines
+        await until(pilot, lambda: "draws: from 1 to 1,000,000" in text_of(pilot))
+        assert "Judge (enter)" in text_of(pilot)
 
 
 async def test_what_is_wrong_is_said_in_the_dialog_or_where_the_tables_would_be(runs_dir: Path) -> None:
@@ -130,6 +145,7 @@ async def test_who_leaves_the_tables_ends_the_judging(runs_dir: Path) -> None:
 async def test_o_shows_the_network_on_another_problem_and_then_on_its_own_again(runs_dir: Path) -> None:
     async with watching(Run(runs_dir / "ours")) as pilot:
         pane = pilot.app.screen.query_one(BasePane)
+        await until(pilot, lambda: pane.figure(None) is not None)
 
         def steps() -> int:
             figure = pane.figure(None)
@@ -150,6 +166,18 @@ async def test_o_shows_the_network_on_another_problem_and_then_on_its_own_again(
         await pilot.press("o")
         await until(pilot, lambda: "base losses:" not in text_of(pilot))
         assert steps() == 4
+
+
+@pytest.mark.parametrize("key", ["o", "n", "r"])
+async def test_where_one_pane_has_room_what_changes_the_base_chart_shows_it(runs_dir: Path, key: str) -> None:
+    async with watching(Run(runs_dir / "ours"), (80, 24)) as pilot:
+        pane = pilot.app.screen.query_one(BasePane)
+        for keys in ((), ("tab", "tab")):  # from the pane before it, and from one behind
+            await pilot.press("shift+tab", *keys)
+            assert not pane.display
+            await pilot.press(key)
+            await until(pilot, lambda: "base losses" in text_of(pilot))
+            assert pane.has_class("active")
 
 
 async def test_v_while_a_run_is_shown_judges_its_network(runs_dir: Path) -> None:

@@ -29,9 +29,9 @@ def judged(losses: list[float], network: Network | None = None, rival: Sgd | Rms
     """Return what came of draws that end with these losses."""
     found = Evaluated("x", np.array([[*START, last] for last in losses]))
     name = rival.name if rival else "RNN"
-    curve = np.zeros((3, 3))
+    curve, zeros = np.zeros((3, 3)), np.zeros(3)
     return Judged(
-        PROBLEM, name, network, rival, len(losses), found.figures, found.intervals, curve, np.zeros(3), "torch"
+        PROBLEM, name, network, rival, len(losses), found.figures, found.intervals, curve, zeros, zeros, "torch"
     )
 
 

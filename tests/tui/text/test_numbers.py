@@ -6,7 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from l2o_tui.text.numbers import age, compact, count, duration, fixed, rate, relative, scientific, whole_number
+from l2o_tui.text.numbers import (
+    age,
+    compact,
+    count,
+    duration,
+    fixed,
+    loss_sum,
+    rate,
+    relative,
+    scientific,
+    whole_number,
+)
 
 
 @pytest.mark.parametrize(
@@ -23,6 +34,14 @@ def test_fixed_has_so_many_decimals_and_nothing_for_none(value: float | None, de
 )
 def test_scientific_is_the_notebooks_notation(value: float, text: str) -> None:
     assert scientific(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.886, "0.89"), (999.0, "999.00"), (4222.4, "4,222"), (750_000, "750,000"), (9.72e18, "9.7e+18"), (nan, "–")],
+)
+def test_a_summed_loss_has_three_digits_until_it_has_exploded(value: float, text: str) -> None:
+    assert loss_sum(value) == text
 
 
 def test_scientific_is_nothing_for_none() -> None:

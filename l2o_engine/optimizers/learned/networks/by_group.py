@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _MOST_MEMBERS = 16
-_NetworkTable: Any = NETWORKS.union_of(Network, without=__name__)
+_NetworkTable: Any = NETWORKS.union_of(Network, __name__)
 _Name = Annotated[Text, Field(min_length=1, max_length=24, pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
 _Pattern = Annotated[Text, Field(min_length=1, max_length=100)]
 

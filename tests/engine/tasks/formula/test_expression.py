@@ -127,7 +127,7 @@ WRONG = [  # formula, where it is wrong, what is said
     ("1e999*x[0]", 0, "this number is beyond float64"),
     ("9**9**9**9", 4, "an exponent is between -100 and 100"),
     ("x[0]**101", 4, "an exponent is between -100 and 100"),
-    ("2**x[0]", 1, "an exponent does not depend on x"),
+    ("2**x[0]", 1, "an exponent must not depend on x"),
 ]
 
 

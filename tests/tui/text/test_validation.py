@@ -1,0 +1,41 @@
+"""What follows from a validation is said alike on stderr and in the screen's log, and nothing else of it."""
+
+from pathlib import Path
+
+import pytest
+
+from l2o_engine.records.events import Validated
+from l2o_engine.training.trainer import Lane
+from l2o_engine.training.validating import Verdict
+from l2o_tui.state.feed import Feed
+from l2o_tui.text.headless import Table
+from tests.tui.scripted import preset, started
+
+LANE = Lane(0, "RNN")
+NEXT = "stage 2 begins, with episodes of 200 steps: the best network of the stage before is restored"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "said"),
+    [
+        (Verdict(499, 200, -0.5, -1.25, "next", 1, 200), f"{NEXT} (mean log10 of the last loss -1.25)"),
+        (
+            Verdict(499, 200, -0.5, -1.25, "stop", 1, 200),
+            "validation finds nothing better any more: the best network is restored "
+            "(mean log10 of the last loss -1.25)",
+        ),
+        (Verdict(499, 200, -1.25, -1.25, "better", 1, 200), ""),
+        (Verdict(499, 200, -0.5, -1.25, "", 1, 200), ""),
+    ],
+)
+def test_what_follows_is_said(verdict: Verdict, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Table(preset(), Path("run")).show(Validated(LANE, verdict))
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err == (f"at 499: {said}\n" if said else "")
+    feed = Feed(preset())
+    feed.publish(started(preset()))
+    before = feed.view().log_seen
+    feed.publish(Validated(LANE, verdict))
+    lines = feed.log_between(before, feed.view().log_seen)
+    assert [(line.iteration, line.text) for line in lines] == ([(499, said)] if said else [])
