@@ -13,7 +13,8 @@ import numpy as np
 
 from l2o_engine.backends.choose import choose
 from l2o_engine.meta.experiment import Experiment
-from l2o_engine.meta.learner import Backend, Learner, Results
+from l2o_engine.meta.imitation import Moments
+from l2o_engine.meta.learner import Backend, Learner, Results, Series, traced
 from l2o_engine.meta.meta_adam import Powers
 from l2o_engine.meta.truncation import Episode
 from l2o_engine.meta.validation import Standing
@@ -22,6 +23,7 @@ from l2o_engine.support.arrays import Doubles
 from l2o_engine.tasks.base import Task
 from l2o_engine.training.episodes import Episodes, check_episodes
 from l2o_engine.training.evaluation import BaseCurves, Baselines, base_curves
+from l2o_engine.training.imitating import Imitating
 from l2o_engine.training.streams import Streams, generator_of
 from l2o_engine.training.validating import Validating, Verdict, left
 
@@ -60,6 +62,8 @@ class TrainerState:
         Number of the parallel episode → where it stands; nothing where every truncation is a whole one.
     standing
         Where its validations stand; None where it is not validated.
+    moments
+        The imitation's; None where nobody is imitated.
     """
 
     done: int
@@ -67,6 +71,7 @@ class TrainerState:
     learner: Learner | None
     episodes: Mapping[str, Episode] = field(default_factory=dict)
     standing: Standing | None = None
+    moments: Moments | None = None
 
     @property
     def diverged(self) -> bool:
@@ -153,13 +158,16 @@ class MetaTrainer:
             backend, self.reason = choose(experiment, backend).load()
         self.backend = backend
         self._baselines = Baselines(experiment, seed)
+        self._traced = traced(experiment.truncation.losses, experiment.meta.batch * experiment.trained_on.size)
         weights = learned.initialise(generator_of(streams.weights), experiment.dtype)
         zero = np.zeros_like(weights)
         self._learner = Learner(weights, zero, zero.copy(), Powers(), learned.inputs.numbers)
         self._draws = np.random.PCG64(streams.draws)
         self._episodes = None if experiment.truncation.is_whole else Episodes(experiment, backend, self._draws)
-        self._validating = Validating(experiment, seed) if experiment.validation else None
+        self._validating = Validating(experiment, seed, backend) if experiment.validation else None
         self._standing = Standing() if experiment.validation else None
+        self._imitating = Imitating(experiment, seed) if experiment.imitation else None
+        self._moments = Moments(zero, zero.copy()) if experiment.imitation else None
         self.done = 0
 
     def advance(self, n: int) -> list[Chunk]:
@@ -167,19 +175,34 @@ class MetaTrainer:
         if self._standing is None:
             first, results = self.done, self._trained(n)
             return [Chunk(self.lanes[0], first, results)]
-        first, parts, verdicts = self.done, [], list[Verdict]()
+        first, series, verdicts = self.done, Series(self._traced), list[Verdict]()
         until = self.done + (0 if self._standing.stopped else n)
         while True:
             due = self.done + left(self._experiment, self._standing)
             asked = min(until, due) - self.done
-            parts.append(self._trained(asked))
-            self._standing = replace(self._standing, since=self._standing.since + len(parts[-1]))
+            results = self._trained(asked)
+            series.add(results)
+            self._standing = replace(self._standing, since=self._standing.since + len(results))
             if self.done == due:
                 verdicts.append(self._validate())
-            if self.done == until or len(parts[-1]) < asked or self._standing.stopped:
-                return [Chunk(self.lanes[0], first, Results.joined(parts), tuple(verdicts))]
+            if self.done == until or len(results) < asked or self._standing.stopped:
+                return [Chunk(self.lanes[0], first, series.joined(), tuple(verdicts))]
 
     def _trained(self, n: int) -> Results:
+        """Do n meta-iterations, or fewer if it diverges; each with the imitation that comes before its episode."""
+        if self._imitating is None or self._moments is None or n < 1:
+            return self._advanced(n)
+        series = Series(self._traced)
+        for _ in range(n):
+            if (self._episodes is None or self._episodes.begins) and not self._learner.diverged:
+                stage = self._standing.stage if self._standing else 0
+                self._learner, self._moments = self._imitating.before_episode(
+                    self._learner, self._moments, done=self.done, stage=stage
+                )
+            series.add(self._advanced(1))
+        return series.joined()
+
+    def _advanced(self, n: int) -> Results:
         """Do n meta-iterations, or fewer if it diverges."""
         if self._episodes is None:
             results = self._advance_whole(n)
@@ -247,7 +270,8 @@ class MetaTrainer:
     def state(self) -> TrainerState:
         """Return all of its state."""
         episodes = self._episodes.state() if self._episodes else {}
-        return TrainerState(self.done, dict(self._draws.state), self._learner, episodes, self._standing)
+        draws = dict(self._draws.state)
+        return TrainerState(self.done, draws, self._learner, episodes, self._standing, self._moments)
 
     def load_state(self, state: TrainerState) -> None:
         """Become the trainer that the state was taken from.
@@ -271,6 +295,9 @@ class MetaTrainer:
         else:
             check_episodes(self._experiment, state.episodes)
         self.done, self._learner, self._standing = state.done, state.learner, standing
+        if self._imitating is not None:
+            zero = np.zeros_like(state.learner.weights)
+            self._moments = state.moments or Moments(zero, zero.copy())
         self._draws.state = cast("Any", state.draws)
 
 

@@ -51,12 +51,13 @@ class CoordinatewiseBackend(UnrollingBackend):
         """Travel to another process as the experiment; the kernel is loaded there."""
         return CoordinatewiseBackend, (self._experiment, None, self._threads)
 
-    def evaluate(self, learner: Learner, task: Task) -> Floats:
-        """Return the losses of the learned optimizer as it is now; see :class:`~l2o_engine.meta.learner.Backend`."""
+    def evaluate(self, learner: Learner, task: Task, steps: int | None = None) -> Floats:
+        """Return the losses of the learned optimizer as it is now; see :class:`~l2o_engine.meta.learner.Truncating`."""
+        steps = self._experiment.steps if steps is None else steps
         trained, found = self._learned.with_weights(learner.weights, learner.numbers), []
         for index in range(len(task)):
             optimizer, _ = self._networks.record(trained, task.family)
-            losses = self._forward(optimizer, task[index], self._experiment.steps).unrolled.losses
+            losses = self._forward(optimizer, task[index], steps).unrolled.losses
             found.append(losses.T.numpy())
         return np.stack(found)
 
