@@ -64,10 +64,14 @@ def test_no_module_of_the_engine_loads_a_front_end(engine: dict[str, set[str]]) 
     assert {name: packages & front_ends for name, packages in engine.items() if packages & front_ends} == {}
 
 
-def test_torch_is_loaded_by_the_reference_alone_and_numba_by_the_kernel_alone(engine: dict[str, set[str]]) -> None:
-    assert [name for name, packages in engine.items() if "torch" in packages] == ["l2o_engine.backends.reference"]
-    kernels = "l2o_engine.backends.fused."
+def test_torch_and_numba_are_loaded_by_the_backends_alone_that_compute_with_them(engine: dict[str, set[str]]) -> None:
+    with_torch = {name.removeprefix("l2o_engine.backends.") for name, packages in engine.items() if "torch" in packages}
+    many = {f"coordinatewise.{name}" for name in ("backend", "networks", "recording")}
+    assert with_torch == {"reference", "course", *many}
+    kernels = tuple(f"l2o_engine.backends.{name}." for name in ("fused", "compiled", "coordinatewise"))
     assert [name for name, packages in engine.items() if "numba" in packages and not name.startswith(kernels)] == []
+    for name in ("fused.spec", "coordinatewise.spec", "compiled.shape"):  # what a run takes is told without it
+        assert "numba" not in engine[f"l2o_engine.backends.{name}"]
 
 
 def test_sympy_is_loaded_by_what_differentiates_alone(engine: dict[str, set[str]]) -> None:

@@ -1,20 +1,21 @@
 """What optimizers reach: the baselines' levels and base losses beside a run, and any optimizers on given tasks."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from l2o_engine.meta.experiment import Experiment
-from l2o_engine.optimizers.base import Optimizer, run
+from l2o_engine.optimizers.base import Optimizer, course, run
 from l2o_engine.optimizers.learned.learned_optimizer import TrainedOptimizer
 from l2o_engine.support.arrays import LOG_FLOOR, Doubles, finite_mean
 from l2o_engine.tasks.base import Task, TaskFamily
 from l2o_engine.training.figures import Evaluated
 from l2o_engine.training.streams import Streams, generator_of
 
+_LOOKS = 10  # at held-out data over an episode, besides the first
 _MOST_NUMBERS = 4_000_000  # that tasks drawn at once may take, so that a million draws need little memory
 
 
@@ -35,6 +36,53 @@ class Level:
     end_log10: float
     sum_loss: float
     first_loss: float
+
+
+@dataclass(frozen=True, eq=False)
+class BaseCurves:
+    """The losses of several optimizers over the base steps, all on the same tasks.
+
+    Attributes
+    ----------
+    losses
+        Name → [tasks, steps], or [steps] of one task.
+    held_out
+        Name → [tasks, looks], or [looks], over the data that no minibatch is drawn from; nothing where there is none.
+    looks
+        At which base steps that was looked at.
+    """
+
+    losses: Mapping[str, Doubles]
+    held_out: Mapping[str, Doubles] = field(default_factory=dict)
+    looks: tuple[int, ...] = ()
+
+    def of_one(self) -> "BaseCurves":
+        """Return those of the first task."""
+        losses, held_out = ({name: one[0] for name, one in each.items()} for each in (self.losses, self.held_out))
+        return BaseCurves(losses, held_out, self.looks)
+
+
+def base_curves(optimizers: Sequence[Optimizer], task: Task, steps: int) -> BaseCurves:
+    """Return the losses of optimizers on tasks [n, 1], over held-out data too where the family has some.
+
+    That is looked at where every task begins and ends, and of few tasks in between as well: it takes time.
+    """
+    several = max(_LOOKS // len(task), 1)
+    looks = tuple(sorted({round(look * (steps - 1) / several) for look in range(several + 1)}))
+    losses: dict[str, Doubles] = {}
+    held_out: dict[str, Doubles] = {}
+    for optimizer in optimizers:
+        seen: list[Doubles] = []
+
+        def look(step: int, x: Any, seen: list[Doubles] = seen) -> None:
+            if step in looks and task.family.has_held_out:
+                seen.append(task.family.held_out_loss(x[:, 0]).astype(np.float64))
+
+        found, _ = course(optimizer, task, steps, seen=look)
+        losses[optimizer.name] = found[:, 0].astype(np.float64)
+        if seen:
+            held_out[optimizer.name] = np.stack(seen, axis=-1)
+    return BaseCurves(losses, held_out, looks if held_out else ())
 
 
 class Baselines:

@@ -22,7 +22,7 @@ from l2o_engine.optimizers.learned.learned_optimizer import LEARNED, TrainedOpti
 from l2o_engine.support.arrays import Doubles
 from l2o_engine.tasks.base import Task
 from l2o_engine.training.episodes import Episodes, check_episodes
-from l2o_engine.training.evaluation import Baselines
+from l2o_engine.training.evaluation import BaseCurves, Baselines, base_curves
 from l2o_engine.training.imitating import Imitating
 from l2o_engine.training.streams import Streams, generator_of
 from l2o_engine.training.validating import Validating, Verdict, left
@@ -110,8 +110,8 @@ class Trainer(Protocol):
         """Return the losses [steps] of every optimizer on one task: number ``draw`` of a series, learned so far."""
         ...
 
-    def curves_of(self, draws: Sequence[int], state: TrainerState) -> dict[str, Doubles]:
-        """Return the same on several tasks of the series: [draws, steps]."""
+    def curves_of(self, draws: Sequence[int], state: TrainerState) -> BaseCurves:
+        """Return the same on several tasks of the series, over held-out data too where there is some."""
         ...
 
     def state(self) -> TrainerState:
@@ -255,15 +255,19 @@ class MetaTrainer:
 
     def curves(self, draw: int, state: TrainerState) -> dict[str, Doubles]:
         """Return the losses of every baseline and of the network in this state, all on the same task."""
-        return {name: losses[0] for name, losses in self.curves_of([draw], state).items()}
+        return dict(self.curves_of([draw], state).of_one().losses)
 
-    def curves_of(self, draws: Sequence[int], state: TrainerState) -> dict[str, Doubles]:
-        """Return the same on several tasks of the series: [draws, steps]."""
+    def curves_of(self, draws: Sequence[int], state: TrainerState) -> BaseCurves:
+        """Return the same on several tasks of the series, over held-out data too where there is some."""
         if state.learner is None:
             raise ValueError("this state holds no network")
+        experiment, learner = self._experiment, state.learner
         task = self._baselines.curve_tasks(draws)
-        curves = self._baselines.run(task) | {LEARNED: self.backend.evaluate(state.learner, task)}
-        return {name: losses[:, 0].astype(np.float64) for name, losses in curves.items()}
+        if task.family.has_held_out:
+            optimizer = experiment.trained.with_weights(learner.weights, learner.numbers)
+            return base_curves([*experiment.baselines, optimizer], task, experiment.steps)
+        curves = self._baselines.run(task) | {LEARNED: self.backend.evaluate(learner, task)}
+        return BaseCurves({name: losses[:, 0].astype(np.float64) for name, losses in curves.items()})
 
     def state(self) -> TrainerState:
         """Return all of its state."""
@@ -319,12 +323,12 @@ class BaselineTrainer:
 
     def curves(self, draw: int, state: TrainerState) -> dict[str, Doubles]:
         """Return the losses of every baseline on the same task."""
-        return {name: losses[0] for name, losses in self.curves_of([draw], state).items()}
+        return dict(self.curves_of([draw], state).of_one().losses)
 
-    def curves_of(self, draws: Sequence[int], state: TrainerState) -> dict[str, Doubles]:
-        """Return the same on several tasks of the series: [draws, steps]."""
-        curves = self._baselines.run(self._baselines.curve_tasks(draws))
-        return {name: losses[:, 0].astype(np.float64) for name, losses in curves.items()}
+    def curves_of(self, draws: Sequence[int], state: TrainerState) -> BaseCurves:
+        """Return the same on several tasks of the series, over held-out data too where there is some."""
+        experiment = self._experiment
+        return base_curves(experiment.baselines, self._baselines.curve_tasks(draws), experiment.steps)
 
     def state(self) -> TrainerState:
         """Return all of its state."""

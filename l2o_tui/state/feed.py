@@ -320,7 +320,8 @@ class Feed:
             return  # the past of a resumed run, told again, says nothing about its pace
         now = monotonic()
         self._pace.append((now, iteration))
-        while now - self._pace[0][0] > _RATE_SECONDS:
+        # Over the last seconds, or, where one meta-iteration takes longer, over the last one.
+        while len(self._pace) > 2 and now - self._pace[1][0] >= _RATE_SECONDS:
             self._pace.popleft()
         then, before = self._pace[0]
         rate = (iteration - before) / (now - then) if now - then >= _LEAST_RATE_SECONDS else self._view.rate
