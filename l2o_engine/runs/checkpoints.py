@@ -434,6 +434,8 @@ def _standing_of(tree: Tree | None, experiment: Experiment) -> Standing | None:
         return None
     if tree["stage"] >= len(experiment.horizons):
         raise ValueError("it is of a stage that the curriculum does not have")
+    if tree["weights"] and set(tree["numbers"]) != set(experiment.trained.inputs.numbers):
+        raise ValueError("it is of other inputs")
     weights = layout.join(tree["weights"]) if tree["weights"] else np.zeros(0, experiment.dtype)
     return Standing(**tree | {"weights": weights})
 

@@ -183,7 +183,7 @@ class MetaTrainer:
             results = self._trained(asked)
             series.add(results)
             self._standing = replace(self._standing, since=self._standing.since + len(results))
-            if self.done == due:
+            if self.done == due and not self._learner.diverged:
                 verdicts.append(self._validate())
             if self.done == until or len(results) < asked or self._standing.stopped:
                 return [Chunk(self.lanes[0], first, series.joined(), tuple(verdicts))]
@@ -200,6 +200,8 @@ class MetaTrainer:
                     self._learner, self._moments, done=self.done, stage=stage
                 )
             series.add(self._advanced(1))
+            if self._learner.diverged:
+                break
         return series.joined()
 
     def _advanced(self, n: int) -> Results:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from l2o_engine.backends.forward import Forward, choose_forward
+from l2o_engine.backends.forward import Forward, SteppingForward, choose_forward
 from l2o_engine.live.sizes import TooLargeError
 from l2o_engine.meta.experiment import DTypeName, Experiment
 from l2o_engine.optimizers.base import HandDesigned, Optimizer, course, run
@@ -172,6 +172,8 @@ def _run(optimizer: Optimizer, task: Task, problem: Problem, fast: Forward | Non
         else:
             losses = run(optimizer, task, problem.steps)
         return _Part(losses[:, 0].astype(np.float64), np.zeros(0))
+    if isinstance(fast, SteppingForward) and isinstance(optimizer, TrainedOptimizer):
+        optimizer = fast.stepping(optimizer, task.family)
     losses, points = course(optimizer, task, problem.steps)
     held_out = problem.task.held_out_loss(points[:, 0])
     return _Part(losses[:, 0].astype(np.float64), held_out.astype(np.float64))

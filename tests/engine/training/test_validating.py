@@ -196,6 +196,16 @@ def test_a_loss_that_is_not_finite_counts_as_the_worst() -> None:
     assert validating(preset).figure(state.learner, 4) == inf
 
 
+def test_a_training_that_has_diverged_is_validated_no_more() -> None:
+    preset = tiny_preset("validation.every=3", "problem.scale=[1e30, 1e30]", "meta.non_finite=stop")
+    (chunk,) = a_trainer(preset).advance(9)
+    assert (len(chunk.results), chunk.verdicts) == (1, ())
+    imitating = override(preset, ["validation.every=1", "imitation.probability=1"])
+    trainer = a_trainer(imitating)
+    (chunk,) = trainer.advance(9)
+    assert (len(chunk.results), chunk.verdicts, trainer.state().diverged) == (1, (), True)
+
+
 # A run.
 
 
