@@ -35,7 +35,7 @@ MEANINGS = {
     "centred": "whether the mean is taken from the squares",
     "beta1": "decay of the mean gradient",
     "beta2": "decay of the mean square",
-    "variant": 'a learning rate for each coordinate; "g": one for all',
+    "variant": '"l": a learning rate for each coordinate; "g": one for all',
     "samples": "gradients that begin its means",
     "slow_start": "what these are multiplied by",
     "minibatch": "gradients a step",

@@ -16,6 +16,7 @@ from l2o_engine.training.figures import Evaluated
 from l2o_engine.training.streams import Streams, generator_of
 
 _LOOKS = 10  # at held-out data over an episode, besides the first
+_COORDINATES = 2**17  # that optimizers are let loose on at once for the base chart
 _MOST_NUMBERS = 4_000_000  # that tasks drawn at once may take, so that a million draws need little memory
 
 
@@ -63,26 +64,30 @@ class BaseCurves:
 
 
 def base_curves(optimizers: Sequence[Optimizer], task: Task, steps: int) -> BaseCurves:
-    """Return the losses of optimizers on tasks [n, 1], over held-out data too where the family has some.
+    """Return the losses of optimizers on tasks [n, 1]; of one task over held-out data too, where the family has some.
 
-    That is looked at where every task begins and ends, and of few tasks in between as well: it takes time.
+    So many tasks at once that what a network remembers of their coordinates takes little memory.
     """
-    several = max(_LOOKS // len(task), 1)
-    looks = tuple(sorted({round(look * (steps - 1) / several) for look in range(several + 1)}))
+    family, at_once = task.family, max(_COORDINATES // task.family.size, 1)
+    shows_held_out = family.has_held_out and len(task) == 1
+    looks = sorted({round(look * (steps - 1) / _LOOKS) for look in range(_LOOKS + 1)}) if shows_held_out else []
     losses: dict[str, Doubles] = {}
     held_out: dict[str, Doubles] = {}
     for optimizer in optimizers:
         seen: list[Doubles] = []
 
         def look(step: int, x: Any, seen: list[Doubles] = seen) -> None:
-            if step in looks and task.family.has_held_out:
-                seen.append(task.family.held_out_loss(x[:, 0]).astype(np.float64))
+            if step in looks:
+                seen.append(family.held_out_loss(x[:, 0]).astype(np.float64))
 
-        found, _ = course(optimizer, task, steps, seen=look)
-        losses[optimizer.name] = found[:, 0].astype(np.float64)
+        found = [
+            course(optimizer, task[first : first + at_once], steps, seen=look)[0]
+            for first in range(0, len(task), at_once)
+        ]
+        losses[optimizer.name] = np.concatenate(found)[:, 0].astype(np.float64)
         if seen:
             held_out[optimizer.name] = np.stack(seen, axis=-1)
-    return BaseCurves(losses, held_out, looks if held_out else ())
+    return BaseCurves(losses, held_out, tuple(looks))
 
 
 class Baselines:

@@ -19,12 +19,12 @@ from l2o_engine.backends.course import Step, Unrolled, UnrollingBackend
 from l2o_engine.meta.experiment import Experiment
 from l2o_engine.meta.learner import Learner
 from l2o_engine.meta.truncation import Carried
-from l2o_engine.optimizers.base import run
+from l2o_engine.optimizers.base import Optimizer, run
 from l2o_engine.optimizers.learned.inputs.base import Numbers
 from l2o_engine.optimizers.learned.learned_optimizer import TrainedOptimizer
 from l2o_engine.support.arrays import Floats
 from l2o_engine.support.processes import Child
-from l2o_engine.tasks.base import Task
+from l2o_engine.tasks.base import Task, TaskFamily
 
 
 class CoordinatewiseBackend(UnrollingBackend):
@@ -156,5 +156,9 @@ class CoordinatewiseForward:
 
     def losses(self, optimizer: TrainedOptimizer, task: Task, steps: int) -> Floats:
         """Return the losses of an optimizer; see :class:`~l2o_engine.backends.forward.Forward`."""
-        recorded, _ = self._networks.record(optimizer, task.family)
-        return run(recorded, task, steps)
+        return run(self.stepping(optimizer, task.family), task, steps)
+
+    def stepping(self, optimizer: TrainedOptimizer, family: TaskFamily) -> Optimizer:
+        """Return the optimizer as it is computed here; see :class:`~l2o_engine.backends.forward.SteppingForward`."""
+        recorded, _ = self._networks.record(optimizer, family)
+        return recorded

@@ -1,8 +1,5 @@
 """A look at how a network does on another problem: its losses over the base steps, beside that problem's rivals."""
 
-from dataclasses import replace
-
-from l2o_engine.meta.truncation import Truncation
 from l2o_engine.presets.files import load
 from l2o_engine.presets.schema import Preset
 from l2o_engine.presets.shipped import find, shipped_names
@@ -12,7 +9,6 @@ from l2o_engine.runs.folder import Run
 from l2o_engine.runs.record import RunError
 from l2o_engine.studies.evaluation.matches import networks_of, preset_of
 from l2o_engine.tasks.formula.functions import shipped_functions
-from l2o_engine.tasks.joined import Augmentation
 from l2o_engine.training.evaluation import Baselines, base_curves
 
 
@@ -52,13 +48,7 @@ def curves_on(run: Run, preset: Preset, shown: ShowDraws) -> Curves:
     network, other = networks[seed], preset.experiment
     steps = other.steps
     try:
-        experiment = replace(
-            network.experiment,
-            task=other.task,
-            truncation=Truncation(steps),
-            baselines=other.baselines,
-            augmentation=Augmentation(),
-        )
+        experiment = network.experiment_on(other.task, steps)
     except ValueError as error:
         raise RunError(f"{run.name} cannot run on {preset.name}: {error}") from error
     task = Baselines(experiment, seed).curve_tasks(range(shown.first, shown.first + shown.count))
