@@ -6,6 +6,8 @@ one that is not finite, clipping, Adam and what is told of it are here.
 
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from math import isfinite
 from typing import NamedTuple
@@ -21,6 +23,28 @@ from l2o_engine.meta.truncation import Carried
 from l2o_engine.optimizers.learned.inputs.base import Numbers
 from l2o_engine.support.arrays import Floats
 from l2o_engine.tasks.base import Task
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Have torch take so many threads for an operation, in this thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def matrix_product(side: int, threads: int) -> Callable[[], None]:
+    """Return what multiplies two matrices [side, side] of float32 in so many threads: what a machine can do."""
+    one, out = torch.ones(side, side), torch.empty(side, side)
+
+    def product() -> None:
+        with torch_threads(threads):
+            torch.mm(one, one, out=out)
+
+    return product
 
 
 class UnrollingBackend(ABC):

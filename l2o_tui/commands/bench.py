@@ -2,20 +2,24 @@
 
 from collections.abc import Sequence
 
-from l2o_engine.backends.choose import BackendError
 from l2o_engine.presets.files import load, override
 from l2o_engine.presets.messages import PresetError
 from l2o_engine.presets.schema import Preset
 from l2o_engine.presets.shipped import find
 from l2o_engine.studies.bench import (
+    SCALES,
     Contestant,
     Rate,
     backend_contestant,
+    backend_contestants,
     health_cost,
     measure,
     peer_contestant,
+    product_contestant,
     scaling,
+    share_of_product,
 )
+from l2o_engine.studies.made_images import images_for
 from l2o_tui.text.output import json_text, write_out
 from l2o_tui.text.streams import say
 
@@ -46,30 +50,37 @@ def run_bench(name: str, *, settings: Sequence[str], seconds: float, seeds: int,
     preset = load(find(name), settings)
     if not preset.learns:
         raise PresetError(f"{name} trains no network: there is nothing to measure")
+    with images_for(preset.experiment.task) as note:
+        _measure_all(preset, seconds, seeds, [note], scaling=scaling, as_json=as_json)
+
+
+def _measure_all(
+    preset: Preset, seconds: float, seeds: int, notes: Sequence[str], *, scaling: bool, as_json: bool
+) -> None:
     single = override(preset, ["run.seeds=1"])
-    backends = _backends(single)
-    peer, note = peer_contestant(single)
-    say(note)
+    backends, refused = backend_contestants(single)
+    fastest = backends[-1].name
+    peer, of_peer = peer_contestant(single)
+    for note in filter(None, [*notes, *refused, of_peer]):
+        say(note)
     contestants = [*backends, *([peer] if peer else [])]
     if seeds > 1:
-        side_by_side = backend_contestant(override(preset, [f"run.seeds={seeds}"]), backends[-1].name)
+        side_by_side = backend_contestant(override(preset, [f"run.seeds={seeds}"]), fastest)
         contestants.append(Contestant(f"{side_by_side.name}, {seeds} seeds", side_by_side.advance))
+    if fastest == "coordinatewise":
+        contestants.append(product_contestant())
     rates = measure(contestants, seconds)
-    _print_rates(preset, rates, as_json=as_json)
-    if backends[-1].name == "fused":
+    if fastest == "coordinatewise":
+        *rates, products = rates
+        by_name = {rate.name: rate.median for rate in rates}
+        _print_rates(preset, rates, as_json=as_json)
+        _print_share(preset, share_of_product(single, by_name[fastest], products.median), as_json=as_json)
+    else:
+        _print_rates(preset, rates, as_json=as_json)
+    if fastest == "fused":
         _print_health(preset, health_cost(single, seconds), as_json=as_json)
-    if scaling:
-        _print_scaling(single, seconds, as_json=as_json)
-
-
-def _backends(preset: Preset) -> list[Contestant]:
-    found = []
-    for name in ("torch", "fused"):
-        try:
-            found.append(backend_contestant(preset, name))
-        except BackendError as error:
-            say(str(error))
-    return found
+    if scaling and fastest in SCALES:
+        _print_scaling(single, fastest, seconds, as_json=as_json)
 
 
 def _print_rates(preset: Preset, rates: list[Rate], *, as_json: bool) -> None:
@@ -81,8 +92,21 @@ def _print_rates(preset: Preset, rates: list[Rate], *, as_json: bool) -> None:
         if as_json:
             write_out(json_text({"preset": preset.name, "dtype": preset.run.dtype, "ratio": ratio} | vars(rate)))
         else:
-            spread = f"{rate.least:,.0f}–{rate.greatest:,.0f}"
-            write_out(f"{rate.name:<16} {rate.median:>9,.0f} {spread:>19} {ratio:>8.2f}")
+            spread = f"{_rate(rate.least)}–{_rate(rate.greatest)}"
+            write_out(f"{rate.name:<16} {_rate(rate.median):>9} {spread:>19} {ratio:>8.2f}")
+
+
+def _rate(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
+
+
+def _print_share(preset: Preset, share: float, *, as_json: bool) -> None:
+    if as_json:
+        write_out(json_text({"preset": preset.name, "name": "coordinatewise", "share_of_sgemm": share}))
+    else:
+        write_out(
+            f"coordinatewise does {share:.0%} of what matrix products alone would take at this machine's own rate"
+        )
 
 
 def _print_health(preset: Preset, cost: float, *, as_json: bool) -> None:
@@ -92,11 +116,11 @@ def _print_health(preset: Preset, cost: float, *, as_json: bool) -> None:
         write_out(f"looking at the run's health takes {cost:.1%} of the kernel's CPU time")
 
 
-def _print_scaling(preset: Preset, seconds: float, *, as_json: bool) -> None:
+def _print_scaling(preset: Preset, backend: str, seconds: float, *, as_json: bool) -> None:
     if not as_json:
-        write_out(f"\n{'fused, by':<10} {'value':>6} {'it/s':>9} {'µs each':>8}")
-    for what, value, rate in scaling(preset, seconds):
+        write_out(f"\n{backend + ', by':<18} {'value':>6} {'it/s':>9} {'µs each':>9}")
+    for what, value, rate in scaling(preset, backend, seconds):
         if as_json:
             write_out(json_text({"preset": preset.name, "scale": what, "value": value} | vars(rate)))
         else:
-            write_out(f"{what:<10} {value:>6} {rate.median:>9,.0f} {1e6 / rate.median:>8.1f}")
+            write_out(f"{what:<18} {value!s:>6} {_rate(rate.median):>9} {1e6 / rate.median:>9.1f}")

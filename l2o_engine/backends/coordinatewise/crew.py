@@ -1,9 +1,13 @@
 """Threads that compute side by side: what is done in them does not hold the interpreter."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from typing import TypeVar
+
+One = TypeVar("One")
+Found = TypeVar("Found")
 
 
 class Crew:
@@ -30,6 +34,17 @@ class Crew:
         finally:
             for other in others:
                 other.result()
+
+    def do_each(self, work: Callable[[One], Found], ones: Sequence[One]) -> list[Found]:
+        """Call a function with each of several values, so many at a time as there are threads; return what it gave."""
+        found: dict[int, Found] = {}
+
+        def share(number: int) -> None:
+            for index in range(number, len(ones), self.size):
+                found[index] = work(ones[index])
+
+        self.do(share, len(ones))
+        return [found[index] for index in range(len(ones))]
 
 
 def _cores() -> int:

@@ -180,22 +180,28 @@ class CompiledRecording(Recording):
     def of_named(self, named: Mapping[str, Tensor]) -> int:
         """Begin with the state that these tensors are of; see :class:`Recording`."""
         self._begin(len(named["lstm0.hidden"]))
-        lines, hidden = self._lines_of(0), self._packing.network.hidden
-        for name, values in named.items():
-            padded = np.zeros((lines.shape[0] * self._block, hidden), self._dtype)
-            padded[: self._rows] = values.numpy()
-            by_block = padded.reshape(-1, self._block, hidden).swapaxes(1, 2)
-            self._part(lines, name)[:, :hidden] = by_block
+        lines, hidden, whole = self._lines_of(0), self._packing.network.hidden, self._rows // self._block
+
+        def put(name: str) -> None:
+            part, values = self._part(lines, name), named[name].numpy()
+            by_block = values[: whole * self._block].reshape(whole, self._block, hidden)
+            part[:whole, :hidden] = by_block.swapaxes(1, 2)
+            part[whole:, :hidden, : self._rows % self._block] = values[whole * self._block :].T
+
+        self._crew.do_each(put, list(named))
         return 0
 
     def named(self, state: int) -> dict[str, Tensor]:
         """Return a state as tensors [rows, hidden] by name; see :class:`Recording`."""
         lines, (layers, hidden) = self._lines_of(state), self._shape
-        found = {}
-        for name in (f"lstm{layer}.{part}" for layer in range(layers) for part in ("hidden", "cell")):
-            by_row = self._part(lines, name)[:, :hidden].swapaxes(1, 2).reshape(-1, hidden)
-            found[name] = torch.from_numpy(by_row[: self._rows].copy())
-        return found
+        names = [f"lstm{layer}.{part}" for layer in range(layers) for part in ("hidden", "cell")]
+
+        def take(name: str) -> Floats:
+            by_row: Floats = self._part(lines, name)[:, :hidden].swapaxes(1, 2).reshape(-1, hidden)
+            return by_row[: self._rows]
+
+        taken = self._crew.do_each(take, names)
+        return {name: torch.from_numpy(values) for name, values in zip(names, taken, strict=True)}
 
     def _begin(self, rows: int) -> None:
         (layers, _), lines = self._shape, self._packing.lines

@@ -175,7 +175,9 @@ class Network(TaskFamily):
         leading = np.broadcast_shapes(tuple(x.shape[:-1]), tuple(index.shape[:-1]))
         points = x.expand(*leading, -1).reshape(-1, self.size)
         places = index.expand(*leading, -1).reshape(len(points), -1)
-        images = torch.from_numpy(part.images)[places].to(x.dtype).div_(self.images.white)
+        # Row by row; an index would pick the pixels one by one.
+        images = torch.from_numpy(part.images).index_select(0, places.flatten()).to(x.dtype).div_(self.images.white)
+        images = images.view(*places.shape, -1)
         labels = torch.from_numpy(part.labels)[places].long()
         logits = self.network.logits(self.network.weights_of(points), images)
         losses = cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
