@@ -2,6 +2,8 @@
 
 .venv/bin/python docs/fill_presets.py --rivals rotated2 rosenbrock          # [[baseline]], by `tune`: minutes each
 
+.venv/bin/python docs/fill_presets.py --rivals --rate-only --draws 8 dm_digits   # DeepMind's, as the paper tunes them
+
 Everything else of a preset stays as it is. Without a name, all of Episode 3.
 """
 
@@ -18,6 +20,8 @@ from l2o_engine.presets.tables import inline
 from l2o_engine.studies.tuning import Found, Problem, tune_rivals
 
 RIVALS = ("sgd", "nesterov", "rmsprop", "adam", "vsgd")
+PAPER_RIVALS = ("sgd", "nesterov", "rmsprop", "adam")
+"""DeepMind's, whose learning rate alone is tuned, by the last loss."""
 MEANINGS = {
     "kind": {
         "sgd": "u = -learning_rate·g",
@@ -35,7 +39,7 @@ MEANINGS = {
     "centred": "whether the mean is taken from the squares",
     "beta1": "decay of the mean gradient",
     "beta2": "decay of the mean square",
-    "variant": 'a learning rate for each coordinate; "g": one for all',
+    "variant": '"l": a learning rate for each coordinate; "g": one for all',
     "samples": "gradients that begin its means",
     "slow_start": "what these are multiplied by",
     "minibatch": "gradients a step",
@@ -78,9 +82,13 @@ def honest(found: Sequence[Found], metric: str) -> dict[str, Found]:
     return chosen
 
 
-def rivals(preset: Preset, draws: int) -> Iterator[str]:
+def rivals(preset: Preset, draws: int, *, rate_only: bool) -> Iterator[str]:
     """Yield the tables of a preset's tuned rivals: each by the last loss, then the best of all by the losses' sum."""
     problem = Problem(preset.problem, preset.experiment.steps, draws, 0, preset.run.dtype)
+    if rate_only:
+        for one in honest(list(tune_rivals(problem, PAPER_RIVALS, ("end",), rate_only=True)), "end").values():
+            yield table(one, name=one.optimizer.name)
+        return
     found = list(tune_rivals(problem, RIVALS))
     by_end = honest(found, "end")
     for one in by_end.values():
@@ -96,6 +104,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*")
     parser.add_argument("--rivals", action="store_true")
+    parser.add_argument("--rate-only", action="store_true")
     parser.add_argument("--draws", type=int, default=2000)
     options = parser.parse_args()
     for name in options.names or [name for name in shipped_names() if load(find(name)).episode == 3]:
@@ -104,7 +113,9 @@ def main() -> None:
         if options.rivals:
             before, _, rest = text.partition("[[baseline]]")
             report = rest[rest.index("[report]") :]
-            text = "\n".join([before.rstrip() + "\n", *rivals(preset, options.draws), report])
+            text = "\n".join(
+                [before.rstrip() + "\n", *rivals(preset, options.draws, rate_only=options.rate_only), report]
+            )
         path.write_text(text, encoding="utf-8")
 
 

@@ -22,24 +22,31 @@ if TYPE_CHECKING:
     from l2o_engine.live.train import train
     from l2o_engine.meta import objectives
     from l2o_engine.meta.experiment import Experiment
+    from l2o_engine.meta.imitation import Imitation
     from l2o_engine.meta.meta_adam import MetaAdam
     from l2o_engine.meta.truncation import Truncation
+    from l2o_engine.meta.validation import Curriculum, Validation
     from l2o_engine.optimizers.learned import inputs, networks
     from l2o_engine.optimizers.learned.learned_optimizer import LearnedOptimizer
     from l2o_engine.optimizers.learned.networks.lstm import LSTM
     from l2o_engine.presets.files import load_preset
     from l2o_engine.runs.catalogue import load_run
     from l2o_engine.studies.tuning import tune
+    from l2o_engine.tasks.joined import Augmentation
     from l2o_engine.training.evaluation import evaluate
     from l2o_engine.training.trainer import MetaTrainer
 
 __all__ = [
     "LSTM",
+    "Augmentation",
+    "Curriculum",
     "Experiment",
+    "Imitation",
     "LearnedOptimizer",
     "MetaAdam",
     "MetaTrainer",
     "Truncation",
+    "Validation",
     "evaluate",
     "inputs",
     "load_preset",
@@ -61,11 +68,15 @@ _MODULES = {
 }
 _HOMES = {
     "LSTM": "l2o_engine.optimizers.learned.networks.lstm",
+    "Augmentation": "l2o_engine.tasks.joined",
+    "Curriculum": "l2o_engine.meta.validation",
     "Experiment": "l2o_engine.meta.experiment",
+    "Imitation": "l2o_engine.meta.imitation",
     "LearnedOptimizer": "l2o_engine.optimizers.learned.learned_optimizer",
     "MetaAdam": "l2o_engine.meta.meta_adam",
     "MetaTrainer": "l2o_engine.training.trainer",
     "Truncation": "l2o_engine.meta.truncation",
+    "Validation": "l2o_engine.meta.validation",
     "evaluate": "l2o_engine.training.evaluation",
     "load_preset": "l2o_engine.presets.files",
     "load_run": "l2o_engine.runs.catalogue",

@@ -126,7 +126,7 @@ class _Course:
     def __init__(self, experiment: Experiment, learner: Learner) -> None:
         self.numbers, self.diverged = learner.numbers, learner.diverged
         self._experiment = experiment
-        self._optimizer = _MetaOptimizer(experiment.meta, learner)
+        self._optimizer = MetaOptimizer(experiment.meta, learner)
         self._in_a_row = learner.non_finite_in_a_row
         self._losses: list[Floats] = []
         self._objectives: list[float] = []
@@ -208,8 +208,14 @@ def _condition(gradient: Tensor, norm: float, meta: MetaAdam) -> Tensor:
             return gradient
 
 
-class _MetaOptimizer:
-    """Adam on the flat vector of all weights; see :mod:`l2o_engine.meta.meta_adam` for the formula."""
+class MetaOptimizer:
+    """Adam on the flat vector of all weights; see :mod:`l2o_engine.meta.meta_adam` for the formula.
+
+    Attributes
+    ----------
+    weights
+        [size], as they are now.
+    """
 
     def __init__(self, meta: MetaAdam, learner: Learner) -> None:
         self._meta = meta
@@ -220,6 +226,7 @@ class _MetaOptimizer:
         self._moment2 = torch.from_numpy(learner.moment2.copy())
 
     def step(self, gradient: Tensor) -> None:
+        """Take one step along a meta-gradient [size]."""
         adam = self._meta.constants
         self._powers = self._meta.advance(self._powers)
         self._moment1.mul_(adam.beta1).add_(gradient, alpha=1 - adam.beta1)
@@ -228,6 +235,7 @@ class _MetaOptimizer:
         self.weights.addcdiv_(self._moment1, denominator, value=-self._meta.rate(self._powers))
 
     def learner(self, numbers: Numbers, in_a_row: int, diverged: bool) -> Learner:
+        """Return the learner that it was made of, with its weights and moments as they are now, and these numbers."""
         return replace(
             self._learner,
             weights=self.weights.numpy(),

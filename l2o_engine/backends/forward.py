@@ -1,13 +1,13 @@
 """Who lets a trained optimizer loose on many tasks, forward only: what judging needs, and no training does."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from l2o_engine.backends.choose import BackendError, why_not_forward
 from l2o_engine.meta.experiment import Experiment
-from l2o_engine.optimizers.base import run
+from l2o_engine.optimizers.base import Optimizer, run
 from l2o_engine.optimizers.learned.learned_optimizer import TrainedOptimizer
 from l2o_engine.support.arrays import Floats
-from l2o_engine.tasks.base import Task
+from l2o_engine.tasks.base import Task, TaskFamily
 
 
 class Forward(Protocol):
@@ -23,10 +23,23 @@ class Forward(Protocol):
         ...
 
 
+@runtime_checkable
+class SteppingForward(Forward, Protocol):
+    """One that goes step by step, so that a caller sees where the points are."""
+
+    def stepping(self, optimizer: TrainedOptimizer, family: TaskFamily) -> Optimizer:
+        """Return an optimizer as it computes it, for :func:`~l2o_engine.optimizers.base.course` on a family's tasks."""
+        ...
+
+
 class TorchForward:
     """Any optimizer on any tasks, all at once, without a graph."""
 
     name = "torch"
+
+    def stepping(self, optimizer: TrainedOptimizer, family: TaskFamily) -> Optimizer:
+        """Return the optimizer."""
+        return optimizer
 
     def losses(self, optimizer: TrainedOptimizer, task: Task, steps: int) -> Floats:
         """Return the losses [n, batch, steps]."""

@@ -25,10 +25,10 @@ class TorchBackend(UnrollingBackend):
 
     name = "torch"
 
-    def evaluate(self, learner: Learner, task: Task) -> Floats:
-        """Return the losses of the learned optimizer as it is now; see :class:`~l2o_engine.meta.learner.Backend`."""
+    def evaluate(self, learner: Learner, task: Task, steps: int | None = None) -> Floats:
+        """Return the losses of the learned optimizer as it is now; see :class:`~l2o_engine.meta.learner.Truncating`."""
         optimizer = self._learned.with_weights(torch.from_numpy(learner.weights), learner.numbers)
-        steps = self._experiment.steps
+        steps = self._experiment.steps if steps is None else steps
         return np.stack(
             [self._unroll(optimizer, task[k], steps, train=False).losses.T.numpy() for k in range(len(task))]
         )

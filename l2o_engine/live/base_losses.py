@@ -89,10 +89,10 @@ class BaseLosses:
                 self._backend = self._backend or _backend_for_a_look(preset)
                 self._trainers[seed] = make_trainer(preset.experiment, self._backend, seed)
             checkpoint = self._run.checkpoint()
-            losses = curves_of(self._trainers[seed], shown, checkpoint.trainers[seed])
+            base = curves_of(self._trainers[seed], shown, checkpoint.trainers[seed])
         except Exception as error:  # noqa: BLE001 (a backend that cannot be had, a damaged checkpoint, …)
             return Notice(f"there are no base losses: {error}")
-        return Curves(shown.first, checkpoint.iteration, losses, seed)
+        return Curves(shown.first, checkpoint.iteration, base.losses, seed, base.held_out, base.looks)
 
 
 def _backend_for_a_look(preset: Preset) -> Backend | None:

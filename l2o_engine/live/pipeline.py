@@ -17,7 +17,7 @@ from l2o_engine.live.sizes import GREATEST_CHUNK, longest_chunk, workers_for
 from l2o_engine.meta.learner import Backend
 from l2o_engine.presets.schema import Preset
 from l2o_engine.records.events import ShowDraws
-from l2o_engine.support.arrays import Doubles
+from l2o_engine.training.evaluation import BaseCurves
 from l2o_engine.training.trainer import Chunk, Trainer, TrainerState, make_trainer
 from l2o_engine.training.validating import left
 
@@ -40,11 +40,10 @@ def advance(trainer: Trainer, n: int) -> Advance:
     return trainer.state(), chunks, monotonic() - began
 
 
-def curves_of(trainer: Trainer, shown: ShowDraws, state: TrainerState) -> dict[str, Doubles]:
-    """Return the base chart's losses by optimizer: [steps] of one problem, [draws, steps] of several."""
-    if shown.count == 1:
-        return trainer.curves(shown.first, state)
-    return trainer.curves_of(range(shown.first, shown.first + shown.count), state)
+def curves_of(trainer: Trainer, shown: ShowDraws, state: TrainerState) -> BaseCurves:
+    """Return the base chart's losses: [steps] of one problem, [draws, steps] of several."""
+    curves = trainer.curves_of(range(shown.first, shown.first + shown.count), state)
+    return curves.of_one() if shown.count == 1 else curves
 
 
 @dataclass(frozen=True)
@@ -219,7 +218,7 @@ class Pipeline:
                 self.states[seed] = replace(state, learner=replace(state.learner, diverged=True))
                 self._trainers[seed].load_state(self.states[seed])
 
-    def base_losses(self, seed: int, shown: ShowDraws) -> Callable[[], dict[str, Doubles]]:
+    def base_losses(self, seed: int, shown: ShowDraws) -> Callable[[], BaseCurves]:
         """Return what makes the base chart's losses by optimizer, of a replicate's network as it was told last.
 
         It may be called in another thread.

@@ -297,13 +297,14 @@ class BaseChart:
         """Have the losses made of the problems that are shown, and tell them if that takes no longer than a moment."""
         shown = self.shown
         seed = next(iter(self._pipeline.states)) if shown.seed is None else shown.seed
-        losses, iteration = self._pipeline.base_losses(seed, shown), self._pipeline.iteration
+        base_losses, iteration = self._pipeline.base_losses(seed, shown), self._pipeline.iteration
         if self._making is not None:  # of what was shown before
             self._making.cancel()
 
         def made() -> tuple[Curves, float]:
             began = monotonic()
-            curves = Curves(shown.first, iteration, losses(), seed)
+            base = base_losses()
+            curves = Curves(shown.first, iteration, base.losses, seed, base.held_out, base.looks)
             return curves, monotonic() - began
 
         self._maker = self._maker or ThreadPoolExecutor(1, "l2o-base-losses")

@@ -443,8 +443,7 @@ class Session:
         diverged = self._pipeline.diverged
         if not diverged:
             stopped = ", ".join(map(str, self._pipeline.stopped))
-            why = f"seed {stopped} was ended by its validations" if stopped else ""
-            yield from self._end("finished", why)
+            yield from self._end("finished", f"validation found nothing better, seed {stopped}" if stopped else "")
             return
         why = self._reporter.why_diverged(self._pipeline.states, diverged)
         best = self._run.best_checkpoint()

@@ -19,6 +19,7 @@ from l2o_engine.support.errors import UserError
 from l2o_engine.support.memory import available_memory
 from l2o_engine.support.wording import duration_in_words, size
 from l2o_engine.training.evaluation import drawn_at_once
+from l2o_engine.training.validating import at_once
 
 GREATEST_CHUNK = 65_536
 """Meta-iterations of the longest chunk."""
@@ -135,7 +136,10 @@ def needs_of(preset: Preset, backend: str) -> Needs:
     # In a checkpoint, they are all written at once.
     learners = (len(preset.seeds) * _VECTORS * (_STATES + 1) + workers * (_VECTORS + 1)) * weights * item
     episodes = 0 if experiment.truncation.is_whole else len(preset.seeds) * _episode_bytes(experiment)
-    memory |= {"the networks": learners, "their unrolls": unrolls, "the episodes": episodes}
+    if experiment.imitation is not None:  # which is autograd's, whoever trains
+        unrolls = max(unrolls, workers * _unroll_bytes(experiment, "torch"))
+    validations = workers * _validation_bytes(experiment)
+    memory |= {"the networks": learners, "their unrolls": max(unrolls, validations), "the episodes": episodes}
     return Needs(memory, levels + _iteration(preset, backend))
 
 
@@ -153,6 +157,15 @@ def _unroll_bytes(experiment: Experiment, backend: str) -> int:
 
         return trace + bytes_of_rows(experiment) + optimizee * item
     return trace + steps * (rows * _GRAPH * experiment.trained.network.units + optimizee) * item
+
+
+def _validation_bytes(experiment: Experiment) -> int:
+    """Return what a validation holds: tasks, and of one step what an unroll keeps of each."""
+    if experiment.validation is None:
+        return 0
+    item, n, task = np.dtype(experiment.dtype).itemsize, at_once(experiment), experiment.task
+    drawn = task.numbers_drawn(experiment.truncation.drawn_losses(experiment.horizons[-1])) * (16 + item)
+    return n * (drawn + (task.size * _GRAPH * experiment.trained.network.units + task.graph_numbers) * item)
 
 
 def _drawn_bytes(experiment: Experiment) -> int:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, get_args
 
+from l2o_engine.meta.imitation import Imitation
 from l2o_engine.meta.meta_adam import MetaAdam
 from l2o_engine.meta.objectives.base import Objective
 from l2o_engine.meta.objectives.sum import Sum
@@ -53,6 +54,8 @@ class Experiment:
         How the training is judged while it goes on; None where it is not.
     curriculum
         How episodes become longer; None where they do not.
+    imitation
+        How the network imitates a hand-designed optimizer between its episodes; None where it does not.
 
     Raises
     ------
@@ -72,6 +75,7 @@ class Experiment:
     augmentation: Augmentation = field(default_factory=Augmentation)
     validation: Validation | None = None
     curriculum: Curriculum | None = None
+    imitation: Imitation | None = None
 
     def __post_init__(self) -> None:
         if self.dtype not in get_args(DTypeName):
@@ -110,6 +114,9 @@ class Experiment:
         """Yield what may round to 0 in float32, which it must not."""
         yield "objective.residual", self.objective.residual
         pieces = {"inputs": self.learned.inputs} if self.learned else {}
+        if self.imitation is not None:
+            yield "imitation.learning_rate", self.imitation.learning_rate
+            pieces["imitation.teacher"] = self.imitation.teacher
         for place, piece in (pieces | {f"baseline.{k}": one for k, one in enumerate(self.baselines)}).items():
             for name, value in piece.small_numbers.items():
                 yield f"{place}.{name}", value

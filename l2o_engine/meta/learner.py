@@ -5,7 +5,7 @@ Every backend sees the same draws and means the same by them; it holds no state 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -152,24 +152,44 @@ class Results:
     def __len__(self) -> int:
         return len(self.losses)
 
-    @staticmethod
-    def joined(parts: "Sequence[Results]") -> "Results":
-        """Return results one behind the other; their traces too, so that of a long series they may be of more."""
-        first, *others = parts
-        if not others:
-            return first
+
+class Series:
+    """Results one behind the other, and of their traces the last ones, whatever parts they come in.
+
+    Parameters
+    ----------
+    most
+        Of how many meta-iterations traces are wanted, as :func:`traced` says.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._parts: list[Results] = []
+        self._traces: list[Trace] = []
+
+    def add(self, results: Results) -> None:
+        """Add what came next."""
+        self._parts.append(replace(results, trace=None))
+        if results.trace is not None:
+            self._traces.append(results.trace)
+        while sum(map(len, self._traces[1:])) >= self._most:
+            del self._traces[0]
+
+    def joined(self) -> Results:
+        """Return all of it, at least one part, as one."""
+        first = self._parts[0]
 
         def each(name: str) -> Any:
-            return np.concatenate([getattr(part, name) for part in parts])
+            return np.concatenate([getattr(part, name) for part in self._parts])
 
         return Results(
             each("losses"),
             each("objective"),
             each("gradient_norm"),
             each("non_finite"),
-            {name: np.concatenate([part.numbers[name] for part in parts]) for name in first.numbers},
-            Trace.joined([part.trace for part in parts if part.trace is not None]),
-            Outcomes.joined([part.outcomes for part in parts if part.outcomes is not None]),
+            {name: np.concatenate([part.numbers[name] for part in self._parts]) for name in first.numbers},
+            Trace.joined(self._traces),
+            Outcomes.joined([part.outcomes for part in self._parts if part.outcomes is not None]),
         )
 
 
@@ -237,6 +257,10 @@ class Truncating(Backend, Protocol):
             The learner, results of one row, and what is carried on: that of the forward pass, which was made with the
             weights as they were before.
         """
+        ...
+
+    def evaluate(self, learner: Learner, task: Task, steps: int | None = None) -> Floats:
+        """Return the losses [n, batch, steps] of the learned optimizer; as many as an episode has, if not given."""
         ...
 
     def meta_gradient(self, learner: Learner, task: Task, carried: Carried | None = None) -> MetaGradient:

@@ -192,7 +192,12 @@ def run(optimizer: Optimizer, task: Task, steps: int, between: Callable[[], None
 
 
 def course(
-    optimizer: Optimizer, task: Task, steps: int, between: Callable[[], None] = lambda: None
+    optimizer: Optimizer,
+    task: Task,
+    steps: int,
+    between: Callable[[], None] = lambda: None,
+    *,
+    seen: Callable[[int, Array], None] = lambda step, x: None,
 ) -> tuple[Floats, Floats]:
     """Run an optimizer on drawn tasks, as NumPy arrays.
 
@@ -202,6 +207,8 @@ def course(
         What runs on what, and how many losses are recorded.
     between
         Called before each step; what it raises ends the run.
+    seen
+        Told each step and the points [..., *shape] where its loss is recorded.
 
     Returns
     -------
@@ -217,6 +224,7 @@ def course(
     with np.errstate(over="ignore", invalid="ignore"):  # a diverging optimizer shows as inf or NaN, which is reported
         for step in range(steps):
             between()
+            seen(step, x)
             minibatch = task.minibatch(step)
             losses.append(task.loss(x, minibatch))
             if step < steps - 1:

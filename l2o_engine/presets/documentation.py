@@ -135,8 +135,9 @@ def _default(field: FieldInfo) -> str:
         return "must be given"
     if value is None:
         return "none"
-    if is_dataclass(value):  # a distribution
-        return f"`{{ {', '.join(f'{name} = {json.dumps(inner)}' for name, inner in vars(value).items())} }}`"
+    if is_dataclass(value):  # a distribution, or another table
+        given = {name: inner for name, inner in vars(value).items() if inner is not None}
+        return f"`{{ {', '.join(f'{name} = {json.dumps(inner)}' for name, inner in given.items())} }}`"
     return f"`{json.dumps(list(value) if isinstance(value, tuple) else value)}`"
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from l2o_engine.meta.experiment import DEFAULT_BASELINES, DTypeName, Experiment
+from l2o_engine.meta.imitation import Imitation
 from l2o_engine.meta.meta_adam import MetaAdam
 from l2o_engine.meta.objectives.base import OBJECTIVES, Objective
 from l2o_engine.meta.objectives.sum import Sum
@@ -50,7 +51,7 @@ DEFAULT_KINDS = {"problem": "quadratic", "network": "lstm", "objective": "sum"}
 MOST_ITERATIONS = 10**12
 """Meta-iterations that a run may be asked for."""
 
-OPTIONAL_TABLES = ("augmentation", "validation", "curriculum")
+OPTIONAL_TABLES = ("augmentation", "validation", "curriculum", "imitation")
 """What a training may have beside what every one has; a preset without such a table trains without it."""
 
 LEARNED_TABLES = ("unroll", "network", "inputs", "objective", "meta", *OPTIONAL_TABLES)
@@ -205,6 +206,7 @@ class Preset(Table):
     augmentation: Augmentation | None = None
     validation: Validation | None = None
     curriculum: Curriculum | None = None
+    imitation: Imitation | None = None
     baseline: Annotated[tuple[_BaselineTable, ...], BeforeValidator(list_to_tuple)] = DEFAULT_BASELINES
     report: ReportSettings = ReportSettings()
     run: RunSettings = RunSettings()
@@ -243,6 +245,7 @@ class Preset(Table):
             augmentation=self.augmentation or Augmentation(),
             validation=self.validation or (Validation() if self.curriculum else None),
             curriculum=self.curriculum,
+            imitation=self.imitation,
         )
 
     @property

@@ -85,13 +85,13 @@ class Summing:
 
     def prime(self, rows: Rows) -> None:
         """Take in rows before a block begins, for its rolling mean."""
-        self._rolling.over(_results(rows))
+        self._rolling.over(rows.results)
 
     def add(self, rows: Rows) -> None:
         """Take in rows of one block."""
         if len(rows):
             self._parts.append(rows)
-            self._means.append(self._rolling.over(_results(rows)))
+            self._means.append(self._rolling.over(rows.results))
 
     def take(self) -> BlockOfLane | None:
         """Return the block of what was taken in, and begin the next one; None if nothing was."""
@@ -99,12 +99,6 @@ class Summing:
             return None
         rows, means = joined(self._parts), np.concatenate(self._means)
         self._parts, self._means = [], []
-        results = _results(rows)
-        table = np.stack([rows.iteration.astype(np.float64), results, means], axis=1)
-        unseen, zeros = int(np.isnan(results).sum()), int((rows.end_loss == 0).sum())
-        return BlockOfLane(bucket_of(table), len(rows), unseen, zeros, int(rows.non_finite.sum()))
-
-
-def _results(rows: Rows) -> Doubles:
-    results: Doubles = np.where(np.isfinite(rows.end_log10), rows.end_log10, np.nan)
-    return results
+        table = np.stack([rows.iteration.astype(np.float64), rows.results, means], axis=1)
+        zeros = int((rows.end_loss == 0).sum())
+        return BlockOfLane(bucket_of(table), len(rows), rows.unseen, zeros, int(rows.non_finite.sum()))

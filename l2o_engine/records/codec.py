@@ -341,8 +341,7 @@ def event_of(objects: Sequence[Recorded]) -> Event:
         case [_Finding() as one]:
             event = Found(_lane_of(one), one.iteration, Finding(one.code, one.message, one.remedy))
         case [ValidationLine() as one]:
-            told: dict[str, Any] = vars(one)
-            event = Validated(_lane_of(one), Verdict(**{name: told[name] for name in _OF_VERDICT}))
+            event = validated_of(one)
         case [CheckpointLine() as one, *_]:
             seeds = tuple(checkpoint.seed for checkpoint in _all(objects, CheckpointLine))
             event = Checkpointed(one.iteration, one.path, seeds, one.requested)
@@ -369,6 +368,12 @@ def progress_of(read: ProgressLine) -> Progress:
     """Return the event of a progress row."""
     values: dict[str, Any] = vars(read)
     return Progress(lane=_lane_of(read), **{name: values[name] for name in _OF_PROGRESS})
+
+
+def validated_of(read: ValidationLine) -> Validated:
+    """Return the event of a validation."""
+    values: dict[str, Any] = vars(read)
+    return Validated(_lane_of(read), Verdict(**{name: values[name] for name in _OF_VERDICT}))
 
 
 def vitals_of(read: DiagnosisLine) -> tuple[Lane, Vitals]:

@@ -32,7 +32,8 @@ class Curve:
     window
         How many results ``rolling`` is the mean of.
     non_finite, zeros
-        How many results of the whole run were NaN or infinite, and how many exactly 0 (drawn at -38).
+        How many results of the whole run cannot be drawn, for they were NaN or infinite, and how many were exactly 0
+        (drawn at -38).
     """
 
     iteration: Integers
@@ -112,8 +113,8 @@ class History:
 
     def add(self, rows: Rows) -> None:
         """Take in the next rows."""
-        results = np.where(np.isfinite(rows.end_log10), rows.end_log10, np.nan)
-        self._non_finite += int(np.isnan(results).sum())
+        results = rows.results
+        self._non_finite += rows.unseen
         self._zeros += int((rows.end_loss == 0).sum())
         table = np.stack([rows.iteration.astype(np.float64), results, self._rolling.over(results)], axis=1)
         self._pending = np.concatenate([self._pending, table])

@@ -113,13 +113,16 @@ class Curves:
     """The losses of every optimizer on a series' problems, the network as it is now.
 
     They are [steps] of one problem, number ``draw`` of the series, or [draws, steps] of those from there on. The
-    network is the replicate's of that seed.
+    network is the replicate's of that seed. ``held_out``, [looks] or [draws, looks], is over data that no minibatch is
+    drawn from, at the base steps ``looks``; nothing where there is none.
     """
 
     draw: int
     iteration: int
     losses: Mapping[str, Doubles]
     seed: int = 0
+    held_out: Mapping[str, Doubles] = field(default_factory=dict)
+    looks: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,18 @@ class Rows:
     def __len__(self) -> int:
         return len(self.iteration)
 
+    @property
+    def results(self) -> Doubles:
+        """What a curve is of, log10 of the last loss [rows]: NaN where it is not finite."""
+        results: Doubles = np.where(np.isfinite(self.end_log10), self.end_log10, np.nan)
+        return results
+
+    @property
+    def unseen(self) -> int:
+        """How many results cannot be drawn; where nothing is spoilt and none is there, no episode has ended yet."""
+        is_none_yet = np.isnan(self.end_log10) & ~self.non_finite
+        return int((~np.isfinite(self.end_log10) & ~is_none_yet).sum())
+
     def of_lane(self, lane: int) -> "Rows":
         """Return the rows of one lane."""
         return self._at(np.flatnonzero(self.lane == lane))

@@ -23,6 +23,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from l2o_engine.meta.experiment import Experiment
+from l2o_engine.meta.imitation import Moments
 from l2o_engine.meta.learner import Learner
 from l2o_engine.meta.meta_adam import Powers
 from l2o_engine.meta.truncation import Episode, Outcome
@@ -38,7 +39,9 @@ from l2o_engine.training.trainer import TrainerState
 FORMAT = 3
 """What is written. Formats 1, in which min_log stood by itself, and 2, without half-done episodes, are read."""
 
-_VECTORS = ("weights", "moment1", "moment2")
+_MOMENTS = ("moment1", "moment2")
+_VECTORS = ("weights", *_MOMENTS)
+_MOST_VECTORS = len(_VECTORS) + 1 + len(_MOMENTS)  # with the best weights of a validation, and an imitation's
 _MOST_SEEDS = 1024
 # Bytes beside the numbers, at most: in all, a seed's (its generator, its counts), a tensor's (name, shape, place).
 _ALL_BESIDE, _SEED_BESIDE, _TENSOR_BESIDE = 65_536, 4_096, 512
@@ -254,7 +257,7 @@ def _most_bytes(experiment: Experiment, seeds: int) -> int:
     """Return how large a checkpoint of an experiment with so many replicates is at most."""
     layout = experiment.layout
     size, tensors = (layout.size, len(layout.shapes)) if layout else (0, 0)
-    a_seed = (len(_VECTORS) + 1) * (8 * size + tensors * _TENSOR_BESIDE) + _SEED_BESIDE
+    a_seed = _MOST_VECTORS * (8 * size + tensors * _TENSOR_BESIDE) + _SEED_BESIDE
     if experiment.learned is not None and not experiment.truncation.is_whole:
         learned, coordinates = experiment.learned, experiment.trained_on.size
         numbers = 1 + 2 * learned.network.units + MOST_REMEMBERED * len(learned.inputs.remembers)
@@ -362,12 +365,19 @@ class _Standing(_Part):
     stopped: bool
 
 
+class _Moments(_Part):
+    moment1: dict[str, Any]
+    moment2: dict[str, Any]
+    powers: _Powers
+
+
 class _State(_Part):
     done: int = Field(ge=0)
     draws: _Draws
     learner: _Learner | None
     episodes: dict[str, _Episode]
     standing: _Standing | None = None
+    moments: _Moments | None = None
 
 
 def _tree_of(state: TrainerState, layout: Layout | None) -> Tree:
@@ -377,6 +387,8 @@ def _tree_of(state: TrainerState, layout: Layout | None) -> Tree:
     if state.standing is not None and layout is not None:
         best = state.standing.weights
         tree["standing"]["weights"] = layout.split(best) if best.size else {}
+    if state.moments is not None and layout is not None:
+        tree["moments"] |= {name: layout.split(getattr(state.moments, name)) for name in _MOMENTS}
     return tree
 
 
@@ -394,7 +406,16 @@ def _state_of(tree: Tree, experiment: Experiment) -> TrainerState:
     episodes = {name: _episode_of(one) for name, one in tree["episodes"].items()}
     check_episodes(experiment, episodes)
     standing = _standing_of(tree.get("standing"), experiment)
-    return TrainerState(tree["done"], tree["draws"], learner, episodes, standing)
+    moments = _moments_of(tree.get("moments"), experiment)
+    return TrainerState(tree["done"], tree["draws"], learner, episodes, standing, moments)
+
+
+def _moments_of(tree: Tree | None, experiment: Experiment) -> Moments | None:
+    layout = experiment.layout
+    if tree is None or layout is None:
+        return None
+    vectors = {name: layout.join(tree[name]) for name in _MOMENTS}
+    return Moments(**vectors, powers=Powers(**tree["powers"]))
 
 
 def _episode_of(tree: Tree) -> Episode:
@@ -413,6 +434,8 @@ def _standing_of(tree: Tree | None, experiment: Experiment) -> Standing | None:
         return None
     if tree["stage"] >= len(experiment.horizons):
         raise ValueError("it is of a stage that the curriculum does not have")
+    if tree["weights"] and set(tree["numbers"]) != set(experiment.trained.inputs.numbers):
+        raise ValueError("it is of other inputs")
     weights = layout.join(tree["weights"]) if tree["weights"] else np.zeros(0, experiment.dtype)
     return Standing(**tree | {"weights": weights})
 

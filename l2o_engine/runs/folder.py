@@ -26,11 +26,13 @@ from l2o_engine.records.codec import (
     ProgressLine,
     Recorded,
     StartLine,
+    ValidationLine,
     lane_of,
     progress_of,
+    validated_of,
     vitals_of,
 )
-from l2o_engine.records.events import Progress, Status
+from l2o_engine.records.events import Progress, Status, Validated
 from l2o_engine.records.health import Vitals
 from l2o_engine.records.metrics import Metrics
 from l2o_engine.records.rows import Rows
@@ -71,11 +73,14 @@ class Told:
         What was measured at every look, by iteration, then by lane.
     damaged
         How many lines were skipped because they are damaged.
+    validated
+        The validations, by iteration, then by lane.
     """
 
     progress: list[Progress]
     vitals: list[tuple[Lane, Vitals]]
     damaged: int
+    validated: list[Validated]
 
 
 def lanes_of(preset: Preset) -> tuple[Lane, ...]:
@@ -180,6 +185,7 @@ class Run:
         places = {lane: place for place, lane in enumerate(lanes_of(self.preset()))}
         progress: dict[tuple[int, int], Progress] = {}
         vitals: dict[tuple[int, int], tuple[Lane, Vitals]] = {}
+        validated: dict[tuple[int, int], Validated] = {}
         foreign, file = 0, EventsFile(self.events_path)
         for event in self._read(file):
             lane = lane_of(event)
@@ -189,14 +195,22 @@ class Run:
                 last = -1 if event.resumed_from is None else event.resumed_from
                 progress = {place: one for place, one in progress.items() if place[0] <= last}
                 vitals = {place: one for place, one in vitals.items() if place[0] <= last}
+                validated = {place: one for place, one in validated.items() if place[0] <= last}
             elif isinstance(event, ProgressLine):
                 row = progress_of(event)
                 progress[row.iteration, places[row.lane]] = row
             elif isinstance(event, DiagnosisLine):
                 of_lane, measured = vitals_of(event)
                 vitals[measured.iteration, places[of_lane]] = of_lane, measured
-        in_order = [progress[place] for place in sorted(progress)]
-        return Told(in_order, [vitals[place] for place in sorted(vitals)], file.damaged + foreign)
+            elif isinstance(event, ValidationLine):
+                found = validated_of(event)
+                validated[found.verdict.iteration, places[found.lane]] = found
+        return Told(
+            [progress[place] for place in sorted(progress)],
+            [vitals[place] for place in sorted(vitals)],
+            file.damaged + foreign,
+            [validated[place] for place in sorted(validated)],
+        )
 
     def damage(self) -> list[str]:
         """Return what is known to be damaged of the run's records, a sentence each; none where nothing is.
@@ -254,6 +268,10 @@ class Run:
     def vitals(self) -> list[tuple[Lane, Vitals]]:
         """Return what was measured at every look, by iteration, then by lane."""
         return self.told().vitals
+
+    def validated(self) -> list[Validated]:
+        """Return the validations, by iteration, then by lane."""
+        return self.told().validated
 
     def recorded(self) -> Iterator[Recorded]:
         """Yield the recorded events as the codec has them; damaged lines are left out."""

@@ -138,6 +138,11 @@ class Record:
     changes: tuple[Change, ...] = ()
     format: int = FORMAT
 
+    @property
+    def has_ended_early(self) -> bool:
+        """Whether its validations have ended it before its total, as its message says: there is nothing to continue."""
+        return self.status == "finished" and self.iteration < self.iterations and bool(self.message)
+
 
 _RECORDS = TypeAdapter(Record)
 _SETTLED_NS = 2_000_000_000

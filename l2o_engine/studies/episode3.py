@@ -209,25 +209,3 @@ def _judged(matches: Sequence[Match], draws: int, told: Told, missing: tuple[str
     there = [match for match in matches if match.networks]
     found: list[Ranking] = rankings_of(judge(there, draws=draws, told=told)) if there else []
     return Section(tuple(found), draws, missing)
-
-
-__all__ = [
-    "ALONG",
-    "ALONG_THE_AXES",
-    "ELSEWHERE",
-    "GENERALIST",
-    "OF_MIXTURE",
-    "ROTATED",
-    "TUNED",
-    "TUNING",
-    "UNSEEN",
-    "VALLEY",
-    "Found",
-    "Section",
-    "check_report_of",
-    "elsewhere",
-    "former_on_rotated",
-    "generalist_elsewhere",
-    "tuned_rivals",
-    "valley_recipes",
-]

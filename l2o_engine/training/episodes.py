@@ -5,8 +5,7 @@ is drawn whole, minibatches and all, from the trainer's one generator when it be
 generator's state before that and what the optimizer carries; the rest is drawn again.
 """
 
-from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from math import nan
 from typing import Any, cast
@@ -14,7 +13,7 @@ from typing import Any, cast
 import numpy as np
 
 from l2o_engine.meta.experiment import Experiment
-from l2o_engine.meta.learner import Backend, Learner, Outcomes, Results, Trace, Truncating, traced
+from l2o_engine.meta.learner import Backend, Learner, Outcomes, Results, Series, Truncating, traced
 from l2o_engine.meta.truncation import Episode, Outcome, side_by_side
 from l2o_engine.support.arrays import LOG_FLOOR, Doubles, Floats
 from l2o_engine.tasks.base import Task
@@ -58,8 +57,8 @@ class Episodes:
 
     def advance(self, learner: Learner, n: int) -> tuple[Learner, Results]:
         """Do n meta-iterations, or fewer if the learner diverges."""
-        results, outcomes, rows = [], [], self._experiment.meta.batch * self._experiment.trained_on.size
-        traces: deque[Trace | None] = deque(maxlen=traced(self._truncation.losses, rows))
+        outcomes, rows = list[Outcome](), self._experiment.meta.batch * self._experiment.trained_on.size
+        series = Series(traced(self._truncation.losses, rows))
         for _ in range(n):
             if learner.diverged:
                 break
@@ -70,10 +69,17 @@ class Episodes:
             for place, one in enumerate(running):
                 own = {name: values[place] for name, values in carried.items()}
                 self._running[place] = self._moved(one, result.losses[0, place], own)
-            results.append(replace(result, trace=None))
-            traces.append(result.trace)
+            series.add(result)
             outcomes.append(self._outcome())
-        return learner, _joined(results, outcomes, traces, self._experiment, learner)
+        if not outcomes:
+            return learner, _nothing(self._experiment, learner)
+        columns: dict[str, Doubles] = {name: np.array([getattr(one, name) for one in outcomes]) for name in _FIGURES}
+        return learner, replace(series.joined(), outcomes=Outcomes(**columns))
+
+    @property
+    def begins(self) -> bool:
+        """Whether the first of them begins anew with the next meta-iteration."""
+        return isinstance(self._running[0], Episode)
 
     def state(self) -> dict[str, Episode]:
         """Return where each stands."""
@@ -217,20 +223,9 @@ def _side_by_side(tasks: Sequence[Task]) -> Task:
     return replace(first, start=start, parameters=parameters, minibatches=joined([task.minibatches for task in tasks]))
 
 
-def _joined(
-    results: Sequence[Results],
-    outcomes: Sequence[Outcome],
-    traces: Iterable[Trace | None],
-    experiment: Experiment,
-    learner: Learner,
-) -> Results:
-    """Return results of one row each as one, with the traces of the last ones."""
-    if not results:
-        none = np.zeros(0)
-        losses = np.zeros((0, experiment.meta.batch, experiment.truncation.losses), experiment.dtype)
-        numbers = dict.fromkeys(learner.numbers, none)
-        return Results(losses, none, none, np.zeros(0, bool), numbers, outcomes=Outcomes(none, none, none, none))
-
-    columns: dict[str, Doubles] = {name: np.array([getattr(one, name) for one in outcomes]) for name in _FIGURES}
-    trace = Trace.joined([trace for trace in traces if trace is not None])
-    return replace(Results.joined(results), trace=trace, outcomes=Outcomes(**columns))
+def _nothing(experiment: Experiment, learner: Learner) -> Results:
+    """Return the results of no meta-iteration."""
+    none = np.zeros(0)
+    losses = np.zeros((0, experiment.meta.batch, experiment.truncation.losses), experiment.dtype)
+    numbers = dict.fromkeys(learner.numbers, none)
+    return Results(losses, none, none, np.zeros(0, bool), numbers, outcomes=Outcomes(none, none, none, none))

@@ -1,20 +1,22 @@
 """What optimizers reach: the baselines' levels and base losses beside a run, and any optimizers on given tasks."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from l2o_engine.meta.experiment import Experiment
-from l2o_engine.optimizers.base import Optimizer, run
+from l2o_engine.optimizers.base import Optimizer, course, run
 from l2o_engine.optimizers.learned.learned_optimizer import TrainedOptimizer
 from l2o_engine.support.arrays import LOG_FLOOR, Doubles, finite_mean
 from l2o_engine.tasks.base import Task, TaskFamily
 from l2o_engine.training.figures import Evaluated
 from l2o_engine.training.streams import Streams, generator_of
 
+_LOOKS = 10  # at held-out data over an episode, besides the first
+_COORDINATES = 2**17  # that optimizers are let loose on at once for the base chart
 _MOST_NUMBERS = 4_000_000  # that tasks drawn at once may take, so that a million draws need little memory
 
 
@@ -35,6 +37,57 @@ class Level:
     end_log10: float
     sum_loss: float
     first_loss: float
+
+
+@dataclass(frozen=True, eq=False)
+class BaseCurves:
+    """The losses of several optimizers over the base steps, all on the same tasks.
+
+    Attributes
+    ----------
+    losses
+        Name → [tasks, steps], or [steps] of one task.
+    held_out
+        Name → [tasks, looks], or [looks], over the data that no minibatch is drawn from; nothing where there is none.
+    looks
+        At which base steps that was looked at.
+    """
+
+    losses: Mapping[str, Doubles]
+    held_out: Mapping[str, Doubles] = field(default_factory=dict)
+    looks: tuple[int, ...] = ()
+
+    def of_one(self) -> "BaseCurves":
+        """Return those of the first task."""
+        losses, held_out = ({name: one[0] for name, one in each.items()} for each in (self.losses, self.held_out))
+        return BaseCurves(losses, held_out, self.looks)
+
+
+def base_curves(optimizers: Sequence[Optimizer], task: Task, steps: int) -> BaseCurves:
+    """Return the losses of optimizers on tasks [n, 1]; of one task over held-out data too, where the family has some.
+
+    So many tasks at once that what a network remembers of their coordinates takes little memory.
+    """
+    family, at_once = task.family, max(_COORDINATES // task.family.size, 1)
+    shows_held_out = family.has_held_out and len(task) == 1
+    looks = sorted({round(look * (steps - 1) / _LOOKS) for look in range(_LOOKS + 1)}) if shows_held_out else []
+    losses: dict[str, Doubles] = {}
+    held_out: dict[str, Doubles] = {}
+    for optimizer in optimizers:
+        seen: list[Doubles] = []
+
+        def look(step: int, x: Any, seen: list[Doubles] = seen) -> None:
+            if step in looks:
+                seen.append(family.held_out_loss(x[:, 0]).astype(np.float64))
+
+        found = [
+            course(optimizer, task[first : first + at_once], steps, seen=look)[0]
+            for first in range(0, len(task), at_once)
+        ]
+        losses[optimizer.name] = np.concatenate(found)[:, 0].astype(np.float64)
+        if seen:
+            held_out[optimizer.name] = np.stack(seen, axis=-1)
+    return BaseCurves(losses, held_out, tuple(looks))
 
 
 class Baselines:

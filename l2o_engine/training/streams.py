@@ -15,15 +15,17 @@ class Streams:
 
     Attributes
     ----------
-    weights, draws, curves, levels, held_out, tuning, validation
+    weights, draws, curves, levels, held_out, tuning, validation, imitation
         The seeds of: initial weights, training draws, the base chart's tasks, the baselines' levels, tasks that
-        nothing was trained or tuned on, tasks that rivals are tuned on, tasks that a training is validated on.
+        nothing was trained or tuned on, tasks that rivals are tuned on, tasks that a training is validated on, when
+        there is an imitation and of what.
     """
 
     def __init__(self, seed: int) -> None:
         # A further one changes none of those before it.
-        streams = np.random.SeedSequence(seed).spawn(7)
-        self.weights, self.draws, self.curves, self.levels, self.held_out, self.tuning, self.validation = streams
+        streams = np.random.SeedSequence(seed).spawn(8)
+        self.weights, self.draws, self.curves, self.levels, self.held_out, self.tuning, *others = streams
+        self.validation, self.imitation = others
 
 
 def generator_of(seeds: np.random.SeedSequence, place: Sequence[int] = ()) -> np.random.Generator:

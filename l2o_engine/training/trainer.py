@@ -13,7 +13,8 @@ import numpy as np
 
 from l2o_engine.backends.choose import choose
 from l2o_engine.meta.experiment import Experiment
-from l2o_engine.meta.learner import Backend, Learner, Results
+from l2o_engine.meta.imitation import Moments
+from l2o_engine.meta.learner import Backend, Learner, Results, Series, traced
 from l2o_engine.meta.meta_adam import Powers
 from l2o_engine.meta.truncation import Episode
 from l2o_engine.meta.validation import Standing
@@ -21,7 +22,8 @@ from l2o_engine.optimizers.learned.learned_optimizer import LEARNED, TrainedOpti
 from l2o_engine.support.arrays import Doubles
 from l2o_engine.tasks.base import Task
 from l2o_engine.training.episodes import Episodes, check_episodes
-from l2o_engine.training.evaluation import Baselines
+from l2o_engine.training.evaluation import BaseCurves, Baselines, base_curves
+from l2o_engine.training.imitating import Imitating
 from l2o_engine.training.streams import Streams, generator_of
 from l2o_engine.training.validating import Validating, Verdict, left
 
@@ -60,6 +62,8 @@ class TrainerState:
         Number of the parallel episode → where it stands; nothing where every truncation is a whole one.
     standing
         Where its validations stand; None where it is not validated.
+    moments
+        The imitation's; None where nobody is imitated.
     """
 
     done: int
@@ -67,6 +71,7 @@ class TrainerState:
     learner: Learner | None
     episodes: Mapping[str, Episode] = field(default_factory=dict)
     standing: Standing | None = None
+    moments: Moments | None = None
 
     @property
     def diverged(self) -> bool:
@@ -105,8 +110,8 @@ class Trainer(Protocol):
         """Return the losses [steps] of every optimizer on one task: number ``draw`` of a series, learned so far."""
         ...
 
-    def curves_of(self, draws: Sequence[int], state: TrainerState) -> dict[str, Doubles]:
-        """Return the same on several tasks of the series: [draws, steps]."""
+    def curves_of(self, draws: Sequence[int], state: TrainerState) -> BaseCurves:
+        """Return the same on several tasks of the series, over held-out data too where there is some."""
         ...
 
     def state(self) -> TrainerState:
@@ -153,13 +158,16 @@ class MetaTrainer:
             backend, self.reason = choose(experiment, backend).load()
         self.backend = backend
         self._baselines = Baselines(experiment, seed)
+        self._traced = traced(experiment.truncation.losses, experiment.meta.batch * experiment.trained_on.size)
         weights = learned.initialise(generator_of(streams.weights), experiment.dtype)
         zero = np.zeros_like(weights)
         self._learner = Learner(weights, zero, zero.copy(), Powers(), learned.inputs.numbers)
         self._draws = np.random.PCG64(streams.draws)
         self._episodes = None if experiment.truncation.is_whole else Episodes(experiment, backend, self._draws)
-        self._validating = Validating(experiment, seed) if experiment.validation else None
+        self._validating = Validating(experiment, seed, backend) if experiment.validation else None
         self._standing = Standing() if experiment.validation else None
+        self._imitating = Imitating(experiment, seed) if experiment.imitation else None
+        self._moments = Moments(zero, zero.copy()) if experiment.imitation else None
         self.done = 0
 
     def advance(self, n: int) -> list[Chunk]:
@@ -167,19 +175,36 @@ class MetaTrainer:
         if self._standing is None:
             first, results = self.done, self._trained(n)
             return [Chunk(self.lanes[0], first, results)]
-        first, parts, verdicts = self.done, [], list[Verdict]()
+        first, series, verdicts = self.done, Series(self._traced), list[Verdict]()
         until = self.done + (0 if self._standing.stopped else n)
         while True:
             due = self.done + left(self._experiment, self._standing)
             asked = min(until, due) - self.done
-            parts.append(self._trained(asked))
-            self._standing = replace(self._standing, since=self._standing.since + len(parts[-1]))
-            if self.done == due:
+            results = self._trained(asked)
+            series.add(results)
+            self._standing = replace(self._standing, since=self._standing.since + len(results))
+            if self.done == due and not self._learner.diverged:
                 verdicts.append(self._validate())
-            if self.done == until or len(parts[-1]) < asked or self._standing.stopped:
-                return [Chunk(self.lanes[0], first, Results.joined(parts), tuple(verdicts))]
+            if self.done == until or len(results) < asked or self._standing.stopped:
+                return [Chunk(self.lanes[0], first, series.joined(), tuple(verdicts))]
 
     def _trained(self, n: int) -> Results:
+        """Do n meta-iterations, or fewer if it diverges; each with the imitation that comes before its episode."""
+        if self._imitating is None or self._moments is None or n < 1:
+            return self._advanced(n)
+        series = Series(self._traced)
+        for _ in range(n):
+            if (self._episodes is None or self._episodes.begins) and not self._learner.diverged:
+                stage = self._standing.stage if self._standing else 0
+                self._learner, self._moments = self._imitating.before_episode(
+                    self._learner, self._moments, done=self.done, stage=stage
+                )
+            series.add(self._advanced(1))
+            if self._learner.diverged:
+                break
+        return series.joined()
+
+    def _advanced(self, n: int) -> Results:
         """Do n meta-iterations, or fewer if it diverges."""
         if self._episodes is None:
             results = self._advance_whole(n)
@@ -230,20 +255,25 @@ class MetaTrainer:
 
     def curves(self, draw: int, state: TrainerState) -> dict[str, Doubles]:
         """Return the losses of every baseline and of the network in this state, all on the same task."""
-        return {name: losses[0] for name, losses in self.curves_of([draw], state).items()}
+        return dict(self.curves_of([draw], state).of_one().losses)
 
-    def curves_of(self, draws: Sequence[int], state: TrainerState) -> dict[str, Doubles]:
-        """Return the same on several tasks of the series: [draws, steps]."""
+    def curves_of(self, draws: Sequence[int], state: TrainerState) -> BaseCurves:
+        """Return the same on several tasks of the series, over held-out data too where there is some."""
         if state.learner is None:
             raise ValueError("this state holds no network")
+        experiment, learner = self._experiment, state.learner
         task = self._baselines.curve_tasks(draws)
-        curves = self._baselines.run(task) | {LEARNED: self.backend.evaluate(state.learner, task)}
-        return {name: losses[:, 0].astype(np.float64) for name, losses in curves.items()}
+        if task.family.has_held_out and len(task) == 1:  # several are left to the backend, which is faster
+            optimizer = experiment.trained.with_weights(learner.weights, learner.numbers)
+            return base_curves([*experiment.baselines, optimizer], task, experiment.steps)
+        curves = self._baselines.run(task) | {LEARNED: self.backend.evaluate(learner, task)}
+        return BaseCurves({name: losses[:, 0].astype(np.float64) for name, losses in curves.items()})
 
     def state(self) -> TrainerState:
         """Return all of its state."""
         episodes = self._episodes.state() if self._episodes else {}
-        return TrainerState(self.done, dict(self._draws.state), self._learner, episodes, self._standing)
+        draws = dict(self._draws.state)
+        return TrainerState(self.done, draws, self._learner, episodes, self._standing, self._moments)
 
     def load_state(self, state: TrainerState) -> None:
         """Become the trainer that the state was taken from.
@@ -267,6 +297,9 @@ class MetaTrainer:
         else:
             check_episodes(self._experiment, state.episodes)
         self.done, self._learner, self._standing = state.done, state.learner, standing
+        if self._imitating is not None:
+            zero = np.zeros_like(state.learner.weights)
+            self._moments = state.moments or Moments(zero, zero.copy())
         self._draws.state = cast("Any", state.draws)
 
 
@@ -290,12 +323,12 @@ class BaselineTrainer:
 
     def curves(self, draw: int, state: TrainerState) -> dict[str, Doubles]:
         """Return the losses of every baseline on the same task."""
-        return {name: losses[0] for name, losses in self.curves_of([draw], state).items()}
+        return dict(self.curves_of([draw], state).of_one().losses)
 
-    def curves_of(self, draws: Sequence[int], state: TrainerState) -> dict[str, Doubles]:
-        """Return the same on several tasks of the series: [draws, steps]."""
-        curves = self._baselines.run(self._baselines.curve_tasks(draws))
-        return {name: losses[:, 0].astype(np.float64) for name, losses in curves.items()}
+    def curves_of(self, draws: Sequence[int], state: TrainerState) -> BaseCurves:
+        """Return the same on several tasks of the series, over held-out data too where there is some."""
+        experiment = self._experiment
+        return base_curves(experiment.baselines, self._baselines.curve_tasks(draws), experiment.steps)
 
     def state(self) -> TrainerState:
         """Return all of its state."""

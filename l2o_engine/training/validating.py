@@ -1,7 +1,7 @@
 """Validates a training on tasks of its own, and takes it through its curriculum; see :mod:`l2o_engine.meta.validation`.
 
-Always on the reference's forward pass and always on the same tasks: so the figures, on which the course of a curriculum
-depends, are the same wherever the training is computed or resumed.
+By the backend that trains, and always on the same tasks: so the figures, on which the course of a curriculum depends,
+are the same where a training is resumed.
 """
 
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from typing import cast
 import numpy as np
 
 from l2o_engine.meta.experiment import Experiment
-from l2o_engine.meta.learner import Learner
+from l2o_engine.meta.learner import Backend, Learner, Truncating
 from l2o_engine.meta.validation import Outcome, Standing, Validation, validated
-from l2o_engine.optimizers.base import run
-from l2o_engine.support.arrays import LOG_FLOOR, finite_mean
+from l2o_engine.support.arrays import LOG_FLOOR, Doubles, Floats, finite_mean
+from l2o_engine.tasks.base import Task
 from l2o_engine.training.evaluation import drawn_at_once, parts
 from l2o_engine.training.streams import Streams, generator_of
 
-_COORDINATES = 200_000  # that a network moves at once: its state and gates take some hundred numbers each
+_COORDINATES = 50_000  # that a network moves at once: its state and gates take some hundred numbers each
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,8 @@ class Validating:
         One that has a validation.
     seed
         Decides the tasks.
+    backend
+        Lets the network loose on them.
 
     Raises
     ------
@@ -65,12 +67,13 @@ class Validating:
         If it has none.
     """
 
-    def __init__(self, experiment: Experiment, seed: int) -> None:
+    def __init__(self, experiment: Experiment, seed: int, backend: Backend) -> None:
         if experiment.validation is None:
             raise ValueError("this experiment has no validation")
         self._experiment = experiment
         self._rules = experiment.validation
         self._seeds = Streams(seed).validation
+        self._backend = backend
 
     def validate(self, standing: Standing, learner: Learner, iteration: int) -> tuple[Standing, Learner, Verdict]:
         """Validate a learner after a meta-iteration; return what stands now, and the learner that goes on."""
@@ -93,19 +96,28 @@ class Validating:
 
     def figure(self, learner: Learner, steps: int) -> float:
         """Return the mean log10 of the last losses of so many base steps; infinity where one is not finite."""
-        experiment = self._experiment
-        task = experiment.task
+        experiment, task = self._experiment, self._experiment.task
         losses = steps if experiment.truncation.is_whole else steps + 1
-        optimizer = experiment.trained.with_weights(learner.weights, learner.numbers)
-        generator, found = generator_of(self._seeds), []
-        at_once = min(drawn_at_once(task, losses), max(1, _COORDINATES // task.size))
-        for n in parts(self._rules.tasks, at_once):
+        generator, found = generator_of(self._seeds), list[Doubles]()
+        for n in parts(self._rules.tasks, at_once(experiment)):
             tasks = task.draw(generator, n, 1, steps=losses, dtype=experiment.dtype)
-            found.append(run(optimizer, tasks, losses)[:, 0, -1].astype(np.float64))
+            found.append(self._losses(learner, tasks, losses)[..., -1].astype(np.float64).ravel())
         last = np.concatenate(found)
         with np.errstate(invalid="ignore"):  # one below 0 has no logarithm, and is left out as everywhere
             figure = finite_mean(np.log10(last + LOG_FLOOR))
         return figure if np.isfinite(last).all() and not isnan(figure) else inf
+
+    def _losses(self, learner: Learner, tasks: Task, steps: int) -> Floats:
+        if isinstance(self._backend, Truncating):
+            return self._backend.evaluate(learner, tasks.in_batches_of(len(tasks)), steps)
+        return self._backend.evaluate(learner, tasks)  # it has whole episodes alone, whose length is the only one
+
+
+def at_once(experiment: Experiment) -> int:
+    """Return on how many tasks a network is let loose at once, at most, so that a validation takes little memory."""
+    task, rules = experiment.task, cast("Validation", experiment.validation)
+    losses = experiment.truncation.drawn_losses(experiment.horizons[-1])
+    return min(rules.tasks, drawn_at_once(task, losses), max(1, _COORDINATES // task.size))
 
 
 def left(experiment: Experiment, standing: Standing) -> int:

@@ -9,6 +9,9 @@ import numpy as np
 from l2o_engine.support.arrays import Doubles, Integers
 from l2o_tui.text.numbers import compact
 
+_FEW_DECADES = 0.9  # below which 1, 2 and 5 times powers of ten are too few ticks
+_PLAIN = 4  # decades from 1 on, either way, within which a number is written without an exponent
+
 
 @dataclass(frozen=True)
 class Span:
@@ -147,13 +150,12 @@ class YAxis:
         return float(self.heights(np.array([log]))[0])
 
     def ticks(self, most: int) -> Ticks:
-        """Return ticks, so many at most: at decades, within less than two of them at parts, or at round numbers."""
+        """Return ticks, so many at most: at decades, or, where these would be too few, at round numbers."""
         if not self.logarithmic:
             return even_ticks(self.low, self.high, most)
         if self.high - self.low >= 2:
             return decade_ticks(round(self.low), round(self.high), most)
-        places = even_ticks(self.low, self.high, most).places
-        return Ticks(places, tuple(map(_power, places)))
+        return number_ticks(self.low, self.high, most)
 
 
 def decade_ticks(low: int, high: int, most: int) -> Ticks:
@@ -161,6 +163,21 @@ def decade_ticks(low: int, high: int, most: int) -> Ticks:
     step = next(step for step in (1, 2, 5, 10, 20, 50, 100, 1000) if (high - low) / step < most)
     places = tuple(float(tick) for tick in range(ceil(low / step) * step, high + 1, step))
     return Ticks(places, tuple(map(_power, places)))
+
+
+def number_ticks(low: float, high: float, most: int) -> Ticks:
+    """Return ticks of a logarithmic axis of less than two decades, at the logarithms of round numbers."""
+    exponent = floor(low)
+    least, greatest = 10 ** (low - exponent), 10 ** (high - exponent)  # low and high themselves may be no numbers
+    if high - low < _FEW_DECADES:
+        numbers: Sequence[float] = even_ticks(least, greatest, max(2 * most // 3, 3)).places
+    else:
+        numbers = [factor * power for power in (1.0, 10.0, 100.0) for factor in (1, 2, 5)]
+        numbers = [number for number in numbers if least <= number <= greatest][:: -(-len(numbers) // most) or 1]
+    return Ticks(
+        tuple(exponent + log10(number) for number in numbers),
+        tuple(_label_of(number, exponent) for number in numbers),
+    )
 
 
 def even_ticks(low: float, high: float, most: int, *, least: float = 0.0) -> Ticks:
@@ -185,6 +202,14 @@ def _round_end(high: float) -> float:
         return 1.0
     rounded = round_up(high)
     return rounded if np.isfinite(rounded) else high
+
+
+def _label_of(number: float, exponent: int) -> str:
+    """Return how a number times a power of ten is written."""
+    own = floor(log10(number))
+    if -_PLAIN <= own + exponent <= _PLAIN:
+        return f"{number * 10.0**exponent:.6g}"
+    return f"{number / 10**own:.6g}e{own + exponent:+d}"
 
 
 def _power(exponent: float) -> str:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".svg", ".png", ".pdf")
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#000000", "#56B4E9", "#999999")
 _STYLES: tuple[Any, ...] = ("solid", (0, (5, 1.5)), (0, (6, 1.5, 1, 1.5)), (0, (1.5, 1)))
+_DOTS: Any = (0, (1, 1))  # of a loss over held-out data
 _GREY, _FAINT_GREY = "#555555", "#e6e6e6"
 _SUPERSCRIPTS = str.maketrans("-+0123456789.", "⁻⁺⁰¹²³⁴⁵⁶⁷⁸⁹·")
 _POINTS = 1800  # of all lines and bands together, so that an SVG stays small
@@ -185,7 +186,7 @@ def _draw(axes: "Axes", figure: Figure, most_ticks: int) -> "dict[str, Artist]":
         line = reduced(one.x, figure.y.heights(one.y), figure.x.view, columns)
         x, y = np.insert(line.x, _breaks(line.joined), np.nan), np.insert(line.y, _breaks(line.joined), np.nan)
         thin: dict[str, Any] = {"linewidth": 0.8, "alpha": 0.7} if one.is_replicate else {}
-        style = _STYLES[one.style.place % len(_STYLES)]
+        style = _DOTS if one.style.is_held_out else _STYLES[one.style.place % len(_STYLES)]
         above = 3 - order / (len(figure.series) + 1)  # the first one, which matters most, over the others
         (named[one.label],) = axes.plot(x, y, color=colour, linestyle=style, zorder=above, **thin)
     if figure.points is not None:

@@ -12,6 +12,7 @@ TINTS = 6
 MARKERS = "●▲■◆▼○△□"
 PLAIN_MARKERS = "*+#xoa%@"
 POINT, PLAIN_POINT = "×", "X"
+HELD_OUT, PLAIN_HELD_OUT = "+", "t"
 _DIGITS = "0123456789"
 
 # Places of optimizers by name. Those of any other name follow from the name, so that every preset has the same.
@@ -30,10 +31,13 @@ class Style:
         Which of the styles it is; the first 64 all differ, by colour or by marker.
     seed
         Of which replicate of that series, by number; None for the series itself. Replicates have tints of its colour.
+    is_held_out
+        Whether it is that series over held-out data: of the same colour.
     """
 
     place: int
     seed: int | None = None
+    is_held_out: bool = False
 
     @property
     def colour(self) -> int:
@@ -52,6 +56,8 @@ class Style:
 
     def marker(self, *, plain: bool = False) -> str:
         """Return what is drawn along the line, and before its name; a plain one is of ASCII."""
+        if self.is_held_out:
+            return PLAIN_HELD_OUT if plain else HELD_OUT
         if self.seed is not None:
             return _DIGITS[self.seed % len(_DIGITS)]
         return (PLAIN_MARKERS if plain else MARKERS)[self.shape]

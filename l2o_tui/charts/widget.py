@@ -11,7 +11,7 @@ from l2o_engine.records.events import Curves
 from l2o_engine.studies.comparison import Group, NamedLevel
 from l2o_engine.training.trainer import Lane
 from l2o_tui.charts.axes import Span
-from l2o_tui.charts.base_losses import base_losses
+from l2o_tui.charts.base_losses import HELD_OUT, base_losses
 from l2o_tui.charts.chart import Chart, left_out
 from l2o_tui.charts.comparison import comparison
 from l2o_tui.charts.convergence import MOST_BANDS, convergence, curve_series, median_series
@@ -23,6 +23,7 @@ __all__ = ["BaseChart", "Chart", "ComparisonChart", "ConvergenceChart"]
 
 _WINDOWS = tuple(digit * 10**power for power in range(6) for digit in (1, 2, 5))
 _END_LOSS = "end loss over the meta-iterations"
+_FINAL_LOSS = "final loss of the episodes, over the meta-iterations"
 
 
 class BaseChart(Chart):
@@ -45,7 +46,14 @@ class BaseChart(Chart):
         """Return each optimizer's losses."""
         if self._curves is None:
             return None
-        return base_losses(self._curves.losses, logarithmic=self.logarithmic, view=view, caption=self._caption())
+        return base_losses(
+            self._curves.losses,
+            held_out=self._curves.held_out,
+            looks=self._curves.looks,
+            logarithmic=self.logarithmic,
+            view=view,
+            caption=self._caption(),
+        )
 
     def _caption(self) -> str:
         """Say which draws these are, and what is left out."""
@@ -56,6 +64,7 @@ class BaseChart(Chart):
         what = f"draw {self._curves.draw + 1}" if draws == 1 else f"median and quartiles of {count(draws)} draws"
         every = np.concatenate([np.zeros(0), *(values.ravel() for values in losses)])
         said = [what] if self._seed is None else [what, f"seed {self._seed}"]
+        said += [f"{HELD_OUT}: held-out data"] if self._curves.held_out else []
         non_finite, zeros = int((~np.isfinite(every)).sum()), int((every == 0).sum())
         return " · ".join([*left_out(non_finite, zeros, logarithmic=self.logarithmic), *said])
 
@@ -71,6 +80,8 @@ class ConvergenceChart(Chart):
         The rows that the notebook printed of this experiment, or our own reference.
     tuned
         Which of the baselines are tuned on this problem.
+    in_truncations
+        Whether episodes go on over several meta-iterations: a result is that of the one that ended last.
     """
 
     def __init__(
@@ -79,6 +90,7 @@ class ConvergenceChart(Chart):
         window: int,
         notebook: Sequence[PublishedRow] = (),
         tuned: Collection[str] = (),
+        in_truncations: bool = False,
         id: str,  # noqa: A002 (textual's name)
     ) -> None:
         super().__init__(id=id)
@@ -92,7 +104,7 @@ class ConvergenceChart(Chart):
         self._pinned: dict[str, Curve] = {}
         self._levels: dict[str, float] = {}
         self._iterations = 0
-        self.border_title = _END_LOSS
+        self.border_title = _FINAL_LOSS if in_truncations else _END_LOSS
 
     def show(self, lanes: Sequence[tuple[Lane, Curve]], levels: dict[str, float], iterations: int = 0) -> None:
         """Draw these lanes, and these levels as lines across; the x axis goes to the number of iterations."""

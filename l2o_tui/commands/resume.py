@@ -69,6 +69,8 @@ def resume_run(
         raise RunError(f"{found.name} is already at {count(record.iteration)}: --iterations must be above that")
     if iterations is not None and record.status == "diverged" and record.seeds == 1:
         raise RunError(f"{found.name} has diverged at {count(record.iteration)}; there is nothing to continue")
+    if iterations is not None and record.has_ended_early:
+        raise RunError(f"{found.name} has ended at {count(record.iteration)}: {record.message}")
     if record.status == "finished" and iterations in (None, record.iteration) and not front_end.has_screen:
         return _already_finished(found, front_end)
     driven = DrivenRun.take(
@@ -84,7 +86,9 @@ def resume_run(
 
 def _already_finished(run: Run, front_end: FrontEnd) -> int:
     """Say that there is nothing to do, as the front end would have told the end; a requeued job repeats its command."""
-    say(f"l2o-tui: {run.name} is finished at {count(run.record().iteration)}; continue it with --iterations N")
+    record = run.record()
+    further = record.message if record.has_ended_early else "continue it with --iterations N"
+    say(f"l2o-tui: {run.name} is finished at {count(record.iteration)}; {further}")
     for note in run.damage():  # who takes it for done should know what is left of it
         say(f"l2o-tui: {run.name}: {note}")
     if front_end.quiet:

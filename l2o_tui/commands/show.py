@@ -16,6 +16,7 @@ from l2o_tui.text.numbers import age, count, duration
 from l2o_tui.text.output import Page, write_json
 from l2o_tui.text.progress_table import ProgressTable
 from l2o_tui.text.tables import plain_table
+from l2o_tui.text.validation import summary
 
 
 def print_run(run: Run, *, as_json_document: bool) -> None:
@@ -24,7 +25,9 @@ def print_run(run: Run, *, as_json_document: bool) -> None:
     if as_json_document:
         rows = [document for event in progress for document in as_json(event)]
         looks = [document for event in diagnoses_of(run).items() for document in as_json(Diagnosed(*event))]
+        validations = [document for event in run.validated() for document in as_json(event)]
         parts = {"settings": to_dict(preset), "progress": rows, "health": looks, "damage": damage}
+        parts |= {"validations": validations} if validations else {}
         return write_json(summary_of(run) | parts)
     page = Page()
     console = page.console
@@ -39,6 +42,9 @@ def print_run(run: Run, *, as_json_document: bool) -> None:
     state.add_row("backend", f"{record.backend} ({record.backend_reason}), {preset.run.dtype}")
     state.add_row("trained", f"{duration(record.elapsed_seconds)}, last updated {age(record.updated)}")
     state.add_row("checkpoint", str(checkpoint) if checkpoint else "none yet")
+    for lane, verdict in {event.lane: event.verdict for event in run.validated()}.items():
+        owner = f", seed {lane.seed}" if len(preset.seeds) > 1 else ""
+        state.add_row("validation", f"at {count(verdict.iteration)}{owner}: {summary(verdict)}")
     state.add_row("versions", ", ".join(f"{name} {number}" for name, number in record.versions.items()))
     for note in damage:
         state.add_row("damage", note)

@@ -154,7 +154,7 @@ class _Bars:
                 self._console.print(f"tuning {progress.rival} …")
             return
         if self._bars is None:
-            columns = (TextColumn("{task.description}"), BarColumn(30), TextColumn("{task.completed:.0f} grids"))
+            columns = (TextColumn("{task.description}"), BarColumn(30), TextColumn("{task.percentage:.0f}%"))
             self._bars = ProgressBars(
                 *columns, console=self._console, transient=True, redirect_stdout=False, redirect_stderr=False
             )

@@ -12,7 +12,13 @@ class ConvergencePane(ConvergenceChart, Pane):
 
     def __init__(self, opened: OpenRun, *, id: str) -> None:  # noqa: A002 (textual's name)
         preset = opened.preset
-        super().__init__(window=preset.report.rolling_window, notebook=preset.published_rows, tuned=preset.tuned, id=id)
+        super().__init__(
+            window=preset.report.rolling_window,
+            notebook=preset.published_rows,
+            tuned=preset.tuned,
+            in_truncations=preset.learns and not preset.experiment.truncation.is_whole,
+            id=id,
+        )
         self._feed = opened.feed
         self._has_levels = preset.learns  # what else is trained is a level itself
         self._drawn = (0, 0)

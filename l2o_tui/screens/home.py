@@ -366,6 +366,8 @@ class HomeScreen(KeyedScreen[None]):
         record = entry.record
         if entry.status == "diverged" and record.seeds == 1:
             self.notify(f"{entry.run.name} has diverged; there is nothing to continue", severity="warning")
+        elif record.has_ended_early:
+            self.notify(f"{entry.run.name} has ended: {record.message}", severity="warning")
         elif entry.status == "finished":
             dialog = ExtendDialog(record.iteration, 2 * record.iterations)
             self.app.push_screen(dialog, lambda total: self._continue(entry.run, total))

@@ -38,8 +38,10 @@ from l2o_tui.state.preferences import Preferences
 READING = Content.from_markup(
     "[b]Convergence[/b]  The last loss of each meta-iteration. The faint band holds every raw result; the line is "
     "10 to the mean of log10 over the rolling window. The baselines' levels are labelled lines: below the line of "
-    "RMSProp, the network has won. A click puts the cursor there, the wheel zooms.\n"
-    "[b]Base losses[/b]  One problem, all optimizers on the same draw, the network as it is now.\n"
+    "RMSProp, the network has won. Where an episode goes in truncations, each meta-iteration shows the final loss of "
+    "the episode that ended last. A click puts the cursor there, the wheel zooms.\n"
+    "[b]Base losses[/b]  One problem, all optimizers on the same draw, the network as it is now. Of a network that "
+    "classifies images, + is the loss over those that nothing is trained on.\n"
     "[b]Progress[/b]  A row a report: the notebook's columns, and its published rows beside ours. "
     "average_log_result (av_log) is the mean log10 of the last losses since the row before; av_sum is the mean over "
     "all steps, and to_date the notebook's mean of it since the start.\n"

@@ -43,7 +43,7 @@ from l2o_tui.text.health import sentence
 
 PROGRESS_KEPT = 2000
 LOG_KEPT = 1000
-_CHECKPOINTS_LOGGED = 20  # of a run, at most, that nobody has asked for
+_LOGGED = 20  # checkpoints of a run, at most, that nobody has asked for; and validations that changed nothing
 _RATE_SECONDS = 5.0
 _LEAST_RATE_SECONDS = 1.0  # over less, two bursts that come close together would make a rate of their own
 
@@ -151,7 +151,7 @@ class Feed:
         self._notices: deque[str] = deque(maxlen=50)
         self._pace: deque[tuple[float, int]] = deque()
         self._resumed_from = -1
-        self._logged_checkpoint = -inf
+        self._logged_checkpoint = self._logged_validation = -inf
 
     def publish(self, event: Event) -> None:
         """Take in an event. Called by the training thread; never waits for the screen."""
@@ -248,7 +248,7 @@ class Feed:
             starts=self._view.starts + 1,
             read=0.0 if self._is_watched and event.iteration > 0 else nan,
         )
-        self._logged_checkpoint = -inf
+        self._logged_checkpoint = self._logged_validation = -inf
 
     def _tell(self, event: Event) -> None:
         """Note what is worth a line in the log, and what is worth interrupting for."""
@@ -262,7 +262,7 @@ class Feed:
                 line = self._line_of(event)
             case Checkpointed(iteration=iteration, requested=requested):
                 # At full speed there are nine a second, which would leave no room for anything else.
-                if requested or iteration - self._logged_checkpoint >= self._view.iterations / _CHECKPOINTS_LOGGED:
+                if requested or iteration - self._logged_checkpoint >= self._view.iterations / _LOGGED:
                     self._logged_checkpoint = iteration
                     line = LogLine(iteration, "checkpoint", "kept" if requested else "saved")
                 notice = f"checkpoint saved at {iteration:,}" if requested else ""
@@ -290,8 +290,13 @@ class Feed:
         owner = f"seed {event.lane.seed}: " if len(self._view.lanes) > 1 else ""
         if isinstance(event, Found):
             return LogLine(event.iteration, "finding", f"{event.finding.code}: {owner}{sentence(event.finding)}")
-        said = validation.sentence(event.verdict)
-        return LogLine(event.verdict.iteration, "status", f"{owner}{said}") if said else None
+        verdict = event.verdict
+        if said := validation.sentence(verdict):
+            return LogLine(verdict.iteration, "status", f"{owner}{said}")
+        if verdict.iteration - self._logged_validation < self._view.iterations / _LOGGED:
+            return None
+        self._logged_validation = verdict.iteration
+        return LogLine(verdict.iteration, "status", f"{owner}{validation.summary(verdict)}")
 
     def _recall(self, blocks: Blocks) -> None:
         for lane, history in enumerate(self._histories):
@@ -315,7 +320,8 @@ class Feed:
             return  # the past of a resumed run, told again, says nothing about its pace
         now = monotonic()
         self._pace.append((now, iteration))
-        while now - self._pace[0][0] > _RATE_SECONDS:
+        # Over the last seconds, or, where one meta-iteration takes longer, over the last one.
+        while len(self._pace) > 2 and now - self._pace[1][0] >= _RATE_SECONDS:
             self._pace.popleft()
         then, before = self._pace[0]
         rate = (iteration - before) / (now - then) if now - then >= _LEAST_RATE_SECONDS else self._view.rate

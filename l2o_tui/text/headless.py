@@ -183,7 +183,7 @@ class Table:
             self._say(f"{name}: average_log_result {fixed(result.average_log_result)}")
         if event.status == "interrupted":
             self._say(f"go on with: {proposed('resume', self._run_dir)}")
-        elif event.status == "finished":
+        elif event.status == "finished" and not event.message:
             further = proposed("resume", self._run_dir, "--iterations", str(2 * event.iteration))
             self._say(f"continue with: {further}")
 

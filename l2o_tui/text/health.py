@@ -66,7 +66,7 @@ _SHOWN = {
     "epsilon_share": ("lost to ε", percent),
     "update_ratio": ("update / distance", _ratio),
     "distance_ratio": ("distance left", _ratio),
-    "loss_ratio": ("loss left", _ratio),  # where no distance is known
+    "loss_ratio": ("loss left", _ratio),  # where no distance is known; in truncations, of the mean of the episode
     "saturated": ("inputs beyond ±1", percent),
     "flipped": ("sign turned", percent),
 }

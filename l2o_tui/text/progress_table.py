@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import nan
+from math import isnan, nan
 
 from rich.cells import cell_len
 
@@ -13,6 +13,8 @@ from l2o_engine.support.wording import shown
 from l2o_engine.training.trainer import Lane
 from l2o_tui.text.names import right
 from l2o_tui.text.numbers import fixed, scientific
+
+_NONE_YET = "–"
 
 
 @dataclass(frozen=True)
@@ -87,12 +89,14 @@ class ProgressTable:
         cells = [str(progress.iteration)]
         cells += [progress.lane.optimizer] if self._by_optimizer else []
         cells += [str(progress.lane.seed)] if self._by_seed else []
-        cells += [
+        results = [
             fixed(progress.sum_error) if abs(progress.sum_error) < 1e6 else scientific(progress.sum_error),
             scientific(progress.optim_result),
             fixed(progress.average_log_result),
         ]
-        cells += [fixed(progress.average_sum_log_result)] if self._has_sum else []
+        results += [fixed(progress.average_sum_log_result)] if self._has_sum else []
+        is_none_yet = isnan(progress.optim_result) and not progress.non_finite  # no episode has ended
+        cells += [_NONE_YET] * len(results) if is_none_yet else results
         cells += [fixed(progress.numbers.get(name, nan)) for name in self._numbers]
         yield [*cells, str(progress.non_finite)], published
 

@@ -1,4 +1,4 @@
-"""What follows from a validation in words: the same on stderr and in the screen's log."""
+"""Validations in words: what follows from one, the same on stderr and in the screen's log; and how they stand."""
 
 from l2o_engine.training.validating import Verdict
 from l2o_tui.text.numbers import count, fixed
@@ -14,6 +14,12 @@ def sentence(verdict: Verdict) -> str:
             return f"validation finds nothing better any more: the best network is restored ({_reached(verdict)})"
         case _:
             return ""
+
+
+def summary(verdict: Verdict) -> str:
+    """Return what a validation found."""
+    best = f"best {fixed(verdict.best)}, stage {verdict.stage + 1} with episodes of {count(verdict.episode)} steps"
+    return f"validated at {fixed(verdict.figure)} over {count(verdict.steps)} steps; {best}"
 
 
 def _reached(verdict: Verdict) -> str:

@@ -39,6 +39,21 @@ EXPERIMENTS = {
         "--set=problem.noise=0.1",
         '--set=inputs={kind="rnnprop"}',
     ),
+    "torch, stage by stage": (  # one replicate is ended by its validations, the other goes through five stages
+        *(option for option in _TINY if "steps" not in option),
+        *_TORCH,
+        "--seeds=2",
+        "--set=unroll.steps=8",
+        "--set=unroll.truncation=4",
+        "--set=unroll.staggered=true",
+        "--set=meta.batch=2",
+        "--set=meta.learning_rate=3e-3",
+        '--set=inputs={kind="rnnprop"}',
+        "--set=augmentation={scaling=1.0, companion=2}",
+        "--set=validation={every=1, tasks=3}",
+        "--set=curriculum.stages=[12, 16, 20, 24, 28, 32]",
+        "--set=imitation.probability=0.3",
+    ),
     "torch, long": (
         *_TINY,
         "--backend=torch",
@@ -48,7 +63,15 @@ EXPERIMENTS = {
     ),
     "baselines": ("baselines", _EACH, "--iterations=2000", "--set=report.every=500", "--set=run.checkpoint_every=300"),
 }
-NAMES = ("fused", "fused, 3 seeds", "torch", "torch, 2 seeds", "torch, in mid-episode", "baselines")
+NAMES = (
+    "fused",
+    "fused, 3 seeds",
+    "torch",
+    "torch, 2 seeds",
+    "torch, in mid-episode",
+    "torch, stage by stage",
+    "baselines",
+)
 
 
 class Laboratory:

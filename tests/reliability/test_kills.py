@@ -98,7 +98,7 @@ def test_killed_at_every_file_call(name: str, laboratory: Laboratory) -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("name", ["fused", "torch, 2 seeds", "torch, in mid-episode"])
+@pytest.mark.parametrize("name", ["fused", "torch, 2 seeds", "torch, in mid-episode", "torch, stage by stage"])
 def test_killed_at_every_file_call_of_resume(name: str, laboratory: Laboratory) -> None:
     strike_everywhere(laboratory, name, resume, f"killed at a file call of resume: {name}", most=soak.times(40))
 

@@ -19,12 +19,12 @@ from l2o_engine.backends.course import Step, Unrolled, UnrollingBackend
 from l2o_engine.meta.experiment import Experiment
 from l2o_engine.meta.learner import Learner
 from l2o_engine.meta.truncation import Carried
-from l2o_engine.optimizers.base import run
+from l2o_engine.optimizers.base import Optimizer, run
 from l2o_engine.optimizers.learned.inputs.base import Numbers
 from l2o_engine.optimizers.learned.learned_optimizer import TrainedOptimizer
 from l2o_engine.support.arrays import Floats
 from l2o_engine.support.processes import Child
-from l2o_engine.tasks.base import Task
+from l2o_engine.tasks.base import Task, TaskFamily
 
 
 class CoordinatewiseBackend(UnrollingBackend):
@@ -51,12 +51,13 @@ class CoordinatewiseBackend(UnrollingBackend):
         """Travel to another process as the experiment; the kernel is loaded there."""
         return CoordinatewiseBackend, (self._experiment, None, self._threads)
 
-    def evaluate(self, learner: Learner, task: Task) -> Floats:
-        """Return the losses of the learned optimizer as it is now; see :class:`~l2o_engine.meta.learner.Backend`."""
+    def evaluate(self, learner: Learner, task: Task, steps: int | None = None) -> Floats:
+        """Return the losses of the learned optimizer as it is now; see :class:`~l2o_engine.meta.learner.Truncating`."""
+        steps = self._experiment.steps if steps is None else steps
         trained, found = self._learned.with_weights(learner.weights, learner.numbers), []
         for index in range(len(task)):
             optimizer, _ = self._networks.record(trained, task.family)
-            losses = self._forward(optimizer, task[index], self._experiment.steps).unrolled.losses
+            losses = self._forward(optimizer, task[index], steps).unrolled.losses
             found.append(losses.T.numpy())
         return np.stack(found)
 
@@ -155,5 +156,9 @@ class CoordinatewiseForward:
 
     def losses(self, optimizer: TrainedOptimizer, task: Task, steps: int) -> Floats:
         """Return the losses of an optimizer; see :class:`~l2o_engine.backends.forward.Forward`."""
-        recorded, _ = self._networks.record(optimizer, task.family)
-        return run(recorded, task, steps)
+        return run(self.stepping(optimizer, task.family), task, steps)
+
+    def stepping(self, optimizer: TrainedOptimizer, family: TaskFamily) -> Optimizer:
+        """Return the optimizer as it is computed here; see :class:`~l2o_engine.backends.forward.SteppingForward`."""
+        recorded, _ = self._networks.record(optimizer, family)
+        return recorded

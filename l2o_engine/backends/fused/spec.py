@@ -67,6 +67,7 @@ class Spec(Shape):
     ratio_residual: float
     objective: str
     objective_residual: float
+    sum_weight: float
     kernel: ClassVar[str] = "l2o_engine.backends.fused.kernel"
 
     @property
@@ -103,12 +104,15 @@ def spec_of(experiment: Experiment) -> Spec:
         ratio_residual=getattr(inputs, "ratio_residual", 0.0),
         objective=objective.kind,
         objective_residual=objective.residual,
+        sum_weight=getattr(objective, "sum_weight", None) or 0.0,
     )
 
 
 def forward_part(spec: Spec) -> Spec:
     """Return a Spec without what only training needs, so that all that go forward in one way share a kernel."""
-    return replace(spec, objective="sum", objective_residual=0.0, second_derivatives=False, adaptive=False)
+    return replace(
+        spec, objective="sum", objective_residual=0.0, sum_weight=0.0, second_derivatives=False, adaptive=False
+    )
 
 
 def _problem_of(task: TaskFamily) -> ProblemSpec:

@@ -143,17 +143,27 @@ class TrainedOptimizer(Placed):
         network = self._network.start(start.numel(), like=start)
         return LearnedState(network, self.learned.inputs.begin(start), start.new_zeros(0))
 
-    def update(self, gradient: Array, state: LearnedState) -> tuple[Array, LearnedState]:
-        """Return what to add to x, of the gradient's shape and kind, and the next state."""
+    def update(self, gradient: Array, state: LearnedState, taken: "Tensor | None" = None) -> tuple[Array, LearnedState]:
+        """Return what to add to x, of the gradient's shape and kind, and the next state.
+
+        Parameters
+        ----------
+        gradient, state
+            Of points x, and as from :meth:`init` or the last update.
+        taken
+            What is added to x instead, where somebody else moves it: for tensors alone.
+        """
         if not isinstance(gradient, np.ndarray):
-            return self._update(gradient, state)
+            return self._update(gradient, state, taken)
         import torch
 
         with torch.no_grad():
             update, state = self._update(torch.from_numpy(np.ascontiguousarray(gradient)), state)
         return update.numpy(), state
 
-    def _update(self, gradient: "Tensor", state: LearnedState) -> tuple["Tensor", LearnedState]:
+    def _update(
+        self, gradient: "Tensor", state: LearnedState, taken: "Tensor | None" = None
+    ) -> tuple["Tensor", LearnedState]:
         inputs = self.learned.inputs
         encoded = self.encoded(gradient, state)
         if self.stays:
@@ -163,7 +173,8 @@ class TrainedOptimizer(Placed):
         update = inputs.decode(outputs.view_as(gradient), encoded, self.numbers)
         if self.stays:
             update = update.masked_fill(gradient == 0, 0)
-        return update, LearnedState(network, inputs.moved(encoded.memory, update), encoded.inputs)
+        moved = inputs.moved(encoded.memory, update if taken is None else taken)
+        return update, LearnedState(network, moved, encoded.inputs)
 
     def beginning(self, x: Floats) -> dict[str, Floats]:
         """Return what is carried into an episode's first truncation from the points x [batch, *shape]."""

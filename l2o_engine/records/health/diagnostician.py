@@ -17,6 +17,7 @@ from l2o_engine.records.health.vitals import (
     Vitals,
     casting_shares,
     distance_ratios,
+    episode_ratio,
     epsilon_share,
     loss_ratio,
     mean,
@@ -104,6 +105,11 @@ class Diagnostician:
         iteration, end_log10, norms = (column(name)[fresh] for name in ("iteration", "end_log10", "gradient_norm"))
         finite_norms = norms[np.isfinite(norms)]
         meta = self._experiment.meta
+        measured = distance_ratios(self._traces, self._traced)
+        if self._experiment.truncation.is_whole:
+            measured["loss_ratio"] = loss_ratio(self._losses, self._traced)
+        else:
+            measured |= {"distance_ratio": nan, "loss_ratio": episode_ratio(end_log10, column("mean_log10")[fresh])}
         shares = casting_shares(self._traces, self._traced) if self._casts else {"saturated": nan, "flipped": nan}
         return Vitals(
             iteration=int(iteration[-1]),
@@ -117,6 +123,5 @@ class Diagnostician:
             zeros=int((column("end_loss")[fresh] == 0).sum()),
             numbers=dict(learner.numbers),
             **shares,
-            **distance_ratios(self._traces, self._traced),
-            loss_ratio=loss_ratio(self._losses, self._traced),
+            **measured,
         )

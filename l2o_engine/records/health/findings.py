@@ -14,6 +14,7 @@ from l2o_engine.records.health.thresholds import (
     LOOKS,
     NON_FINITE,
     SATURATED,
+    STANDS_STILL,
 )
 from l2o_engine.records.health.trend import flat_since, trend_of
 from l2o_engine.records.health.vitals import Vitals
@@ -44,11 +45,23 @@ def examine(experiment: Experiment, history: Sequence[Vitals]) -> list[Finding]:
     vitals = history[-1]
     # What has taught the network to optimize may go on so, whatever ε takes and however many numbers are spoilt.
     checks = (
-        (_flipped,) if vitals.remaining < HAS_LEARNED else (_exploding, _non_finite, _epsilon, _flipped, _saturated)
+        (_flipped,) if _has_learned(experiment, vitals) else (_exploding, _non_finite, _epsilon, _flipped, _saturated)
     )
     causes = [finding for check in checks if (finding := check(experiment, vitals)) is not None]
     plateau = None if causes else _plateau(experiment, history)
     return causes + ([plateau] if plateau else [])
+
+
+def _has_learned(experiment: Experiment, vitals: Vitals) -> bool:
+    """Return whether the network has learned to optimize; nothing tells, where nothing is measured."""
+    if experiment.truncation.is_whole:
+        return vitals.remaining < HAS_LEARNED
+    return vitals.loss_ratio < STANDS_STILL
+
+
+def _beside(experiment: Experiment) -> str:
+    """Return what ``loss_ratio`` is told in."""
+    return "the first" if experiment.truncation.is_whole else "the mean of its episode"
 
 
 def _exploding(experiment: Experiment, vitals: Vitals) -> Finding | None:
@@ -59,7 +72,7 @@ def _exploding(experiment: Experiment, vitals: Vitals) -> Finding | None:
         evidence = f"after the last one it is {far} far from the optimum as at the start"
     else:
         times = "infinitely many" if vitals.loss_ratio >= GREATEST else number(vitals.loss_ratio)
-        evidence = f"the last loss is {times} times the first"
+        evidence = f"the last loss is {times} times {_beside(experiment)}"
     average = vitals.average_log_result
     clip = ', or set meta.gradient = "clip"' if experiment.meta.gradient == "none" else ""
     return Finding(
@@ -131,7 +144,8 @@ def _saturated(experiment: Experiment, vitals: Vitals) -> Finding | None:
 
 def _plateau(experiment: Experiment, history: Sequence[Vitals]) -> Finding | None:
     vitals = history[-1]
-    if len(history) <= LOOKS or trend_of(history) != "flat" or not vitals.remaining >= HAS_LEARNED:
+    is_known = not isnan(vitals.remaining)
+    if len(history) <= LOOKS or trend_of(history) != "flat" or not is_known or _has_learned(experiment, vitals):
         return None
     casts = experiment.trained.inputs.casts and "min_log" in vitals.numbers
     moves = vitals.update_ratio > _BIG_UPDATE
@@ -150,7 +164,7 @@ def _plateau(experiment: Experiment, history: Sequence[Vitals]) -> Finding | Non
         evidence = f"an update is {number(vitals.update_ratio)} of the distance to the optimum, and "
         evidence += f"{percent(vitals.distance_ratio)} of it are left after the last"
     else:
-        evidence = f"the last loss is {percent(vitals.loss_ratio)} of the first"
+        evidence = f"the last loss is {percent(vitals.loss_ratio)} of {_beside(experiment)}"
     return Finding(
         "plateau",
         f"the mean log10 of the last loss has stayed at {vitals.average_log_result:.2f} since meta-iteration "

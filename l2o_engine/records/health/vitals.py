@@ -47,7 +47,8 @@ class Vitals:
     distance_ratio
         Median of the distance to the optimum after the last update over that at the start; NaN where none is known.
     loss_ratio
-        Median of the last loss over the first, which says the same of a task without a known optimum.
+        Median of the last loss over the first, which says the same of a task without a known optimum. Where an episode
+        goes in truncations, of its final loss over the geometric mean of its losses, and no distance is measured.
     """
 
     iteration: int
@@ -146,6 +147,16 @@ def loss_ratio(losses: Sequence[Floats], last: int) -> float:
     first, end = shown[..., 0], np.maximum(shown[..., -1], 0)
     with np.errstate(all="ignore"):
         ratios = np.where(first > 0, np.minimum(end / first, GREATEST), nan)
+    return median(ratios[~np.isnan(ratios)])
+
+
+def episode_ratio(end_log10: Doubles, mean_log10: Doubles) -> float:
+    """Return ``loss_ratio`` of episodes in truncations, of log10 of their final losses and its mean over theirs [n].
+
+    A truncation alone says little: the last one of an episode that went well has little left to gain.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        ratios = np.minimum(10.0 ** (end_log10 - mean_log10), GREATEST)
     return median(ratios[~np.isnan(ratios)])
 
 

@@ -5,14 +5,13 @@ which of the two is told, for their last bits differ.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from l2o_engine.backends.forward import Forward, choose_forward
+from l2o_engine.backends.forward import Forward, SteppingForward, choose_forward
 from l2o_engine.live.sizes import TooLargeError
 from l2o_engine.meta.experiment import DTypeName, Experiment
-from l2o_engine.meta.truncation import Truncation
 from l2o_engine.optimizers.base import HandDesigned, Optimizer, course, run
 from l2o_engine.optimizers.learned.learned_optimizer import LEARNED, TrainedOptimizer
 from l2o_engine.optimizers.tuned import Metric, tuned_by
@@ -22,7 +21,6 @@ from l2o_engine.support.arrays import LOG_FLOOR, Doubles
 from l2o_engine.support.memory import available_memory
 from l2o_engine.support.wording import size
 from l2o_engine.tasks.base import Task
-from l2o_engine.tasks.joined import Augmentation
 from l2o_engine.training.evaluation import drawn_at_once, parts
 from l2o_engine.training.figures import SOLVED, Evaluated
 from l2o_engine.training.intervals import Interval
@@ -127,7 +125,7 @@ def judge(
     for match in matches:
         problem, forwards = match.problem, dict[Experiment, Forward]()
         for network in match.networks:
-            experiment = _on(network.experiment, problem)
+            experiment = network.experiment_on(problem.task, problem.steps)
             if experiment not in forwards:
                 forwards[experiment] = choose_forward(experiment, asked, may_compile=may_compile)
             forward = forwards[experiment]
@@ -174,6 +172,8 @@ def _run(optimizer: Optimizer, task: Task, problem: Problem, fast: Forward | Non
         else:
             losses = run(optimizer, task, problem.steps)
         return _Part(losses[:, 0].astype(np.float64), np.zeros(0))
+    if isinstance(fast, SteppingForward) and isinstance(optimizer, TrainedOptimizer):
+        optimizer = fast.stepping(optimizer, task.family)
     losses, points = course(optimizer, task, problem.steps)
     held_out = problem.task.held_out_loss(points[:, 0])
     return _Part(losses[:, 0].astype(np.float64), held_out.astype(np.float64))
@@ -186,17 +186,6 @@ def _work(match: Match, draws: int, *, with_rivals: bool) -> float:
 
 def _of_rival(problem: Problem) -> float:
     return _OF_RIVAL * problem.task.size * problem.steps
-
-
-def _on(experiment: Experiment, problem: Problem) -> Experiment:
-    """Return the experiment that a network was trained as, with another problem."""
-    return replace(
-        experiment,
-        task=problem.task,
-        truncation=Truncation(problem.steps),
-        baselines=(),
-        augmentation=Augmentation(),
-    )
 
 
 def _drawn(problem: Problem, dtype: DTypeName, draws: int, seed: int, most: int) -> Iterator[Task]:

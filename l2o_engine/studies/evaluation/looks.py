@@ -1,12 +1,5 @@
 """A look at how a network does on another problem: its losses over the base steps, beside that problem's rivals."""
 
-from dataclasses import replace
-
-import numpy as np
-
-from l2o_engine.backends.forward import TorchForward
-from l2o_engine.meta.truncation import Truncation
-from l2o_engine.optimizers.learned.learned_optimizer import LEARNED
 from l2o_engine.presets.files import load
 from l2o_engine.presets.schema import Preset
 from l2o_engine.presets.shipped import find, shipped_names
@@ -16,8 +9,7 @@ from l2o_engine.runs.folder import Run
 from l2o_engine.runs.record import RunError
 from l2o_engine.studies.evaluation.matches import networks_of, preset_of
 from l2o_engine.tasks.formula.functions import shipped_functions
-from l2o_engine.tasks.joined import Augmentation
-from l2o_engine.training.evaluation import Baselines
+from l2o_engine.training.evaluation import Baselines, base_curves
 
 
 def other_problems(preset: Preset) -> list[Preset]:
@@ -56,18 +48,10 @@ def curves_on(run: Run, preset: Preset, shown: ShowDraws) -> Curves:
     network, other = networks[seed], preset.experiment
     steps = other.steps
     try:
-        experiment = replace(
-            network.experiment,
-            task=other.task,
-            truncation=Truncation(steps),
-            baselines=other.baselines,
-            augmentation=Augmentation(),
-        )
+        experiment = network.experiment_on(other.task, steps)
     except ValueError as error:
         raise RunError(f"{run.name} cannot run on {preset.name}: {error}") from error
-    baselines = Baselines(experiment, seed)
-    task = baselines.curve_tasks(range(shown.first, shown.first + shown.count))
-    losses = baselines.run(task) | {LEARNED: TorchForward().losses(network.optimizer, task, steps)}
-    several = {name: values[:, 0].astype(np.float64) for name, values in losses.items()}
-    drawn = several if shown.count > 1 else {name: values[0] for name, values in several.items()}
-    return Curves(shown.first, network.iteration, drawn, seed)
+    task = Baselines(experiment, seed).curve_tasks(range(shown.first, shown.first + shown.count))
+    several = base_curves([*other.baselines, network.optimizer], task, steps)
+    base = several if shown.count > 1 else several.of_one()
+    return Curves(shown.first, network.iteration, base.losses, seed, base.held_out, base.looks)

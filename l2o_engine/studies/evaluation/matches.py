@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from l2o_engine.meta.experiment import DTypeName, Experiment
+from l2o_engine.meta.truncation import Truncation
 from l2o_engine.optimizers.base import HandDesigned
 from l2o_engine.optimizers.learned.learned_optimizer import TrainedOptimizer
 from l2o_engine.presets.files import load, override
@@ -16,6 +17,7 @@ from l2o_engine.runs.record import RunError
 from l2o_engine.support.errors import UserError
 from l2o_engine.tasks.base import TaskFamily
 from l2o_engine.tasks.formula.functions import shipped_functions
+from l2o_engine.tasks.joined import Augmentation
 
 MOST_STEPS = 10_000
 """Base steps that optimizers are judged over, at most."""
@@ -54,6 +56,17 @@ class Network:
     iteration: int
     is_best: bool
     diverged: bool
+
+    def experiment_on(self, task: TaskFamily, steps: int) -> Experiment:
+        """Return the experiment that it was trained as, on other tasks and a whole episode, without its rivals.
+
+        Raises
+        ------
+        ValueError
+            If it cannot be let loose on them.
+        """
+        truncation, plainly = Truncation(steps), Augmentation()
+        return replace(self.experiment, task=task, truncation=truncation, baselines=(), augmentation=plainly)
 
     def operations_on(self, problem: "Problem") -> float:
         """Return how many multiplications and additions one task of a problem takes."""

@@ -140,7 +140,8 @@ def is_done(job: Job) -> bool:
     if not is_begun(job):
         return False
     record = Run(job.folder).record()
-    return record.status == "diverged" or (record.status == "finished" and record.iteration >= job.iterations)
+    is_whole = record.iteration >= job.iterations or record.has_ended_early
+    return record.status == "diverged" or (record.status == "finished" and is_whole)
 
 
 def is_begun(job: Job) -> bool:

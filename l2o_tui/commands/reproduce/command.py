@@ -12,7 +12,7 @@ from typing import Any
 
 from l2o_engine.live.mailbox import Mailbox
 from l2o_engine.presets.schema import Preset
-from l2o_engine.presets.story import EPISODE3, episode_of, group_of
+from l2o_engine.presets.story import DEEPMIND, EPISODE3, episode_of, group_of
 from l2o_engine.records.codec import finite
 from l2o_engine.studies.comparison import NamedLevel, baseline_levels
 from l2o_engine.studies.episode3 import check_report_of
@@ -27,6 +27,7 @@ from l2o_engine.studies.reproduction import (
 )
 from l2o_tui import exit_codes
 from l2o_tui.commands.reproduce import rivalry_table
+from l2o_tui.commands.reproduce.deepmind import write_deepmind
 from l2o_tui.commands.reproduce.episode3 import write_episode3
 from l2o_tui.commands.reproduce.notes import Notes
 from l2o_tui.commands.reproduce.report import NAME, check_report, write_report
@@ -105,12 +106,13 @@ def run_reproduce(
             "done, what was under way is saved; the same command goes on"
         )
         return exit_codes.of_signal(received)
-    of_page: dict[str, list[Result]] = {NAME: [], EPISODE3: []}
+    of_page: dict[str, list[Result]] = {NAME: [], EPISODE3: [], DEEPMIND: []}
     for result in reproduction.results():
         of_page[_page_of(result.preset)].append(result)
-    results, ours = of_page[NAME], of_page[EPISODE3]
-    if results and not as_json:
-        _print_table(results, elapsed=monotonic() - began)
+    results, ours, deepminds = of_page[NAME], of_page[EPISODE3], of_page[DEEPMIND]
+    for part in filter(None, (results, deepminds)):
+        if not as_json:
+            _print_table(part, elapsed=monotonic() - began)
     try:
         with share_bar("judging", hidden=as_json and is_terminal(sys.stdout)) as told:
             judgements = list(judged_results(ours, told=told))
@@ -120,6 +122,15 @@ def run_reproduce(
             notes.say(f"writing the report in {report} …")
         if report and results:
             write_report(report, results, _levels_of(results), command=command, seeds=seeds)
+        if report and deepminds:
+            write_deepmind(
+                report,
+                deepminds,
+                reproduced=runs_dir / "reproduction",
+                seeds=seeds,
+                command=command,
+                bar=share_bar,
+            )
         if report and ours:
             with process_pool(workers) as executor:
                 write_episode3(
@@ -135,13 +146,18 @@ def run_reproduce(
     except KeyboardInterrupt:
         notes.say(f"l2o-tui: interrupted; {_CONSOLATION}")
         return exit_codes.of_signal(signal.SIGINT)
-    fails = [_complain(results, notes), _complain(ours, notes), _complain_of_ours(judgements, notes)]
+    fails = [
+        _complain(results, notes),
+        _complain(deepminds, notes),
+        _complain(ours, notes),
+        _complain_of_ours(judgements, notes),
+    ]
     return exit_codes.FAILED if any(fails) else exit_codes.DONE
 
 
 def _page_of(preset: Preset) -> str:
-    """Return the page of the report that an experiment is told on: Episode 3, which has no notebook, has its own."""
-    return EPISODE3 if group_of(preset) == EPISODE3 else NAME
+    """Return the page of the report that an experiment is told on: those parts that have no notebook have their own."""
+    return group_of(preset) if group_of(preset) in (EPISODE3, DEEPMIND) else NAME
 
 
 def _levels_of(results: Sequence[Result]) -> list[NamedLevel]:
@@ -178,7 +194,7 @@ def _drive(reproduction: Reproduction, notes: Notes, workers: int, *, as_json: b
 def _tell(result: Result, notes: Notes, *, as_json: bool) -> None:
     """Tell of an experiment that is over: to scripts, or to who waits for the table."""
     if as_json:
-        if _page_of(result.preset) == NAME:  # the others are judged before they are told
+        if _page_of(result.preset) != EPISODE3:  # which are judged before they are told
             write_out(json_text(_document(result)), consolation=_CONSOLATION)
         return
     published = "" if result.published is None else f", the notebook's {fixed(result.published)}"

@@ -18,7 +18,7 @@ from l2o_engine.studies.comparison import baseline_levels
 from l2o_engine.studies.episode3 import Section
 from l2o_engine.studies.evaluation import Ranking
 from l2o_engine.studies.reproduction import COUNTS, Judgement, Result, Rivalry, wall_seconds
-from l2o_engine.studies.tuning import Problem
+from l2o_engine.studies.tuning import Found, Problem
 from l2o_engine.support.errors import Failure
 from l2o_engine.support.files import write_atomically
 from l2o_engine.support.wording import shown
@@ -157,7 +157,7 @@ def _tally(rivalries: Sequence[Rivalry], figure: str) -> str:
     return f"on {sum(map(bool, decided))} of {len(decided)}"
 
 
-def _rivals(tuned: dict[str, list[episode3.Found]], draws: int) -> list[str]:
+def _rivals(tuned: dict[str, list[Found]], draws: int) -> list[str]:
     """Return the tables of rivals tuned on the quadratic."""
     lines = ["## Rivals at their best", ""]
     lines += [

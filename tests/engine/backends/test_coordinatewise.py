@@ -269,12 +269,29 @@ def test_it_goes_forward_and_evaluates_as_the_reference_does() -> None:
     task = replace(task, start=start)
     expected = TorchBackend(experiment).evaluate(learner, task)
     np.testing.assert_allclose(CoordinatewiseBackend(experiment).evaluate(learner, task), expected, rtol=1e-9)
+    further = TorchBackend(experiment).evaluate(learner, task, 9)
+    assert further.shape[-1] == 9
+    np.testing.assert_allclose(CoordinatewiseBackend(experiment).evaluate(learner, task, 9), further, rtol=1e-9)
     forward = choose_forward(experiment)
     assert forward.name == "coordinatewise"
     optimizer = experiment.trained.with_weights(learner.weights)
     losses = forward.losses(optimizer, task, 30)
     np.testing.assert_allclose(losses, run(optimizer, task, 30), rtol=1e-9)
     assert_array_equal(losses[0], 0)
+
+
+def test_it_takes_a_training_through_its_tricks_as_the_reference_does() -> None:
+    preset = tiny_preset(
+        *(*DEEPMINDS[:2], FIRST_ORDER, 'run.dtype="float64"', "unroll.steps=4", "unroll.truncation=2", "meta.batch=2"),
+        *("augmentation.scaling=1", "augmentation.companion=3", "imitation.probability=0.5", "curriculum.stages=[6]"),
+        *("curriculum.least=2", "validation.every=2", "validation.tasks=2", "meta.learning_rate=0.02"),
+    )
+    (one,), (other,) = (MetaTrainer(preset.experiment, 0, make(preset.experiment)).advance(20)
+                        for make in (TorchBackend, CoordinatewiseBackend))  # fmt: skip
+    np.testing.assert_allclose(other.results.losses, one.results.losses, rtol=1e-7)
+    assert [verdict.outcome for verdict in other.verdicts] == [verdict.outcome for verdict in one.verdicts]
+    for ours, expected in zip(other.verdicts, one.verdicts, strict=True):
+        assert ours.figure == pytest.approx(expected.figure, rel=1e-7)
 
 
 # What it takes.

@@ -38,13 +38,19 @@ MARGIN = 100
 EXAMPLES = 12 if os.environ.get("L2O_HYPOTHESIS") == "fuzz" else 6
 
 
+FURTHER_OBJECTIVES = (
+    'objective = {kind = "mean"}',
+    'objective = {kind = "sum_log", residual = 1e-3, sum_weight = 2.0}',
+)
+
+
 def random_shapes() -> list[Preset]:
     """Return presets of random shape: all kinds of inputs and of problems, each inputs with two objectives in turn."""
     generator = np.random.default_rng(20261122)
     found = []
-    objectives, problems = list(OBJECTIVES.values()), list(PROBLEMS.values())
+    objectives, problems = [*OBJECTIVES.values(), *FURTHER_OBJECTIVES], list(PROBLEMS.values())
     for turn, inputs in enumerate(INPUTS.values()):
-        for objective in (objectives[turn % 4], objectives[(turn + 1 + turn // 4) % 4]):
+        for objective in (objectives[turn], objectives[(turn + 1) % len(objectives)]):
             problem, layers = problems[turn], generator.integers(1, 4)
             found.append(
                 tiny_preset(

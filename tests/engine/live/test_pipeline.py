@@ -85,15 +85,15 @@ def test_the_states_are_those_of_what_was_collected_whatever_is_computed_already
         pipeline.launch(10)
         pipeline.collect()
         before = dict(pipeline.states)
-        shown = pipeline.base_losses(1, ShowDraws(2))()
+        shown = pipeline.base_losses(1, ShowDraws(2))().losses
         pipeline.launch(10)  # it is computed at once
         assert pipeline.states == before
         assert pipeline.iteration == 3
-        for name, values in pipeline.base_losses(1, ShowDraws(2))().items():
+        for name, values in pipeline.base_losses(1, ShowDraws(2))().losses.items():
             assert_array_equal(values, shown[name])
         pipeline.collect()
         assert pipeline.iteration == 7
-        assert not np.array_equal(pipeline.base_losses(1, ShowDraws(2))()["RNN"], shown["RNN"])
+        assert not np.array_equal(pipeline.base_losses(1, ShowDraws(2))().losses["RNN"], shown["RNN"])
 
 
 def test_who_loads_the_states_goes_on_as_the_saved_one_would_have() -> None:

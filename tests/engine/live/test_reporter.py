@@ -12,7 +12,7 @@ from l2o_engine.live.pipeline import Pipeline
 from l2o_engine.live.reporter import BaseChart, Reporter
 from l2o_engine.records.events import ShowDraws
 from l2o_engine.records.health import LOST, next_look
-from l2o_engine.support.arrays import Doubles
+from l2o_engine.training.evaluation import BaseCurves
 from tests.engine.tiny import tiny_baselines, tiny_preset
 
 
@@ -44,8 +44,8 @@ def test_the_base_chart_takes_a_tenth_of_the_time_at_most(
     pipeline.open(tiny_baselines("run.seed=4"), None)
     make = pipeline.base_losses
 
-    def slowly(seed: int, shown: ShowDraws) -> Callable[[], dict[str, Doubles]]:
-        def made() -> dict[str, Doubles]:
+    def slowly(seed: int, shown: ShowDraws) -> Callable[[], BaseCurves]:
+        def made() -> BaseCurves:
             nonlocal now
             now += seconds
             return make(seed, shown)()
@@ -70,8 +70,8 @@ def test_the_session_goes_on_while_the_base_chart_is_made() -> None:
     pipeline.open(tiny_baselines("run.seed=4"), None)
     make, may_go_on = pipeline.base_losses, Event()
 
-    def held(seed: int, shown: ShowDraws) -> Callable[[], dict[str, Doubles]]:
-        def made() -> dict[str, Doubles]:
+    def held(seed: int, shown: ShowDraws) -> Callable[[], BaseCurves]:
+        def made() -> BaseCurves:
             assert may_go_on.wait(60)
             return make(seed, shown)()
 

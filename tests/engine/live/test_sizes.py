@@ -34,8 +34,12 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
         (["meta.batch=100000", "unroll.steps=2000", "run.backend=torch"], "for their unrolls"),
         (["problem.dims=10000", "unroll.steps=10000", "report.baseline_draws=10"], "for their unrolls"),
         (["problem.dims=10000", "meta.batch=100000"], "for results and draws"),
+        (
+            ["network.hidden=1024", "network.layers=16", "problem.dims=100", "unroll.steps=2", "validation.tasks=500"],
+            "for their unrolls",
+        ),
     ],
-    ids=["seeds", "batch", "dims and steps", "draws"],
+    ids=["seeds", "batch", "dims and steps", "draws", "validation"],
 )
 def test_it_is_refused_before_anything_is_allocated(settings: list[str], what: str, tmp_path: Path) -> None:
     preset = override(ORDINARY, settings)

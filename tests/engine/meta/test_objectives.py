@@ -12,6 +12,7 @@ from hypothesis.extra.numpy import arrays
 
 from l2o_engine.meta.objectives import OBJECTIVES, Objective
 from l2o_engine.meta.objectives.end_log import EndLog
+from l2o_engine.meta.objectives.sum_log import SumLog
 from l2o_engine.support.arrays import Doubles
 
 LOSSES = arrays(np.float64, st.tuples(st.integers(2, 6), st.integers(1, 4)), elements=st.floats(1e-30, 1e6))
@@ -35,6 +36,12 @@ def test_objectives_are_their_formulas_averaged_over_the_batch(losses: Doubles, 
     for kind, made in OBJECTIVES.kinds.items():
         cls: Any = made
         assert value_of(cls(residual=residual), losses) == pytest.approx(expected[kind], rel=1e-9, abs=1e-9), kind
+
+
+def test_the_sum_may_be_added_to_the_logarithms() -> None:
+    losses = np.array([[1.0, 2.0], [0.1, 0.0]])
+    expected = np.log(losses + 1e-3).sum(axis=0) + 0.5 * losses.sum(axis=0)
+    assert value_of(SumLog(residual=1e-3, sum_weight=0.5), losses) == pytest.approx(expected.mean())
 
 
 def test_the_log_is_natural() -> None:

@@ -50,6 +50,7 @@ DEEPMIND = (
     "rnnprop_digits",
     "rnnprop_mnist",
     "dm_mnist_curriculum",
+    "dm_digits_curriculum",
 )
 UNSEEN = ("beale", "booth", "branin", "styblinski_tang", "ackley")
 """The functions that the generalist is judged on, each a preset without a network."""

@@ -1,5 +1,6 @@
 """The bounded memory of a run's convergence curve."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -135,3 +136,11 @@ def test_a_curve_once_taken_does_not_change() -> None:
     curve = history.curve()
     history.add(rows_of([9.0] * 30, 2))
     assert_array_equal(curve.high, [1.0, 2.0])
+
+
+def test_results_that_are_not_there_yet_are_not_left_out() -> None:
+    rows = rows_of([np.nan, np.nan, -1.0, np.nan, np.inf])
+    no_episode_has_ended = replace(rows, non_finite=np.array([False, False, False, True, False]))
+    history = History(2)
+    history.add(no_episode_has_ended)
+    assert history.curve().non_finite == no_episode_has_ended.unseen == 2

@@ -361,6 +361,34 @@ def test_with_an_optimum_the_loss_says_nothing() -> None:
     assert without == large
 
 
+# Episodes in truncations.
+
+
+@pytest.mark.parametrize(
+    ("ratio", "code", "words"),
+    [
+        (0.38, "", ""),  # far from 0, as losses of minibatches are, and flat: it has learned
+        (0.89, "", ""),
+        (1.0, "plateau", "the last loss is 100 % of the mean of its episode"),
+        (3.1, "exploding", "the last loss is 3.1 times the mean of its episode"),
+    ],
+)
+def test_in_truncations_what_is_left_is_of_the_episode(ratio: float, code: str, words: str) -> None:
+    still = looks(-1.1, -1.0, -1.1, -1.1, distance_ratio=np.nan, update_ratio=np.nan, loss_ratio=ratio)
+    findings = examine(shipped("dm_digits").experiment, still)
+    assert [finding.code for finding in findings] == ([code] if code else [])
+    assert all(words in finding.message for finding in findings)
+
+
+def test_a_session_measures_what_an_episode_has_left(tmp_path: Path) -> None:
+    preset = tiny.tiny_preset("unroll.steps=12", "unroll.truncation=4")
+    (told,) = tiny.of_kind(tiny.run(tmp_path / "run", preset, chunk=7), Diagnosed)
+    metrics = Run(tmp_path / "run").metrics()
+    apart = metrics["end_log10"] - metrics["mean_log10"]
+    assert told.diagnosis.vitals.loss_ratio == pytest.approx(10 ** np.median(apart[np.isfinite(apart)]))
+    assert not told.diagnosis.vitals.has_distance  # a truncation's would say little
+
+
 # Measurements.
 
 

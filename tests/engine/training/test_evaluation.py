@@ -4,14 +4,17 @@ import numpy as np
 import pytest
 
 from l2o_engine.backends.reference import TorchBackend
+from l2o_engine.optimizers.base import course, run
 from l2o_engine.optimizers.rmsprop import RmsProp
 from l2o_engine.optimizers.sgd import Sgd
+from l2o_engine.support.arrays import Floats
 from l2o_engine.support.processes import EndedError
 from l2o_engine.tasks.quadratic import Quadratic
 from l2o_engine.training import evaluation
-from l2o_engine.training.evaluation import Baselines, evaluate
+from l2o_engine.training.evaluation import Baselines, base_curves, evaluate
 from l2o_engine.training.streams import Streams, generator_of
 from l2o_engine.training.trainer import MetaTrainer
+from tests.engine.averages import Averages
 from tests.engine.tiny import tiny_baselines, tiny_preset
 
 
@@ -24,6 +27,42 @@ def test_all_optimizers_see_the_same_tasks_and_a_learned_one_is_one_of_them() ->
         assert result.losses.shape == (20, 6)
         np.testing.assert_array_equal(result.losses[:, 0], results[0].losses[:, 0])
         assert (result.losses[:, 1:] != result.losses[:, :1]).all()
+
+
+class HeldOut(Averages):
+    """Its held-out loss is what a test can tell from any other: of the points alone."""
+
+    has_held_out = True
+
+    def held_out_loss(self, x: Floats) -> Floats:
+        held_out: Floats = (x**2).sum((-1, -2))
+        return held_out
+
+
+def test_the_loss_over_held_out_data_is_looked_at_along_the_way() -> None:
+    looks = tuple(range(0, 21, 2))
+    task = HeldOut().draw(np.random.default_rng(0), 1, 1, steps=21, dtype="float64")
+    seen: dict[int, Floats] = {}
+    losses, _ = course(Sgd(), task, 21, seen=lambda step, x: seen.update({step: x[:, 0].copy()}))
+    found = base_curves([Sgd(), RmsProp()], task, 21)
+    assert set(found.losses) == set(found.held_out) == {"SGD", "RMSProp"}
+    np.testing.assert_array_equal(found.losses["SGD"], losses[:, 0])
+    assert found.looks == looks
+    expected = [(seen[step] ** 2).sum((-1, -2)) for step in looks]
+    np.testing.assert_array_equal(found.held_out["SGD"], np.stack(expected, axis=-1))
+    one = found.of_one()
+    assert (one.losses["SGD"].shape, one.held_out["SGD"].shape) == ((21,), (len(looks),))
+
+
+@pytest.mark.parametrize("family", [Averages(), HeldOut()])
+def test_of_several_tasks_or_where_there_is_no_held_out_data_it_is_not_looked_at(
+    family: Averages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation, "_COORDINATES", 2 * family.size)  # two at once
+    task = family.draw(np.random.default_rng(0), 5, 1, steps=4, dtype="float64")
+    found = base_curves([RmsProp()], task, 4)
+    assert (found.held_out, found.looks) == ({}, ())
+    np.testing.assert_array_equal(found.losses["RMSProp"], run(RmsProp(), task, 4)[:, 0])
 
 
 def test_the_tasks_are_none_that_the_seed_trains_on_or_measures_levels_with() -> None:

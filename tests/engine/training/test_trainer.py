@@ -120,7 +120,7 @@ def test_the_optimizers_of_a_chart_share_its_problem_and_draws_are_numbered() ->
 def test_many_curves_are_those_of_one_problem_each(preset: Preset) -> None:
     trainer = a_trainer(preset)
     state = trainer.state()
-    together = trainer.curves_of([3, 0], state)
+    together = trainer.curves_of([3, 0], state).losses
     for place, draw in enumerate((3, 0)):
         for name, losses in trainer.curves(draw, state).items():
             assert_array_equal(together[name][place], losses, name)

@@ -10,17 +10,19 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from l2o_engine.backends.reference import TorchBackend
 from l2o_engine.meta.learner import Learner
 from l2o_engine.meta.meta_adam import Powers
 from l2o_engine.meta.validation import Curriculum, Standing, Validation, validated
-from l2o_engine.presets.files import check
+from l2o_engine.presets.files import check, override
 from l2o_engine.presets.messages import PresetError
+from l2o_engine.presets.schema import Preset
 from l2o_engine.records.events import Ended, Validated
 from l2o_engine.runs import checkpoints
 from l2o_engine.runs.folder import Run
 from l2o_engine.training.trainer import MetaTrainer, TrainerState
 from l2o_engine.training.validating import Validating, Verdict
-from tests.engine.tiny import of_kind, resume, run, start, tiny_preset
+from tests.engine.tiny import of_kind, resume, run, tiny_preset
 
 STEPS = Curriculum(stages=(200, 500), least=3)
 
@@ -93,8 +95,12 @@ CURRICULUM = tiny_preset(
 )
 
 
-def a_trainer(preset: Any, seed: int = 0) -> MetaTrainer:
+def a_trainer(preset: Preset, seed: int = 0) -> MetaTrainer:
     return MetaTrainer(preset.experiment, seed, "torch")
+
+
+def validating(preset: Preset) -> Validating:
+    return Validating(preset.experiment, 0, TorchBackend(preset.experiment))
 
 
 def assert_same(one: TrainerState, other: TrainerState) -> None:
@@ -124,11 +130,11 @@ def test_training_is_as_without_validation_and_judged_on_the_same_tasks_each_tim
     state = again.state()
     assert state.learner is not None
     assert_array_equal(standing.weights, state.learner.weights)
-    assert Validating(VALIDATED.experiment, 0).figure(state.learner, 4) == best.figure
+    assert validating(VALIDATED).figure(state.learner, 4) == best.figure
 
 
 @pytest.mark.parametrize("preset", [VALIDATED, STOPPING, CURRICULUM], ids=["going on", "stopping", "stage by stage"])
-def test_n_at_once_equal_n_one_at_a_time_and_a_loaded_state_goes_on(preset: Any) -> None:
+def test_n_at_once_equal_n_one_at_a_time_and_a_loaded_state_goes_on(preset: Preset) -> None:
     together, singly, loaded = (a_trainer(preset) for _ in range(3))
     (chunk,) = together.advance(11)
     parts = []
@@ -152,7 +158,7 @@ def test_a_training_that_has_stopped_has_its_best_network_and_does_nothing_more(
     assert state.learner is not None
     assert chunk.verdicts[-1].outcome == "stop"
     assert len(chunk.results) == state.done == chunk.verdicts[-1].iteration + 1 < 100
-    assert Validating(STOPPING.experiment, 0).figure(state.learner, 4) == chunk.verdicts[-1].best
+    assert validating(STOPPING).figure(state.learner, 4) == chunk.verdicts[-1].best
     (nothing,) = trainer.advance(5)
     assert (len(nothing.results), nothing.verdicts, trainer.state().done) == (0, (), state.done)
 
@@ -169,7 +175,7 @@ def test_stages_come_one_after_the_other_with_longer_episodes_and_the_best_netwo
             assert all(not episode.length for episode in state.episodes.values())  # all begin anew
             assert_array_equal(state.learner.weights, state.standing.weights)
             assert (state.learner.moment1 != 0).any()  # and the meta-optimizer does not
-            at_the_new_length = Validating(CURRICULUM.experiment, 0).figure(state.learner, 8)
+            at_the_new_length = validating(CURRICULUM).figure(state.learner, 8)
             assert state.standing.best == state.standing.figure == at_the_new_length
         lengths = {episode.length for episode in state.episodes.values() if episode.length}
         assert all(length <= (4, 6, 8)[state.standing.stage] for length in lengths)
@@ -187,7 +193,17 @@ def test_a_loss_that_is_not_finite_counts_as_the_worst() -> None:
     preset = tiny_preset("validation.tasks=4", "problem.scale=[1e30, 1e30]")
     state = a_trainer(preset).state()
     assert state.learner is not None
-    assert Validating(preset.experiment, 0).figure(state.learner, 4) == inf
+    assert validating(preset).figure(state.learner, 4) == inf
+
+
+def test_a_training_that_has_diverged_is_validated_no_more() -> None:
+    preset = tiny_preset("validation.every=3", "problem.scale=[1e30, 1e30]", "meta.non_finite=stop")
+    (chunk,) = a_trainer(preset).advance(9)
+    assert (len(chunk.results), chunk.verdicts) == (1, ())
+    imitating = override(preset, ["validation.every=1", "imitation.probability=1"])
+    trainer = a_trainer(imitating)
+    (chunk,) = trainer.advance(9)
+    assert (len(chunk.results), chunk.verdicts, trainer.state().diverged) == (1, (), True)
 
 
 # A run.
@@ -200,7 +216,7 @@ def test_the_best_checkpoint_goes_by_validation_and_a_stopped_run_is_finished(tm
     told = [event.verdict for event in of_kind(events, Validated)]
     (ended,) = of_kind(events, Ended)
     assert ended.status == "finished"
-    assert "was ended by its validations" in ended.message
+    assert ended.message == "validation found nothing better, seed 0, 1"
     assert {verdict.outcome for verdict in told} >= {"better", "stop"}
     found = Run(tmp_path / "run")
     kept, is_best = found.best_or_newest()
@@ -209,23 +225,20 @@ def test_the_best_checkpoint_goes_by_validation_and_a_stopped_run_is_finished(tm
     assert all(standing is not None and not isnan(standing.figure) for standing in standings)
     figures = [standing.figure for standing in standings if standing is not None]
     assert kept.average_log_result == pytest.approx(sum(figures) / 2)
-    again = resume(tmp_path / "run")
+    assert found.record().has_ended_early
+    again = resume(tmp_path / "run", iterations=100)
     assert of_kind(again, Ended)[0].iteration == ended.iteration
 
 
-def test_resumed_equals_uninterrupted(tmp_path: Path) -> None:
-    preset = tiny_preset("validation.every=4", "validation.tasks=4", "meta.learning_rate=0.05", "run.iterations=20")
-    events = run(tmp_path / "whole", preset)
-    session = start(tmp_path / "part", preset.model_copy(update={"run": replace_run(preset, 10)}))
-    first = list(session.events())
+@pytest.mark.parametrize("preset", [VALIDATED, CURRICULUM], ids=["going on", "stage by stage"])
+def test_resumed_equals_uninterrupted(preset: Preset, tmp_path: Path) -> None:
+    events = run(tmp_path / "whole", override(preset, ["run.iterations=20"]))
+    first = run(tmp_path / "part", override(preset, ["run.iterations=10"]))
     second = resume(tmp_path / "part", iterations=20)
     assert of_kind([*first, *second], Validated) == of_kind(events, Validated)
+    assert Run(tmp_path / "part").validated() == of_kind(events, Validated)
     states = [Run(tmp_path / name).checkpoint().trainers[0] for name in ("whole", "part")]
     assert_same(*states)
-
-
-def replace_run(preset: Any, iterations: int) -> Any:
-    return preset.run.model_copy(update={"iterations": iterations})
 
 
 def test_a_checkpoint_without_a_standing_is_gone_on_with_from_a_new_one(tmp_path: Path) -> None:

@@ -97,9 +97,20 @@ def test_a_y_axis_holds_what_is_finite_and_has_ticks(logs: list[float], logarith
     assert all(axis.low - slack <= place <= axis.high + slack for place in ticks.places)
 
 
-def test_near_results_have_ticks_of_parts_of_a_decade() -> None:
-    axis = YAxis.holding(np.linspace(-3.1, -3.4, 50), logarithmic=True)
-    assert "1e-3.2" in axis.ticks(9).labels
+@pytest.mark.parametrize(
+    ("losses", "labels"),
+    [
+        ((0.42, 2.31), ("0.5", "1", "1.5", "2", "2.5")),
+        ((2e-21, 3e-20), ("1e-21", "2e-21", "5e-21", "1e-20", "2e-20")),
+        ((4.01e-4, 4.05e-4), ("0.0004", "0.000402", "0.000404", "0.000406")),
+        ((1e6, 1.9e6), ("1e+6", "1.2e+6", "1.4e+6", "1.6e+6", "1.8e+6")),
+    ],
+)
+def test_near_results_have_ticks_at_round_numbers(losses: tuple[float, float], labels: tuple[str, ...]) -> None:
+    axis = YAxis.holding(np.log10(losses), logarithmic=True)
+    ticks = axis.ticks(9)
+    assert ticks.labels == labels
+    np.testing.assert_allclose(10 ** np.array(ticks.places), list(map(float, labels)))
 
 
 def test_a_linear_axis_begins_at_zero_and_has_the_numbers_themselves() -> None:

@@ -131,6 +131,19 @@ def test_base_losses_of_one_problem_are_lines_and_of_many_bands_as_well() -> Non
     assert [(one.value, one.number) for one in figure.cursor.readings] == [("-17.50", "3.2e-18"), ("-4.72", "1.9e-05")]
 
 
+def test_a_loss_over_held_out_data_is_a_line_beside_its_optimizers() -> None:
+    one = {LEARNED: 0.1 ** np.arange(20.0), "SGD": 0.5 ** np.arange(20.0)}
+    figure = base_losses(one, held_out={LEARNED: np.array([1.0, 1e-3, 1e-7])}, looks=(0, 10, 19)).with_cursor(19, 60)
+    assert [(one.label, list(one.x[-2:])) for one in figure.series] == [
+        *((LEARNED, [18, 19]), (f"{LEARNED}, test", [10, 19]), ("SGD", [18, 19]))
+    ]
+    trained, held_out, other = (one.style for one in figure.series)
+    assert held_out.colour == trained.colour != other.colour
+    assert len({style.marker() for style in (trained, held_out, other)}) == 3
+    assert figure.cursor is not None
+    assert [one.value for one in figure.cursor.readings] == ["-19.00", "-7.00", "-5.72"]
+
+
 @pytest.mark.parametrize("results", [[], [-3.0], [nan] * 50, [-38.0] * 50, [300.0] * 9, [-300.0, 400.0]])
 @pytest.mark.parametrize("logarithmic", [True, False])
 def test_whatever_the_data_the_axes_are_finite_and_the_values_are_words(

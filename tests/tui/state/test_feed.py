@@ -85,6 +85,20 @@ def test_the_latest_curves_replace_earlier_ones() -> None:
     assert view.curves.draw == 1
 
 
+@pytest.mark.parametrize(("seconds", "rate"), [(20.0, 1 / 20), (0.5, 2.0)])
+def test_a_rate_is_known_however_long_a_meta_iteration_takes(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, rate: float
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("l2o_tui.state.feed.monotonic", lambda: now)
+    feed = fed(started(preset()))
+    for iteration in range(30):
+        now += seconds
+        feed.publish(rows(iteration, [1.0]))
+        assert iteration * seconds < 1 or feed.view().rate == pytest.approx(rate)
+    assert feed.view().seconds_left == pytest.approx((100_000 - 29) / rate)
+
+
 def test_an_interrupted_end_keeps_its_reason() -> None:
     feed = fed(started(preset()), NewRows(rows(0, [1.0]).rows), Ended("interrupted", 0, 1.0, (), "SIGTERM"))
     assert (feed.view().phase, feed.view().message) == ("interrupted", "SIGTERM")

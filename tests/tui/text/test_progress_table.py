@@ -169,10 +169,16 @@ def test_the_iteration_of_a_very_long_run_keeps_the_columns_aligned() -> None:
 
 def test_a_huge_sum_is_written_short_and_nan_stays_readable() -> None:
     preset = _preset()
-    huge, spoilt = _printed(preset, [_row(0, sum_error=1e30), _row(10, sum_error=nan, optim_result=nan)])
+    spoilt_row = _row(10, sum_error=nan, optim_result=nan, non_finite=1)
+    huge, spoilt = _printed(preset, [_row(0, sum_error=1e30), spoilt_row])
     assert huge.split()[1] == "1.00E+30"
     assert [cell.lower() for cell in spoilt.split()[1:3]] == ["nan", "nan"]
     assert len(huge) == len(spoilt)
+
+
+def test_before_an_episode_has_ended_there_is_no_result() -> None:
+    (line,) = _printed(_preset(), [_row(0, sum_error=nan, optim_result=nan, average_log_result=nan)])
+    assert line.split()[:5] == ["0", "–", "–", "–", "0"]
 
 
 def test_min_log_is_shown_where_it_adapts() -> None:

@@ -9,6 +9,7 @@ from l2o_engine.training.trainer import Lane
 from l2o_engine.training.validating import Verdict
 from l2o_tui.state.feed import Feed
 from l2o_tui.text.headless import Table
+from l2o_tui.text.validation import summary
 from tests.tui.scripted import preset, started
 
 LANE = Lane(0, "RNN")
@@ -37,5 +38,13 @@ def test_what_follows_is_said(verdict: Verdict, said: str, capsys: pytest.Captur
     feed.publish(started(preset()))
     before = feed.view().log_seen
     feed.publish(Validated(LANE, verdict))
+    feed.publish(Validated(LANE, verdict))
     lines = feed.log_between(before, feed.view().log_seen)
-    assert [(line.iteration, line.text) for line in lines] == ([(499, said)] if said else [])
+    # Of those that change nothing, some: the next only after a twentieth of the run.
+    told_of = [(499, said)] * 2 if said else [(499, summary(verdict))]
+    assert [(line.iteration, line.text) for line in lines] == told_of
+
+
+def test_how_it_stands_is_said_in_a_line() -> None:
+    said = "validated at -0.50 over 200 steps; best -1.25, stage 2 with episodes of 200 steps"
+    assert summary(Verdict(499, 200, -0.5, -1.25, "", 1, 200)) == said

@@ -73,20 +73,25 @@ def log_of_last_loss(spec: Spec, real: type) -> Functions:
 
 
 def sum_of_logs(spec: Spec, real: type) -> Functions:
-    """Make Σ log(loss + residual)."""
-    zero, one, residual = real(0), real(1), real(spec.objective_residual)
+    """Make Σ log(loss + residual) + sum_weight·Σ loss."""
+    zero, one, residual, share = real(0), real(1), real(spec.objective_residual), real(spec.sum_weight)
+    with_sum = spec.sum_weight > 0
 
     @inline
     def value(losses):
         total = zero
         for t in range(losses.size):
             total += math.log(losses[t] + residual)
+            if with_sum:
+                total += share * losses[t]
         return total
 
     @inline
     def gradient(losses, weights):
         for t in range(losses.size):
             weights[t] = one / (losses[t] + residual)
+            if with_sum:
+                weights[t] += share
 
     return {"value": value, "gradient": gradient}
 
