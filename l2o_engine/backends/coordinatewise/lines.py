@@ -140,7 +140,6 @@ def make_layer(target: Target) -> Any:
         tanh_c: Any, h: Any,
     ) -> None:  # fmt: skip
         e, b = lines.e, lines.e.builder
-        lanes = e.target.lanes
         depth = b.add(e.index(1), b.add(n_below, n_own))
         for first, width in lines.tiles(b.mul(n_own, e.index(GATES))):
             weights = lines.tile_weights(at, first, depth)
@@ -154,12 +153,12 @@ def make_layer(target: Target) -> Any:
                     gates = []
                     for gate in range(GATES):
                         total = b.load(sums[GATES * unit + gate][vector])
-                        active = e.activation(total, [float(gate == CANDIDATE)] * lanes)
+                        active = e.fast_tanh(total) if gate == CANDIDATE else e.sigmoid(total)
                         lines.store(active, z, b.add(first, e.index(GATES * unit + gate)), vector)
                         gates.append(active)
                     i, j, f, o = gates
                     cell = e.fma(f, lines.load(c_prev, line, vector), e.mul(i, j))
-                    squashed = e.tanh(cell)
+                    squashed = e.fast_tanh(cell)
                     lines.store(cell, c, line, vector)
                     lines.store(squashed, tanh_c, line, vector)
                     lines.store(e.mul(o, squashed), h, line, vector)

@@ -3,9 +3,8 @@
 Packed weights, where each begins as ``places`` says: the input projection, the output's weights (its bias, then one a
 unit), and for each layer the matrix of the way forward and that of the way back. A matrix lies tile by tile of its
 columns (:func:`~l2o_engine.backends.coordinatewise.lines.columns_of` each, padded with zeros to whole narrow tiles), in
-each a line of biases, then a line an input. Of the gates, those that go through tanh are doubled, for the kernel
-computes tanh(y/2), and the forget bias is added. On the way back, inputs are the gates, and columns the layer's
-previous outputs, then what lies below it.
+each a line of biases, then a line an input; the forget bias is added. On the way back, inputs are the gates, and
+columns the layer's previous outputs, then what lies below it.
 
 Gradients come as the kernel sums them up: the projection's bias and kernel, then the output's bias (and three
 numbers that are nothing) and kernel, then each layer's bias and kernel.
@@ -17,7 +16,7 @@ from functools import cached_property
 
 import numpy as np
 
-from l2o_engine.backends.compiled.vectors import CANDIDATE, GATES, Target
+from l2o_engine.backends.compiled.vectors import GATES, Target
 from l2o_engine.backends.coordinatewise.lines import HALF, columns_of
 from l2o_engine.optimizers.learned.networks.lstm import LSTM
 from l2o_engine.support.arrays import Doubles, Floats, Integers
@@ -65,7 +64,6 @@ class Packing:
     def pack(self, weights: Floats) -> Floats:
         """Return weights [size], in the order of the network's layout, packed."""
         packed: Floats = np.append(weights, weights.dtype.type(0))[self._sources]
-        packed[self._doubled] *= 2
         packed[self._forgetting] += weights.dtype.type(self.network.forget_bias)
         return packed
 
@@ -77,7 +75,7 @@ class Packing:
     @property
     def places(self) -> Integers:
         """Where each packed matrix begins."""
-        sizes = [matrix.size for matrix, _, _ in self._matrices]
+        sizes = [matrix.size for matrix in self._matrices]
         return np.cumsum([0, *sizes[:-1]])
 
     @property
@@ -103,63 +101,45 @@ class Packing:
             yield self._by_unit(kernel), self._by_unit(bias)
 
     @cached_property
-    def _matrices(self) -> list[tuple[Integers, Integers, Integers]]:
-        """The packed matrices: the places of the numbers, and what is doubled and what gets the forget bias of them."""
-        nothing = np.zeros(0, bool)
-        found = []
+    def _matrices(self) -> list[Integers]:
+        """The packed matrices, flat: the places of their numbers."""
+        found = [np.zeros(0, np.int64)]
         if self.projection:
             kernel, bias = self._labels["input_projection.kernel"], self._labels["input_projection.bias"]
-            found.append((self._tiled(np.vstack([bias, kernel]), _NOTHING), nothing, nothing))
-        else:
-            found.append((np.zeros(0, np.int64), nothing, nothing))
-        output = np.append(self._labels["output_projection.bias"], self._labels["output_projection.kernel"])
-        found.append((output, nothing, nothing))
+            found = [self._tiled(np.vstack([bias, kernel]))]
+        found.append(np.append(self._labels["output_projection.bias"], self._labels["output_projection.kernel"]))
         for layer, (kernel, bias) in enumerate(self._layers()):
-            forward = np.vstack([bias, kernel])
-            gate = np.broadcast_to(np.arange(kernel.shape[1]) % GATES, forward.shape)
-            is_bias = np.arange(len(forward))[:, None] == 0
-            found.append(
-                (
-                    self._tiled(forward, _NOTHING),
-                    self._tiled(gate == CANDIDATE, 0).astype(bool),
-                    self._tiled((gate == FORGET) & is_bias, 0).astype(bool),
-                )
-            )
+            found.append(self._tiled(np.vstack([bias, kernel])))
             n_below = len(kernel) - self.network.hidden
             back = [self._padded(kernel[n_below:].T)]
             if layer or self.projection:
                 back.append(self._padded(kernel[:n_below].T))
             matrix = np.hstack(back)
-            with_bias = np.vstack([np.full(matrix.shape[1], _NOTHING), matrix])
-            found.append((self._tiled(with_bias, _NOTHING), nothing, nothing))
+            found.append(self._tiled(np.vstack([np.full(matrix.shape[1], _NOTHING), matrix])))
         return found
 
     def _padded(self, matrix: Integers) -> Integers:
         return np.pad(matrix, ((0, 0), (0, self.lines - matrix.shape[1])), constant_values=_NOTHING)
 
-    def _tiled(self, matrix: Integers, filling: int) -> Integers:
+    def _tiled(self, matrix: Integers) -> Integers:
         """Return a matrix, with a line of biases first, tile by tile, flat."""
-        padded = np.pad(matrix, ((0, 0), (0, -matrix.shape[1] % HALF)), constant_values=filling)
+        padded = np.pad(matrix, ((0, 0), (0, -matrix.shape[1] % HALF)), constant_values=_NOTHING)
         wide = padded.shape[1] // self.columns * self.columns
         cuts = [*range(self.columns, wide + 1, self.columns), *range(wide + HALF, padded.shape[1] + 1, HALF)]
         return np.concatenate([tile.ravel() for tile in np.split(padded, cuts, axis=1)])
 
-    def _joined(self, part: int) -> Integers:
-        return np.concatenate(
-            [matrix[part] if matrix[part].size else np.zeros(matrix[0].size, bool) for matrix in self._matrices]
-        )
-
     @cached_property
     def _sources(self) -> Integers:
-        return self._joined(0)
-
-    @cached_property
-    def _doubled(self) -> Integers:
-        return np.flatnonzero(self._joined(1))
+        return np.concatenate(self._matrices)
 
     @cached_property
     def _forgetting(self) -> Integers:
-        return np.flatnonzero(self._joined(2))
+        """Where the forget gates' biases are."""
+        hidden = self.network.hidden
+        biases = [self._labels[f"lstm{layer}.bias"] for layer in range(self.network.layers)]
+        return np.flatnonzero(
+            np.isin(self._sources, [bias[FORGET * hidden : (FORGET + 1) * hidden] for bias in biases])
+        )
 
     @cached_property
     def _summed(self) -> Integers:

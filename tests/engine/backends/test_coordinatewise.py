@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
@@ -13,6 +14,7 @@ from torch import Tensor
 from l2o_engine.backends.choose import BackendError, choose
 from l2o_engine.backends.coordinatewise.admission import to_compile, why_not
 from l2o_engine.backends.coordinatewise.backend import CoordinatewiseBackend
+from l2o_engine.backends.coordinatewise.networks import Networks
 from l2o_engine.backends.forward import choose_forward
 from l2o_engine.backends.reference import TorchBackend
 from l2o_engine.meta.experiment import Experiment
@@ -33,6 +35,7 @@ from l2o_engine.support.processes import Child
 from l2o_engine.tasks.base import Task
 from l2o_engine.tasks.data import DataSet, Part
 from l2o_engine.tasks.network import Network, network
+from l2o_engine.tasks.quadratic import Quadratic
 from l2o_engine.training.trainer import MetaTrainer, TrainerState
 from tests.engine.tiny import INPUTS, OBJECTIVES, PROBLEMS, draw, new_learner, tiny_preset
 
@@ -109,7 +112,7 @@ def distance(one: Floats, other: Floats) -> float:
     return float(np.abs(one - other).max(initial=0) / size) if size else 0.0
 
 
-@settings(max_examples=30)
+@settings(max_examples=25)
 @given(presets(), st.integers(0, 1000))
 def test_its_meta_gradient_and_losses_are_the_reference_s_wherever_that_is_stable(preset: Preset, seed: int) -> None:
     experiment, learner = preset.experiment, shaken(preset, seed)
@@ -341,3 +344,40 @@ def test_all_networks_of_a_float_type_share_a_kernel_that_a_stateless_one_does_n
     monkeypatch.setattr(Child, "run", lambda *_, **__: pytest.fail("nothing is to be compiled"))
     assert choose(stateless, "coordinatewise").preparation == "loading the kernel"
     choose(stateless, "coordinatewise").load()
+
+
+# What it computes with.
+
+
+@pytest.mark.parametrize(("dtype", "bound"), [("float32", 2e-6), ("float64", 5e-15)])
+def test_gates_are_what_they_should_be_however_far_out(dtype: str, bound: float) -> None:
+    """One unit all of whose gates are its input: its cell is σ(u)·tanh(u), its output σ(u)·tanh(cell)."""
+    cell = LSTM(1, 1, forget_bias=0.0, input_projection="none")
+    learned = LearnedOptimizer(cell, Identity())
+    weights = learned.layout.join(
+        {
+            "lstm0.kernel": np.array([[1.0] * 4, [0.0] * 4]),
+            "lstm0.bias": np.zeros(4),
+            "output_projection.kernel": np.ones((1, 1)),
+            "output_projection.bias": np.zeros(1),
+        }
+    ).astype(dtype)
+    inputs = np.concatenate([np.linspace(-30, 30, 4001), np.geomspace(1e-20, 1, 50), -np.geomspace(1e-20, 1, 50)])
+    inputs = inputs.astype(dtype)
+    optimizer, recordings = Networks(learned, dtype, None, 1).record(
+        learned.with_weights(weights, stays=False), Quadratic(dims=len(inputs))
+    )
+    (recording,) = recordings.values()
+    beyond = np.array([np.nan, np.inf, -np.inf, 1e30, -1e30, 200, -200], dtype)
+    seen = torch.from_numpy(np.concatenate([inputs, beyond]))[:, None]
+    outputs, state = recording.step({}, seen, recording.start(len(seen), seen))
+    exact = inputs.astype(np.longdouble)
+    sigmoid = 1 / (1 + np.exp(-exact))
+    np.testing.assert_allclose(recording.named(state)["lstm0.cell"][: len(inputs), 0], sigmoid * np.tanh(exact), bound)
+    expected = sigmoid * np.tanh(sigmoid * np.tanh(exact))
+    np.testing.assert_allclose(outputs[: len(inputs)], expected, bound)
+    far = outputs[len(inputs) :].numpy()
+    assert np.isnan(far[0])
+    np.testing.assert_allclose(far[[1, 3, 5]], np.tanh(1), 1e-6)
+    np.testing.assert_allclose(far[[2, 4, 6]], 0, atol=1e-30)
+    assert optimizer.stepping is recording
