@@ -6,7 +6,7 @@ in the run's folder. A :class:`~l2o_engine.live.pipeline.Pipeline` trains, a
 :class:`~l2o_engine.live.reporter.Reporter` says what is to be said of it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from math import isfinite, nan
@@ -177,7 +177,10 @@ class Session:
             if self._status in ("finished", "diverged") and not self._interactive:
                 return
             try:
-                yield from self._recorded(self._turn())
+                if self._status == "running" and not self._has_begun:
+                    yield from self._begin()
+                else:
+                    yield from self._recorded(self._turn())
             except OSError as error:
                 if not (self._interactive and self._run.is_there):
                     raise
@@ -192,9 +195,6 @@ class Session:
 
     def _turn(self) -> Iterator[Event]:
         """Do what is next: what is asked, a chunk, or waiting a moment."""
-        if self._status == "running" and not self._has_begun:
-            yield from self._begin()
-            return
         if self._status == "running" and self._is_over:
             yield from self._finish()
             return
@@ -265,6 +265,20 @@ class Session:
         if not self._is_over:  # to look at a finished run does not change it
             self._status = "paused" if self._start_paused else "running"
             run.update(status=self._status, backend=name, backend_reason=reason, message="")
+        yield from self._recorded(self._announce(notices))
+        if checkpoint is not None:  # which was told and recorded then
+            yield from self._reporter.recall(run, checkpoint.iteration, is_watched=self._interactive)
+        if self._status == "running":
+            self._stopwatch.start()
+        self._began = self._stopwatch.seconds
+        self._reporter.start_clock(self._began, self._iteration)
+        self._has_begun = True
+        if self._status == "paused":
+            yield from self._recorded(self._become("paused"))
+
+    def _announce(self, notices: Sequence[str]) -> Iterator[Event]:
+        """Tell that it begins, and with what."""
+        run, preset, (name, reason) = self._run, self._run.current, self._computes
         reached = yield from find_levels(run, self._patience)
         yield Started(
             run_dir=str(run.folder),
@@ -283,15 +297,6 @@ class Session:
             yield Changed(change.iteration, change.settings)
         for notice in notices:
             yield Notice(notice)
-        if checkpoint is not None:
-            yield from self._reporter.recall(run, checkpoint.iteration, is_watched=self._interactive)
-        if self._status == "running":
-            self._stopwatch.start()
-        self._began = self._stopwatch.seconds
-        self._reporter.start_clock(self._began, self._iteration)
-        self._has_begun = True
-        if self._status == "paused":
-            yield from self._become("paused")
 
     def _give_up(self) -> Iterator[Event]:
         """End what has not begun to train: all that was kept of the run is as it was."""

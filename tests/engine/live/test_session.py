@@ -455,6 +455,10 @@ def test_a_resumed_run_tells_a_watcher_its_past(tmp_path: Path) -> None:
     assert [(row.iteration, row.lane.seed) for row in of_kind(events, Progress)] == [
         (iteration, seed) for iteration in (0, 10, 20, 30) for seed in range(3)
     ]
+    # What it tells again is not recorded again, or whoever attaches later would see it twice.
+    recorded = [json.loads(line) for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines()]
+    told = [(one["iteration"], one["seed"]) for one in recorded if one["event"] == "progress"]
+    assert told == [(iteration, seed) for iteration in (0, 10, 20, 30) for seed in range(3)]
 
 
 def test_what_is_trained_again_after_a_crash_is_told_to_a_watcher_once(tmp_path: Path) -> None:
