@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
-from math import isfinite
+from math import isfinite, log10
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from l2o_engine.presets.published import PublishedRow
 from l2o_engine.presets.schema import Preset, ReportSettings
 from l2o_engine.records.blocks import Blocks
 from l2o_engine.records.curve import Curve, History
+from l2o_engine.records.health.thresholds import STANDS_STILL
 from l2o_engine.records.rows import ReportWindow, Rows
 from l2o_engine.records.statistics import GroupCurve, Spread, group_curve, spread_of
 from l2o_engine.runs import levels
@@ -156,6 +157,22 @@ def took_off(final: float, initial: float, published: float | None = None) -> bo
     limits = [initial - 1] if isfinite(initial) else []
     limits += [published / 2] if published is not None else []
     return bool(limits) and final <= min(limits)
+
+
+def learned_in_truncations(final: float, mean: float) -> bool:
+    """Return whether a replicate learned at all whose episodes go in truncations, of mean log10 figures.
+
+    Losses of minibatches fall by no factor of ten, and much of that may come before the first figure. So it is judged
+    as its health is: it did if the final loss is below what standing still would give.
+
+    Parameters
+    ----------
+    final
+        Of the episodes' final losses, over the last meta-iterations; NaN has not learned.
+    mean
+        Of all losses of these episodes.
+    """
+    return final < mean + log10(STANDS_STILL)
 
 
 def summarise(run: Run, report: ReportSettings | None = None) -> list[Replicate]:
@@ -369,7 +386,7 @@ class _LaneReader:
         learns = self._preset.learns
         looks = [vitals for of_lane, vitals in run.vitals() if of_lane == lane] if learns else []
         is_carried_away = bool(looks) and looks[-1].remaining > 1  # it may have begun even further away
-        has_taken_off = learns and not is_carried_away and took_off(final, initial, self._preset.published_final)
+        has_taken_off = learns and not is_carried_away and self._has_learned(initial, final)
         whole = max([self._preset.run.iterations, *(row.it for row in self._preset.published_rows)])
         return Replicate(
             run=run,
@@ -383,6 +400,11 @@ class _LaneReader:
             took_off=has_taken_off,
             is_early=learns and not has_taken_off and isfinite(final) and self._iteration < whole,
         )
+
+    def _has_learned(self, initial: float, final: float) -> bool:
+        if self._preset.experiment.truncation.is_whole:
+            return took_off(final, initial, self._preset.published_final)
+        return learned_in_truncations(final, self._last.average_sum_log_result)
 
 
 def _labels(presets: Sequence[Preset], replicates: Sequence[tuple[Replicate, ...]]) -> list[str]:

@@ -37,6 +37,7 @@ class OtherProblem:
         self._preset = preset
         self._others: list[Preset] | None = None
         self._shown: Preset | None = None
+        self._cannot_be_shown = False  # so that it is not tried again with every checkpoint
         self._draws = ShowDraws()
         self._checkpoint = -1
         self._making: Worker[None] | None = None
@@ -65,7 +66,8 @@ class OtherProblem:
     def keep_up(self, checkpoint: int) -> None:
         """Take notice of the newest checkpoint."""
         is_making = self._making is not None and not self._making.is_finished
-        if self._shown is not None and checkpoint != self._checkpoint and not is_making:
+        is_wanted = self._shown is not None and not self._cannot_be_shown
+        if is_wanted and checkpoint != self._checkpoint and not is_making:
             self._checkpoint = checkpoint
             self._make()
 
@@ -73,6 +75,7 @@ class OtherProblem:
         preset, draws = self._shown, self._draws
         if preset is None:
             return
+        self._cannot_be_shown = False
 
         def make() -> Curves:
             return curves_on(Run(self._folder), preset, draws)
@@ -81,4 +84,10 @@ class OtherProblem:
             if self._shown is preset:
                 self._chart.show_other(curves, preset.name)
 
-        self._making = in_background(self._chart, make, show, group=_GROUP, exclusive=True)
+        def fail(message: str) -> None:
+            if self._shown is preset:  # a data set that is not there, for one
+                self._cannot_be_shown = True
+                self._chart.show_own()
+                self._chart.notify(message, severity="error")
+
+        self._making = in_background(self._chart, make, show, failed=fail, group=_GROUP, exclusive=True)

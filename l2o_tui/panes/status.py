@@ -8,6 +8,7 @@ from pathlib import Path
 from textual.content import Content
 
 from l2o_engine.presets.schema import Preset
+from l2o_engine.records.statistics import spread_of
 from l2o_engine.support.wording import shown
 from l2o_tui.panes.pane import Pane
 from l2o_tui.state import keys
@@ -120,6 +121,9 @@ class StatusLines(Pane):
         parts += [] if isnan(view.average) else [f"log10 {fixed(view.average)}"]
         if view.phase == "running":
             parts += [rate(view.rate), f"{duration(view.seconds_left)} left"]
+        if view.verdicts:
+            figure = spread_of([one.figure for one in view.verdicts.values()]).median
+            parts.append(f"validated {'–' if isnan(figure) else fixed(figure)}")
         if view.checkpoint >= 0:
             parts.append(f"saved at {count(view.checkpoint)}")
         if self._memory:

@@ -38,6 +38,7 @@ from l2o_engine.records.health import Diagnosis
 from l2o_engine.records.rows import ReportWindow
 from l2o_engine.records.statistics import spread_of
 from l2o_engine.training.trainer import Lane
+from l2o_engine.training.validating import Verdict
 from l2o_tui.text import validation
 from l2o_tui.text.health import sentence
 
@@ -87,6 +88,8 @@ class View:
         Meta-iterations that met a NaN or an infinity, over all lanes.
     diagnoses
         What the last look at each lane says.
+    verdicts
+        What the last validation of each lane found.
     starts
         How often the run has begun to be told: once more when a watched run was cut back to a checkpoint.
     rows_seen, progress_seen, log_seen
@@ -107,6 +110,7 @@ class View:
     levels: Mapping[str, float] = field(default_factory=dict)
     curves: Curves | None = None
     diagnoses: Mapping[Lane, Diagnosis] = field(default_factory=dict)
+    verdicts: Mapping[Lane, Verdict] = field(default_factory=dict)
     checkpoint: int = -1
     non_finite: int = 0
     starts: int = 0
@@ -209,8 +213,8 @@ class Feed:
             case Progress():
                 self._progress.append(event)
                 self._change(progress_seen=self._view.progress_seen + 1)
-            case Diagnosed():
-                self._change(diagnoses={**self._view.diagnoses, event.lane: event.diagnosis})
+            case Diagnosed() | Validated():
+                self._take_in_figures(event)
             case Checkpointed():  # the best one may be told of when the run is further
                 self._change(checkpoint=max(event.iteration, self._view.checkpoint))
             case Curves():
@@ -222,9 +226,15 @@ class Feed:
                 self._change(iterations=event.iterations)
             case Ended():
                 self._change(phase=event.status, message=event.message, iteration=event.iteration, rate=nan)
-            case Found() | Validated() | Changed() | Notice():
+            case Found() | Changed() | Notice():
                 pass
         self._tell(event)
+
+    def _take_in_figures(self, event: Diagnosed | Validated) -> None:
+        if isinstance(event, Diagnosed):
+            self._change(diagnoses={**self._view.diagnoses, event.lane: event.diagnosis})
+        else:
+            self._change(verdicts={**self._view.verdicts, event.lane: event.verdict})
 
     def _start(self, event: Started) -> None:
         self._resumed_from = event.iteration
@@ -243,6 +253,7 @@ class Feed:
             checkpoint=event.iteration,
             average=nan,
             diagnoses={},
+            verdicts={},
             non_finite=0,
             progress_seen=0,
             starts=self._view.starts + 1,

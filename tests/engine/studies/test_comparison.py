@@ -12,7 +12,15 @@ from l2o_engine.runs import levels
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.record import RunError
-from l2o_engine.studies.comparison import CURVE_POINTS, Group, baseline_levels, compare, summarise, took_off
+from l2o_engine.studies.comparison import (
+    CURVE_POINTS,
+    Group,
+    baseline_levels,
+    compare,
+    learned_in_truncations,
+    summarise,
+    took_off,
+)
 from tests.engine import tiny
 from tests.engine.made import add_look, made_run
 from tests.engine.tiny import tiny_baselines, tiny_preset
@@ -90,6 +98,27 @@ def test_a_group_whose_replicates_are_all_lost_has_no_figure_and_no_warning(tmp_
 )
 def test_what_has_taken_off(final: float, initial: float, published: float | None, *, expected: bool) -> None:
     assert took_off(final, initial, published) is expected
+
+
+@pytest.mark.parametrize(
+    ("final", "mean", "expected"),
+    [
+        (-1.2, -0.7, True),
+        (0.36, 0.36, False),
+        (0.31, 0.36, True),
+        (0.32, 0.36, False),
+        (1.4, 0.9, False),
+        (nan, 0.3, False),
+    ],
+)
+def test_who_has_learned_in_truncations(final: float, mean: float, *, expected: bool) -> None:
+    assert learned_in_truncations(final, mean) is expected
+
+
+def test_in_truncations_it_counts_what_an_episode_gains_and_not_what_the_run_has(tmp_path: Path) -> None:
+    preset = tiny_preset("unroll.steps=12", "unroll.truncation=4", *WINDOWS)
+    run = made_run(tmp_path / "run", preset, [[0.0, 0, -4.1, -4.1, -4.1, -4.1]])  # whose means are its ends
+    assert not compare([run])[0].took_off
 
 
 def test_the_notebook_s_last_row_is_what_a_replicate_has_to_come_near(tmp_path: Path) -> None:

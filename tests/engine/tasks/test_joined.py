@@ -129,6 +129,19 @@ def test_rnnprop_s_training_has_the_companion_behind_the_network_s_weights() -> 
     Experiment(network, LearnedOptimizer(both), augmentation=RNNPROP_S)
 
 
+def test_a_network_s_minibatches_and_weights_are_its_own_beside_a_companion() -> None:
+    network = Network(sizes=(3,), batch=4)
+    task, alone = (drawn(family, batch=2) for family in (Augmentation(companion=2).of(network), network))
+    np.testing.assert_array_equal(task.minibatches["problem.index"], alone.minibatches["index"])
+    minibatch, x = task.minibatch(1), task.start
+    companion = (task.parameters["companion.factor"] * x[..., -2:] - task.parameters["companion.target"]) ** 2
+    expected = alone.loss(x[..., :-2], alone.minibatch(1)) + companion.mean(-1)
+    np.testing.assert_allclose(task.loss(x, minibatch), expected, rtol=1e-14)
+    np.testing.assert_array_equal(
+        task.gradient(x, minibatch)[..., :-2], alone.gradient(x[..., :-2], alone.minibatch(1))
+    )
+
+
 def test_training_is_on_the_augmented_problem_and_looks_are_at_the_problem() -> None:
     plain = Experiment(SIMPLE, LearnedOptimizer(Linear()), truncation=Truncation(3), dtype="float64")
     augmented = Experiment(

@@ -52,13 +52,12 @@ PLAIN = [
     FORMULA,
 ]
 NETWORK = Network(sizes=(3,), batch=4)
-ENSEMBLE = Ensemble(of=(Quadratic(noise=0.1), Lasso(dims=3), Quadratic(dims=1)), weights=(1.0, 2.0, 0.1))
+ENSEMBLE = Ensemble(of=(Quadratic(noise=0.1), Lasso(dims=3)), weights=(1.0, 2.0))
 SCALED = Scaled(Quadratic(noise=0.1, log=0.1), 3.0)
 JOINED = (
     ENSEMBLE,
     SCALED,
     Augmentation(scaling=1.0, companion=2).of(Averages()),
-    Augmentation(scaling=0.5, companion=2).of(NETWORK),
 )
 FAMILIES: list[TaskFamily] = [*PLAIN, *WRAPPED, NETWORK, MIXTURE, Averages(), *JOINED]
 # Their gradients are no sums, which NumPy and torch take in another order, and in which large terms cancel.

@@ -121,10 +121,10 @@ def test_it_comes_with_its_probability_and_for_each_stage_with_its_own() -> None
     shares = []
     for stage in range(4):
         came = [
-            imitating.before_episode(learner, moments, done=done, stage=stage)[0] is not learner for done in range(200)
+            imitating.before_episode(learner, moments, done=done, stage=stage)[0] is not learner for done in range(60)
         ]
-        shares.append(sum(came) / 200)
-    assert shares == [0.0, pytest.approx(0.3, abs=0.1), 1.0, 1.0]
+        shares.append(sum(came) / 60)
+    assert shares == [0.0, pytest.approx(0.3, abs=0.12), 1.0, 1.0]
 
 
 # A trainer, and a run.

@@ -10,8 +10,11 @@ from textual.widgets import Checkbox, Input
 
 from l2o_engine.presets import shipped as shipped_presets
 from l2o_engine.presets.files import override
+from l2o_engine.presets.schema import Preset
 from l2o_engine.presets.tables import to_toml
+from l2o_engine.records.events import Curves, ShowDraws
 from l2o_engine.runs.folder import Run
+from l2o_engine.tasks.data.base import DataError
 from l2o_engine.tasks.formula.functions import shipped_functions
 from l2o_tui.app import L2oApp
 from l2o_tui.panes.base_pane import BasePane
@@ -166,6 +169,28 @@ async def test_o_shows_the_network_on_another_problem_and_then_on_its_own_again(
         await pilot.press("o")
         await until(pilot, lambda: "base losses:" not in text_of(pilot))
         assert steps() == 4
+
+
+async def test_a_problem_that_cannot_be_shown_is_said_once_and_passed_over(
+    runs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    def cannot(run: Run, preset: Preset, shown: ShowDraws) -> Curves:
+        tried.append(preset.name)
+        raise DataError(f"no data for {preset.name}")
+
+    monkeypatch.setattr("l2o_tui.panes.other_problem.curves_on", cannot)
+    async with watching(Run(runs_dir / "ours")) as pilot:
+        screen = pilot.app.screen
+        assert isinstance(screen, TrainingScreen)
+        for name in ("wide", "booth"):
+            await pilot.press("o")
+            await until(pilot, lambda name=name: f"no data for {name}" in text_of(pilot))  # type: ignore[misc]
+            assert "base losses:" not in text_of(pilot)
+            screen._other.keep_up(10**6)  # a newer checkpoint
+        await at_rest(pilot)
+        assert tried == ["wide", "booth"]
 
 
 @pytest.mark.parametrize("key", ["o", "n", "r"])

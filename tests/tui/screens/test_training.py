@@ -3,6 +3,7 @@
 from asyncio import sleep
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from math import inf
 from pathlib import Path
 from threading import Event as Flag
 from typing import Any
@@ -27,8 +28,10 @@ from l2o_engine.records.events import (
     ShowDraws,
     StatusChanged,
     Stop,
+    Validated,
 )
 from l2o_engine.runs.driven import DrivenRun
+from l2o_engine.training.validating import Verdict
 from l2o_tui.app import KeyCommands, L2oApp
 from l2o_tui.charts.widget import BaseChart, ConvergenceChart
 from l2o_tui.panes.progress_pane import ProgressPane
@@ -40,7 +43,7 @@ from l2o_tui.screens.training import TrainingScreen
 from l2o_tui.state.open_run import OpenRun
 from tests.engine import tiny
 from tests.engine.made import made_run
-from tests.tui.scripted import ScriptedSession, a_run, curves, ended, preset, progress, rows, started
+from tests.tui.scripted import LANE, ScriptedSession, a_run, curves, ended, preset, progress, rows, started
 from tests.tui.waiting import PATIENCE_SECONDS, at_rest, text_of, until
 
 FPS = 10
@@ -92,6 +95,13 @@ async def test_the_running_screen_shows_state_charts_and_table(size: tuple[int, 
         assert "3.13E-01   -0.76" in everything  # the notebook's beside it
         for label in ("pause", "checkpoint", "more", "draw", "scale", "help", "leave"):
             assert label in first
+
+
+@pytest.mark.parametrize(("figure", "said"), [(-0.5, "validated -0.50"), (inf, "validated –")])
+async def test_the_last_validation_is_in_the_header(figure: float, said: str) -> None:
+    verdict = Verdict(9999, 200, figure, -1.25, "", 1, 200)
+    async with showing(ScriptedSession([*a_run(preset()), Validated(LANE, verdict)], ANSWERS)) as pilot:
+        assert said in text_of(pilot)
 
 
 def shown_panes(pilot: Pilot[int]) -> list[str | None]:
