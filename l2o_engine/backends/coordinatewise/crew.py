@@ -1,5 +1,6 @@
 """Threads that compute side by side: what is done in them does not hold the interpreter."""
 
+import multiprocessing
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ class Crew:
     Parameters
     ----------
     size
-        How many; as many as there are cores, if not given.
+        How many; if not given, as many as there are cores, or one in a process of a pool, which has others beside it.
     """
 
     def __init__(self, size: int | None = None) -> None:
@@ -48,5 +49,7 @@ class Crew:
 
 
 def _cores() -> int:
-    """Return how many cores this process may use."""
+    """Return how many cores are for this process."""
+    if multiprocessing.parent_process() is not None:
+        return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -113,7 +113,8 @@ class StatelessRecording(Recording):
             named = {name: weights[where].view(shape) for name, where, shape in layout.slices()}
             outputs, _ = self._network.step(named, some, ())
             (gradient,) = torch.autograd.grad(outputs, weights, slope)
-            total += gradient.numpy()
+            with np.errstate(invalid="ignore"):  # what is not finite is seen by its norm
+                total += gradient.numpy()
         return total
 
 
@@ -265,7 +266,8 @@ class CompiledRecording(Recording):
             )  # fmt: skip
 
         self._crew.do(work, len(sums))
-        total: Doubles = np.ldexp(self._packing.unpack(sums.sum(0)), -powers)
+        with np.errstate(invalid="ignore"):  # what is not finite is seen by its norm
+            total: Doubles = np.ldexp(self._packing.unpack(sums.sum(0)), -powers)
         return total
 
 

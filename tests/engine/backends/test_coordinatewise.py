@@ -261,6 +261,25 @@ def test_what_is_not_finite_is_flagged_as_the_reference_flags_it() -> None:
     assert (len(found), other.diverged, other.powers) == (10, True, one.powers)
 
 
+def test_infinities_of_both_signs_in_several_chunks_are_flagged_and_nothing_is_warned_of() -> None:
+    preset = tiny_preset(*DEEPMINDS[:2], "problem.dims=700", FIRST_ORDER)
+    learner, task = new_learner(preset, TorchBackend(preset.experiment)), draw(preset, 1)
+    scale = np.where(np.arange(700) < 350, 1e25, 1.0).astype("float32")
+    start = np.where(np.arange(700) % 2, -1e10, 1e10).astype("float32")
+    task = replace(task, start=task.start * 0 + start, parameters={"scale": task.parameters["scale"] * scale})
+    _, results = CoordinatewiseBackend(preset.experiment).train(learner, task)
+    assert results.non_finite.all()
+
+
+def test_it_travels_to_another_process_as_its_experiment() -> None:
+    preset = tiny_preset(*DEEPMINDS)
+    backend = CoordinatewiseBackend(preset.experiment, threads=2)
+    make, arguments = backend.__reduce__()
+    there = make(*arguments)
+    one, other = (MetaTrainer(preset.experiment, 0, each).advance(2)[0].results for each in (backend, there))
+    assert_array_equal(one.losses, other.losses)
+
+
 def test_it_goes_forward_and_evaluates_as_the_reference_does() -> None:
     preset = tiny_preset(*DEEPMINDS[:2], "meta.batch=2", 'run.dtype="float64"', FIRST_ORDER)
     experiment, learner, task = preset.experiment, shaken(preset, 3), draw(preset, 3)
