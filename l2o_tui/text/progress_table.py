@@ -63,6 +63,8 @@ class ProgressTable:
         self.columns.append(Column("sum_error", 9))
         if self._has_sum:
             self.columns += [Column("optim_res", 9), Column("av_log", 6), Column("av_sum", 6)]
+        elif self._numbers and self.has_notebook and not printed:  # all of it would not fit into 80 columns
+            self.columns += [Column("optim_res", 9), Column("average_log_result", 18)]
         else:
             self.columns += [Column("optim_result", 12), Column("average_log_result", 18)]
         self.columns += [Column(name, max(7, len(name))) for name in self._numbers]

@@ -68,7 +68,7 @@ def runs_dir(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 async def test_home_lists_evil_presets_and_runs(runs_dir: Path) -> None:
-    async with opened(L2oApp(runs_dir=runs_dir)) as pilot:
+    async with opened(L2oApp(runs_dir=runs_dir), (170, 80)) as pilot:  # where all presets have room
         await is_clean(pilot, START[:25], r"\x1b[2J[/]: unknown key", shown(NAME)[:20], r"\udcff1", r"\udcff2")
         await pilot.press("slash", *"[/]", "enter")
         await is_clean(pilot)
