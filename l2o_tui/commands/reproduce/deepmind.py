@@ -31,7 +31,7 @@ NAME = DEEPMIND
 """Of the page, and of the folder of its pictures."""
 DRAWS = 16
 """Held-out draws, episodes each, of a problem."""
-LONG_DRAWS = 4
+LONG_DRAWS = 2
 """Of a long horizon."""
 _DIMS = 10  # of the quadratic, whose losses the paper divides by it
 _RIVALS = {"NAG": "Nesterov"}  # what the paper calls a rival → what it is called here
