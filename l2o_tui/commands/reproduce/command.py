@@ -234,7 +234,8 @@ def _print_table(results: Sequence[Result], *, elapsed: float) -> None:
     console = page.console
     console.print(table_of(results, narrow=console.width < _NARROW))
     console.print()
-    console.print(levels_line(_levels_of(results)))
+    if _page_of(results[0].preset) == NAME:  # elsewhere every problem has rivals of its own
+        console.print(levels_line(_levels_of(results)))
     console.print(LEGEND, width=min(console.width, _NARROW))
     trained = duration(sum(result.seconds for result in results))
     console.print(f"Training took {trained} in all, this command {duration(elapsed)}.")

@@ -14,7 +14,7 @@ from l2o_tui.text.numbers import duration, fixed, loss_sum
 
 LEGEND = (
     "Results are mean log10 of the last loss, ours the median over the seeds; Σ adds up all steps' losses. "
-    f"held out: the median on {DRAWS:,} draws that nothing was trained on. "
+    f"held out: the median on {DRAWS:,} draws that nothing was trained on, or as many as take moments. "
     "stuck: never took off; lost: to NaN; trained: all seeds, added up."
 )
 
