@@ -167,10 +167,8 @@ class _Course:
         """Return what the meta-iterations gave, on the first of these batches of tasks."""
         n, names = len(self._losses), self.numbers
         if not n:
-            shape = (0, self._experiment.meta.batch, self._experiment.truncation.losses)
-            none = np.zeros(0)
-            losses = np.zeros(shape, self._experiment.dtype)
-            return Results(losses, none, none, np.zeros(0, bool), dict.fromkeys(names, none))
+            experiment = self._experiment
+            return Results.nothing(experiment.meta.batch, experiment.truncation.losses, experiment.dtype, names)
         return Results(
             np.stack(self._losses),
             np.array(self._objectives),

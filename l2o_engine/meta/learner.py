@@ -152,6 +152,12 @@ class Results:
     def __len__(self) -> int:
         return len(self.losses)
 
+    @staticmethod
+    def nothing(batch: int, steps: int, dtype: str, numbers: Numbers) -> "Results":
+        """Return the results of no meta-iteration, of so many tasks and losses, with these adaptive numbers."""
+        none = np.zeros(0)
+        return Results(np.zeros((0, batch, steps), dtype), none, none, np.zeros(0, bool), dict.fromkeys(numbers, none))
+
 
 class Series:
     """Results one behind the other, and of their traces the last ones, whatever parts they come in.

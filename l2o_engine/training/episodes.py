@@ -71,10 +71,12 @@ class Episodes:
                 self._running[place] = self._moved(one, result.losses[0, place], own)
             series.add(result)
             outcomes.append(self._outcome())
-        if not outcomes:
-            return learner, _nothing(self._experiment, learner)
         columns: dict[str, Doubles] = {name: np.array([getattr(one, name) for one in outcomes]) for name in _FIGURES}
-        return learner, replace(series.joined(), outcomes=Outcomes(**columns))
+        return learner, replace(series.joined() if outcomes else self._nothing(learner), outcomes=Outcomes(**columns))
+
+    def _nothing(self, learner: Learner) -> Results:
+        experiment = self._experiment
+        return Results.nothing(experiment.meta.batch, self._truncation.losses, experiment.dtype, learner.numbers)
 
     @property
     def begins(self) -> bool:
@@ -221,11 +223,3 @@ def _side_by_side(tasks: Sequence[Task]) -> Task:
     start = np.concatenate([task.start for task in tasks], axis=1)
     parameters = joined([task.parameters for task in tasks])
     return replace(first, start=start, parameters=parameters, minibatches=joined([task.minibatches for task in tasks]))
-
-
-def _nothing(experiment: Experiment, learner: Learner) -> Results:
-    """Return the results of no meta-iteration."""
-    none = np.zeros(0)
-    losses = np.zeros((0, experiment.meta.batch, experiment.truncation.losses), experiment.dtype)
-    numbers = dict.fromkeys(learner.numbers, none)
-    return Results(losses, none, none, np.zeros(0, bool), numbers, outcomes=Outcomes(none, none, none, none))

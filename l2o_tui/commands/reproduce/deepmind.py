@@ -18,13 +18,11 @@ from l2o_engine.studies.deepmind import Group, Other, Table
 from l2o_engine.studies.evaluation import Judged
 from l2o_engine.studies.reproduction import Result, wall_seconds
 from l2o_engine.support.arrays import LOG_FLOOR, Doubles
-from l2o_engine.support.errors import Failure
-from l2o_engine.support.files import write_atomically
 from l2o_tui.charts.axes import Span, XAxis
 from l2o_tui.charts.figure import Figure, Series, axis_over, last_of
 from l2o_tui.charts.matplotlib import write_picture
 from l2o_tui.charts.styles import optimizer_styles, run_styles
-from l2o_tui.commands.reproduce.report import beginning
+from l2o_tui.commands.reproduce.report import beginning, write_page
 from l2o_tui.text.numbers import count, duration
 
 NAME = DEEPMIND
@@ -99,11 +97,7 @@ def write_deepmind(
         *_others(others),
         *_horizons(horizons, pictures, long_draws),
     ]
-    page = folder / f"{NAME}.md"
-    try:
-        write_atomically(page, ("\n".join(lines).rstrip() + "\n").encode())
-    except OSError as error:
-        raise Failure(f"cannot write {page}: {error.strerror or error}") from error
+    write_page(folder / f"{NAME}.md", lines)
 
 
 def _groups(reproduced: Path, seeds: int) -> list[Group]:

@@ -19,15 +19,13 @@ from l2o_engine.studies.episode3 import Section
 from l2o_engine.studies.evaluation import Ranking
 from l2o_engine.studies.reproduction import COUNTS, Judgement, Result, Rivalry, wall_seconds
 from l2o_engine.studies.tuning import Found, Problem
-from l2o_engine.support.errors import Failure
-from l2o_engine.support.files import write_atomically
 from l2o_engine.support.wording import shown
 from l2o_tui.charts.comparison import comparison
 from l2o_tui.charts.evaluation import panels_of
 from l2o_tui.charts.matplotlib import write_panels, write_picture
 from l2o_tui.commands.reproduce import rivalry_table
 from l2o_tui.commands.reproduce.references import references
-from l2o_tui.commands.reproduce.report import beginning
+from l2o_tui.commands.reproduce.report import beginning, write_page
 from l2o_tui.commands.reproduce.verdict_table import weakness
 from l2o_tui.text.evaluation import ranking_lines, share_text
 from l2o_tui.text.numbers import count, duration, fixed, loss_sum
@@ -111,11 +109,7 @@ def write_episode3(
         *_runs(results, pictures),
         *(references(judgements) if judgements else []),
     ]
-    page = folder / f"{NAME}.md"
-    try:
-        write_atomically(page, ("\n".join(lines).rstrip() + "\n").encode())
-    except OSError as error:
-        raise Failure(f"cannot write {page}: {error.strerror or error}") from error
+    write_page(folder / f"{NAME}.md", lines)
 
 
 def _head(command: str, results: Sequence[Result], seeds: int) -> list[str]:

@@ -101,10 +101,21 @@ def write_report(
     ]
     for result in results:
         lines += ["", *_section(folder / NAME, result)]
+    write_page(folder / f"{NAME}.md", lines)
+
+
+def write_page(page: Path, lines: Sequence[str]) -> None:
+    """Write a page.
+
+    Raises
+    ------
+    Failure
+        If it cannot be written.
+    """
     try:
-        write_atomically(folder / f"{NAME}.md", ("\n".join(lines) + "\n").encode())
+        write_atomically(page, ("\n".join(lines).rstrip() + "\n").encode())
     except OSError as error:
-        raise Failure(f"cannot write {folder / f'{NAME}.md'}: {error.strerror or error}") from error
+        raise Failure(f"cannot write {page}: {error.strerror or error}") from error
 
 
 def beginning(title: str, command: str) -> list[str]:
