@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from l2o_engine.meta.experiment import Experiment
-from l2o_engine.meta.learner import Learner, MetaGradient, Results, Trace, traced
+from l2o_engine.meta.learner import Learner, MetaGradient, Results, Trace, Truncated, traced
 from l2o_engine.meta.meta_adam import MetaAdam
 from l2o_engine.meta.truncation import Carried
 from l2o_engine.optimizers.learned.inputs.base import Numbers
@@ -77,14 +77,15 @@ class UnrollingBackend(ABC):
             if course.diverged:
                 break
             course.take(self.differentiate(course.weights, course.numbers, task[index]))
-        return course.learner, course.results(task)
+        results = course.results()
+        return course.learner, replace(results, trace=course.trace(task[: len(results)])) if len(results) else results
 
-    def truncated(self, learner: Learner, task: Task, carried: Carried) -> tuple[Learner, Results, Carried]:
+    def truncated(self, learner: Learner, task: Task, carried: Carried) -> Truncated:
         """Do one meta-iteration of a part of an episode; see :class:`~l2o_engine.meta.learner.Truncating`."""
         course = _Course(self._experiment, learner)
         step = self.differentiate(course.weights, course.numbers, task[0], carried)
         course.take(step)
-        return course.learner, course.results(task), step.unrolled.carried
+        return Truncated(course.learner, course.results(), step.unrolled.carried, lambda: course.trace(task))
 
     def meta_gradient(self, learner: Learner, task: Task, carried: Carried | None = None) -> MetaGradient:
         """Return one meta-gradient before clipping; see :class:`~l2o_engine.meta.learner.Truncating`."""
@@ -163,8 +164,8 @@ class _Course:
         """The learner as it is now."""
         return self._optimizer.learner(self.numbers, self._in_a_row, self.diverged)
 
-    def results(self, task: Task) -> Results:
-        """Return what the meta-iterations gave, on the first of these batches of tasks."""
+    def results(self) -> Results:
+        """Return what the meta-iterations gave, without their trace."""
         n, names = len(self._losses), self.numbers
         if not n:
             experiment = self._experiment
@@ -175,10 +176,12 @@ class _Course:
             np.array(self._norms),
             np.array(self._non_finite, bool),
             {name: np.array([one[name] for one in self._used]) for name in names},
-            self._trace(task[n - len(self._unrolled) : n]),
         )
 
-    def _trace(self, task: Task) -> Trace:
+    def trace(self, task: Task) -> Trace:
+        """Return what passed in the last meta-iterations, of those on these batches of tasks."""
+        task = task[len(task) - len(self._unrolled) :]
+
         def stack(name: str) -> Floats:
             """Return [k, batch, steps, numbers of a task]."""
             each = [torch.stack(getattr(one, name)).detach().transpose(0, 1).numpy() for one in self._unrolled]

@@ -4,9 +4,9 @@ Every backend sees the same draws and means the same by them; it holds no state 
 :class:`Learner`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -171,15 +171,24 @@ class Series:
     def __init__(self, most: int) -> None:
         self._most = most
         self._parts: list[Results] = []
-        self._traces: list[Trace] = []
+        self._told: list[tuple[int, Callable[[], Trace]]] = []  # of how many meta-iterations each, and what makes it
 
     def add(self, results: Results) -> None:
         """Add what came next."""
         self._parts.append(replace(results, trace=None))
-        if results.trace is not None:
-            self._traces.append(results.trace)
-        while sum(map(len, self._traces[1:])) >= self._most:
-            del self._traces[0]
+        if (trace := results.trace) is not None:
+            self._told.append((len(trace), lambda: trace))
+        self._forget()
+
+    def add_one(self, results: Results, trace: Callable[[], Trace]) -> None:
+        """Add a meta-iteration, whose trace is made only if it is among the last."""
+        self._parts.append(results)
+        self._told.append((1, trace))
+        self._forget()
+
+    def _forget(self) -> None:
+        while sum(n for n, _ in self._told[1:]) >= self._most:
+            del self._told[0]
 
     def joined(self) -> Results:
         """Return all of it, at least one part, as one."""
@@ -194,7 +203,7 @@ class Series:
             each("gradient_norm"),
             each("non_finite"),
             {name: np.concatenate([part.numbers[name] for part in self._parts]) for name in first.numbers},
-            Trace.joined(self._traces),
+            Trace.joined([make() for _, make in self._told]),
             Outcomes.joined([part.outcomes for part in self._parts if part.outcomes is not None]),
         )
 
@@ -241,11 +250,30 @@ class Backend(Protocol):
         ...
 
 
+class Truncated(NamedTuple):
+    """One meta-iteration on a truncation.
+
+    Attributes
+    ----------
+    learner, results
+        What has become of it, and results of one row, without their trace.
+    carried
+        What the episodes have come to.
+    trace
+        What makes the trace of this meta-iteration; most are of no interest.
+    """
+
+    learner: Learner
+    results: Results
+    carried: Carried
+    trace: Callable[[], Trace]
+
+
 @runtime_checkable
 class Truncating(Backend, Protocol):
     """A backend that computes meta-iterations which are part of an episode, too."""
 
-    def truncated(self, learner: Learner, task: Task, carried: Carried) -> tuple[Learner, Results, Carried]:
+    def truncated(self, learner: Learner, task: Task, carried: Carried) -> "Truncated":
         """Do one meta-iteration on a truncation of the episodes of one batch of tasks.
 
         Parameters
@@ -259,9 +287,8 @@ class Truncating(Backend, Protocol):
 
         Returns
         -------
-        tuple
-            The learner, results of one row, and what is carried on: that of the forward pass, which was made with the
-            weights as they were before.
+        Truncated
+            What is carried on is of the forward pass, which was made with the weights as they were before.
         """
         ...
 

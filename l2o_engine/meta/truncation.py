@@ -163,4 +163,6 @@ class Episode:
 
 def side_by_side(carried: Sequence[Carried]) -> Carried:
     """Return what several episodes carry, with a leading axis [batch]."""
+    if len(carried) == 1:
+        return {name: values[None] for name, values in carried[0].items()}
     return {name: np.stack([one[name] for one in carried]) for name in carried[0]}

@@ -226,11 +226,13 @@ def course(
             between()
             seen(step, x)
             minibatch = task.minibatch(step)
-            losses.append(task.loss(x, minibatch))
-            if step < steps - 1:
-                gradient = task.gradient(x, minibatch)
-                if isinstance(optimizer, Looking):
-                    state = optimizer.look(state, Surroundings(task, x, step, gradient))
-                update, state = optimizer.update(gradient, state)
-                x = x + update
+            if step == steps - 1:
+                losses.append(task.loss(x, minibatch))
+                break
+            loss, gradient = task.loss_and_gradient(x, minibatch)
+            losses.append(loss)
+            if isinstance(optimizer, Looking):
+                state = optimizer.look(state, Surroundings(task, x, step, gradient))
+            update, state = optimizer.update(gradient, state)
+            x = x + update
     return np.stack(losses, axis=-1), x

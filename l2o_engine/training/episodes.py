@@ -65,11 +65,11 @@ class Episodes:
             running = [self._begun(place) for place in range(len(self._running))]
             task = _side_by_side([self._part_of(one) for one in running])
             carried = side_by_side([one.episode.carried for one in running])
-            learner, result, carried = self._backend.truncated(learner, task, carried)
+            learner, result, carried, trace = self._backend.truncated(learner, task, carried)
             for place, one in enumerate(running):
                 own = {name: values[place] for name, values in carried.items()}
                 self._running[place] = self._moved(one, result.losses[0, place], own)
-            series.add(result)
+            series.add_one(result, trace)
             outcomes.append(self._outcome())
         columns: dict[str, Doubles] = {name: np.array([getattr(one, name) for one in outcomes]) for name in _FIGURES}
         return learner, replace(series.joined() if outcomes else self._nothing(learner), outcomes=Outcomes(**columns))

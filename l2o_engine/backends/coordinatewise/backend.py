@@ -24,7 +24,7 @@ from l2o_engine.optimizers.learned.inputs.base import Numbers
 from l2o_engine.optimizers.learned.learned_optimizer import TrainedOptimizer
 from l2o_engine.support.arrays import Floats
 from l2o_engine.support.processes import Child
-from l2o_engine.tasks.base import Task, TaskFamily
+from l2o_engine.tasks.base import Arrays, Task, TaskFamily
 
 
 class CoordinatewiseBackend(UnrollingBackend):
@@ -71,19 +71,17 @@ class CoordinatewiseBackend(UnrollingBackend):
         counted = losses[: truncation.counted].clone().requires_grad_()
         objective = self._experiment.objective(counted)
         (by_losses,) = torch.autograd.grad(objective, counted)
-        by_updates: list[Tensor] = []
-        slope = torch.zeros_like(way.slopes[0])
-        for step in range(truncation.losses - 1, 0, -1):
-            if step < truncation.counted:
-                slope = slope + by_losses[step].reshape(-1, *(1 for _ in slope.shape[1:])) * way.slopes[step]
-            by_updates.append(slope)
+        slopes = torch.stack(way.slopes[1 : truncation.counted])  # [counted - 1, batch, *shape]
+        slopes *= by_losses[1:].reshape(*slopes.shape[:2], *(1 for _ in slopes.shape[2:]))
+        by_updates = [*slopes.flip(0).cumsum(0).flip(0)]
+        by_updates += [torch.zeros_like(by_updates[0])] * (len(way.updates) - len(by_updates))
         by_outputs = torch.autograd.grad(
-            way.updates, [one for recording in recordings.values() for one in recording.outputs], by_updates[::-1]
+            way.updates, [one for recording in recordings.values() for one in recording.outputs], by_updates
         )
         gradient, first = np.empty(len(weights)), 0
         for name, recording in recordings.items():
-            slopes = torch.stack(by_outputs[first : first + len(way.updates)]).numpy()
-            gradient[self._networks.members[name].where] = recording.gradient(slopes)
+            own = torch.stack(by_outputs[first : first + len(way.updates)])
+            gradient[self._networks.members[name].where] = recording.gradient(own.numpy())
             first += len(way.updates)
         rounded = torch.from_numpy(gradient).to(weights.dtype)
         norm = float(torch.linalg.vector_norm(rounded, dtype=torch.float64))
@@ -104,24 +102,21 @@ class CoordinatewiseBackend(UnrollingBackend):
         losses, points, slopes, gradients, inputs, updates = [], [], [], [], [], []
         smallest_signal = nan
         for step in range(steps):
-            minibatch, x = task.minibatch(step), x.detach().requires_grad_()
-            loss = task.loss(x, minibatch)  # [batch]
-            losses.append(loss.detach())
-            last = step == steps - 1
+            minibatch, last = task.minibatch(step), step == steps - 1
             if last and not train:
+                losses.append(task.loss(x, minibatch))  # [batch]
                 break
-            (slope,) = torch.autograd.grad(loss.sum(), x)
-            noise = task.disturbance(minibatch)
-            gradient = slope if noise is None else slope + noise
+            loss, slope, gradient = _slopes(task, x, minibatch)
+            losses.append(loss)
             if train:
-                points.append(x.detach())
+                points.append(x)
                 slopes.append(slope)
             if last:
                 if self._learned.inputs.adapts:
                     smallest_signal = float(optimizer.encoded(gradient, state).signal.abs().min())
                 break
             update, state = optimizer.update(gradient, state)
-            x = x.detach() + update.detach()
+            x = x + update.detach()
             if train:
                 gradients.append(gradient)
                 inputs.append(state.seen)
@@ -138,6 +133,18 @@ class _Way(NamedTuple):
     unrolled: Unrolled
     slopes: list[Tensor]  # the losses' own gradients, [batch, *shape] each
     updates: list[Tensor]  # with the graph that leads from the networks' outputs to them
+
+
+def _slopes(task: Task, x: Tensor, minibatch: Arrays | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the loss [batch] at points x, its gradient, and what an optimizer sees of that."""
+    noise = task.disturbance(minibatch)
+    if noise is None:
+        loss, slope = task.loss_and_gradient(x, minibatch)
+        return loss, slope, slope
+    x = x.detach().requires_grad_()
+    loss = task.loss(x, minibatch)
+    (slope,) = torch.autograd.grad(loss.sum(), x)
+    return loss.detach(), slope, slope + noise
 
 
 class CoordinatewiseForward:

@@ -40,10 +40,10 @@ def new_workspace(size):
 
 
 def load_inputs(ws, to, inputs, row, width):
-    """Put a block's inputs, [rows, width] from a row on, into lines."""
+    """Put a block's inputs, [width, rows] from a row on, into lines."""
     for k in range(width):
         for r in range(BLOCK):
-            ws[to + k * BLOCK + r] = inputs[row + r, k]
+            ws[to + k * BLOCK + r] = inputs[k, row + r]
 
 
 def step(
@@ -56,7 +56,7 @@ def step(
     weights, places
         Packed, and where what begins; see `pack.py`.
     inputs
-        [rows, width]: what the network sees; rows are a multiple of a block's.
+        [width, rows]: what the network sees; rows are a multiple of a block's.
     arena, before, after, scratch
         A flat workspace, and where in it lie the state before and the one after, each [blocks, layers, 2, lines,
         block], outputs and cells of each layer; and `scratch_size` numbers of this thread's own.
@@ -69,7 +69,7 @@ def step(
     chunk
         Rows of a chunk, a multiple of a block's.
     """
-    rows = inputs.shape[0]
+    rows = inputs.shape[1]
     padded = (hidden + 3) // 4 * 4
     part = padded * BLOCK  # numbers of the lines of a layer's outputs, or cells
     size = 2 * layers * part  # of a block's state
@@ -111,15 +111,15 @@ def differentiate(weights, places, tape, arena, start, slopes, sums, counter, la
     weights, places, counter, layers, hidden, projection, chunk
         As in `step`.
     tape
-        [steps, rows, width]: what the network saw.
+        [steps, width, rows]: what the network saw.
     arena, start
         As `arena` and `before` in `step`, at the first step.
     slopes
         [steps, rows]: the objective's derivative by each output.
     sums
-        [chunks, size]: a chunk's weight gradients are added, packed as `pack.py` says.
+        [chunks, size]: filled with each chunk's weight gradients, packed as `pack.py` says.
     """
-    steps, rows, width = tape.shape
+    steps, width, rows = tape.shape
     padded = (hidden + 3) // 4 * 4
     part = padded * BLOCK
     size = 2 * layers * part
@@ -149,6 +149,7 @@ def differentiate(weights, places, tape, arena, start, slopes, sums, counter, la
             restore_subnormals(before)
             return
         into = sums[taken]
+        into[:] = 0.0
         for at in range(row, min(row + chunk, rows), BLOCK):
             # -- the block's steps again --
             begin = at // BLOCK * size

@@ -19,6 +19,7 @@ from l2o_engine.backends.compiled.compile import Kernel
 from l2o_engine.backends.compiled.vectors import Target
 from l2o_engine.backends.coordinatewise.crew import Crew
 from l2o_engine.backends.coordinatewise.lines import block_of
+from l2o_engine.backends.coordinatewise.memory import Memory, Sizes, Spare
 from l2o_engine.backends.coordinatewise.pack import Packing
 from l2o_engine.optimizers.learned.networks.base import Network
 from l2o_engine.support.arrays import Doubles, Floats
@@ -126,12 +127,15 @@ class Compiled:
     ----------
     kernel, packing, dtype, crew
         The kernel's entries; the order of the weights; the float type; the threads.
+    spare
+        The memory of unrolls that are over.
     """
 
     kernel: Kernel
     packing: Packing
     dtype: str
     crew: Crew
+    spare: Spare = field(default_factory=Spare)
     block: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -154,11 +158,10 @@ class CompiledRecording(Recording):
         self._kernel, self._packing, self._crew, self._block = (
             compiled.kernel, compiled.packing, compiled.crew, compiled.block,
         )  # fmt: skip
-        self._dtype, self._steps = compiled.dtype, max(1, steps)
+        self._dtype, self._spare, self._steps = compiled.dtype, compiled.spare, steps
         self._weights, self._places = self._packing.pack(weights), self._packing.places
-        self._rows = self._state_size = self._taken = 0
-        self._tape: Floats = np.zeros(0)
-        self._arena: Floats = np.zeros(0)
+        self._rows = self._taken = 0
+        self._memory: Memory
 
     # What the kernel is told of the network.
 
@@ -176,6 +179,7 @@ class CompiledRecording(Recording):
     def start(self, rows: int, like: Tensor) -> int:
         """Begin with the zero state; see :class:`Recording`."""
         self._begin(rows)
+        self._lines_of(0)[:] = 0
         return 0
 
     def of_named(self, named: Mapping[str, Tensor]) -> int:
@@ -188,6 +192,8 @@ class CompiledRecording(Recording):
             by_block = values[: whole * self._block].reshape(whole, self._block, hidden)
             part[:whole, :hidden] = by_block.swapaxes(1, 2)
             part[whole:, :hidden, : self._rows % self._block] = values[whole * self._block :].T
+            part[whole:, :, self._rows % self._block :] = 0  # whatever was computed here must be a number
+            part[:, hidden:] = 0
 
         self._crew.do_each(put, list(named))
         return 0
@@ -208,16 +214,24 @@ class CompiledRecording(Recording):
         (layers, _), lines = self._shape, self._packing.lines
         self._rows = rows
         blocks = -(-rows // self._block)
-        self._state_size = blocks * 2 * layers * lines * self._block
-        scratch = self._crew.size * self._packing.scratch_lines * self._block
-        self._arena = _aligned(3 * self._state_size + scratch, self._dtype)
-        self._tape = np.zeros((self._steps, blocks * self._block, self._packing.width), self._dtype)
+        padded = blocks * self._block
+        sizes = Sizes(
+            self._dtype,
+            state=blocks * 2 * layers * lines * self._block,
+            scratch=self._crew.size * self._packing.scratch_lines * self._block,
+            steps=self._steps,
+            width=self._packing.width,
+            rows=padded,
+            chunks=-(-padded // self._chunk),
+            sums=self._packing.sums,
+        )
+        self._memory = self._spare.take(sizes)
 
     def _lines_of(self, state: int) -> Floats:
         """Return a state [blocks, layers, 2, lines, block]."""
-        first = state * self._state_size
+        size = self._memory.sizes.state
         shape = (-1, self._shape[0], 2, self._packing.lines, self._block)
-        return self._arena[first : first + self._state_size].reshape(shape)
+        return self._memory.arena[state * size : (state + 1) * size].reshape(shape)
 
     @staticmethod
     def _part(lines: Floats, name: str) -> Floats:
@@ -233,41 +247,41 @@ class CompiledRecording(Recording):
         The state that it returns is a place in the arena: of those before it, only the first is kept.
         """
         packing, network = self._packing, self._packing.network
-        tape, (layers, hidden) = self._tape[self._taken], self._shape
+        memory, (layers, hidden) = self._memory, self._shape
+        arena, tape, size = memory.arena, memory.tape[self._taken], memory.sizes.state
         self._taken += self._remembers
-        tape[: self._rows] = inputs.numpy()
-        outputs, counter = np.empty(len(tape), self._dtype), np.zeros(1, np.int64)
+        tape[:, : self._rows] = inputs.numpy().T
+        outputs, counter = np.empty(memory.sizes.rows, self._dtype), np.zeros(1, np.int64)
         after = 2 if state == 1 else 1
-        first = 3 * self._state_size
 
         def work(thread: int) -> None:
             self._kernel.step(
-                self._weights, self._places, tape, self._arena, state * self._state_size, after * self._state_size,
-                first + thread * packing.scratch_lines * self._block, outputs, counter, layers, hidden, packing.width,
-                packing.projection, self._chunk,
+                self._weights, self._places, tape, arena, state * size, after * size,
+                3 * size + thread * packing.scratch_lines * self._block, outputs, counter, layers, hidden,
+                packing.width, packing.projection, self._chunk,
             )  # fmt: skip
 
-        self._crew.do(work, -(-len(tape) // self._chunk))
+        self._crew.do(work, memory.sizes.chunks)
         return network.scaled(self._remember(torch.from_numpy(outputs)[: self._rows])), after
 
     def gradient(self, slopes: Floats) -> Doubles:
-        """Return the derivative [size] by the weights; see :class:`Recording`."""
-        tape, (layers, hidden) = self._tape[: self._taken], self._shape
+        """Return the derivative [size] by the weights; see :class:`Recording`. It ends the recording."""
+        memory, (layers, hidden) = self._memory, self._shape
+        tape, padded, sums = memory.tape[: self._taken], memory.slopes[: self._taken], memory.sums
         powers = _powers_for(slopes)
-        padded: Floats = np.zeros(tape.shape[:2], self._dtype)
         np.ldexp(slopes, powers, out=padded[:, : self._rows])
-        sums = np.zeros((-(-padded.shape[1] // self._chunk), self._packing.sums))
         counter = np.zeros(1, np.int64)
 
         def work(thread: int) -> None:
             self._kernel.differentiate(
-                self._weights, self._places, tape, self._arena, 0, padded, sums, counter, layers, hidden,
+                self._weights, self._places, tape, memory.arena, 0, padded, sums, counter, layers, hidden,
                 self._packing.projection, self._chunk,
             )  # fmt: skip
 
         self._crew.do(work, len(sums))
         with np.errstate(invalid="ignore"):  # what is not finite is seen by its norm
             total: Doubles = np.ldexp(self._packing.unpack(sums.sum(0)), -powers)
+        self._spare.give(memory)
         return total
 
 
@@ -279,9 +293,3 @@ def _powers_for(slopes: Floats) -> int:
     """
     greatest = float(np.abs(slopes).max())
     return 24 - frexp(greatest)[1] if 0 < greatest < inf else 0
-
-
-def _aligned(size: int, dtype: str) -> Floats:
-    """Return a flat array of zeros that begins on a boundary of 64 bytes."""
-    raw: Floats = np.zeros(size + 64, dtype)
-    return raw[(-raw.ctypes.data % 64) // raw.itemsize :][:size]

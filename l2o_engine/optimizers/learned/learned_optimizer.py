@@ -191,7 +191,7 @@ class TrainedOptimizer(Placed):
         for name, values in state.memory.items():
             each = (batch, *(1 for _ in x.shape[1:]))
             named[f"memory.{name}"] = values if values.ndim else values.expand(each)
-        return {name: values.detach().numpy().copy() for name, values in {"x": x, **named}.items()}
+        return {name: np.ascontiguousarray(values.detach().numpy()) for name, values in {"x": x, **named}.items()}
 
     def resumed(self, carried: Mapping[str, Floats]) -> tuple["Tensor", LearnedState]:
         """Return the points and the state that were carried, cut from any graph."""

@@ -158,7 +158,7 @@ SETS: Mapping[str, Described] = {
     ),
 }
 
-_loaded: dict[tuple[str, Path], DataSet] = {}
+_loaded: dict[tuple[str, str, Path], DataSet] = {}
 _loading = Lock()  # trainers of several seeds are threads, and want one copy
 
 
@@ -176,7 +176,9 @@ def load(name: str) -> DataSet:
         If it is not there, or cannot be read; the message says how to get it.
     """
     described = SETS[name]
-    key = name, data_folder().absolute()
+    key = name, os.environ.get(FOLDER_VARIABLE, ""), Path.cwd()  # every loss asks: paths take long to be made of it
+    if key in _loaded:
+        return _loaded[key]
     with _loading:
         if key not in _loaded:
             train, test, digests = _read(name, described)

@@ -139,6 +139,16 @@ class Joined(TaskFamily):
             for one in self.members
         )
 
+    def loss_and_gradient(self, x: Array, parameters: Arrays, minibatch: Arrays | None = None) -> tuple[Array, Array]:
+        """Return the loss [...] and its gradient [..., size] at the points x."""
+        losses, gradients = [], []
+        for one in self.members:
+            own = one.own(parameters), one.minibatch(minibatch)
+            loss, gradient = one.family.loss_and_gradient(one.point(x), *own)
+            losses.append(one.weight * loss)
+            gradients.append(one.weight * one.flat(gradient))
+        return sum(losses), side_by_side(gradients)
+
     def hessian_product(self, x: Array, v: Array, parameters: Arrays) -> Array | None:
         """Return the Hessian of the loss at x times v, [..., size] as both are; None where a family knows none."""
         products = []

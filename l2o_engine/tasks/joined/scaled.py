@@ -80,6 +80,12 @@ class Scaled(TaskFamily):
         factor = parameters[FACTOR]
         return factor * self.inner.gradient(factor * x, parameters, minibatch)
 
+    def loss_and_gradient(self, x: Array, parameters: Arrays, minibatch: Arrays | None = None) -> tuple[Array, Array]:
+        """Return f(c·x), [...], and c·∇f(c·x), [..., *shape]."""
+        factor = parameters[FACTOR]
+        loss, gradient = self.inner.loss_and_gradient(factor * x, parameters, minibatch)
+        return loss, factor * gradient
+
     def hessian_product(self, x: Array, v: Array, parameters: Arrays) -> Array | None:
         """Return c·(∇²f(c·x)·(c·v)), [..., *shape]; None where f knows none."""
         factor = parameters[FACTOR]

@@ -69,7 +69,41 @@ class Architecture(ABC):
 
     def weights_of(self, x: "Tensor") -> Weights:
         """Return the weights, name → [networks, *shape], that points [networks, size] are."""
-        return {name: x[:, group.place].reshape(len(x), *group.shape) for name, group in self.groups.items()}
+        each = x.split_with_sizes([group.place.stop - group.place.start for group in self.groups.values()], dim=1)
+        return {
+            name: values.view(-1, *group.shape) for (name, group), values in zip(self.groups.items(), each, strict=True)
+        }
+
+    def losses(self, points: "Tensor", images: "Tensor", labels: "Tensor") -> "Tensor":
+        """Return each network's mean cross-entropy.
+
+        Parameters
+        ----------
+        points
+            [networks, size]: their weights.
+        images, labels
+            [networks, n, pixels] in [0, 1], and [networks, n], int64.
+
+        Returns
+        -------
+        Tensor
+            [networks], of the points' dtype.
+        """
+        from torch.nn.functional import cross_entropy
+
+        logits = self.logits(self.weights_of(points), images)
+        losses = cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
+        return losses.reshape(labels.shape).mean(-1)
+
+    def losses_and_gradients(self, points: "Tensor", images: "Tensor", labels: "Tensor") -> tuple["Tensor", "Tensor"]:
+        """Return each network's mean cross-entropy [networks], and its gradient [networks, size], without a graph."""
+        from torch import autograd, enable_grad
+
+        with enable_grad():
+            points = points.detach().requires_grad_()
+            losses = self.losses(points, images, labels)
+            (gradients,) = autograd.grad(losses.sum(), points)
+        return losses.detach(), gradients
 
     @property
     @abstractmethod
@@ -119,6 +153,33 @@ class Perceptron(Architecture):
         for layer in range(len(self.sizes)):
             images = _activated(self.activation, _linear(weights, f"layer{layer}", images))
         return _linear(weights, f"layer{len(self.sizes)}", images)
+
+    def losses_and_gradients(self, points: "Tensor", images: "Tensor", labels: "Tensor") -> tuple["Tensor", "Tensor"]:
+        """Return each network's mean cross-entropy, and its gradient; see :class:`Architecture`.
+
+        Back-propagation by hand: for a network this small, autograd's own work takes as long as the arithmetic.
+        """
+        import torch
+
+        with torch.no_grad():
+            weights, last = self.weights_of(points), len(self.sizes)
+            inputs = [images]
+            for layer in range(last):
+                inputs.append(_activated(self.activation, _linear(weights, f"layer{layer}", inputs[-1])))
+            log_p = _linear(weights, f"layer{last}", inputs[-1]).log_softmax(-1)
+            right = labels[..., None]
+            losses = -log_p.gather(-1, right)[..., 0].mean(-1)
+            slopes = log_p.exp_()  # of Σ losses by the logits: p, and one less for the right class, over n
+            slopes.scatter_add_(-1, right, slopes.new_full((), -1.0).expand(right.shape)).div_(labels.shape[-1])
+            gradients = torch.empty_like(points)
+            into = self.weights_of(gradients)
+            for layer in range(last, -1, -1):
+                torch.sum(slopes, 1, out=into[f"layer{layer}.bias"])
+                torch.bmm(inputs[layer].transpose(1, 2), slopes, out=into[f"layer{layer}.weights"])
+                if layer:
+                    slopes = torch.bmm(slopes, weights[f"layer{layer}.weights"].transpose(1, 2))
+                    slopes *= _derivative(self.activation, inputs[layer])
+        return losses, gradients
 
 
 @dataclass(frozen=True)
@@ -202,6 +263,19 @@ def _normalised(values: "Tensor", offset: "Tensor") -> "Tensor":
     from torch.nn.functional import batch_norm
 
     return batch_norm(values, None, None, bias=offset, training=True, eps=_NORMAL_EPSILON)
+
+
+def _derivative(name: Activation, activated: "Tensor") -> "Tensor":
+    """Return the derivative of an activation, given what it has become."""
+    match name:
+        case "sigmoid":
+            return activated * (1 - activated)
+        case "tanh":
+            return 1 - activated.square()
+        case "relu":
+            return (activated > 0).to(activated.dtype)
+        case "elu":
+            return (activated + 1).clamp(max=1)
 
 
 def _activated(name: Activation, values: "Tensor") -> "Tensor":

@@ -1,6 +1,6 @@
 """A network that learns to classify images: the optimizee of DeepMind's, RNNprop's and many later experiments."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -142,13 +142,23 @@ class Network(TaskFamily):
             If there is no minibatch.
         """
         index, part = _index_of(minibatch), self.images.train
-        return self._in_parts(x, index, part) if isinstance(x, np.ndarray) else self._loss(x, index, part)
+        return self._losses(x, index, part) if isinstance(x, np.ndarray) else self._loss(x, index, part)
 
     def gradient(self, x: Array, parameters: Arrays, minibatch: Arrays | None = None) -> Array:
         """Return the gradient [..., size] of the loss at the points x."""
+        return self.loss_and_gradient(x, parameters, minibatch)[1]
+
+    def loss_and_gradient(self, x: Array, parameters: Arrays, minibatch: Arrays | None = None) -> tuple[Array, Array]:
+        """Return the loss [...] and its gradient [..., size] at the points x, without a graph."""
+        index, part = _index_of(minibatch), self.images.train
         if not isinstance(x, np.ndarray):
-            return super().gradient(x, parameters, minibatch)
-        return self._in_parts(x, _index_of(minibatch), self.images.train, slope=True)
+            return self._loss_and_gradient(x, index, part)
+
+        def both(points: "Tensor", places: "Tensor") -> tuple["Tensor", ...]:
+            return self._loss_and_gradient(points, places, part)
+
+        loss, gradient = self._in_parts(both, x, index)
+        return loss, gradient
 
     @property
     def has_held_out(self) -> bool:
@@ -164,27 +174,52 @@ class Network(TaskFamily):
         test = self.images.test
         total = np.zeros(x.shape[:-1])
         for places in np.array_split(np.arange(len(test)), max(1, len(test) // self.batch)):
-            total += self._in_parts(x, places, test).astype(np.float64) * len(places)
+            total += self._losses(x, places, test).astype(np.float64) * len(places)
         return (total / len(test)).astype(x.dtype)
+
+    def _losses(self, x: Floats, index: Integers, part: Part) -> Floats:
+        """Return the loss [...] at the points x [..., size], of the images at index [..., images] of a part."""
+        import torch
+
+        def alone(points: "Tensor", places: "Tensor") -> tuple["Tensor", ...]:
+            with torch.no_grad():
+                return (self._loss(points, places, part),)
+
+        (losses,) = self._in_parts(alone, x, index)
+        return losses
 
     def _loss(self, x: "Tensor", index: "Tensor", part: Part) -> "Tensor":
         """Return the loss [...] at the points x [..., size], of the images at index [..., images] of a part."""
+        points, images, labels, leading = self._batches(x, index, part)
+        return self.network.losses(points, images, labels).reshape(leading)
+
+    def _loss_and_gradient(self, x: "Tensor", index: "Tensor", part: Part) -> tuple["Tensor", "Tensor"]:
+        """Return the loss, as :meth:`_loss`, and its gradient [..., size]."""
+        points, images, labels, leading = self._batches(x.detach(), index, part)
+        losses, gradients = self.network.losses_and_gradients(points, images, labels)
+        return losses.reshape(leading), gradients.reshape(*leading, self.size)
+
+    def _batches(
+        self, x: "Tensor", index: "Tensor", part: Part
+    ) -> tuple["Tensor", "Tensor", "Tensor", tuple[int, ...]]:
+        """Return points [networks, size], each one's images [networks, n, pixels] and labels, and the leading axes."""
         import torch
-        from torch.nn.functional import cross_entropy
 
         leading = np.broadcast_shapes(tuple(x.shape[:-1]), tuple(index.shape[:-1]))
         points = x.expand(*leading, -1).reshape(-1, self.size)
         places = index.expand(*leading, -1).reshape(len(points), -1)
         # Row by row; an index would pick the pixels one by one.
         images = torch.from_numpy(part.images).index_select(0, places.flatten()).to(x.dtype).div_(self.images.white)
-        images = images.view(*places.shape, -1)
         labels = torch.from_numpy(part.labels)[places].long()
-        logits = self.network.logits(self.network.weights_of(points), images)
-        losses = cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
-        return losses.reshape(places.shape).mean(-1).reshape(leading)
+        return points, images.view(*places.shape, -1), labels, leading
 
-    def _in_parts(self, x: Floats, index: Integers, part: Part, *, slope: bool = False) -> Floats:
-        """Return the loss, or its gradient, so many points at once that what is computed stays bounded."""
+    def _in_parts(
+        self, of: "Callable[[Tensor, Tensor], tuple[Tensor, ...]]", x: Floats, index: Integers
+    ) -> tuple[Floats, ...]:
+        """Return what a function says of points x [..., size] and images at index [..., images], [..., anything] each.
+
+        It is asked of so many points at once that what is computed stays bounded.
+        """
         import torch
 
         leading = np.broadcast_shapes(x.shape[:-1], index.shape[:-1])
@@ -193,14 +228,9 @@ class Network(TaskFamily):
         at_once, found = max(1, _AT_ONCE // self.graph_numbers), []
         for first in range(0, len(points), at_once):
             some = slice(first, first + at_once)
-            point = torch.tensor(points[some], requires_grad=slope)
-            with torch.set_grad_enabled(slope):
-                value = self._loss(point, torch.tensor(places[some]), part)
-            if slope:
-                (value,) = torch.autograd.grad(value.sum(), point)
-            found.append(value.numpy())
-        whole: Floats = np.concatenate(found)
-        return whole.reshape((*leading, *whole.shape[1:]))
+            found.append([value.numpy() for value in of(torch.tensor(points[some]), torch.tensor(places[some]))])
+        each = (np.concatenate(values) for values in zip(*found, strict=True))
+        return tuple(values.reshape((*leading, *values.shape[1:])) for values in each)
 
 
 def _index_of(minibatch: Arrays | None) -> Array:

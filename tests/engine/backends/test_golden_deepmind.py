@@ -147,7 +147,7 @@ def five_truncations(
         if number < 2:
             gradient = backend.meta_gradient(learner, task, carried).gradient
             found |= {f"grad{number}.{name}": values for name, values in learned.layout.split(gradient).items()}
-        learner, results, carried = backend.truncated(learner, task, carried)
+        learner, results, carried, _ = backend.truncated(learner, task, carried)
         losses.append(results.losses[0, 0])
         points.append(carried["x"][0])
         norms.append(results.gradient_norm[0])

@@ -1,7 +1,7 @@
 """Networks as optimizees: what they compute, how their weights lie, what is drawn, and over which images."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ from l2o_engine.tasks.base import Task
 from l2o_engine.tasks.data import DataSet, Part
 from l2o_engine.tasks.distributions import Normal, Uniform
 from l2o_engine.tasks.network import Network, network
+from l2o_engine.tasks.network.architectures import Activation, Architecture, Perceptron
 from l2o_engine.training.evaluation import drawn_at_once, evaluate
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden_deepmind" / "mlp_losses.npz"
@@ -64,6 +65,21 @@ def test_the_gradient_is_that_of_back_propagation(golden: dict[str, Any]) -> Non
     expected = [inputs.T @ inside, inside.sum(0), hidden.T @ missed, missed.sum(0)]
     found = Network(sizes=(8,), batch=16).gradient(x, {}, {"index": index})
     np.testing.assert_allclose(found, np.concatenate([part.ravel() for part in expected]), rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.parametrize("activation", get_args(Activation))
+@pytest.mark.parametrize("sizes", [(), (5,), (5, 4, 3)], ids=str)
+def test_back_propagation_by_hand_is_autograd_s(activation: Activation, sizes: tuple[int, ...]) -> None:
+    """Of several networks at once, each with weights large enough for its units to be on both sides of a bend."""
+    generator = torch.Generator().manual_seed(0)
+    perceptron = Perceptron(6, sizes, activation)
+    points = torch.randn(3, perceptron.size, dtype=torch.float64, generator=generator)
+    images = torch.rand(3, 7, 6, dtype=torch.float64, generator=generator)
+    labels = torch.randint(0, 10, (3, 7), generator=generator)
+    losses, gradients = perceptron.losses_and_gradients(points, images, labels)
+    expected = Architecture.losses_and_gradients(perceptron, points, images, labels)
+    np.testing.assert_allclose(losses, expected[0], rtol=1e-12)
+    np.testing.assert_allclose(gradients, expected[1], rtol=1e-11, atol=1e-13)
 
 
 # Weights.

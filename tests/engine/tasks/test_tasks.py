@@ -125,6 +125,17 @@ def test_the_gradient_is_what_autograd_finds(family: TaskFamily, seed: int) -> N
     np.testing.assert_allclose(found, expected.numpy(), rtol=1e-12, atol=cancelled)
 
 
+@every_family
+@pytest.mark.parametrize("of", ["arrays", "tensors"])
+def test_loss_and_gradient_together_are_both_alone(family: TaskFamily, of: str) -> None:
+    task = drawn(family, 7)
+    task = task if of == "arrays" else task.with_arrays(torch.from_numpy)
+    x, minibatch = task.init(), task.minibatch(1)
+    loss, gradient = task.loss_and_gradient(x, minibatch)
+    np.testing.assert_allclose(loss, task.loss(x, minibatch), rtol=1e-13)
+    np.testing.assert_array_equal(gradient, task.gradient(x, minibatch))
+
+
 @pytest.mark.parametrize("family", SMALL, ids=lambda family: family.kind)
 @given(seed=SEEDS)
 def test_the_hessian_s_product_is_what_autograd_finds(family: TaskFamily, seed: int) -> None:

@@ -143,10 +143,10 @@ class Inputs(ABC):
 
 
 def side_by_side(*parts: "Tensor") -> "Tensor":
-    """Return inputs of a width above 1, [..., width], of parts [...] of one shape."""
+    """Return inputs of a width above 1, [..., width], of parts [...] of one shape; in memory, each part is whole."""
     from torch import stack
 
-    return stack(parts, dim=-1)
+    return stack(parts).movedim(0, -1)
 
 
 def one_behind_the_other(*parts: "Tensor") -> "Tensor":

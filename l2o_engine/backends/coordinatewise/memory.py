@@ -1,0 +1,85 @@
+"""What an unroll is computed in: taken for it, and handed on to the next, for asking the system anew takes long."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from l2o_engine.support.arrays import Doubles, Floats
+
+
+class Sizes(NamedTuple):
+    """Of an unroll.
+
+    Attributes
+    ----------
+    dtype
+        The float type.
+    state, scratch
+        Numbers of a state of all rows, and of what all threads have to themselves.
+    steps, width, rows
+        Steps that are remembered, numbers a row that the network sees, and rows, in whole blocks.
+    chunks, sums
+        Chunks of rows, and what each sums up.
+    """
+
+    dtype: str
+    state: int
+    scratch: int
+    steps: int
+    width: int
+    rows: int
+    chunks: int
+    sums: int
+
+
+class Memory:
+    """The arrays of one unroll; what is in them is whatever the last one left, and 0 at first.
+
+    Attributes
+    ----------
+    sizes
+        Of these.
+    arena
+        Flat, at a boundary of 64 bytes: three states, then the threads' own.
+    tape
+        [steps, width, rows]: what the network saw; rows behind the last are 0.
+    slopes
+        [steps, rows]: the objective's derivatives by the outputs; rows behind the last are 0.
+    sums
+        [chunks, sums]: what each chunk adds to the weight gradients.
+    """
+
+    def __init__(self, sizes: Sizes) -> None:
+        self.sizes = sizes
+        self.arena = _aligned(3 * sizes.state + sizes.scratch, sizes.dtype)
+        self.tape: Floats = np.zeros((max(1, sizes.steps), sizes.width, sizes.rows), sizes.dtype)
+        self.slopes: Floats = np.zeros((sizes.steps, sizes.rows), sizes.dtype)
+        self.sums: Doubles = np.zeros((sizes.chunks if sizes.steps else 0, sizes.sums))
+
+
+class Spare:
+    """Memory that nobody computes in: as much as there were unrolls at once, and of the sizes asked for last."""
+
+    def __init__(self) -> None:
+        self._spare: list[Memory] = []
+
+    def take(self, sizes: Sizes) -> Memory:
+        """Return memory of these sizes, for the caller alone."""
+        while self._spare:
+            try:
+                memory = self._spare.pop()
+            except IndexError:  # another thread was faster
+                break
+            if memory.sizes == sizes:
+                return memory
+        return Memory(sizes)
+
+    def give(self, memory: Memory) -> None:
+        """Take memory back."""
+        self._spare.append(memory)
+
+
+def _aligned(size: int, dtype: str) -> Floats:
+    """Return a flat array of zeros that begins on a boundary of 64 bytes."""
+    raw: Floats = np.zeros(size + 64, dtype)
+    return raw[(-raw.ctypes.data % 64) // raw.itemsize :][:size]
