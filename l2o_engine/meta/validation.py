@@ -24,7 +24,7 @@ _LONGEST = 100_000  # base steps of an episode
 class Validation:
     """How a training is judged while it goes on: on tasks of its own, of the problem without augmentation.
 
-    The figure is the mean log10 of their last losses (infinite where one is not finite); the lower, the better. The
+    The figure is a mean of their last losses, as a log10 (infinite where one is not finite); the lower, the better. The
     best checkpoint goes by it.
 
     Attributes
@@ -34,6 +34,9 @@ class Validation:
         them take.
     tasks
         How many tasks the figure is the mean over: the same ones each time.
+    metric
+        "end_log": the mean of the logarithms. "end": the logarithm of the mean, as DeepMind's code has it; where the
+        last losses are of minibatches, the logarithm of a lucky one counts less.
     patience
         After so many validations in a row that found nothing better the training ends, and what was best is restored;
         0 for never. With a curriculum that says itself when a stage is over, 0.
@@ -41,6 +44,7 @@ class Validation:
 
     every: Annotated[Whole, Field(ge=1)] = 100
     tasks: Annotated[Whole, Field(ge=1, le=10_000)] = 20
+    metric: Literal["end_log", "end"] = "end_log"
     patience: Annotated[Whole, Field(ge=0)] = 0
 
 

@@ -95,7 +95,7 @@ class Validating:
         return horizons[min(stage + 1, len(horizons) - 1)]
 
     def figure(self, learner: Learner, steps: int) -> float:
-        """Return the mean log10 of the last losses of so many base steps; infinity where one is not finite."""
+        """Return the log10 of the last losses of so many base steps, by the metric; infinity where one is not finite."""
         experiment, task = self._experiment, self._experiment.task
         losses = steps if experiment.truncation.is_whole else steps + 1
         generator, found = generator_of(self._seeds), list[Doubles]()
@@ -104,7 +104,10 @@ class Validating:
             found.append(self._losses(learner, tasks, losses)[..., -1].astype(np.float64).ravel())
         last = np.concatenate(found)
         with np.errstate(invalid="ignore"):  # one below 0 has no logarithm, and is left out as everywhere
-            figure = finite_mean(np.log10(last + LOG_FLOOR))
+            if self._rules.metric == "end":
+                figure = float(np.log10(last.mean() + LOG_FLOOR))
+            else:
+                figure = finite_mean(np.log10(last + LOG_FLOOR))
         return figure if np.isfinite(last).all() and not isnan(figure) else inf
 
     def _losses(self, learner: Learner, tasks: Task, steps: int) -> Floats:

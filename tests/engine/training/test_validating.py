@@ -20,6 +20,7 @@ from l2o_engine.presets.schema import Preset
 from l2o_engine.records.events import Ended, Validated
 from l2o_engine.runs import checkpoints
 from l2o_engine.runs.folder import Run
+from l2o_engine.training.streams import Streams, generator_of
 from l2o_engine.training.trainer import MetaTrainer, TrainerState
 from l2o_engine.training.validating import Validating, Verdict
 from tests.engine.tiny import of_kind, resume, run, tiny_preset
@@ -189,8 +190,22 @@ def test_stages_come_one_after_the_other_with_longer_episodes_and_the_best_netwo
         assert apart == {2 * length // 2}  # two episodes, in truncations of 2
 
 
-def test_a_loss_that_is_not_finite_counts_as_the_worst() -> None:
-    preset = tiny_preset("validation.tasks=4", "problem.scale=[1e30, 1e30]")
+def test_the_figure_is_the_mean_of_the_logarithms_or_the_logarithm_of_the_mean() -> None:
+    preset = tiny_preset("validation.tasks=5", "problem.scale=[0.1, 10.0]")
+    trainer, backend = a_trainer(preset), TorchBackend(preset.experiment)
+    learner = trainer.state().learner
+    assert learner is not None
+    generator = generator_of(Streams(0).validation)
+    tasks = preset.experiment.task.draw(generator, 5, 1, steps=4, dtype=preset.experiment.dtype)
+    last = backend.evaluate(learner, tasks)[..., -1].astype(np.float64)
+    by_end = tiny_preset("validation.tasks=5", "problem.scale=[0.1, 10.0]", "validation.metric=end")
+    assert validating(preset).figure(learner, 4) == pytest.approx(np.log10(last).mean(), rel=1e-12)
+    assert validating(by_end).figure(learner, 4) == pytest.approx(np.log10(last.mean()), rel=1e-12)
+
+
+@pytest.mark.parametrize("metric", ["end", "end_log"])
+def test_a_loss_that_is_not_finite_counts_as_the_worst(metric: str) -> None:
+    preset = tiny_preset("validation.tasks=4", f"validation.metric={metric}", "problem.scale=[1e30, 1e30]")
     state = a_trainer(preset).state()
     assert state.learner is not None
     assert validating(preset).figure(state.learner, 4) == inf
