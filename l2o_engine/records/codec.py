@@ -46,7 +46,7 @@ from l2o_engine.records.events import (
     StatusChanged,
     Validated,
 )
-from l2o_engine.records.health import Finding, Vitals
+from l2o_engine.records.health import Diagnosis, Finding, TruncatedVitals, Vitals
 from l2o_engine.training.trainer import Lane
 from l2o_engine.training.validating import Verdict
 
@@ -83,6 +83,7 @@ def _nested(document: Any) -> Any:
 
 _Number: TypeAlias = Annotated[float, BeforeValidator(_nan_of_null), PlainSerializer(finite)]
 _Numbers: TypeAlias = dict[str, _Number]
+_Shares: TypeAlias = Annotated[dict[str, _Number], Field(max_length=1000)]
 # Beyond these a number is no run's, and no array's either.
 _Iteration: TypeAlias = Annotated[int, Field(ge=-1, le=2**53)]
 _Count: TypeAlias = Annotated[int, Field(ge=0, le=2**53)]
@@ -129,6 +130,17 @@ class ProgressLine(_WithNumbers):
     seed: _Seed
 
 
+class TruncatedLine(_Object):
+    """What a look measured of truncations."""
+
+    gradient_peak: _Number
+    gradient_spikes: _Number
+    spike_step: _Number
+    gates: _Shares
+    layer_rates: _Shares
+    layer_updates: _Shares
+
+
 class DiagnosisLine(_WithNumbers):
     """What a look at a lane measured and says."""
 
@@ -148,6 +160,7 @@ class DiagnosisLine(_WithNumbers):
     update_ratio: _Number
     distance_ratio: _Number
     loss_ratio: Annotated[_Number, AfterValidator(_not_below_0)] = nan  # as root
+    truncated: TruncatedLine | None = None  # left out where an episode is one truncation
     trend: str
     findings: list[str]
     optimizer: str
@@ -277,8 +290,7 @@ def _objects_of(event: Event) -> Sequence[Recorded]:
         case Progress(lane):
             objects = [ProgressLine(**vars(event), **vars(lane))]
         case Diagnosed(lane, diagnosis):
-            codes = [finding.code for finding in diagnosis.findings]
-            objects = [DiagnosisLine(**vars(diagnosis.vitals), trend=diagnosis.trend, findings=codes, **vars(lane))]
+            objects = [_diagnosis_line(lane, diagnosis)]
         case Found(lane, iteration, finding):
             objects = [_Finding(iteration=iteration, **vars(finding), **vars(lane))]
         case Validated(lane, verdict):
@@ -308,6 +320,14 @@ def _objects_of(event: Event) -> Sequence[Recorded]:
         case Preparing() | NewRows() | Recalled() | Curves():
             pass
     return objects
+
+
+def _diagnosis_line(lane: Lane, diagnosis: Diagnosis) -> DiagnosisLine:
+    vitals = vars(diagnosis.vitals).copy()
+    if (truncated := vitals["truncated"]) is not None:
+        vitals["truncated"] = TruncatedLine.model_validate(vars(truncated))
+    codes = [finding.code for finding in diagnosis.findings]
+    return DiagnosisLine(**vitals, trend=diagnosis.trend, findings=codes, **vars(lane))
 
 
 def recorded(line: str) -> Recorded | None:
@@ -379,7 +399,8 @@ def validated_of(read: ValidationLine) -> Validated:
 def vitals_of(read: DiagnosisLine) -> tuple[Lane, Vitals]:
     """Return the lane and the vitals of a diagnosis."""
     values: dict[str, Any] = vars(read)
-    return _lane_of(read), Vitals(**{name: values[name] for name in _OF_VITALS})
+    truncated = None if read.truncated is None else TruncatedVitals(**vars(read.truncated))
+    return _lane_of(read), Vitals(**{name: values[name] for name in _OF_VITALS} | {"truncated": truncated})
 
 
 def lane_of(read: Recorded) -> Lane | None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from l2o_engine.presets.schema import Preset
 from l2o_engine.records.codec import as_json, finite
@@ -27,7 +28,7 @@ from l2o_engine.records.events import (
     StatusChanged,
     Validated,
 )
-from l2o_engine.records.health import Diagnosis, Finding
+from l2o_engine.records.health import Diagnosis, Finding, TruncatedVitals
 from l2o_engine.runs.folder import Run
 from l2o_engine.training.trainer import Lane
 from l2o_engine.training.validating import Verdict
@@ -237,6 +238,19 @@ def test_a_diagnosis_that_was_recorded_before_all_was_measured_is_read() -> None
     assert isnan(vitals.root)
     assert isnan(vitals.loss_ratio)
     assert (lane, vitals.distance_ratio) == (Lane(document["seed"], document["optimizer"]), document["distance_ratio"])
+
+
+def test_what_was_measured_of_truncations_is_read_as_it_was_written() -> None:
+    _, document = next(entry for entry in RECORDED if entry[1]["event"] == "diagnosis")
+    lane, vitals = vitals_from_json(document)
+    assert vitals.truncated is None
+    truncated = TruncatedVitals(35.0, 0.25, nan, {"lstm0.input": 0.5}, {"layer0.bias": nan, "w": 2.0}, {"w": 0.5})
+    (told,) = as_json(Diagnosed(lane, Diagnosis(replace(vitals, truncated=truncated), "flat", (), ())))
+    assert told["truncated"]["layer_rates"] == {"layer0.bias": None, "w": 2.0}
+    assert told["truncated"]["spike_step"] is None
+    assert repr(vitals_from_json(json.loads(json.dumps(told)))[1].truncated) == repr(truncated)  # where NaN is NaN
+    with pytest.raises(ValidationError):
+        vitals_from_json(told | {"truncated": told["truncated"] | {"gates": {"lstm0.input": "open"}}})
 
 
 # Adaptive numbers.
