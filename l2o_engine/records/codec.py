@@ -35,6 +35,7 @@ from l2o_engine.records.events import (
     Event,
     Extended,
     Found,
+    Imitated,
     LaneResult,
     NewRows,
     Notice,
@@ -47,6 +48,7 @@ from l2o_engine.records.events import (
     Validated,
 )
 from l2o_engine.records.health import Diagnosis, Finding, TruncatedVitals, Vitals
+from l2o_engine.training.imitating import Likeness
 from l2o_engine.training.trainer import Lane
 from l2o_engine.training.validating import Verdict
 
@@ -192,6 +194,18 @@ class ValidationLine(_Object):
     seed: _Seed
 
 
+class ImitationLine(_Object):
+    """What an imitation of a lane came to."""
+
+    event: Literal["imitation"] = "imitation"
+    iteration: _Iteration
+    truncations: _Count
+    first: _Number
+    last: _Number
+    optimizer: str
+    seed: _Seed
+
+
 class CheckpointLine(_Object):
     """A checkpoint that was written, of one seed."""
 
@@ -244,6 +258,7 @@ Recorded: TypeAlias = (
     | DiagnosisLine
     | _Finding
     | ValidationLine
+    | ImitationLine
     | CheckpointLine
     | _End
     | _Status
@@ -253,7 +268,7 @@ Recorded: TypeAlias = (
 )
 """What an object is once it was read: ``event`` says of which event, the other attributes are its keys."""
 
-_OfLane: TypeAlias = ProgressLine | DiagnosisLine | _Finding | ValidationLine | _End
+_OfLane: TypeAlias = ProgressLine | DiagnosisLine | _Finding | ValidationLine | ImitationLine | _End
 
 _OBJECTS: TypeAdapter[Recorded] = TypeAdapter(Annotated[Recorded, Field(discriminator="event")])
 _EVENTS = frozenset(model.model_fields["event"].default for model in get_args(Recorded))
@@ -291,10 +306,8 @@ def _objects_of(event: Event) -> Sequence[Recorded]:
             objects = [ProgressLine(**vars(event), **vars(lane))]
         case Diagnosed(lane, diagnosis):
             objects = [_diagnosis_line(lane, diagnosis)]
-        case Found(lane, iteration, finding):
-            objects = [_Finding(iteration=iteration, **vars(finding), **vars(lane))]
-        case Validated(lane, verdict):
-            objects = [ValidationLine(**vars(verdict), **vars(lane))]
+        case Found() | Validated() | Imitated():
+            objects = [_found_of_lane(event)]
         case Checkpointed(iteration, path, seeds, requested):
             objects = [CheckpointLine(iteration=iteration, path=path, requested=requested, seed=seed) for seed in seeds]
         case Ended():
@@ -320,6 +333,16 @@ def _objects_of(event: Event) -> Sequence[Recorded]:
         case Preparing() | NewRows() | Recalled() | Curves():
             pass
     return objects
+
+
+def _found_of_lane(event: Found | Validated | Imitated) -> Recorded:
+    match event:
+        case Found(lane, iteration, finding):
+            return _Finding(iteration=iteration, **vars(finding), **vars(lane))
+        case Validated(lane, verdict):
+            return ValidationLine(**vars(verdict), **vars(lane))
+        case Imitated(lane, likeness):
+            return ImitationLine(**vars(likeness), **vars(lane))
 
 
 def _diagnosis_line(lane: Lane, diagnosis: Diagnosis) -> DiagnosisLine:
@@ -362,6 +385,8 @@ def event_of(objects: Sequence[Recorded]) -> Event:
             event = Found(_lane_of(one), one.iteration, Finding(one.code, one.message, one.remedy))
         case [ValidationLine() as one]:
             event = validated_of(one)
+        case [ImitationLine() as one]:
+            event = Imitated(_lane_of(one), Likeness(one.iteration, one.truncations, one.first, one.last))
         case [CheckpointLine() as one, *_]:
             seeds = tuple(checkpoint.seed for checkpoint in _all(objects, CheckpointLine))
             event = Checkpointed(one.iteration, one.path, seeds, one.requested)

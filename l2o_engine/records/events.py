@@ -11,6 +11,7 @@ from l2o_engine.records.blocks import Blocks
 from l2o_engine.records.health import Diagnosis, Finding
 from l2o_engine.records.rows import Rows
 from l2o_engine.support.arrays import Doubles
+from l2o_engine.training.imitating import Likeness
 from l2o_engine.training.trainer import Lane
 from l2o_engine.training.validating import Verdict
 
@@ -96,6 +97,14 @@ class Validated:
 
     lane: Lane
     verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Imitated:
+    """A lane's network has imitated its teacher, before an episode."""
+
+    lane: Lane
+    likeness: Likeness
 
 
 @dataclass(frozen=True)
@@ -185,6 +194,7 @@ Event: TypeAlias = (
     | Diagnosed
     | Found
     | Validated
+    | Imitated
     | Checkpointed
     | Curves
     | StatusChanged

@@ -19,6 +19,7 @@ from l2o_engine.records.events import (
     Ended,
     Event,
     Extended,
+    Imitated,
     LaneResult,
     NewRows,
     Notice,
@@ -30,6 +31,7 @@ from l2o_engine.records.events import (
 )
 from l2o_engine.records.health import Diagnosis, Finding, TruncatedVitals
 from l2o_engine.runs.folder import Run
+from l2o_engine.training.imitating import Likeness
 from l2o_engine.training.trainer import Lane
 from l2o_engine.training.validating import Verdict
 from tests.engine.tiny import run, tiny_baselines, tiny_preset
@@ -116,6 +118,21 @@ def test_the_end_is_told_for_every_lane_where_it_ended() -> None:
 )
 def test_what_happens_to_the_whole_run_is_one_line(event: Event, line: dict[str, object]) -> None:
     assert as_json(event) == [line]
+
+
+def test_an_imitation_is_a_line_and_read_back_from_it() -> None:
+    event = Imitated(LANES[1], Likeness(499, 5, 0.5, 0.25))
+    (line,) = as_json(event)
+    assert line == {
+        "event": "imitation",
+        "iteration": 499,
+        "truncations": 5,
+        "first": 0.5,
+        "last": 0.25,
+        "optimizer": "RNN",
+        "seed": 4,
+    }
+    assert event_from_json([line]) == event
 
 
 def test_a_validation_is_a_line_and_read_back_from_it() -> None:
