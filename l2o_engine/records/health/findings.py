@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import ceil, inf, isnan, log10, nan, sqrt
 
 from l2o_engine.meta.experiment import Experiment
+from l2o_engine.optimizers.learned.inputs.log_and_sign import LogAndSign
 from l2o_engine.optimizers.learned.networks.lstm import LSTM
 from l2o_engine.records.health.thresholds import (
     EPSILON_SHARE,
@@ -23,6 +24,7 @@ from l2o_engine.records.health.thresholds import (
 )
 from l2o_engine.records.health.trend import flat_since, trend_of
 from l2o_engine.records.health.vitals import Vitals
+from l2o_engine.support.wording import shown
 
 _USUAL_RATE = 3e-4  # the notebook's
 _USUAL_NORMS = (0.1, 1e4)  # of a meta-gradient of a network that is not lost: 0.4 to 270 of DeepMind's problems
@@ -163,10 +165,10 @@ def _gates(experiment: Experiment, vitals: Vitals) -> Finding | None:
     worst = max(shut, key=shut.__getitem__, default="")
     if not shut.get(worst, 0) > GATES:
         return None
-    each = ", ".join(f"{gate} {percent(share)}" for gate, share in layers[worst].items())
+    each = ", ".join(f"{_named(gate)} {percent(share)}" for gate, share in layers[worst].items())
     return Finding(
         "gates",
-        f"the gates of {worst} are open or closed for good ({each}): hardly any derivative goes through them",
+        f"the gates of {_named(worst)} are open or closed for good ({each}): hardly any derivative goes through them",
         f"lower meta.learning_rate (it is {experiment.meta.learning_rate:g}) and begin anew, or from a checkpoint "
         "before: such weights do not come back",
     )
@@ -180,13 +182,22 @@ def _layers(experiment: Experiment, vitals: Vitals) -> Finding | None:
     least, most = min(moved, key=moved.__getitem__), max(moved, key=moved.__getitem__)
     if not moved[most] > LAYERS * moved[least]:
         return None
+    inputs = experiment.trained.inputs
+    shows = (
+        f"a greater inputs.k (it is {inputs.k:g})" if isinstance(inputs, LogAndSign) else 'inputs.kind = "log_and_sign"'
+    )
     return Finding(
         "layers",
-        f"{least} of the problem does not move: its updates are {number(moved[least])} in the median, those of {most} "
-        f"{number(moved[most])}",
-        'inputs that show small gradients as well as large ones (inputs.kind = "log_and_sign", or a greater inputs.k), '
-        'or a network of its own for these weights (network.kind = "by_group")',
+        f"{_named(least)} of the problem does not move: its updates are {number(moved[least])} in the median, those of "
+        f"{_named(most)} {number(moved[most])}",
+        f"let the network see small gradients as well as large ones ({shows}), or give these weights a network of "
+        'their own (network.kind = "by_group")',
     )
+
+
+def _named(name: str) -> str:
+    """Return a gate's or a layer's name, which may come from a file, as it is shown."""
+    return shown(name, most=40)
 
 
 def _output_scale(experiment: Experiment) -> float | None:

@@ -21,7 +21,7 @@ FLIPPED = 0.5
 SATURATED = 0.75
 """Of the network's inputs, before the network has learned: 0.54 at most (log30, at 1,000)."""
 SPIKE = 100.0
-"""Times the median of a look's meta-gradients: longer is a spike. The longest of dm_digits was 35, at first."""
+"""Times the median of a look's meta-gradients: longer is a spike. The longest of dm_digits was 62, at first."""
 SPIKES = 0.015
 """Of a look's meta-gradients: more spikes than that rule Adam's v, for √v is then over ten times that of the others.
 

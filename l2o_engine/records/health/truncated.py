@@ -12,7 +12,7 @@ from l2o_engine.optimizers.learned.learned_optimizer import gates_of
 from l2o_engine.optimizers.learned.networks.base import Network
 from l2o_engine.optimizers.learned.networks.by_group import ByGroup
 from l2o_engine.records.health.thresholds import CLOSED, GREATEST, SPIKE
-from l2o_engine.support.arrays import Doubles, Integers
+from l2o_engine.support.arrays import Doubles, Floats, Integers
 from l2o_engine.tasks.base import TaskFamily
 
 _SAMPLED = 256  # coordinates of which gates are computed: a share of 20 units each is then good to a percent or two
@@ -135,16 +135,15 @@ def _networks(experiment: Experiment) -> Iterator[tuple[str, Network, slice, Int
 
 def _layer_steps(family: TaskFamily, trace: Trace) -> tuple[Mapping[str, float], Mapping[str, float]]:
     """Return ``layer_rates`` and ``layer_updates``; where a gradient is 0 there is no rate, NaN if it is all over."""
-    gradient, updates = (np.abs(values[-1].astype(np.float64)) for values in (trace.gradient, trace.updates))
-    with np.errstate(all="ignore"):
-        rates = np.where(gradient > 0, updates / gradient, nan)
-    each = family.groups.items()
-    return (
-        {name: _median(rates[..., group.place]) for name, group in each},
-        {name: _median(updates[..., group.place]) for name, group in each},
-    )
+    rates, sizes = dict[str, float](), dict[str, float]()
+    for name, group in family.groups.items():  # one by one: they may be large
+        gradient, updates = (np.abs(values[-1][..., group.place]) for values in (trace.gradient, trace.updates))
+        sizes[name] = _median(updates)
+        with np.errstate(all="ignore"):
+            rates[name] = _median((updates / gradient)[gradient > 0])
+    return rates, sizes
 
 
-def _median(values: Doubles) -> float:
+def _median(values: Floats) -> float:
     finite = values[np.isfinite(values)]
     return float(np.median(finite)) if finite.size else nan

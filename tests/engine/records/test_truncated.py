@@ -227,6 +227,12 @@ def test_a_layer_that_stands_still_beside_others_is_a_finding() -> None:
     (finding,) = found_in(TRUNCATED, layer_updates={"layer0.weights": 0.9e-5, "layer1.weights": 0.01, "b": nan})
     assert finding.code == "layers"
     assert "layer0.weights of the problem does not move: its updates are 9e-6" in finding.message
+    assert 'inputs.kind = "log_and_sign"' in finding.remedy
+    (finding,) = found_in(
+        TRUNCATED, 'inputs={kind="log_and_sign", k=5.0}', layer_updates={"a\x1b[2J": 0.9e-5, "b": 0.01}
+    )
+    assert "a greater inputs.k (it is 5)" in finding.remedy
+    assert finding.message.startswith(r"a\x1b[2J of the problem")
     assert found_in(TRUNCATED, layer_updates={"a": 1e-5, "b": 0.01}) == []
     assert found_in(TRUNCATED, layer_updates={"a": 0.0, "b": 0.0}) == []
     assert [finding.code for finding in found_in(TRUNCATED, layer_updates={"a": 0.0, "b": 1e-9})] == ["layers"]
