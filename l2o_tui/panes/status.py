@@ -7,6 +7,7 @@ from pathlib import Path
 
 from textual.content import Content
 
+from l2o_engine.backends.devices import on_device
 from l2o_engine.presets.schema import Preset
 from l2o_engine.records.statistics import spread_of
 from l2o_engine.support.wording import shown
@@ -111,7 +112,11 @@ class StatusLines(Pane):
             parts.append(message.truncate(max(room, _LEAST_MESSAGE), ellipsis=True))
         parts += [Content.styled(self._pane, "$text-muted")] if self._pane else []
         # Last, for in a narrow terminal the last ones are left out.
-        parts += [Content(shown(view.backend)), Content(self._preset.run.dtype)] if view.backend else []
+        parts += (
+            [Content(shown(on_device(view.backend, view.device))), Content(self._preset.run.dtype)]
+            if view.backend
+            else []
+        )
         return self._fitting(parts, self.content_size.width)
 
     def _progress(self, view: View) -> Content:
