@@ -95,7 +95,7 @@ class Validating:
         return horizons[min(stage + 1, len(horizons) - 1)]
 
     def figure(self, learner: Learner, steps: int) -> float:
-        """Return the log10 of the last losses of so many base steps, by the metric; infinity where one is not finite."""
+        """Return the mean of the last losses of so many base steps, as log10; infinity where one is not finite."""
         experiment, task = self._experiment, self._experiment.task
         losses = steps if experiment.truncation.is_whole else steps + 1
         generator, found = generator_of(self._seeds), list[Doubles]()
