@@ -35,7 +35,11 @@ PAPER_MNIST = {
     "SGD": (1.93, 0.835, 0.46),
 }
 """The paper's losses at :data:`LOOKS` of an MLP on MNIST."""
-IMAGES = ("dm_digits", "rnnprop_digits", "dm_digits_curriculum", "dm_mnist", "rnnprop_mnist", "dm_mnist_curriculum")
+IMAGES = (
+    *("dm_digits", "rnnprop_digits", "dm_digits_curriculum"),
+    "dm_fashion_mnist",
+    *("dm_mnist", "rnnprop_mnist", "dm_mnist_curriculum"),
+)
 """Presets whose optimizees are networks, by whose problem networks are judged."""
 
 
@@ -65,8 +69,8 @@ OTHERS = (
     Other("2 layers of 20", ("problem.sizes=[20, 20]",), 100, (0.334, 0.71)),
     Other("ReLU", ('problem.activation="relu"',), 100, (2.63, 0.37)),
 )
-HORIZONS = (2000, 9999)
-"""Base steps far beyond those that networks were trained for; the most that are judged over have 10,000 losses."""
+HORIZONS = (2_000, 10_000)
+"""Base steps far beyond those that networks were trained for."""
 
 Told = Callable[[float], None]
 
@@ -95,6 +99,8 @@ class Table:
     ----------
     title
         What the problem is.
+    data
+        What its optimizees learn; "" where there is no data.
     steps
         Base steps.
     rows
@@ -104,6 +110,7 @@ class Table:
     """
 
     title: str
+    data: str
     steps: int
     rows: dict[str, tuple[Judged, ...]]
     other: Other | None = None
@@ -156,11 +163,11 @@ def _table(
     told: Told,
     other: Other | None = None,
 ) -> Table:
-    problem = problem_of(preset, settings, None if steps is None else steps + 1)
+    problem = problem_of(preset, settings, steps)
     networks = [network for group in groups for network in group.networks]
     names = [group.preset.name for group in groups for _ in group.networks]
     rows: dict[str, tuple[Judged, ...]] = {}
     for place, one in enumerate(judge([Match(problem, tuple(networks))], draws=draws, told=told)):
         name = names[place] if one.network is not None else one.name
         rows[name] = (*rows.get(name, ()), one)
-    return Table(title, problem.steps - 1, rows, other)
+    return Table(title, vars(preset.problem).get("data", ""), problem.horizon, rows, other)

@@ -58,7 +58,7 @@ def _row(ranking: Ranking, contenders: Sequence[tuple[Contender, Style]]) -> lis
         losses,
         shows_bands=shows_bands,
         caption="median and quartiles" if shows_bands else "median",
-        title=f"{cut(ranking.problem.name, _LONGEST_NAME)}, {ranking.problem.steps:,} steps",
+        title=f"{cut(ranking.problem.name, _LONGEST_NAME)}, {ranking.problem.horizon:,} steps",
     )
     solved_by_then = Figure(
         x,

@@ -140,7 +140,7 @@ def document(one: Judged, seed: int) -> dict[str, Any]:
         }
     if one.rival is not None:
         found |= {"kind": one.rival.kind, "settings": one.rival.settings, "tuned": one.tuned_by}
-    found |= {"on": one.problem.name, "steps": one.problem.steps, "draws": one.draws, "draws_seed": seed}
+    found |= {"on": one.problem.name, "steps": one.problem.horizon, "draws": one.draws, "draws_seed": seed}
     found |= {name: finite(value) for name, value in one.figures.items()}
     found |= {f"{_stem(name)}_interval": [finite(end) for end in ends] for name, ends in one.intervals.items()}
     return found | {"exploit": one.is_exploit, "computed_by": one.computed_by}

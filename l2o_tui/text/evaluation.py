@@ -39,7 +39,7 @@ def ranking_lines(ranking: Ranking, *, seed: int, width: int | None = None) -> l
         Of the terminal; names are cut in the middle where the table is wider. None for a table as wide as it needs.
     """
     problem = ranking.problem
-    title = f"{problem.name}: {count(problem.steps)} steps, {count(ranking.draws)} held-out draws of seed {seed}"
+    title = f"{problem.name}: {count(problem.horizon)} steps, {count(ranking.draws)} held-out draws of seed {seed}"
     ends = [(*_end_cells(one), str(rank)) for one, rank in zip(ranking.contenders, ranking.by_end, strict=True)]
     by_sum = sorted(zip(ranking.by_sum, ranking.contenders, strict=True), key=lambda pair: pair[0])
     sums = [(*_sum_cells(one), str(rank)) for rank, one in by_sum]
@@ -125,7 +125,7 @@ def notes_on(rankings: Sequence[Ranking]) -> list[str]:
         if lost := int(one.figures["lost"]):
             notes.append(
                 f"{_owner(network)}: {count(lost)} of {count(one.draws)} draws of {one.problem.name}, "
-                f"{count(one.problem.steps)} steps, are lost: they end with no finite loss, or a millionfold"
+                f"{count(one.problem.horizon)} steps, are lost: they end with no finite loss, or a millionfold"
             )
     by = sorted({one.computed_by for one, _ in trained})
     return [*notes, *([f"the networks are computed by {' and '.join(by)}"] if by else [])]

@@ -89,6 +89,8 @@ class Problem:
         The hand-designed optimizers of that preset.
     dtype
         Of the rivals; a network has its run's.
+    closes
+        Whether the last loss is one more than there are base steps: it closes an episode that goes in truncations.
     """
 
     name: str
@@ -96,6 +98,12 @@ class Problem:
     steps: int
     rivals: tuple[HandDesigned, ...]
     dtype: DTypeName
+    closes: bool = False
+
+    @property
+    def horizon(self) -> int:
+        """Base steps, as users count them."""
+        return self.steps - self.closes
 
 
 @dataclass(frozen=True)
@@ -180,12 +188,14 @@ def problem_of(preset: Preset, settings: Sequence[str] = (), steps: int | None =
         raise EvaluationError(f"a horizon has 2 to {MOST_STEPS:,} steps, not {steps:,}")
     changed = override(preset, settings) if settings else preset
     experiment = changed.experiment
+    closes = not experiment.truncation.is_whole
     return Problem(
         _named([preset.name], settings),
         experiment.task,
-        experiment.steps if steps is None else steps,
+        experiment.steps if steps is None else steps + closes,
         experiment.baselines,
         experiment.dtype,
+        closes,
     )
 
 

@@ -193,7 +193,7 @@ def _others(tables: Sequence[Table]) -> list[str]:
     for table in tables:
         paper: Other | None = table.other
         cells = [_with_range(table.rows[name]) if name in table.rows else "–" for name in names]
-        lines.append(_row([table.title, *cells, *(map(str, paper.paper) if paper else ("–", "–"))]))
+        lines.append(_row([_among(tables, table), *cells, *(map(str, paper.paper) if paper else ("–", "–"))]))
     return [*lines, ""]
 
 
@@ -212,10 +212,21 @@ def _horizons(tables: Sequence[Table], pictures: Path, draws: int) -> list[str]:
     for table in tables:
         late = [_loss(_over(table.rows[name], lambda one: float(np.median(one.means[-100:])))) for name in names]
         test = [_loss(_over(table.rows[name], lambda one: one.figures["held_out_loss"])) for name in names]
-        lines += [_row([f"{table.title}, minibatch", *late]), _row([f"{table.title}, test", *test])]
-    longest = max(tables, key=lambda table: table.steps)
-    _draw([longest], pictures / "horizon.svg", longest.title)
-    return [*lines, "", f"![Losses over {longest.steps:,} base steps]({NAME}/horizon.svg)", ""]
+        title = _among(tables, table)
+        lines += [_row([f"{title}, minibatch", *late]), _row([f"{title}, test", *test])]
+    longest = max(table.steps for table in tables)
+    for table in tables:
+        if table.steps == longest:
+            title, name = _among(tables, table), f"horizon-{table.data}.svg"
+            _draw([table], pictures / name, title)
+            lines += ["", f"![Losses of {title}]({NAME}/{name})"]
+    return [*lines, ""]
+
+
+def _among(tables: Sequence[Table], table: Table) -> str:
+    """Return a table's title, with its data where they are of several."""
+    several = len({one.data for one in tables}) > 1
+    return f"{table.data}, {table.title}" if several else table.title
 
 
 def _curve_table(

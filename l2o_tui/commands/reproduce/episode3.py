@@ -197,7 +197,7 @@ def _former(section: Section, reproduced: Path) -> list[str]:
     for ranking in section.rankings:
         problem = ranking.problem
         along = "" if problem.name == episode3.ROTATED else f" --set {episode3.ALONG[0]}"
-        command = f"l2o-tui evaluate {runs} --on {episode3.ROTATED}{along} --steps {problem.steps}"
+        command = f"l2o-tui evaluate {runs} --on {episode3.ROTATED}{along} --steps {problem.horizon}"
         lines += _evaluated(f"{command} --draws {section.draws}", ranking)
     return lines
 
@@ -269,7 +269,7 @@ def _elsewhere(section: Section, reproduced: Path) -> list[str]:
     for ranking in section.rankings:
         name, _, changed = ranking.problem.name.partition(" (")
         options = "".join(f" --set 'problem.{setting}'" for setting in _settings_in(changed))
-        command = f"l2o-tui evaluate {_runs_of(name, reproduced)}{options} --steps {ranking.problem.steps}"
+        command = f"l2o-tui evaluate {_runs_of(name, reproduced)}{options} --steps {ranking.problem.horizon}"
         lines += _evaluated(f"{command} --draws {section.draws}", ranking)
     return lines
 
@@ -288,7 +288,7 @@ def _elsewhere_rows(rivalries: Sequence[Rivalry]) -> list[tuple[str, ...]]:
             best = rivalry.best(figure)
             cells += [number(trained.figure(figure)), f"{best.label} {number(best.figure(figure))}" if best else "–"]
         lost = share_text(trained.share("non_finite"))
-        rows.append((problem.name, count(problem.steps), *cells, lost))
+        rows.append((problem.name, count(problem.horizon), *cells, lost))
     return rows
 
 
@@ -314,7 +314,7 @@ def _runs_of(name: str, reproduced: Path) -> str:
 def _evaluated(command: str, ranking: Ranking) -> list[str]:
     """Return what ``evaluate`` prints, folded below a line that says of what it is."""
     problem = ranking.problem
-    title = f"{escape(shown(problem.name))}, {count(problem.steps)} steps"
+    title = f"{escape(shown(problem.name))}, {count(problem.horizon)} steps"
     return [
         f"<details><summary>{title}</summary>",
         "",

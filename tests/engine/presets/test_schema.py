@@ -46,6 +46,7 @@ DEEPMIND = (
     "dm_quadratic_uniform",
     "dm_digits",
     "dm_mnist",
+    "dm_fashion_mnist",
     "dm_cifar10",
     "rnnprop_digits",
     "rnnprop_mnist",

@@ -29,6 +29,7 @@ from l2o_engine.studies.evaluation import (
     own_matches,
     rankings_of,
 )
+from l2o_engine.studies.evaluation.matches import problem_of
 from l2o_engine.training.evaluation import evaluate
 from tests.engine.tiny import run, tiny_baselines, tiny_preset
 
@@ -93,6 +94,15 @@ def test_who_waits_may_end_it(trained: Run) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         judged(trained, told=end)
+
+
+def test_an_episode_in_truncations_has_its_closing_loss_beside_its_steps() -> None:
+    whole = tiny_preset("unroll.steps=6")
+    parts = tiny_preset("unroll.steps=6", "unroll.truncation=2")
+    counted = [(problem.horizon, problem.steps) for problem in (problem_of(whole), problem_of(parts))]
+    assert counted == [(6, 6), (6, 7)]
+    longer = [problem_of(preset, steps=10) for preset in (whole, parts)]
+    assert [(problem.horizon, problem.steps) for problem in longer] == [(10, 10), (10, 11)]
 
 
 def test_longer_horizons_and_other_problems_are_judged_on_too(trained: Run) -> None:
