@@ -59,6 +59,8 @@ class OpenRun:
         The run's folder.
     driver
         ``keys.OWN`` if this process drives the run, ``keys.WATCHED`` if it only looks.
+    device
+        Where it was asked to compute, whatever the preset says: who goes on with the run is told so.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class OpenRun:
         *,
         folder: Path = Path(),
         driver: str = keys.OWN,
+        device: str | None = None,
     ) -> None:
         self.preset = preset
         self.folder = folder
@@ -77,7 +80,7 @@ class OpenRun:
         self.is_over = False  # a plain flag, which a signal handler may read whatever lock is held
         self.detaching = False
         self.background_pid = 0
-        self._device: str | None = None  # that was asked for, beside what the preset says
+        self._device = device
         self._was_paused = False
         self._source = source
 
@@ -87,9 +90,7 @@ class OpenRun:
     ) -> "OpenRun":
         """Open a run to drive it here."""
         session = Session(run, chunk=chunk, backend=backend, device=device, interactive=True)
-        opened = cls(session, run.current, run.record().iteration, folder=run.folder)
-        opened._device = device
-        return opened
+        return cls(session, run.current, run.record().iteration, folder=run.folder, device=device)
 
     @classmethod
     def watching(cls, run: Run) -> "OpenRun":

@@ -4,12 +4,12 @@ torch needs no accelerator for it. What is computed is the CPU's to the last bit
 being on two devices at once, or for being read as a NumPy array from there, fails.
 """
 
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
 
 NAME = "lazy:0"
 """Of the device: one that torch knows, and asks no driver for."""
@@ -56,12 +56,12 @@ class Elsewhere(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's 
         self.computed = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.computed += any(isinstance(one, _There) for one in tree_leaves((args, kwargs)))
+        self.computed += any(isinstance(one, _There) for one in _tensors(args))
         return _computed(func, args, kwargs or {})
 
 
 def _computed(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-    tensors = [one for one in tree_leaves((args, kwargs)) if isinstance(one, Tensor)]
+    tensors = [*_tensors((*args, *kwargs.values()))]
     there = [one for one in tensors if isinstance(one, _There)]
     if func is torch.ops.prim.device.default:
         return torch.device(NAME if there else "cpu")
@@ -75,14 +75,27 @@ def _computed(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         is_there = isinstance(args[0], _There)
     own = kwargs if asked is None else kwargs | {"device": torch.device("cpu")}
     func = _ATEN.zeros.default if func is _ATEN._efficientzerotensor.default else func  # which holds nothing at all
-    found = func(*tree_map(_held, args), **tree_map(_held, own))
+    found = func(*_each(_held, args), **{name: _each(_held, one) for name, one in own.items()})
     before = {id(one.held): one for one in there}  # what is computed in place is what it was
 
-    def of(value: Any) -> Any:
-        return before.get(id(value), _There(value)) if isinstance(value, Tensor) else value
-
-    return tree_map(of, found) if is_there else found
+    return _each(lambda value: before.get(id(value), _There(value)), found) if is_there else found
 
 
-def _held(value: Any) -> Any:
+def _held(value: Tensor) -> Tensor:
     return value.held if isinstance(value, _There) else value
+
+
+def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
+    """Yield the tensors among values, and in lists and tuples among them."""
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _tensors(value)
+
+
+def _each(change: Callable[[Tensor], Tensor], value: Any) -> Any:
+    """Return a value with every tensor in it changed."""
+    if isinstance(value, Tensor):
+        return change(value)
+    return type(value)(_each(change, one) for one in value) if isinstance(value, list | tuple) else value
