@@ -14,6 +14,7 @@ from l2o_engine.backends.devices import Device, DeviceError, find_device, free_o
 from l2o_engine.backends.reference import TorchBackend
 from l2o_engine.meta.experiment import Experiment
 from l2o_engine.meta.meta_adam import MetaAdam
+from l2o_engine.meta.objectives.base import OBJECTIVES, Objective
 from l2o_engine.meta.truncation import Truncation
 from l2o_engine.optimizers.learned.inputs.base import INPUTS, Inputs
 from l2o_engine.optimizers.learned.inputs.log import Log
@@ -23,12 +24,14 @@ from l2o_engine.optimizers.learned.inputs.ratio_log import RatioLog
 from l2o_engine.optimizers.learned.learned_optimizer import LearnedOptimizer
 from l2o_engine.optimizers.learned.networks.base import Network
 from l2o_engine.optimizers.learned.networks.by_group import ByGroup, Member
+from l2o_engine.optimizers.learned.networks.linear import Linear
 from l2o_engine.optimizers.learned.networks.lstm import LSTM
 from l2o_engine.presets.files import check
 from l2o_engine.presets.messages import PresetError
 from l2o_engine.tasks.base import TaskFamily
 from l2o_engine.tasks.data import FOLDER_VARIABLE
 from l2o_engine.tasks.formula import Formula
+from l2o_engine.tasks.network import Network as NetworkTask
 from l2o_engine.tasks.quadratic import Quadratic
 from l2o_engine.training.trainer import MetaTrainer
 from tests.engine.digits import write_digits
@@ -150,6 +153,16 @@ def test_every_network_steps_there(network: Network) -> None:
 def test_networks_by_group_step_there(inputs: Inputs) -> None:
     asked = experiment(NETWORK, inputs, BY_GROUP, Truncation(2, of=4), second_derivatives=False)
     assert_the_same_there(asked, n=3)
+
+
+def test_deepmind_s_conv_net_with_batch_normalisation_is_there() -> None:
+    asked = experiment(NetworkTask(architecture="conv", batch=2), LogAndSign(), Linear(), second_derivatives=False)
+    assert_the_same_there(asked, n=1)
+
+
+@pytest.mark.parametrize("objective", [cls() for cls in OBJECTIVES], ids=lambda objective: objective.kind)
+def test_every_objective_is_there(objective: Objective) -> None:
+    assert_the_same_there(replace(experiment(Quadratic(), LogAndSign()), objective=objective), n=1)
 
 
 def test_images_are_brought_there_once() -> None:
