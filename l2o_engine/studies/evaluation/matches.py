@@ -58,15 +58,23 @@ class Network:
     diverged: bool
 
     def experiment_on(self, task: TaskFamily, steps: int) -> Experiment:
-        """Return the experiment that it was trained as, on other tasks and a whole episode, without its rivals.
+        """Return the experiment that it was trained as, on other tasks and a whole episode, without what only trains.
 
         Raises
         ------
         ValueError
             If it cannot be let loose on them.
         """
-        truncation, plainly = Truncation(steps), Augmentation()
-        return replace(self.experiment, task=task, truncation=truncation, baselines=(), augmentation=plainly)
+        return replace(
+            self.experiment,
+            task=task,
+            truncation=Truncation(steps),
+            baselines=(),
+            augmentation=Augmentation(),
+            validation=None,
+            curriculum=None,
+            imitation=None,
+        )
 
     def operations_on(self, problem: "Problem") -> float:
         """Return how many multiplications and additions one task of a problem takes."""

@@ -202,3 +202,12 @@ def test_a_problem_that_the_kernel_does_not_have_is_torchs(trained: Run, monkeyp
     assert judged(trained, asked="auto")[0].computed_by == "torch"
     with pytest.raises(BackendError, match="it is odd"):
         judged(trained, asked="fused")
+
+
+def test_what_was_trained_by_a_curriculum_is_judged_like_any_other(tmp_path: Path) -> None:
+    settings = ("unroll.steps=4", "unroll.truncation=2", "curriculum.stages=[6, 8]", "validation.every=2")
+    preset = tiny_preset(*settings, "validation.tasks=2", "run.iterations=8")
+    run(tmp_path / "run", preset)
+    (match,) = own_matches(networks_of(Run(tmp_path / "run")), (), ())
+    found = list(judge([match], draws=3, asked="torch", with_rivals=False))
+    assert [one.curve.shape for one in found] == [(3, 5)]
