@@ -110,13 +110,22 @@ def find_device(asked: str, dtype: str) -> Device:
 
 
 def free_on(device: Device) -> int | None:
-    """Return how many bytes are free in a device's own memory; None where it has none, or nothing tells."""
+    """Return how many bytes are free in a device's own memory; None where it has none.
+
+    Raises
+    ------
+    DeviceError
+        If torch cannot use it after all.
+    """
     if not device.has_own_memory:
         return None
     import torch
 
-    free, _ = torch.cuda.mem_get_info(device.name)
-    return int(free)
+    try:
+        free, _ = torch.cuda.mem_get_info(device.name)
+    except (RuntimeError, AssertionError) as error:
+        raise DeviceError(f"{device} cannot be used: {_first_line(error)}") from error
+    return free
 
 
 def _accelerators() -> list[Device]:
@@ -130,8 +139,8 @@ def _accelerators() -> list[Device]:
     try:
         return list(_found())
     except (RuntimeError, AssertionError) as error:
-        said = str(error).partition("\n")[0]
-        raise DeviceError(f"torch {_torch_version()} cannot tell what devices are here: {said}") from error
+        said = f"torch {_torch_version()} cannot tell what devices are here: {_first_line(error)}"
+        raise DeviceError(said) from error
 
 
 def _found() -> Iterator[Device]:
@@ -142,6 +151,10 @@ def _found() -> Iterator[Device]:
             yield Device(f"cuda:{place}", torch.cuda.get_device_name(place))
     if torch.backends.mps.is_available():
         yield Device("mps", "Apple's GPU")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
 
 
 def _torch_version() -> str:

@@ -256,11 +256,6 @@ class Session:
         # Whoever goes on names it, for the same bits: that is not why it was chosen.
         if (before.backend, before.device) == (computes.name, computes.device):
             computes = computes._replace(reason=before.backend_reason)
-        if before.backend and before.device != computes.device:
-            yield Notice(
-                f"computed on {before.device} before, on {computes.device} from here on: "
-                "results may differ in their last bits"
-            )
         self._computes = computes
         self._pipeline.open(preset, computes.backend)
 
@@ -275,6 +270,10 @@ class Session:
         self._saving.go_on_from(checkpoint)
         if not self._is_over:  # to look at a finished run does not change it
             self._status = "paused" if self._start_paused else "running"
+            before = run.record()
+            if before.backend and before.device != computes.device:
+                places = f"computed on {before.device} before, on {computes.device} from here on"
+                notices.append(f"{places}: results may differ in their last bits")
             run.update(
                 status=self._status,
                 backend=computes.name,

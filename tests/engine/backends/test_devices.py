@@ -246,6 +246,13 @@ def test_a_driver_that_fails_is_one_message(monkeypatch: pytest.MonkeyPatch) -> 
         find_device("auto", "float32")
 
 
+def test_a_device_that_cannot_be_used_after_all_is_one_message() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("here it can be used")
+    with pytest.raises(DeviceError, match=r"^cuda:0 \(A GPU\) cannot be used: "):
+        free_on(CUDA)
+
+
 def test_on_another_device_torch_is_chosen_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     here(monkeypatch, CUDA)
     found = [choose(QUADRATIC, "auto", "auto"), choose(QUADRATIC, "torch", "cuda")]
