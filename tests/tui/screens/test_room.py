@@ -137,7 +137,7 @@ async def test_the_header_tells_a_device_that_is_not_the_cpu() -> None:
     experiment = preset("log30", "run.backend=torch")
     begun = replace(started(experiment), device="cuda:0 (A GPU)")
     async with showing([begun], experiment, (120, 40)) as pilot:
-        assert "torch on cuda:0 (A GPU) · float32" in str(pilot.app.screen.query_one(StatusLines).render())
+        assert "torch · cuda:0 (A GPU) · float32" in str(pilot.app.screen.query_one(StatusLines).render())
 
 
 @pytest.mark.parametrize("width", [60, 61, 66, 70, 77, 80, 93, 120])
