@@ -64,6 +64,14 @@ RunsDir = Annotated[
     Path, typer.Option("--runs-dir", envvar="L2O_RUNS_DIR", help="Where runs are kept.", file_okay=False)
 ]
 Backend = Annotated[BackendChoice | None, typer.Option("--backend", help="What computes; the preset's, if not given.")]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        help="Where it computes: cpu; or, with the backend torch, cuda, cuda:1, mps, or auto, the first that is here. "
+        "The preset's, if not given.",
+    ),
+]
 Chunk = Annotated[
     int | None,
     typer.Option("--chunk", min=1, help="Meta-iterations between two looks at the keys. Never changes a result."),
@@ -167,6 +175,7 @@ def run(
         Path | None, typer.Option("--run-dir", help="The run's exact folder; never one that is in use.")
     ] = None,
     backend: Backend = None,
+    device: Device = None,
     chunk: Chunk = None,
     on_hangup: OnHangup = HangUp.detach,
     fps: Fps = _FPS,
@@ -180,7 +189,7 @@ def run(
     code = run_preset(
         preset,
         settings=settings or (),
-        options={"seed": seed, "seeds": seeds, "iterations": iterations, "backend": backend},
+        options={"seed": seed, "seeds": seeds, "iterations": iterations, "backend": backend, "device": device},
         runs_dir=runs_dir,
         run_dir=run_dir,
         front_end=front_end,
@@ -204,6 +213,7 @@ def resume(
     ] = False,
     runs_dir: RunsDir = _RUNS,
     backend: Backend = None,
+    device: Device = None,
     chunk: Chunk = None,
     on_hangup: OnHangup = HangUp.detach,
     fps: Fps = _FPS,
@@ -220,6 +230,7 @@ def resume(
         iterations=iterations,
         accept_changes=accept_changes,
         backend=backend,
+        device=device,
         start_paused=start_paused,
         runs_dir=runs_dir,
         front_end=front_end,

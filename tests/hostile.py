@@ -50,7 +50,7 @@ def evil_run(folder: Path, preset: Preset | None = None) -> Run:
     run.record_path.write_text(json.dumps(record))
     (folder / "preset.toml").write_text(to_toml(preset), encoding="utf-8")
     lines: list[dict[str, Any]] = [
-        {"event": "start", "backend": EVIL},
+        {"event": "start", "backend": EVIL, "device": EVIL},
         {"event": "notice", "message": EVIL},
         {"event": EVIL, "iteration": 3},
         {

@@ -1,22 +1,24 @@
 """Which backend computes: ``torch``, the reference, takes every experiment; ``fused`` is the compiled kernel.
 
 ``coordinatewise`` takes whatever is trained without second derivatives, and is faster than torch from a single
-coordinate on. Choosing imports no torch; loading may. What a backend cannot do falls to the next under "auto", with the
+coordinate on. Only the reference goes to another device than the CPU. Choosing imports no torch, unless it is for
+another device, which torch alone knows; loading may. What a backend cannot do falls to the next under "auto", with the
 reason; asked for by name it is an error.
 """
 
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from importlib.util import find_spec
 
+from l2o_engine.backends.devices import AUTO, CPU, Device, find_device
 from l2o_engine.meta.experiment import Experiment
 from l2o_engine.meta.learner import Backend
 from l2o_engine.support.errors import UserError
 from l2o_engine.support.processes import Child, EndedError
-from l2o_engine.support.wording import nearest
+from l2o_engine.support.wording import nearest, quote
 
 _NAMES = ("auto", "fused", "coordinatewise", "torch")
 _KNOWS = {  # what a backend takes: modules that load no torch
@@ -47,6 +49,8 @@ class Choice:
         What is to be said of the preparation once it is over; "" if nothing is.
     give_up
         Ends, from another thread, what :attr:`load` waits for, as far as it can be: then that raises.
+    device
+        Where it will compute.
     """
 
     name: str
@@ -56,9 +60,10 @@ class Choice:
     load: Callable[[], tuple[Backend, str]]
     notice: str = ""
     give_up: Callable[[], None] = lambda: None
+    device: Device = field(default_factory=Device)
 
 
-def choose(experiment: Experiment, asked: str) -> Choice:
+def choose(experiment: Experiment, asked: str, device: str = CPU) -> Choice:
     """Return the backend for an experiment.
 
     Parameters
@@ -67,17 +72,26 @@ def choose(experiment: Experiment, asked: str) -> Choice:
         One that trains something.
     asked
         "auto", "fused", "coordinatewise" or "torch".
+    device
+        See :func:`~l2o_engine.backends.devices.find_device`. For the kernels "auto" is the CPU, where they compute.
 
     Raises
     ------
     BackendError
-        If there is no backend of that name, or it cannot take the experiment.
+        If there is no backend of that name, or it cannot take the experiment, or not on this device.
+    DeviceError
+        If the device cannot be had.
     """
     if asked not in _NAMES:
         others = ": choose auto, fused, coordinatewise or torch"
         raise BackendError(f'there is no backend "{asked}"{nearest(asked, _NAMES) or others}')
+    if asked in _COMPILED and device not in (CPU, AUTO):
+        raise BackendError(f'backend "{asked}" computes on the CPU: device {quote(device)} is for backend "torch"')
+    where = Device() if asked in _COMPILED else find_device(device, experiment.dtype)
     if asked == "torch":
-        return _torch(experiment, "asked for")
+        return _torch(experiment, "asked for", where)
+    if not where.is_cpu:
+        return _torch(experiment, f"only torch computes on {where.name}", where)
     tried = _COMPILED if asked == "auto" else {asked: _COMPILED[asked]}
     reasons: list[str] = []
     for name, make in tried.items():
@@ -89,7 +103,7 @@ def choose(experiment: Experiment, asked: str) -> Choice:
             reasons.append(f"not {name}: {why_not}")
         if asked != "auto":
             raise BackendError(f'backend "{asked}" cannot run this experiment: {why_not}')
-    return _torch(experiment, "; ".join(reasons))
+    return _torch(experiment, "; ".join(reasons), where)
 
 
 def why_not_forward(name: str, experiment: Experiment) -> str:
@@ -118,13 +132,13 @@ def _import_numba() -> None:
             import_module("numba")
 
 
-def _torch(experiment: Experiment, reason: str) -> Choice:
+def _torch(experiment: Experiment, reason: str, device: Device) -> Choice:
     def load() -> tuple[Backend, str]:
         from l2o_engine.backends.reference import TorchBackend
 
-        return TorchBackend(experiment), reason
+        return TorchBackend(experiment, device.name), reason
 
-    return Choice("torch", reason, "loading PyTorch", "", load)
+    return Choice("torch", reason, "loading PyTorch", "", load, device=device)
 
 
 def _fused(experiment: Experiment, reason: str) -> Choice:
@@ -176,6 +190,8 @@ def _or_torch(choice: Choice, experiment: Experiment) -> Choice:
         except EndedError:
             raise
         except Exception as error:  # noqa: BLE001 (what a compiler may raise on some machine is open-ended)
-            return _torch(experiment, f"not {choice.name}: the kernel could not be compiled ({error})").load()
+            return _torch(
+                experiment, f"not {choice.name}: the kernel could not be compiled ({error})", choice.device
+            ).load()
 
     return replace(choice, load=load)

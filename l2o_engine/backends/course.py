@@ -184,7 +184,7 @@ class _Course:
 
         def stack(name: str) -> Floats:
             """Return [k, batch, steps, numbers of a task]."""
-            each = [torch.stack(getattr(one, name)).detach().transpose(0, 1).numpy() for one in self._unrolled]
+            each = [torch.stack(getattr(one, name)).detach().transpose(0, 1).cpu().numpy() for one in self._unrolled]
             stacked = np.stack(each)
             return stacked.reshape(*stacked.shape[:3], -1)
 

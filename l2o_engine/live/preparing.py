@@ -9,9 +9,10 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from threading import Event
 from time import monotonic
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from l2o_engine.backends.choose import choose
+from l2o_engine.backends.devices import CPU
 from l2o_engine.live.sizes import needs_of
 from l2o_engine.meta.learner import Backend
 from l2o_engine.presets.schema import Preset
@@ -51,28 +52,50 @@ def awaited(future: "Future[Value]", sign_of_life: Callable[[], None]) -> Value:
     return future.result()
 
 
+class Computing(NamedTuple):
+    """What computes.
+
+    Attributes
+    ----------
+    backend
+        None where no network is trained.
+    name, reason
+        The backend's, and why it was chosen.
+    device
+        Where it computes, and what that is.
+    """
+
+    backend: Backend | None
+    name: str
+    reason: str
+    device: str
+
+
 def load_backend(
-    preset: Preset, asked: str, patience: Patience
-) -> Generator[Preparing | Notice, None, tuple[Backend | None, str, str]]:
-    """Return what computes, its name, and why it was chosen; None where no network is trained.
+    preset: Preset, asked: str, device: str, patience: Patience
+) -> Generator[Preparing | Notice, None, Computing]:
+    """Return what computes.
 
     Raises
     ------
     BackendError
-        If the backend asked for by name cannot take the preset.
+        If the backend asked for by name cannot take the preset, or not on this device.
+    DeviceError
+        If the device cannot be had.
     EndedError
         If the session lost its patience.
     """
     if not preset.learns:
-        return None, "numpy", "nothing is trained"
-    choice = choose(preset.experiment, asked)
+        return Computing(None, "numpy", "nothing is trained", CPU)
+    choice = choose(preset.experiment, asked, device)
     yield Preparing(choice.preparation)
-    if long := needs_of(preset, choice.name).patience:
+    # How fast another device is, nobody has measured.
+    if choice.device.is_cpu and (long := needs_of(preset, choice.name).patience):
         yield Notice(long)
     backend, reason = _in_thread(choice.load, choice.give_up, patience)  # it may have a kernel to compile
     if choice.notice:
         yield Notice(choice.notice)
-    return backend, backend.name, reason
+    return Computing(backend, backend.name, reason, str(choice.device))
 
 
 def find_levels(run: DrivenRun, patience: Patience) -> Generator[Preparing, None, Levels]:

@@ -12,9 +12,10 @@ from contextlib import suppress
 from math import isfinite, nan
 from time import monotonic
 
+from l2o_engine.backends.devices import CPU
 from l2o_engine.live.mailbox import Mailbox
 from l2o_engine.live.pipeline import Pipeline
-from l2o_engine.live.preparing import SIGN_SECONDS, Patience, find_levels, load_backend
+from l2o_engine.live.preparing import SIGN_SECONDS, Computing, Patience, find_levels, load_backend
 from l2o_engine.live.reporter import BaseChart, Reporter
 from l2o_engine.live.saving import Saving
 from l2o_engine.presets.identity import resumed_settings
@@ -86,6 +87,8 @@ class Session:
         The run's folder. The session closes it.
     backend
         "auto", "fused", "coordinatewise" or "torch"; None for what the preset says.
+    device
+        "cpu", "cuda", "cuda:1", "mps", "auto"; None for what the preset says.
     chunk
         Meta-iterations between two looks into the mailbox; None to adapt to about 50 ms.
     interactive
@@ -110,6 +113,7 @@ class Session:
         run: DrivenRun,
         *,
         backend: str | None = None,
+        device: str | None = None,
         chunk: int | None = None,
         interactive: bool = False,
         start_paused: bool = False,
@@ -119,13 +123,14 @@ class Session:
         self.folder = run.folder
         self._run = run
         self._asked_backend = backend or run.current.run.backend
+        self._asked_device = device or run.current.run.device
         self._interactive = interactive
         self._start_paused = start_paused
         self._pipeline = Pipeline(executor, chunk, self._give_sign_of_life)
         self._reporter = Reporter(run.current)
         self._base_chart = BaseChart(self._pipeline, self._give_sign_of_life)
         self._stopwatch = _Stopwatch(0.0)
-        self._computes = "", ""  # the backend's name, and why it was chosen
+        self._computes = Computing(None, "", "", CPU)
         self._status: Status = "running"
         self._stopping: Stop | None = None
         self._has_begun = False  # since a disk failed, too: until then the files do not hold what is told
@@ -247,16 +252,17 @@ class Session:
 
     def _prepare(self) -> Iterator[Event]:
         preset = self._run.current
-        backend, name, reason = yield from load_backend(preset, self._asked_backend, self._patience)
+        computes = yield from load_backend(preset, self._asked_backend, self._asked_device, self._patience)
         before = self._run.record()
-        if before.backend == name:  # whoever goes on names it, for the same bits: that is not why it was chosen
-            reason = before.backend_reason
-        self._computes = name, reason
-        self._pipeline.open(preset, backend)
+        # Whoever goes on names it, for the same bits: that is not why it was chosen.
+        if (before.backend, before.device) == (computes.name, computes.device):
+            computes = computes._replace(reason=before.backend_reason)
+        self._computes = computes
+        self._pipeline.open(preset, computes.backend)
 
     def _begin(self) -> Iterator[Event]:
         """Go on from the newest good checkpoint, or begin, and tell from where and what came before."""
-        run, preset, (name, reason) = self._run, self._run.current, self._computes
+        run, preset, computes = self._run, self._run.current, self._computes
         if self._iteration >= 0:  # it goes back: what was told since is done again
             self._reporter = Reporter(preset)
         checkpoint, notices = run.restore()
@@ -265,7 +271,17 @@ class Session:
         self._saving.go_on_from(checkpoint)
         if not self._is_over:  # to look at a finished run does not change it
             self._status = "paused" if self._start_paused else "running"
-            run.update(status=self._status, backend=name, backend_reason=reason, message="")
+            before = run.record()
+            if before.backend and before.device != computes.device:
+                places = f"computed on {before.device} before, on {computes.device} from here on"
+                notices.append(f"{places}: results may differ in their last bits")
+            run.update(
+                status=self._status,
+                backend=computes.name,
+                backend_reason=computes.reason,
+                device=computes.device,
+                message="",
+            )
         yield from self._recorded(self._announce(notices))
         if checkpoint is not None:  # which was told and recorded then
             yield from self._reporter.recall(run, checkpoint.iteration, is_watched=self._interactive)
@@ -279,15 +295,16 @@ class Session:
 
     def _announce(self, notices: Sequence[str]) -> Iterator[Event]:
         """Tell that it begins, and with what."""
-        run, preset, (name, reason) = self._run, self._run.current, self._computes
+        run, preset, computes = self._run, self._run.current, self._computes
         reached = yield from find_levels(run, self._patience)
         yield Started(
             run_dir=str(run.folder),
             preset=preset.name,
             seeds=preset.seeds,
             lanes=self._reporter.lanes,
-            backend=name,
-            reason=reason,
+            backend=computes.name,
+            reason=computes.reason,
+            device=computes.device,
             iteration=self._iteration,
             iterations=preset.run.iterations,
             levels={name: level.end_log10 for name, level in reached.items()},

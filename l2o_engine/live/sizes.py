@@ -12,6 +12,7 @@ from math import ceil
 import numpy as np
 
 from l2o_engine.backends.choose import choose
+from l2o_engine.backends.devices import Device, free_on
 from l2o_engine.meta.experiment import Experiment
 from l2o_engine.optimizers.learned.inputs.base import MOST_REMEMBERED
 from l2o_engine.presets.schema import Preset
@@ -32,6 +33,8 @@ _TORCH_RATE, _KERNEL_RATE = 1e9, 3e10  # multiplications and additions a second
 _TORCH_STEP = 1e-3  # seconds that a base step takes however small it is
 _LONG = 20.0  # seconds that one is prepared for
 _NUMPY_RATE = 5e7  # coordinates a second that a baseline moves
+_UNROLLS = "their unrolls"
+_CPU = Device()
 
 
 class TooLargeError(UserError):
@@ -48,10 +51,13 @@ class Needs:
         For what → bytes.
     first_result
         Seconds until the first row is there.
+    on_device
+        Bytes of the memory of the device that unrolls, where that has its own.
     """
 
     memory: Mapping[str, int]
     first_result: float
+    on_device: int = 0
 
     @property
     def patience(self) -> str:
@@ -65,28 +71,39 @@ class Needs:
         return sum(self.memory.values())
 
 
-def admit(preset: Preset, backend: str | None = None) -> Needs:
+def admit(preset: Preset, backend: str | None = None, device: str | None = None) -> Needs:
     """Refuse what cannot be run here, before anything of it is made; return what the rest takes.
 
     Parameters
     ----------
     preset
         The run's.
-    backend
+    backend, device
         What was asked for; None for what the preset says.
 
     Raises
     ------
     BackendError
-        If the backend that was asked for by name cannot take it.
+        If the backend that was asked for by name cannot take it, or not on this device.
+    DeviceError
+        If the device cannot be had.
     TooLargeError
         If there is not enough memory.
     UserError
         If data that its problem is made of is not there or cannot be read.
     """
     _ = preset.experiment.task.sources
-    name = choose(preset.experiment, backend or preset.run.backend).name if preset.learns else "numpy"
-    needs = needs_of(preset, name)
+    name, where = "numpy", Device()
+    if preset.learns:
+        choice = choose(preset.experiment, backend or preset.run.backend, device or preset.run.device)
+        name, where = choice.name, choice.device
+    needs = needs_of(preset, name, where)
+    room = free_on(where)
+    if room is not None and needs.on_device > room:
+        raise TooLargeError(
+            f"{preset.name} would need about {size(needs.on_device)} of memory on {where}, which has {size(room)} "
+            f"free: {_remedy(_UNROLLS)}"
+        )
     free = available_memory()
     if free is not None and needs.bytes > free[0]:
         parts = sorted(needs.memory.items(), key=lambda part: -part[1])
@@ -119,8 +136,8 @@ def longest_chunk(preset: Preset) -> int:
     return max(1, min(GREATEST_CHUNK, _CHUNK_BYTES // chunk_bytes(preset)))
 
 
-def needs_of(preset: Preset, backend: str) -> Needs:
-    """Return what a run of a preset takes with a backend, or with "numpy" where nothing is trained."""
+def needs_of(preset: Preset, backend: str, device: Device = _CPU) -> Needs:
+    """Return what a run of a preset takes with a backend on a device, or with "numpy" where nothing is trained."""
     experiment = preset.experiment
     draws = preset.report.baseline_draws if preset.baseline else 0
     memory = {
@@ -136,11 +153,13 @@ def needs_of(preset: Preset, backend: str) -> Needs:
     # In a checkpoint, they are all written at once.
     learners = (len(preset.seeds) * _VECTORS * (_STATES + 1) + workers * (_VECTORS + 1)) * weights * item
     episodes = 0 if experiment.truncation.is_whole else len(preset.seeds) * _episode_bytes(experiment)
-    if experiment.imitation is not None:  # which is autograd's, whoever trains
+    unrolls = max(unrolls, workers * _validation_bytes(experiment))
+    on_device = unrolls if device.has_own_memory else 0
+    unrolls -= on_device
+    if experiment.imitation is not None:  # which is autograd's on the CPU, whoever trains
         unrolls = max(unrolls, workers * _unroll_bytes(experiment, "torch"))
-    validations = workers * _validation_bytes(experiment)
-    memory |= {"the networks": learners, "their unrolls": max(unrolls, validations), "the episodes": episodes}
-    return Needs(memory, levels + _iteration(preset, backend))
+    memory |= {"the networks": learners, _UNROLLS: unrolls, "the episodes": episodes}
+    return Needs(memory, levels + _iteration(preset, backend), on_device)
 
 
 def _unroll_bytes(experiment: Experiment, backend: str) -> int:
@@ -210,7 +229,7 @@ def _rows(experiment: Experiment) -> int:
 def _remedy(largest: str) -> str:
     return {
         "the networks": "fewer seeds, or a smaller network",
-        "their unrolls": "fewer unroll.steps, a smaller meta.batch or a smaller problem",
+        _UNROLLS: "fewer unroll.steps, a smaller meta.batch or a smaller problem",
         "what the baselines reach": "fewer report.baseline_draws",
         "results and draws": "a smaller meta.batch or a smaller problem",
         "the episodes": "fewer unroll.steps, a smaller meta.batch or a smaller problem",

@@ -132,6 +132,7 @@ class Teller:
             iterations=record.iterations,
             levels={name: level.end_log10 for name, level in levels.items()},
             versions=record.versions,
+            device=record.device,
         )
         yield from self.settle(record, is_driven=is_driven)
         yield from self._tell_the_beginning()

@@ -21,6 +21,7 @@ def train(
     seeds: int | None = None,
     iterations: int | None = None,
     backend: BackendName | None = None,
+    device: str | None = None,
     set: Mapping[str, Any] | None = None,  # noqa: A002 (the option's name)
     runs_dir: str | Path = "runs",
     run_dir: str | Path | None = None,
@@ -38,6 +39,8 @@ def train(
         Meta-iterations in all; the preset's, if not given.
     backend
         "auto", "fused", "coordinatewise" or "torch"; the preset's, if not given.
+    device
+        "cpu", or where "torch" is to compute: "cuda", "cuda:1", "mps", "auto"; the preset's, if not given.
     set
         What else to change of the preset, "table.key" → value.
     runs_dir
@@ -59,8 +62,8 @@ def train(
     SessionError
         If something failed on the way; the message says where the last checkpoint is.
     """
-    given = {"run.seed": seed, "run.seeds": seeds, "run.iterations": iterations, "run.backend": backend}
-    changes = {**(set or {}), **{name: value for name, value in given.items() if value is not None}}
+    given = {"seed": seed, "seeds": seeds, "iterations": iterations, "backend": backend, "device": device}
+    changes = {**(set or {}), **{f"run.{name}": value for name, value in given.items() if value is not None}}
     asked = (
         override(preset, [setting_of(name, value) for name, value in changes.items()])
         if isinstance(preset, Preset)

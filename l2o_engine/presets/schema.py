@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from l2o_engine.backends.devices import CPU, DeviceName, why_no_numbers
 from l2o_engine.meta.experiment import DEFAULT_BASELINES, DTypeName, Experiment
 from l2o_engine.meta.imitation import Imitation
 from l2o_engine.meta.meta_adam import MetaAdam
@@ -145,6 +146,9 @@ class RunSettings(Table):
     backend
         What computes: "fused" (a compiled kernel), "coordinatewise" (many coordinates, without second derivatives),
         "torch" (the reference, takes everything), or the fastest of those that can.
+    device
+        Where it computes: on the CPU, or, which "torch" alone can, on an accelerator that PyTorch has there ("cuda" is
+        "cuda:0"). "auto" is the first of these, else the CPU. Results are the same up to rounding.
     checkpoint_every
         Meta-iterations between two checkpoints.
     checkpoint_seconds
@@ -159,9 +163,16 @@ class RunSettings(Table):
     seeds: int = Field(1, ge=1, le=1024)
     dtype: DTypeName = "float32"
     backend: BackendName = "auto"
+    device: DeviceName = CPU
     checkpoint_every: int = Field(5000, ge=1)
     checkpoint_seconds: float = Field(0.5, ge=0)
     keep_checkpoints: int = Field(3, ge=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if why_not := why_no_numbers(self.device, self.dtype):
+            raise SettingError("device", why_not)
+        return self
 
 
 # pydantic reads these annotations when the class is made; to mypy the tables are what the pieces have in common.

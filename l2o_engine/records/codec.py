@@ -25,6 +25,7 @@ from pydantic import (
 )
 from pydantic_core import from_json
 
+from l2o_engine.backends.devices import CPU
 from l2o_engine.meta.validation import Outcome
 from l2o_engine.records.events import (
     Changed,
@@ -113,6 +114,7 @@ class StartLine(_Object):
     baselines: _Numbers
     resumed_from: _Iteration | None = None  # left out of a new run's
     versions: dict[str, str] | None = None  # runs recorded before they were told are read without
+    device: str | None = None  # left out where it is the CPU
 
 
 class ProgressLine(_WithNumbers):
@@ -299,6 +301,7 @@ def _objects_of(event: Event) -> Sequence[Recorded]:
                     baselines=dict(event.levels),
                     resumed_from=resumed_from,
                     versions=dict(event.versions) or None,
+                    device=None if event.device == CPU else event.device,
                 )
                 for seed in event.seeds
             ]

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from l2o_engine.backends.devices import CPU, on_device
 from l2o_engine.records.blocks import Blocks
 from l2o_engine.records.health import Diagnosis, Finding
 from l2o_engine.records.rows import Rows
@@ -29,7 +30,7 @@ class Preparing:
 class Started:
     """The run starts, or goes on: ``iteration`` is the last meta-iteration done, -1 for a new run.
 
-    ``versions`` are those that the results may depend on.
+    ``versions`` are those that the results may depend on; ``device`` is where the backend computes, and what that is.
     """
 
     run_dir: str
@@ -42,6 +43,12 @@ class Started:
     iterations: int
     levels: Mapping[str, float]
     versions: Mapping[str, str] = field(default_factory=dict)
+    device: str = CPU
+
+    @property
+    def computes(self) -> str:
+        """Who computes, and where, if that is not the CPU."""
+        return on_device(self.backend, self.device)
 
 
 @dataclass(frozen=True, eq=False)

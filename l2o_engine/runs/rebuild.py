@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from l2o_engine.backends.devices import CPU
 from l2o_engine.presets.files import load
 from l2o_engine.presets.messages import PresetError
 from l2o_engine.presets.schema import MOST_ITERATIONS, Preset
@@ -76,6 +77,7 @@ def _found_in(run: Run, preset: Preset) -> dict[str, Any]:
     for event in run.recorded():
         if isinstance(event, StartLine):
             found |= {"backend": event.backend, "backend_reason": event.backend_reason}
+            found |= {"device": event.device or CPU}
         elif isinstance(event, ChangedLine) and 0 <= event.iteration <= MOST_ITERATIONS:
             changes.append(Change(event.iteration, now(), event.settings))  # when it was accepted is not known any more
     return found | {"changes": tuple(changes)}

@@ -15,6 +15,7 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
+from l2o_engine.backends.devices import CPU
 from l2o_engine.presets.messages import rule_of
 from l2o_engine.presets.schema import MOST_ITERATIONS, Preset
 from l2o_engine.records.events import Status
@@ -115,6 +116,7 @@ class Record:
     ``status`` is what the driving process last wrote; :meth:`~l2o_engine.runs.folder.Run.status` also notices that the
     process is gone. ``levels`` is None until a session has measured them. ``driver`` tells the process of ``pid`` from
     others of that id; runs of an older version say nothing of it. ``changes`` are what was changed on the way.
+    ``device`` is where the backend computes, and what that is.
     """
 
     status: Status
@@ -136,6 +138,7 @@ class Record:
     levels: StoredLevels | None = None
     driver: Driver | None = None
     changes: tuple[Change, ...] = ()
+    device: str = CPU
     format: int = FORMAT
 
     @property

@@ -12,6 +12,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 
 from l2o_engine.backends.choose import choose
+from l2o_engine.backends.devices import CPU
 from l2o_engine.meta.experiment import Experiment
 from l2o_engine.meta.imitation import Moments
 from l2o_engine.meta.learner import Backend, Learner, Results, Series, traced
@@ -135,13 +136,19 @@ class MetaTrainer:
         Decides the initial weights and all draws.
     backend
         What computes; or its name, "auto", "fused", "coordinatewise" or "torch".
+    device
+        Where the one of this name computes: "cpu", or of "torch" also "cuda", "cuda:1", …, "mps"; or "auto", the first
+        of these that is here.
 
     Raises
     ------
     ValueError
-        If the experiment trains nothing, or the backend takes whole episodes only and these are not.
+        If the experiment trains nothing, the backend takes whole episodes only and these are not, or a device is asked
+        for beside a backend that has its own.
     BackendError
-        If the backend asked for by name cannot take the experiment.
+        If the backend asked for by name cannot take the experiment, or not on this device.
+    DeviceError
+        If the device cannot be had.
 
     Attributes
     ----------
@@ -151,12 +158,16 @@ class MetaTrainer:
 
     reason: str = "given"
 
-    def __init__(self, experiment: Experiment, seed: int = 0, backend: Backend | str = "auto") -> None:
+    def __init__(
+        self, experiment: Experiment, seed: int = 0, backend: Backend | str = "auto", device: str = CPU
+    ) -> None:
         learned, streams = experiment.trained, Streams(seed)
         self.lanes = lanes_of_seed(experiment, seed)
         self._experiment = experiment
         if isinstance(backend, str):
-            backend, self.reason = choose(experiment, backend).load()
+            backend, self.reason = choose(experiment, backend, device).load()
+        elif device != CPU:
+            raise ValueError("a backend that is given computes where it was made for: name it, or give no device")
         self.backend = backend
         self._baselines = Baselines(experiment, seed)
         self._traced = traced(experiment.truncation.losses, experiment.meta.batch * experiment.trained_on.size)

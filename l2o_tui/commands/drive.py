@@ -43,7 +43,14 @@ class FrontEnd:
         return self.wants_screen and has_terminal()
 
 
-def drive(run: DrivenRun, front_end: FrontEnd, *, backend: str | None = None, start_paused: bool = False) -> int:
+def drive(
+    run: DrivenRun,
+    front_end: FrontEnd,
+    *,
+    backend: str | None = None,
+    device: str | None = None,
+    start_paused: bool = False,
+) -> int:
     """Drive a run to its end.
 
     Parameters
@@ -52,8 +59,8 @@ def drive(run: DrivenRun, front_end: FrontEnd, *, backend: str | None = None, st
         The run; it is closed at the end.
     front_end
         Shows it.
-    backend
-        What computes; the preset's choice, if None.
+    backend, device
+        What computes, and where; the preset's choice, if None.
     start_paused
         Wait to be told to go on, as a paused run does that is handed to a background process; only without a screen.
 
@@ -69,7 +76,12 @@ def drive(run: DrivenRun, front_end: FrontEnd, *, backend: str | None = None, st
     """
     if front_end.has_screen:
         return open_driven(
-            run, chunk=front_end.chunk, backend=backend, on_hangup=front_end.on_hangup, fps=front_end.fps
+            run,
+            chunk=front_end.chunk,
+            backend=backend,
+            device=device,
+            on_hangup=front_end.on_hangup,
+            fps=front_end.fps,
         )
     if front_end.wants_screen:
         say("l2o-tui: no terminal here, so no screen (as with --no-ui)")
@@ -77,5 +89,5 @@ def drive(run: DrivenRun, front_end: FrontEnd, *, backend: str | None = None, st
     from l2o_tui.text.headless import run_headless
 
     sys.setswitchinterval(SWITCH_SECONDS)
-    session = Session(run, chunk=front_end.chunk, backend=backend, start_paused=start_paused)
+    session = Session(run, chunk=front_end.chunk, backend=backend, device=device, start_paused=start_paused)
     return run_headless(session, run.current, as_json_lines=front_end.json, quiet=front_end.quiet)

@@ -23,6 +23,7 @@ def resume_run(
     iterations: int | None,
     accept_changes: bool,
     backend: str | None,
+    device: str | None,
     start_paused: bool,
     runs_dir: Path,
     front_end: FrontEnd,
@@ -37,8 +38,8 @@ def resume_run(
         A new total, with which a finished run goes on; None for the one that it has.
     accept_changes
         Whether to go on where the run's preset.toml was edited.
-    backend
-        What computes; the preset's choice, if None.
+    backend, device
+        What computes, and where; the preset's choice, if None.
     start_paused
         Wait to be told to go on; only without a screen.
     runs_dir
@@ -63,7 +64,7 @@ def resume_run(
     found = Run(folder)
     record = found.record()
     preset = found.preset()
-    admit(preset, backend)
+    admit(preset, backend, device)
     least = record.iteration + (record.status != "finished")
     if iterations is not None and iterations < least:
         raise RunError(f"{found.name} is already at {count(record.iteration)}: --iterations must be above that")
@@ -81,7 +82,7 @@ def resume_run(
     )
     if iterations is not None:
         driven.set_iterations(iterations)
-    return drive(driven, front_end, backend=backend, start_paused=start_paused)
+    return drive(driven, front_end, backend=backend, device=device, start_paused=start_paused)
 
 
 def _already_finished(run: Run, front_end: FrontEnd) -> int:

@@ -29,7 +29,7 @@ def run_preset(
     settings
         What is changed of it, "table.key=value" each.
     options
-        What is changed of its table ``run``: seed, seeds, iterations, backend; None leaves it as it is.
+        What is changed of its table ``run``: seed, seeds, iterations, backend, device; None leaves it as it is.
     runs_dir
         Where the run's folder is made.
     run_dir

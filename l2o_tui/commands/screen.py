@@ -38,11 +38,13 @@ def open_watched(run: Run, *, runs_dir: Path, fps: float) -> int:
     return _show(OpenRun.watching(run), runs_dir=runs_dir, on_hangup="detach", fps=fps)
 
 
-def open_driven(run: DrivenRun, *, chunk: int | None, backend: str | None, on_hangup: str, fps: float) -> int:
+def open_driven(
+    run: DrivenRun, *, chunk: int | None, backend: str | None, device: str | None, on_hangup: str, fps: float
+) -> int:
     """Drive a run and show it; return the exit code."""
     from l2o_tui.state.open_run import OpenRun
 
-    opened = OpenRun.driving(run, chunk=chunk, backend=backend)
+    opened = OpenRun.driving(run, chunk=chunk, backend=backend, device=device)
     return _show(opened, runs_dir=run.folder.parent, on_hangup=on_hangup, fps=fps)
 
 

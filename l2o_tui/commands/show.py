@@ -4,6 +4,7 @@ import json
 
 from rich.console import Console
 
+from l2o_engine.backends.devices import on_device
 from l2o_engine.presets.tables import to_dict
 from l2o_engine.records.codec import as_json
 from l2o_engine.records.events import Diagnosed
@@ -39,7 +40,9 @@ def print_run(run: Run, *, as_json_document: bool) -> None:
     state.add_row("status", run.status() + host + (f": {record.message}" if record.message else ""))
     state.add_row("iteration", f"{count(record.iteration)} of {count(record.iterations)}")
     state.add_row("seed", ", ".join(map(str, preset.seeds)))
-    state.add_row("backend", f"{record.backend} ({record.backend_reason}), {preset.run.dtype}")
+    state.add_row(
+        "backend", f"{on_device(record.backend, record.device)} ({record.backend_reason}), {preset.run.dtype}"
+    )
     state.add_row("trained", f"{duration(record.elapsed_seconds)}, last updated {age(record.updated)}")
     state.add_row("checkpoint", str(checkpoint) if checkpoint else "none yet")
     for lane, verdict in {event.lane: event.verdict for event in run.validated()}.items():

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from textual.content import Content
 
+from l2o_engine.backends.devices import CPU
 from l2o_engine.presets.schema import Preset
 from l2o_engine.records.statistics import spread_of
 from l2o_engine.support.wording import shown
@@ -111,8 +112,14 @@ class StatusLines(Pane):
             parts.append(message.truncate(max(room, _LEAST_MESSAGE), ellipsis=True))
         parts += [Content.styled(self._pane, "$text-muted")] if self._pane else []
         # Last, for in a narrow terminal the last ones are left out.
-        parts += [Content(shown(view.backend)), Content(self._preset.run.dtype)] if view.backend else []
+        parts += [Content(shown(part)) for part in self._computing(view)]
         return self._fitting(parts, self.content_size.width)
+
+    def _computing(self, view: View) -> list[str]:
+        """Return what tells who computes: the backend, the device if that is not the CPU, the dtype."""
+        if not view.backend:
+            return []
+        return [view.backend, *([] if view.device == CPU else [view.device]), self._preset.run.dtype]
 
     def _progress(self, view: View) -> Content:
         done = max(view.iteration, 0)

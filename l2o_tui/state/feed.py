@@ -12,6 +12,7 @@ from math import inf, isfinite, nan
 from threading import Lock
 from time import monotonic
 
+from l2o_engine.backends.devices import CPU
 from l2o_engine.presets.identity import in_words
 from l2o_engine.presets.schema import Preset
 from l2o_engine.records.blocks import Blocks
@@ -103,6 +104,7 @@ class View:
     read: float = nan
     run_dir: str = ""
     backend: str = ""
+    device: str = CPU
     lanes: tuple[Lane, ...] = ()
     iteration: int = -1
     iterations: int = 0
@@ -247,6 +249,7 @@ class Feed:
             message="",
             run_dir=event.run_dir,
             backend=event.backend,
+            device=event.device,
             lanes=event.lanes,
             iteration=event.iteration,
             iterations=event.iterations,
@@ -269,7 +272,7 @@ class Feed:
             case Started(iteration=iteration):
                 where = f"resumed at {iteration:,}" if iteration >= 0 else "started"
                 where = "watching" if self._is_watched else where
-                line = LogLine(iteration, "status", f"{where}, on {event.backend} ({event.reason})")
+                line = LogLine(iteration, "status", f"{where}, on {event.computes} ({event.reason})")
             case Found() | Validated() | Imitated():
                 line = self._line_of(event)
             case Checkpointed(iteration=iteration, requested=requested):

@@ -59,6 +59,8 @@ class OpenRun:
         The run's folder.
     driver
         ``keys.OWN`` if this process drives the run, ``keys.WATCHED`` if it only looks.
+    device
+        Where it was asked to compute, whatever the preset says: who goes on with the run is told so.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class OpenRun:
         *,
         folder: Path = Path(),
         driver: str = keys.OWN,
+        device: str | None = None,
     ) -> None:
         self.preset = preset
         self.folder = folder
@@ -77,14 +80,17 @@ class OpenRun:
         self.is_over = False  # a plain flag, which a signal handler may read whatever lock is held
         self.detaching = False
         self.background_pid = 0
+        self._device = device
         self._was_paused = False
         self._source = source
 
     @classmethod
-    def driving(cls, run: DrivenRun, *, chunk: int | None = None, backend: str | None = None) -> "OpenRun":
+    def driving(
+        cls, run: DrivenRun, *, chunk: int | None = None, backend: str | None = None, device: str | None = None
+    ) -> "OpenRun":
         """Open a run to drive it here."""
-        session = Session(run, chunk=chunk, backend=backend, interactive=True)
-        return cls(session, run.current, run.record().iteration, folder=run.folder)
+        session = Session(run, chunk=chunk, backend=backend, device=device, interactive=True)
+        return cls(session, run.current, run.record().iteration, folder=run.folder, device=device)
 
     @classmethod
     def watching(cls, run: Run) -> "OpenRun":
@@ -150,6 +156,7 @@ class OpenRun:
         command = python_command("l2o_tui", "resume", str(self.folder.resolve()), "--no-ui", "--quiet")
         command += ["--start-paused"] if self._was_paused else []
         backend = self._computes()
+        command += ["--device", self._device] if self._device else []
         return command + (["--backend", backend] if backend else [])
 
     def _computes(self) -> str | None:

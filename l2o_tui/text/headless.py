@@ -155,7 +155,9 @@ class Table:
         levels = ", ".join(
             f"{name} {fixed(level)}{' (tuned)' if name in tuned else ''}" for name, level in event.levels.items()
         )
-        self._say(f"{event.preset} · {seeds} · {event.backend} ({event.reason}) · {count(event.iterations)} iterations")
+        self._say(
+            f"{event.preset} · {seeds} · {event.computes} ({event.reason}) · {count(event.iterations)} iterations"
+        )
         self._say(f"in {self._run_dir}{resumed}")
         if levels and self._preset.learns:
             self._say(f"to beat (mean log10 of the last loss): {levels}")

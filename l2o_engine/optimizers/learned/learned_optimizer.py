@@ -191,11 +191,12 @@ class TrainedOptimizer(Placed):
         for name, values in state.memory.items():
             each = (batch, *(1 for _ in x.shape[1:]))
             named[f"memory.{name}"] = values if values.ndim else values.expand(each)
-        return {name: np.ascontiguousarray(values.detach().numpy()) for name, values in {"x": x, **named}.items()}
+        return {name: np.ascontiguousarray(values.detach().cpu().numpy()) for name, values in {"x": x, **named}.items()}
 
     def resumed(self, carried: Mapping[str, Floats]) -> tuple["Tensor", LearnedState]:
-        """Return the points and the state that were carried, cut from any graph."""
-        tensors = {name: _tensor(values) for name, values in carried.items()}
+        """Return the points and the state that were carried, cut from any graph, where the weights are."""
+        device = _tensor(self.weights).device
+        tensors = {name: _tensor(values).to(device) for name, values in carried.items()}
 
         def of(prefix: str) -> "dict[str, Tensor]":
             return {name.removeprefix(prefix): one for name, one in tensors.items() if name.startswith(prefix)}

@@ -7,16 +7,19 @@ promises.
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from l2o_engine.support.errors import UserError
 from l2o_engine.support.files import RefusedFileError, read_bytes
+
+if TYPE_CHECKING:
+    from torch import Tensor, device
 
 FOLDER_VARIABLE = "L2O_DATA_DIR"
 """What the environment calls the folder of the data sets."""
@@ -48,9 +51,18 @@ class Part:
 
     images: Bytes
     labels: Bytes
+    _tensors: "dict[device, tuple[Tensor, Tensor]]" = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def on(self, where: "device") -> "tuple[Tensor, Tensor]":
+        """Return images and labels as tensors on a device, brought there once; on the CPU they are the same memory."""
+        if where not in self._tensors:
+            from torch import from_numpy
+
+            self._tensors[where] = from_numpy(self.images).to(where), from_numpy(self.labels).to(where)
+        return self._tensors[where]
 
     def __getitem__(self, places: "slice | NDArray[np.int64]") -> "Part":
         """Return some of them, copied: the others are given back."""

@@ -98,8 +98,10 @@ def torch_functions(source: Source) -> ArrayFunctions:
     loss, gradient, product = _functions_of_lists(source, names | {"inverse": inverse, "sqrt": sqrt})
 
     def stacked(parts: Sequence[Any], like: Any) -> Any:
-        shape, dtype = like.shape[:-1], like.dtype
-        return torch.stack([torch.as_tensor(part, dtype=dtype).expand(shape) for part in parts], -1)
+        shape = like.shape[:-1]
+        return torch.stack(
+            [part.expand(shape) if isinstance(part, torch.Tensor) else like.new_full(shape, part) for part in parts], -1
+        )
 
     return ArrayFunctions(
         lambda parameters, x: loss(parameters, x.movedim(-1, 0)),

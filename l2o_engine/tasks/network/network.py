@@ -203,15 +203,13 @@ class Network(TaskFamily):
         self, x: "Tensor", index: "Tensor", part: Part
     ) -> tuple["Tensor", "Tensor", "Tensor", tuple[int, ...]]:
         """Return points [networks, size], each one's images [networks, n, pixels] and labels, and the leading axes."""
-        import torch
-
         leading = np.broadcast_shapes(tuple(x.shape[:-1]), tuple(index.shape[:-1]))
         points = x.expand(*leading, -1).reshape(-1, self.size)
         places = index.expand(*leading, -1).reshape(len(points), -1)
+        all_images, all_labels = part.on(x.device)
         # Row by row; an index would pick the pixels one by one.
-        images = torch.from_numpy(part.images).index_select(0, places.flatten()).to(x.dtype).div_(self.images.white)
-        labels = torch.from_numpy(part.labels)[places].long()
-        return points, images.view(*places.shape, -1), labels, leading
+        images = all_images.index_select(0, places.flatten()).to(x.dtype).div_(self.images.white)
+        return points, images.view(*places.shape, -1), all_labels[places].long(), leading
 
     def _in_parts(
         self, of: "Callable[[Tensor, Tensor], tuple[Tensor, ...]]", x: Floats, index: Integers

@@ -268,6 +268,7 @@ def test_the_defaults_are_the_notebook_s() -> None:
             "seeds": 1,
             "dtype": "float32",
             "backend": "auto",
+            "device": "cpu",
             "checkpoint_every": 5000,
             "checkpoint_seconds": 0.5,
             "keep_checkpoints": 3,

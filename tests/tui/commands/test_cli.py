@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import TypeAlias
 
@@ -59,7 +60,7 @@ def test_the_top_help_lists_every_command_and_completion() -> None:
 
 def test_the_help_of_run_names_every_option_of_the_contract() -> None:
     wanted = {"--no-ui", "--json", "--quiet", "--seed", "--seeds", "--iterations", "--set", "--runs-dir", "--run-dir"}
-    assert {*wanted, "--backend"} <= set(call("run", "--help").out.replace(",", " ").split())
+    assert {*wanted, "--backend", "--device"} <= set(call("run", "--help").out.replace(",", " ").split())
 
 
 def test_the_version_is_that_of_the_package() -> None:
@@ -303,6 +304,19 @@ BROKEN_ARGUMENTS: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "backend of later": (
         ("run", "log30", "--backend", "fused", "--set", "problem.dims=10000", "--set", "meta.batch=10000"),
         ["fused", "GiB of memory"],
+    ),
+    "unknown device": (("run", "log30", "--device", "gpu"), ["--device gpu", '"cuda:0", … or "mps"']),
+    "a device that is not here": (
+        ("run", "log30", "--device", "cuda:7"),
+        ["cuda:7", f'torch {version("torch")} has "cpu"'],
+    ),
+    "a device of another dtype": (
+        ("run", "log30", "--device", "mps", "--set", "run.dtype=float64"),
+        ["--device mps", "no float64"],
+    ),
+    "a device for a kernel": (
+        ("run", "log30", "--backend", "fused", "--device", "cuda"),
+        ['"fused" computes on the CPU', '"cuda"', '"torch"'],
     ),
     "no seeds": (("run", "log30", "--seeds", "0"), ["--seeds"]),
     "too many seeds": (("run", "log30", "--seeds", "2000"), ["--seeds", "2000"]),

@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ from l2o_tui.text.health import vitals_of
 from tests.engine.made import made_run
 from tests.tui.curves import falling
 from tests.tui.screens.test_snapshots import LOG30, LOG43, learning, replicates, stuck
-from tests.tui.scripted import ScriptedSession, preset
+from tests.tui.scripted import ScriptedSession, preset, started
 from tests.tui.waiting import at_rest, text_of, until
 
 
@@ -130,6 +131,13 @@ async def test_the_header_tells_the_average_before_memory_and_backend_and_cuts_n
             assert all(cell_len(line) <= width - 2 and "…" not in line for line in lines), width
             assert f"log10 {average:.2f}" in lines[1] or width < 62, lines
             assert not lines[0].endswith("·")
+
+
+async def test_the_header_tells_a_device_that_is_not_the_cpu() -> None:
+    experiment = preset("log30", "run.backend=torch")
+    begun = replace(started(experiment), device="cuda:0 (A GPU)")
+    async with showing([begun], experiment, (120, 40)) as pilot:
+        assert "torch · cuda:0 (A GPU) · float32" in str(pilot.app.screen.query_one(StatusLines).render())
 
 
 @pytest.mark.parametrize("width", [60, 61, 66, 70, 77, 80, 93, 120])

@@ -1,5 +1,7 @@
 """The feed: what the screen knows, however the events pile up."""
 
+from dataclasses import replace
+
 import pytest
 
 from l2o_engine.records.events import Checkpointed, Ended, Event, Extended, NewRows, StatusChanged
@@ -35,6 +37,13 @@ def test_it_follows_a_run_through_its_phases() -> None:
     assert feed.view().iterations == 150_000
     assert feed.take_notices() == ["continuing to 150,000"]
     assert feed.take_notices() == []
+
+
+def test_a_device_that_is_not_the_cpu_is_seen_and_logged() -> None:
+    feed = fed(started(preset()), replace(started(preset()), device="cuda:0"))
+    assert (feed.view().backend, feed.view().device) == ("torch", "cuda:0")
+    lines = [line.text for line in feed.log_between(0, feed.view().log_seen)]
+    assert lines == ["started, on torch (test)", "started, on torch on cuda:0 (test)"]
 
 
 def test_a_failure_is_seen() -> None:

@@ -27,16 +27,22 @@ class Told:
 
 
 @pytest.mark.parametrize(
-    ("preset", "is_paused", "options"),
+    ("preset", "is_paused", "device", "options"),
     [
-        (tiny_preset(), False, ["--backend", "torch"]),  # the one that has computed
-        (tiny_preset(), True, ["--start-paused", "--backend", "torch"]),
-        (tiny_baselines(), False, []),  # it has none to choose
+        (tiny_preset(), False, None, ["--backend", "torch"]),  # the one that has computed
+        (tiny_preset(), True, None, ["--start-paused", "--backend", "torch"]),
+        (tiny_preset(), False, "cuda", ["--device", "cuda", "--backend", "torch"]),  # that `resume` was given
+        (tiny_baselines(), False, None, []),  # it has none to choose
     ],
-    ids=["running", "paused", "baselines"],
+    ids=["running", "paused", "elsewhere", "baselines"],
 )
 def test_a_detached_run_is_resumed_without_a_screen_as_it_was(
-    preset: Preset, is_paused: bool, options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    preset: Preset,
+    is_paused: bool,
+    device: str | None,
+    options: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     handed: list[tuple[Path, list[str]]] = []
 
@@ -46,7 +52,7 @@ def test_a_detached_run_is_resumed_without_a_screen_as_it_was(
 
     monkeypatch.setattr("l2o_tui.state.open_run.hand_over", hand_over)
     events: list[Event] = [started(preset), *([StatusChanged("paused", 5)] if is_paused else [])]
-    opened = OpenRun(Told([*events, Ended("interrupted", 5, 1.0, ())]), preset, folder=tmp_path)
+    opened = OpenRun(Told([*events, Ended("interrupted", 5, 1.0, ())]), preset, folder=tmp_path, device=device)
     opened.detaching = True
     opened.listen()
     command = [sys.executable, "-P", "-m", "l2o_tui", "resume", str(tmp_path), "--no-ui", "--quiet", *options]

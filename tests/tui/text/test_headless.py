@@ -474,6 +474,19 @@ def test_a_run_whose_backend_cannot_be_had_here_is_not_touched(
     assert {path.name: path.read_bytes() for path in Path("a").iterdir() if path.is_file()} == before
 
 
+def test_a_run_whose_device_is_not_here_is_not_touched_and_goes_on_elsewhere(workplace: Path) -> None:
+    assert call("run", "log30", "--no-ui", *TINY, "--iterations=4", "--run-dir", "a").code == 0
+    preset = Path("a") / "preset.toml"
+    preset.write_text(preset.read_text().replace('device = "cpu"', 'device = "cuda:9"'))
+    before = {path.name: path.read_bytes() for path in Path("a").iterdir() if path.is_file()}
+    result = call("resume", "a", "--no-ui", "--iterations=6")
+    assert (result.code, result.out) == (2, "")
+    assert 'there is no device "cuda:9" here: torch ' in result.err
+    assert {path.name: path.read_bytes() for path in Path("a").iterdir() if path.is_file()} == before
+    assert call("resume", "a", "--no-ui", "--iterations=6", "--device=cpu").code == 0
+    assert call("show", "a").code == 0
+
+
 @pytest.mark.parametrize("option", ["--runs-dir=other", "--fps=1", "--on-hangup=checkpoint"])
 def test_an_option_of_the_home_screen_before_a_command_is_refused(option: str, workplace: Path) -> None:
     result = call(option, "runs")
