@@ -29,6 +29,9 @@ from l2o_engine.tasks.base import Task
 def torch_threads(count: int) -> Iterator[None]:
     """Have torch take so many threads for an operation, in this thread."""
     before = torch.get_num_threads()
+    if before == count:
+        yield
+        return
     torch.set_num_threads(count)
     try:
         yield
@@ -73,23 +76,26 @@ class UnrollingBackend(ABC):
     def train(self, learner: Learner, task: Task) -> tuple[Learner, Results]:
         """Do one meta-iteration for each batch of tasks; see :class:`~l2o_engine.meta.learner.Backend`."""
         course = _Course(self._experiment, learner)
-        for index in range(len(task)):
-            if course.diverged:
-                break
-            course.take(self.differentiate(course.weights, course.numbers, task[index]))
+        with torch_threads(self._experiment.torch_threads):
+            for index in range(len(task)):
+                if course.diverged:
+                    break
+                course.take(self.differentiate(course.weights, course.numbers, task[index]))
         results = course.results()
         return course.learner, replace(results, trace=course.trace(task[: len(results)])) if len(results) else results
 
     def truncated(self, learner: Learner, task: Task, carried: Carried) -> Truncated:
         """Do one meta-iteration of a part of an episode; see :class:`~l2o_engine.meta.learner.Truncating`."""
         course = _Course(self._experiment, learner)
-        step = self.differentiate(course.weights, course.numbers, task[0], carried)
+        with torch_threads(self._experiment.torch_threads):
+            step = self.differentiate(course.weights, course.numbers, task[0], carried)
         course.take(step)
         return Truncated(course.learner, course.results(), step.unrolled.carried, lambda: course.trace(task))
 
     def meta_gradient(self, learner: Learner, task: Task, carried: Carried | None = None) -> MetaGradient:
         """Return one meta-gradient before clipping; see :class:`~l2o_engine.meta.learner.Truncating`."""
-        step = self.differentiate(torch.from_numpy(learner.weights), learner.numbers, task[0], carried)
+        with torch_threads(self._experiment.torch_threads):
+            step = self.differentiate(torch.from_numpy(learner.weights), learner.numbers, task[0], carried)
         return MetaGradient(step.losses, step.objective, step.norm, step.gradient.numpy())
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from l2o_engine.backends.course import Step, Unrolled, UnrollingBackend
+from l2o_engine.backends.course import Step, Unrolled, UnrollingBackend, torch_threads
 from l2o_engine.backends.devices import CPU
 from l2o_engine.meta.experiment import Experiment
 from l2o_engine.meta.learner import Learner
@@ -47,9 +47,9 @@ class TorchBackend(UnrollingBackend):
         """Return the losses of the learned optimizer as it is now; see :class:`~l2o_engine.meta.learner.Truncating`."""
         optimizer = self._learned.with_weights(self._there(learner.weights), learner.numbers)
         steps = self._experiment.steps if steps is None else steps
-        return np.stack(
-            [self._unroll(optimizer, task[k], steps, train=False).losses.T.cpu().numpy() for k in range(len(task))]
-        )
+        with torch_threads(self._experiment.torch_threads):
+            each = [self._unroll(optimizer, task[k], steps, train=False).losses for k in range(len(task))]
+        return np.stack([losses.T.cpu().numpy() for losses in each])
 
     def differentiate(self, weights: Tensor, numbers: Numbers, task: Task, carried: Carried | None = None) -> Step:
         """Differentiate an unroll; see :class:`UnrollingBackend`."""

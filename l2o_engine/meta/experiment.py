@@ -56,12 +56,15 @@ class Experiment:
         How episodes become longer; None where they do not.
     imitation
         How the network imitates a hand-designed optimizer between its episodes; None where it does not.
+    torch_threads
+        How many threads an operation of torch takes: those of the optimizee's gradient, and all of the reference. With
+        another number, sums are rounded in another order.
 
     Raises
     ------
     ValueError
-        If two optimizers have one name, a setting would be 0 in the dtype, there is no such dtype, the network cannot
-        be for this task's groups, or the curriculum does not fit truncation and validation.
+        If two optimizers have one name, a setting would be 0 in the dtype, there is no such dtype, no thread, the
+        network cannot be for this task's groups, or the curriculum does not fit truncation and validation.
     """
 
     task: TaskFamily
@@ -76,10 +79,13 @@ class Experiment:
     validation: Validation | None = None
     curriculum: Curriculum | None = None
     imitation: Imitation | None = None
+    torch_threads: int = 1
 
     def __post_init__(self) -> None:
         if self.dtype not in get_args(DTypeName):
             raise ValueError(f'the dtype is "float32" or "float64", not {self.dtype!r}')
+        if self.torch_threads < 1:
+            raise ValueError(f"torch takes 1 thread or more, not {self.torch_threads}")
         names = [baseline.name for baseline in self.baselines]
         if len(set(names)) != len(names):
             raise ValueError("every baseline needs a name of its own")

@@ -149,6 +149,9 @@ class RunSettings(Table):
     device
         Where it computes: on the CPU, or, which "torch" alone can, on an accelerator that PyTorch has there ("cuda" is
         "cuda:0"). "auto" is the first of these, else the CPU. Results are the same up to rounding.
+    torch_threads
+        How many threads an operation of PyTorch takes: those of the optimizee's gradient for "coordinatewise", and all
+        for "torch". More than one pays only where the optimizee is large; sums are then rounded in another order.
     checkpoint_every
         Meta-iterations between two checkpoints.
     checkpoint_seconds
@@ -164,6 +167,7 @@ class RunSettings(Table):
     dtype: DTypeName = "float32"
     backend: BackendName = "auto"
     device: DeviceName = CPU
+    torch_threads: int = Field(1, ge=1, le=1024)
     checkpoint_every: int = Field(5000, ge=1)
     checkpoint_seconds: float = Field(0.5, ge=0)
     keep_checkpoints: int = Field(3, ge=1)
@@ -257,6 +261,7 @@ class Preset(Table):
             validation=self.validation or (Validation() if self.curriculum else None),
             curriculum=self.curriculum,
             imitation=self.imitation,
+            torch_threads=self.run.torch_threads,
         )
 
     @property

@@ -8,7 +8,7 @@ import importlib.util
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from time import perf_counter, process_time
@@ -107,16 +107,9 @@ def backend_contestant(preset: Preset, name: str) -> Contestant:
 
 
 def torch_contestant(preset: Preset, threads: int) -> Contestant:
-    """Return the reference, whose matrix products take so many threads; the program runs it with one."""
-    from l2o_engine.backends.course import torch_threads
-
-    reference = backend_contestant(preset, "torch")
-
-    def advance(n: int) -> int:
-        with torch_threads(threads):
-            return reference.advance(n)
-
-    return Contestant(f"torch, {threads} threads", advance)
+    """Return the reference, whose matrix products take so many threads."""
+    reference = backend_contestant(override(preset, [f"run.torch_threads={threads}"]), "torch")
+    return replace(reference, name=f"torch, {threads} threads")
 
 
 def backend_contestants(preset: Preset) -> tuple[list[Contestant], list[str]]:

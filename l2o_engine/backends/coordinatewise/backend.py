@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from l2o_engine.backends.coordinatewise.networks import Networks
-from l2o_engine.backends.course import Step, Unrolled, UnrollingBackend
+from l2o_engine.backends.course import Step, Unrolled, UnrollingBackend, torch_threads
 from l2o_engine.meta.experiment import Experiment
 from l2o_engine.meta.learner import Learner
 from l2o_engine.meta.truncation import Carried
@@ -55,10 +55,11 @@ class CoordinatewiseBackend(UnrollingBackend):
         """Return the losses of the learned optimizer as it is now; see :class:`~l2o_engine.meta.learner.Truncating`."""
         steps = self._experiment.steps if steps is None else steps
         trained, found = self._learned.with_weights(learner.weights, learner.numbers), []
-        for index in range(len(task)):
-            optimizer, _ = self._networks.record(trained, task.family)
-            losses = self._forward(optimizer, task[index], steps).unrolled.losses
-            found.append(losses.T.numpy())
+        with torch_threads(self._experiment.torch_threads):
+            for index in range(len(task)):
+                optimizer, _ = self._networks.record(trained, task.family)
+                losses = self._forward(optimizer, task[index], steps).unrolled.losses
+                found.append(losses.T.numpy())
         return np.stack(found)
 
     def differentiate(self, weights: Tensor, numbers: Numbers, task: Task, carried: Carried | None = None) -> Step:

@@ -260,9 +260,12 @@ def _linear(weights: Weights, layer: str, values: "Tensor") -> "Tensor":
 
 def _normalised(values: "Tensor", offset: "Tensor") -> "Tensor":
     """Return values [n, channels, …] with mean 0 and variance 1 in each channel, and its offset added."""
+    import torch
     from torch.nn.functional import batch_norm
 
-    return batch_norm(values, None, None, bias=offset, training=True, eps=_NORMAL_EPSILON)
+    # A scale of ones: without one, torch has no second derivatives.
+    scale = torch.ones_like(offset)
+    return batch_norm(values, None, None, scale, offset, training=True, eps=_NORMAL_EPSILON)
 
 
 def _derivative(name: Activation, activated: "Tensor") -> "Tensor":

@@ -1,7 +1,9 @@
 """The backend for many coordinates against the reference, on random experiments; threads, chunks, what it refuses."""
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -37,6 +39,7 @@ from l2o_engine.tasks.data import DataSet, Part
 from l2o_engine.tasks.network import Network, network
 from l2o_engine.tasks.quadratic import Quadratic
 from l2o_engine.training.trainer import MetaTrainer, TrainerState
+from tests.engine.averages import Averages
 from tests.engine.tiny import INPUTS, OBJECTIVES, PROBLEMS, draw, new_learner, tiny_preset
 
 pytestmark = pytest.mark.timeout(600)  # the first time, the kernel is compiled
@@ -232,6 +235,30 @@ def test_results_depend_neither_on_the_number_of_threads_nor_on_chunks(dtype: st
     one = trained(preset, 1, (5,))
     assert_same(one, trained(preset, 2, (5,)))
     assert_same(one, trained(preset, 3, (1, 1, 2, 1)))
+
+
+@dataclass(frozen=True)
+class Counting(Averages):
+    """Averages that notes how many threads torch takes for its loss."""
+
+    seen: ClassVar[set[int]] = set()
+
+    def loss(self, x: Any, parameters: Mapping[str, Any], minibatch: Mapping[str, Any] | None = None) -> Any:
+        self.seen.add(torch.get_num_threads())
+        return super().loss(x, parameters, minibatch)
+
+
+@pytest.mark.parametrize("make", [CoordinatewiseBackend, TorchBackend])
+def test_torch_takes_as_many_threads_as_the_experiment_says_and_the_caller_s_are_left(make: Any) -> None:
+    preset = tiny_preset(FIRST_ORDER, "network.layers=1")
+    experiment = replace(preset.experiment, task=Counting(), torch_threads=3)
+    task = Counting().draw(np.random.default_rng(0), 1, 1, steps=4, dtype="float32")
+    before, backend, learner = torch.get_num_threads(), make(experiment), shaken(preset, 0)
+    for act in (backend.train, backend.evaluate, backend.meta_gradient):
+        Counting.seen.clear()
+        act(learner, task)
+        assert Counting.seen == {3}
+    assert torch.get_num_threads() == before
 
 
 def test_derivatives_too_small_for_the_float_type_are_0_and_the_others_what_they_are() -> None:

@@ -269,6 +269,7 @@ def test_the_defaults_are_the_notebook_s() -> None:
             "dtype": "float32",
             "backend": "auto",
             "device": "cpu",
+            "torch_threads": 1,
             "checkpoint_every": 5000,
             "checkpoint_seconds": 0.5,
             "keep_checkpoints": 3,

@@ -17,7 +17,7 @@ from l2o_engine.tasks.base import Task
 from l2o_engine.tasks.data import DataSet, Part
 from l2o_engine.tasks.distributions import Normal, Uniform
 from l2o_engine.tasks.network import Network, network
-from l2o_engine.tasks.network.architectures import Activation, Architecture, Perceptron
+from l2o_engine.tasks.network.architectures import Activation, Architecture, Convolutional, Perceptron
 from l2o_engine.training.evaluation import drawn_at_once, evaluate
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden_deepmind" / "mlp_losses.npz"
@@ -80,6 +80,20 @@ def test_back_propagation_by_hand_is_autograd_s(activation: Activation, sizes: t
     expected = Architecture.losses_and_gradients(perceptron, points, images, labels)
     np.testing.assert_allclose(losses, expected[0], rtol=1e-12)
     np.testing.assert_allclose(gradients, expected[1], rtol=1e-11, atol=1e-13)
+
+
+def test_the_convolutions_have_second_derivatives() -> None:
+    """Beside differences of gradients; autograd has none of a batch normalisation without a scale."""
+    conv, generator = Convolutional((1, 4, 4)), torch.Generator().manual_seed(0)
+    points = 0.3 * torch.randn(1, conv.size, dtype=torch.float64, generator=generator)
+    direction = torch.randn(points.shape, dtype=torch.float64, generator=generator)
+    images = torch.rand(1, 5, 16, dtype=torch.float64, generator=generator)
+    labels = torch.randint(0, 10, (1, 5), generator=generator)
+    at = points.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(conv.losses(at, images, labels).sum(), at, create_graph=True)
+    (found,) = torch.autograd.grad((gradient * direction).sum(), at)
+    after, before = (conv.losses_and_gradients(points + step * direction, images, labels)[1] for step in (1e-6, -1e-6))
+    np.testing.assert_allclose(found, (after - before) / 2e-6, atol=1e-6 * float(found.abs().max()))
 
 
 # Weights.
