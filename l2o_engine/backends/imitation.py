@@ -28,8 +28,8 @@ def imitate(
     moments: Moments,
     start: Floats,
     lessons: Iterable[Lesson],
-) -> tuple[Learner, Moments]:
-    """Return a learner whose weights have learned of a teacher, and the moments after.
+) -> tuple[Learner, Moments, list[float]]:
+    """Return a learner whose weights have learned of a teacher, the moments after, and what each truncation missed.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def imitate(
         replace(learner, moment1=moments.moment1, moment2=moments.moment2, powers=moments.powers),
     )
     family, lessons = experiment.trained_on, iter(lessons)
-    carried = experiment.trained.with_weights(learner.weights).on(family).beginning(start)
+    carried, losses = experiment.trained.with_weights(learner.weights).on(family).beginning(start), list[float]()
     while part := list(islice(lessons, experiment.truncation.steps)):
         weights = adam.weights.detach().requires_grad_()
         optimizer = experiment.trained.with_weights(weights, learner.numbers, stays=False).on(family)
@@ -63,10 +63,11 @@ def imitate(
         if not (isfinite(float(missed.detach())) and bool(torch.isfinite(slope).all())):
             break
         adam.step(slope)
+        losses.append(float(missed.detach()))
         carried = optimizer.carried(x, state)
     after = adam.learner(learner.numbers, learner.non_finite_in_a_row, learner.diverged)
     found = Moments(after.moment1, after.moment2, after.powers)
-    return replace(after, moment1=learner.moment1, moment2=learner.moment2, powers=learner.powers), found
+    return replace(after, moment1=learner.moment1, moment2=learner.moment2, powers=learner.powers), found, losses
 
 
 def _tensors(lessons: Iterable[Lesson]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

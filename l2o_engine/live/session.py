@@ -28,6 +28,7 @@ from l2o_engine.records.events import (
     Extend,
     Extended,
     GoOn,
+    Imitated,
     LaneResult,
     NewRows,
     Notice,
@@ -338,6 +339,8 @@ class Session:
         self._run.append_rows(rows)
         yield NewRows(rows)
         for chunk in chunks:
+            for likeness in chunk.likenesses:
+                yield Imitated(chunk.lane, likeness)
             for verdict in chunk.verdicts:
                 yield Validated(chunk.lane, verdict)
         yield from reporter.due(rows, chunks, pipeline, total=self._total, seconds=self._stopwatch.seconds)

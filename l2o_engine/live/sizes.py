@@ -200,7 +200,8 @@ def _episode_bytes(experiment: Experiment) -> int:
     carried = (
         _rows(experiment) * (1 + 2 * learned.network.units + MOST_REMEMBERED * len(learned.inputs.remembers)) * item
     )
-    return experiment.meta.batch * _drawn_bytes(experiment) + (_STATES + 1) * carried
+    # Health is told what was carried into each state's last truncation, too.
+    return experiment.meta.batch * _drawn_bytes(experiment) + (2 * _STATES + 1) * carried
 
 
 def _level_bytes(experiment: Experiment, draws: int) -> int:

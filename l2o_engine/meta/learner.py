@@ -70,12 +70,15 @@ class Trace:
         [k, batch, steps - 1, size]: the optimizee's gradients, and how the network moved x.
     inputs
         [k, batch, steps - 1, size·width]: what the network saw of them.
+    carried
+        What the episodes had come to before the last of these meta-iterations; None where it began them.
     """
 
     distance: Floats | None
     gradient: Floats
     inputs: Floats
     updates: Floats
+    carried: Carried | None = None
 
     def __len__(self) -> int:
         return len(self.gradient)
@@ -90,7 +93,7 @@ class Trace:
             return np.concatenate([getattr(trace, name) for trace in traces])
 
         distance = None if traces[0].distance is None else each("distance")
-        return Trace(distance, each("gradient"), each("inputs"), each("updates"))
+        return Trace(distance, each("gradient"), each("inputs"), each("updates"), traces[-1].carried)
 
 
 @dataclass(frozen=True)

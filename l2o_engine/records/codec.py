@@ -36,6 +36,7 @@ from l2o_engine.records.events import (
     Event,
     Extended,
     Found,
+    Imitated,
     LaneResult,
     NewRows,
     Notice,
@@ -47,7 +48,8 @@ from l2o_engine.records.events import (
     StatusChanged,
     Validated,
 )
-from l2o_engine.records.health import Finding, Vitals
+from l2o_engine.records.health import Diagnosis, Finding, TruncatedVitals, Vitals
+from l2o_engine.training.imitating import Likeness
 from l2o_engine.training.trainer import Lane
 from l2o_engine.training.validating import Verdict
 
@@ -84,6 +86,7 @@ def _nested(document: Any) -> Any:
 
 _Number: TypeAlias = Annotated[float, BeforeValidator(_nan_of_null), PlainSerializer(finite)]
 _Numbers: TypeAlias = dict[str, _Number]
+_Shares: TypeAlias = Annotated[dict[str, _Number], Field(max_length=1000)]
 # Beyond these a number is no run's, and no array's either.
 _Iteration: TypeAlias = Annotated[int, Field(ge=-1, le=2**53)]
 _Count: TypeAlias = Annotated[int, Field(ge=0, le=2**53)]
@@ -131,6 +134,17 @@ class ProgressLine(_WithNumbers):
     seed: _Seed
 
 
+class TruncatedLine(_Object):
+    """What a look measured of truncations."""
+
+    gradient_peak: _Number
+    gradient_spikes: _Number
+    spike_step: _Number
+    gates: _Shares
+    layer_rates: _Shares
+    layer_updates: _Shares
+
+
 class DiagnosisLine(_WithNumbers):
     """What a look at a lane measured and says."""
 
@@ -150,6 +164,7 @@ class DiagnosisLine(_WithNumbers):
     update_ratio: _Number
     distance_ratio: _Number
     loss_ratio: Annotated[_Number, AfterValidator(_not_below_0)] = nan  # as root
+    truncated: TruncatedLine | None = None  # left out where an episode is one truncation
     trend: str
     findings: list[str]
     optimizer: str
@@ -177,6 +192,18 @@ class ValidationLine(_Object):
     outcome: Outcome
     stage: _Count
     episode: _Count
+    optimizer: str
+    seed: _Seed
+
+
+class ImitationLine(_Object):
+    """What an imitation of a lane came to."""
+
+    event: Literal["imitation"] = "imitation"
+    iteration: _Iteration
+    truncations: _Count
+    first: _Number
+    last: _Number
     optimizer: str
     seed: _Seed
 
@@ -233,6 +260,7 @@ Recorded: TypeAlias = (
     | DiagnosisLine
     | _Finding
     | ValidationLine
+    | ImitationLine
     | CheckpointLine
     | _End
     | _Status
@@ -242,7 +270,7 @@ Recorded: TypeAlias = (
 )
 """What an object is once it was read: ``event`` says of which event, the other attributes are its keys."""
 
-_OfLane: TypeAlias = ProgressLine | DiagnosisLine | _Finding | ValidationLine | _End
+_OfLane: TypeAlias = ProgressLine | DiagnosisLine | _Finding | ValidationLine | ImitationLine | _End
 
 _OBJECTS: TypeAdapter[Recorded] = TypeAdapter(Annotated[Recorded, Field(discriminator="event")])
 _EVENTS = frozenset(model.model_fields["event"].default for model in get_args(Recorded))
@@ -280,12 +308,9 @@ def _objects_of(event: Event) -> Sequence[Recorded]:
         case Progress(lane):
             objects = [ProgressLine(**vars(event), **vars(lane))]
         case Diagnosed(lane, diagnosis):
-            codes = [finding.code for finding in diagnosis.findings]
-            objects = [DiagnosisLine(**vars(diagnosis.vitals), trend=diagnosis.trend, findings=codes, **vars(lane))]
-        case Found(lane, iteration, finding):
-            objects = [_Finding(iteration=iteration, **vars(finding), **vars(lane))]
-        case Validated(lane, verdict):
-            objects = [ValidationLine(**vars(verdict), **vars(lane))]
+            objects = [_diagnosis_line(lane, diagnosis)]
+        case Found() | Validated() | Imitated():
+            objects = [_found_of_lane(event)]
         case Checkpointed(iteration, path, seeds, requested):
             objects = [CheckpointLine(iteration=iteration, path=path, requested=requested, seed=seed) for seed in seeds]
         case Ended():
@@ -311,6 +336,24 @@ def _objects_of(event: Event) -> Sequence[Recorded]:
         case Preparing() | NewRows() | Recalled() | Curves():
             pass
     return objects
+
+
+def _found_of_lane(event: Found | Validated | Imitated) -> Recorded:
+    match event:
+        case Found(lane, iteration, finding):
+            return _Finding(iteration=iteration, **vars(finding), **vars(lane))
+        case Validated(lane, verdict):
+            return ValidationLine(**vars(verdict), **vars(lane))
+        case Imitated(lane, likeness):
+            return ImitationLine(**vars(likeness), **vars(lane))
+
+
+def _diagnosis_line(lane: Lane, diagnosis: Diagnosis) -> DiagnosisLine:
+    vitals = vars(diagnosis.vitals).copy()
+    if (truncated := vitals["truncated"]) is not None:
+        vitals["truncated"] = TruncatedLine.model_validate(vars(truncated))
+    codes = [finding.code for finding in diagnosis.findings]
+    return DiagnosisLine(**vitals, trend=diagnosis.trend, findings=codes, **vars(lane))
 
 
 def recorded(line: str) -> Recorded | None:
@@ -345,6 +388,8 @@ def event_of(objects: Sequence[Recorded]) -> Event:
             event = Found(_lane_of(one), one.iteration, Finding(one.code, one.message, one.remedy))
         case [ValidationLine() as one]:
             event = validated_of(one)
+        case [ImitationLine() as one]:
+            event = Imitated(_lane_of(one), Likeness(one.iteration, one.truncations, one.first, one.last))
         case [CheckpointLine() as one, *_]:
             seeds = tuple(checkpoint.seed for checkpoint in _all(objects, CheckpointLine))
             event = Checkpointed(one.iteration, one.path, seeds, one.requested)
@@ -382,7 +427,8 @@ def validated_of(read: ValidationLine) -> Validated:
 def vitals_of(read: DiagnosisLine) -> tuple[Lane, Vitals]:
     """Return the lane and the vitals of a diagnosis."""
     values: dict[str, Any] = vars(read)
-    return _lane_of(read), Vitals(**{name: values[name] for name in _OF_VITALS})
+    truncated = None if read.truncated is None else TruncatedVitals(**vars(read.truncated))
+    return _lane_of(read), Vitals(**{name: values[name] for name in _OF_VITALS} | {"truncated": truncated})
 
 
 def lane_of(read: Recorded) -> Lane | None:

@@ -12,6 +12,7 @@ from l2o_engine.records.blocks import Blocks
 from l2o_engine.records.health import Diagnosis, Finding
 from l2o_engine.records.rows import Rows
 from l2o_engine.support.arrays import Doubles
+from l2o_engine.training.imitating import Likeness
 from l2o_engine.training.trainer import Lane
 from l2o_engine.training.validating import Verdict
 
@@ -106,6 +107,14 @@ class Validated:
 
 
 @dataclass(frozen=True)
+class Imitated:
+    """A lane's network has imitated its teacher, before an episode."""
+
+    lane: Lane
+    likeness: Likeness
+
+
+@dataclass(frozen=True)
 class Checkpointed:
     """A checkpoint was written."""
 
@@ -192,6 +201,7 @@ Event: TypeAlias = (
     | Diagnosed
     | Found
     | Validated
+    | Imitated
     | Checkpointed
     | Curves
     | StatusChanged

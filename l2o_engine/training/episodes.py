@@ -14,7 +14,7 @@ import numpy as np
 
 from l2o_engine.meta.experiment import Experiment
 from l2o_engine.meta.learner import Backend, Learner, Outcomes, Results, Series, Truncating, traced
-from l2o_engine.meta.truncation import Episode, Outcome, side_by_side
+from l2o_engine.meta.truncation import Carried, Episode, Outcome, side_by_side
 from l2o_engine.support.arrays import LOG_FLOOR, Doubles, Floats
 from l2o_engine.tasks.base import Task
 
@@ -59,20 +59,23 @@ class Episodes:
         """Do n meta-iterations, or fewer if the learner diverges."""
         outcomes, rows = list[Outcome](), self._experiment.meta.batch * self._experiment.trained_on.size
         series = Series(traced(self._truncation.losses, rows))
+        before: Carried = {}
         for _ in range(n):
             if learner.diverged:
                 break
             running = [self._begun(place) for place in range(len(self._running))]
             task = _side_by_side([self._part_of(one) for one in running])
-            carried = side_by_side([one.episode.carried for one in running])
-            learner, result, carried, trace = self._backend.truncated(learner, task, carried)
+            before = side_by_side([one.episode.carried for one in running])
+            learner, result, carried, trace = self._backend.truncated(learner, task, before)
             for place, one in enumerate(running):
                 own = {name: values[place] for name, values in carried.items()}
                 self._running[place] = self._moved(one, result.losses[0, place], own)
             series.add_one(result, trace)
             outcomes.append(self._outcome())
         columns: dict[str, Doubles] = {name: np.array([getattr(one, name) for one in outcomes]) for name in _FIGURES}
-        return learner, replace(series.joined() if outcomes else self._nothing(learner), outcomes=Outcomes(**columns))
+        results = series.joined() if outcomes else self._nothing(learner)
+        trace_of_all = replace(results.trace, carried=before) if results.trace else None
+        return learner, replace(results, trace=trace_of_all, outcomes=Outcomes(**columns))
 
     def _nothing(self, learner: Learner) -> Results:
         experiment = self._experiment

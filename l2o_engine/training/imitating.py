@@ -1,6 +1,8 @@
 """Lets a teacher go before some episodes, and a network learn of it; see :mod:`l2o_engine.meta.imitation`."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from math import nan
 
 import numpy as np
 
@@ -11,6 +13,27 @@ from l2o_engine.optimizers.base import Looking, Optimizer, Surroundings
 from l2o_engine.support.arrays import Floats
 from l2o_engine.tasks.base import Task
 from l2o_engine.training.streams import Streams, generator_of
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """What an imitation came to: how alike the network and its teacher were.
+
+    Attributes
+    ----------
+    iteration
+        The meta-iteration that it came before.
+    truncations
+        Of how many it was learned: of fewer than there are in an episode where a number was not finite.
+    first, last
+        The losses of the first and the last of them, NaN of none: ½·the mean squared difference between the network's
+        updates and the teacher's, summed over the truncation.
+    """
+
+    iteration: int
+    truncations: int
+    first: float
+    last: float
 
 
 class Imitating:
@@ -39,7 +62,9 @@ class Imitating:
         self._rules = experiment.imitation
         self._seeds = Streams(seed).imitation
 
-    def before_episode(self, learner: Learner, moments: Moments, *, done: int, stage: int) -> tuple[Learner, Moments]:
+    def before_episode(
+        self, learner: Learner, moments: Moments, *, done: int, stage: int
+    ) -> tuple[Learner, Moments, Likeness | None]:
         """Return a learner, and the moments, after what comes before an episode: an imitation or, as it may be, none.
 
         Parameters
@@ -53,13 +78,14 @@ class Imitating:
         """
         experiment, generator = self._experiment, generator_of(self._seeds, [done])
         if generator.random() >= self._rules.probability_of(stage):
-            return learner, moments
+            return learner, moments, None
         from l2o_engine.backends.imitation import imitate  # which loads torch
 
         steps = experiment.horizons[stage]
         task = experiment.trained_on.draw(generator, 1, experiment.meta.batch, steps=steps, dtype=experiment.dtype)[0]
         taught = lessons(self._rules.teacher, task, steps)
-        return imitate(experiment, self._rules, learner, moments, task.start, taught)
+        learner, moments, losses = imitate(experiment, self._rules, learner, moments, task.start, taught)
+        return learner, moments, Likeness(done, len(losses), *((losses[0], losses[-1]) if losses else (nan, nan)))
 
 
 def lessons(teacher: Optimizer, task: Task, steps: int) -> Iterator[tuple[Floats, Floats]]:

@@ -24,7 +24,7 @@ from l2o_engine.support.arrays import Doubles
 from l2o_engine.tasks.base import Task
 from l2o_engine.training.episodes import Episodes, check_episodes
 from l2o_engine.training.evaluation import BaseCurves, Baselines, base_curves
-from l2o_engine.training.imitating import Imitating
+from l2o_engine.training.imitating import Imitating, Likeness
 from l2o_engine.training.streams import Streams, generator_of
 from l2o_engine.training.validating import Validating, Verdict, left
 
@@ -87,12 +87,13 @@ class TrainerState:
 
 @dataclass(frozen=True)
 class Chunk:
-    """What one lane did in one ``advance``: row k is the meta-iteration ``first + k``; and what validations found."""
+    """What one lane did in one ``advance``: row k is the meta-iteration ``first + k``; and what came between them."""
 
     lane: Lane
     first: int
     results: Results
     verdicts: tuple[Verdict, ...] = ()
+    likenesses: tuple[Likeness, ...] = ()
 
 
 class Trainer(Protocol):
@@ -179,13 +180,18 @@ class MetaTrainer:
         self._standing = Standing() if experiment.validation else None
         self._imitating = Imitating(experiment, seed) if experiment.imitation else None
         self._moments = Moments(zero, zero.copy()) if experiment.imitation else None
+        self._likenesses: list[Likeness] = []  # and not told yet
         self.done = 0
 
     def advance(self, n: int) -> list[Chunk]:
         """Do n meta-iterations, or fewer if it diverges or its validations end it."""
+        chunk, self._likenesses = self._advance(n), []
+        return [chunk]
+
+    def _advance(self, n: int) -> Chunk:
         if self._standing is None:
             first, results = self.done, self._trained(n)
-            return [Chunk(self.lanes[0], first, results)]
+            return Chunk(self.lanes[0], first, results, likenesses=tuple(self._likenesses))
         first, series, verdicts = self.done, Series(self._traced), list[Verdict]()
         until = self.done + (0 if self._standing.stopped else n)
         while True:
@@ -197,7 +203,7 @@ class MetaTrainer:
             if self.done == due and not self._learner.diverged:
                 verdicts.append(self._validate())
             if self.done == until or len(results) < asked or self._standing.stopped:
-                return [Chunk(self.lanes[0], first, series.joined(), tuple(verdicts))]
+                return Chunk(self.lanes[0], first, series.joined(), tuple(verdicts), tuple(self._likenesses))
 
     def _trained(self, n: int) -> Results:
         """Do n meta-iterations, or fewer if it diverges; each with the imitation that comes before its episode."""
@@ -207,9 +213,10 @@ class MetaTrainer:
         for _ in range(n):
             if (self._episodes is None or self._episodes.begins) and not self._learner.diverged:
                 stage = self._standing.stage if self._standing else 0
-                self._learner, self._moments = self._imitating.before_episode(
+                self._learner, self._moments, likeness = self._imitating.before_episode(
                     self._learner, self._moments, done=self.done, stage=stage
                 )
+                self._likenesses += [likeness] if likeness else []
             series.add(self._advanced(1))
             if self._learner.diverged:
                 break

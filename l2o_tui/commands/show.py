@@ -12,7 +12,7 @@ from l2o_engine.records.health import Diagnosis
 from l2o_engine.runs.folder import Run, lanes_of
 from l2o_engine.training.trainer import Lane
 from l2o_tui.commands.runs import summary_of
-from l2o_tui.text.health import diagnoses_of, findings_of, sentence, vitals_of
+from l2o_tui.text.health import details_of, diagnoses_of, findings_of, sentence, vitals_of
 from l2o_tui.text.numbers import age, count, duration
 from l2o_tui.text.output import Page, write_json
 from l2o_tui.text.progress_table import ProgressTable
@@ -78,7 +78,8 @@ def _print_health(console: Console, diagnoses: dict[Lane, Diagnosis]) -> None:
     last = max(diagnosis.vitals.iteration for diagnosis in diagnoses.values())
     console.print(f"\nhealth at {count(last)}", style="bold")
     table = plain_table("", "")
-    for name, value in vitals_of(list(diagnoses.values())):
+    looks = list(diagnoses.values())
+    for name, value in vitals_of(looks) + details_of(looks):
         table.add_row(name, value)
     console.print(table)
     for owners, finding in findings_of(diagnoses):

@@ -12,7 +12,7 @@ from textual.widgets import Static
 from l2o_tui.panes.pane import Pane
 from l2o_tui.state import keys
 from l2o_tui.state.feed import View
-from l2o_tui.text.health import findings_of, vitals_of
+from l2o_tui.text.health import details_of, findings_of, vitals_of
 from l2o_tui.text.names import left
 from l2o_tui.text.numbers import count
 
@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     from l2o_engine.records.health import Finding
 
 _GAP = 3  # cells between two columns of the grid
-_FORMS = ((True, True), (True, False), (False, False))  # with the findings' evidence; as a grid
+_FORMS = (  # with the findings' evidence; as a grid; with what was measured part by part
+    (True, True, True),
+    (True, True, False),
+    (True, False, False),
+    (False, False, False),
+)
 _PERIOD = 1.0  # seconds between two looks shown while training: figures that change faster cannot be read
 
 
@@ -31,6 +36,7 @@ class HealthPane(Static, Pane):
         super().__init__("the first look is at 500, or at the end", id=id)
         self._drawn = View(phase="loading")
         self._vitals: list[tuple[str, str]] = []
+        self._details: list[tuple[str, str]] = []
         self._findings: list[tuple[str, Finding]] | None = None
         self._shown_at = -inf
         self._is_due = False  # a timer will show what waits
@@ -51,7 +57,8 @@ class HealthPane(Static, Pane):
         findings = findings_of(diagnoses)
         # A new layout of the whole screen only where there are more lines, or fewer.
         is_same_height = self._findings is not None and len(findings) == len(self._findings) and self.size.width > 0
-        self._findings, self._vitals = findings, vitals_of(list(diagnoses.values()))
+        looks = list(diagnoses.values())
+        self._findings, self._vitals, self._details = findings, vitals_of(looks), details_of(looks)
         self.update(self._content(), layout=not is_same_height)
         last = max(diagnosis.vitals.iteration for diagnosis in diagnoses.values())
         title = f"health: {len(findings)} finding{'s' * (len(findings) > 1)}" if findings else "health"
@@ -72,9 +79,10 @@ class HealthPane(Static, Pane):
     def _content(self) -> Content:
         """Return all of it in the first of its forms that there is room for."""
         width, height = self.content_size
-        for has_evidence, is_grid in _FORMS:
+        for has_evidence, is_grid, has_details in _FORMS:
             vitals = self._grid(width) if is_grid else self._flow()
-            content = Content("\n").join([*self._finding_lines(has_evidence=has_evidence), *vitals])
+            details = self._detail_lines() if has_details else ()
+            content = Content("\n").join([*self._finding_lines(has_evidence=has_evidence), *vitals, *details])
             if content.get_height({}, max(width, 1)) <= height:
                 break
         return content
@@ -88,6 +96,11 @@ class HealthPane(Static, Pane):
                 yield Content.assemble("  ", arrow, finding.remedy)
             else:
                 yield Content.assemble(code, owners, arrow, finding.remedy)
+
+    def _detail_lines(self) -> Iterator[Content]:
+        """Yield what was measured part by part: a line for each, which may take several."""
+        for name, values in self._details:
+            yield Content.assemble((f"{name} ", "$text-muted"), values)
 
     def _grid(self, width: int) -> Iterator[Content]:
         """Yield what was measured, a label and a value each, in as many columns as there is room for."""

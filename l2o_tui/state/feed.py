@@ -26,6 +26,7 @@ from l2o_engine.records.events import (
     Event,
     Extended,
     Found,
+    Imitated,
     NewRows,
     Notice,
     Preparing,
@@ -40,12 +41,12 @@ from l2o_engine.records.rows import ReportWindow
 from l2o_engine.records.statistics import spread_of
 from l2o_engine.training.trainer import Lane
 from l2o_engine.training.validating import Verdict
-from l2o_tui.text import validation
+from l2o_tui.text import imitation, validation
 from l2o_tui.text.health import sentence
 
 PROGRESS_KEPT = 2000
 LOG_KEPT = 1000
-_LOGGED = 20  # checkpoints of a run, at most, that nobody has asked for; and validations that changed nothing
+_LOGGED = 20  # checkpoints of a run, at most, that nobody has asked for; validations that changed nothing; imitations
 _RATE_SECONDS = 5.0
 _LEAST_RATE_SECONDS = 1.0  # over less, two bursts that come close together would make a rate of their own
 
@@ -157,7 +158,7 @@ class Feed:
         self._notices: deque[str] = deque(maxlen=50)
         self._pace: deque[tuple[float, int]] = deque()
         self._resumed_from = -1
-        self._logged_checkpoint = self._logged_validation = -inf
+        self._logged_checkpoint = self._logged_validation = self._logged_imitation = -inf
 
     def publish(self, event: Event) -> None:
         """Take in an event. Called by the training thread; never waits for the screen."""
@@ -228,7 +229,7 @@ class Feed:
                 self._change(iterations=event.iterations)
             case Ended():
                 self._change(phase=event.status, message=event.message, iteration=event.iteration, rate=nan)
-            case Found() | Changed() | Notice():
+            case Imitated() | Found() | Changed() | Notice():
                 pass
         self._tell(event)
 
@@ -262,7 +263,7 @@ class Feed:
             starts=self._view.starts + 1,
             read=0.0 if self._is_watched and event.iteration > 0 else nan,
         )
-        self._logged_checkpoint = self._logged_validation = -inf
+        self._logged_checkpoint = self._logged_validation = self._logged_imitation = -inf
 
     def _tell(self, event: Event) -> None:
         """Note what is worth a line in the log, and what is worth interrupting for."""
@@ -272,7 +273,7 @@ class Feed:
                 where = f"resumed at {iteration:,}" if iteration >= 0 else "started"
                 where = "watching" if self._is_watched else where
                 line = LogLine(iteration, "status", f"{where}, on {event.computes} ({event.reason})")
-            case Found() | Validated():
+            case Found() | Validated() | Imitated():
                 line = self._line_of(event)
             case Checkpointed(iteration=iteration, requested=requested):
                 # At full speed there are nine a second, which would leave no room for anything else.
@@ -299,11 +300,17 @@ class Feed:
         if notice:
             self._notices.append(notice)
 
-    def _line_of(self, event: Found | Validated) -> LogLine | None:
+    def _line_of(self, event: Found | Validated | Imitated) -> LogLine | None:
         """Return the line of what was found of a lane; None where that is not worth one."""
         owner = f"seed {event.lane.seed}: " if len(self._view.lanes) > 1 else ""
         if isinstance(event, Found):
             return LogLine(event.iteration, "finding", f"{event.finding.code}: {owner}{sentence(event.finding)}")
+        if isinstance(event, Imitated):
+            likeness = event.likeness
+            if likeness.iteration - self._logged_imitation < self._view.iterations / _LOGGED:
+                return None
+            self._logged_imitation = likeness.iteration
+            return LogLine(likeness.iteration, "status", f"{owner}{imitation.summary(likeness)}")
         verdict = event.verdict
         if said := validation.sentence(verdict):
             return LogLine(verdict.iteration, "status", f"{owner}{said}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -81,8 +82,13 @@ def new_learner(preset: Preset, backend: Backend, seed: int = 0) -> Learner:
 
 
 def arrays_of(results: Results) -> dict[str, Any]:
-    """Return the arrays of the results by name, and those of the trace and the outcomes if there are any."""
+    """Return the arrays of the results by name, and those of the trace and the outcomes if there are any.
+
+    But for what was carried, which is of one meta-iteration.
+    """
     arrays = vars(results).copy()
+    if results.trace is not None:
+        arrays["trace"] = replace(results.trace, carried=None)
     parts = [vars(part) for part in (arrays.pop("trace"), arrays.pop("outcomes")) if part]
     arrays |= dict(arrays.pop("numbers")) | {name: values for part in parts for name, values in part.items()}
     return {name: values for name, values in arrays.items() if values is not None}  # a distance to no known optimum

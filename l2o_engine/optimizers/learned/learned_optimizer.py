@@ -211,6 +211,36 @@ class TrainedOptimizer(Placed):
         return inputs.among(inputs.encode(gradient, state.memory, self.numbers), self._tensors)
 
 
+def gates_of(
+    network: Network, weights: Floats, seen: Floats, carried: Mapping[str, Floats] | None = None
+) -> dict[str, Floats]:
+    """Return a network's gates over some steps, name → [steps, rows, units], each in [0, 1]; of one without, nothing.
+
+    Parameters
+    ----------
+    network, weights
+        One network, and its weights, flat.
+    seen
+        [steps, rows, width]: what it sees.
+    carried
+        Its state before the first step, as tensors [rows, …] by name; that of a beginning, if not given.
+    """
+    import torch
+
+    named = {name: _tensor(values) for name, values in network.layout(seen.shape[-1]).split(weights).items()}
+    each: list[dict[str, Tensor]] = []
+    with torch.no_grad():
+        state = network.start(seen.shape[1], like=named[next(iter(named))])
+        if carried:
+            state = network.of_named({name: _tensor(values) for name, values in carried.items()})
+        for inputs in _tensor(seen):
+            each.append(network.gates(named, inputs, state))
+            if not each[-1]:
+                return {}
+            _, state = network.step(named, inputs, state)
+    return {name: torch.stack([gates[name] for gates in each]).numpy() for name in (each[0] if each else ())}
+
+
 def _numbers_at_zero(inputs: "Tensor", gradient: "Tensor") -> "Tensor":
     """Return inputs with 0 for what is no number of a gradient of 0: the ratio's 0/0, where subnormals are flushed."""
     at_zero = gradient == 0 if inputs.shape == gradient.shape else (gradient == 0).unsqueeze(-1)

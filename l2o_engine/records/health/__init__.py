@@ -10,6 +10,7 @@ from l2o_engine.records.health.diagnostician import Diagnosis, Diagnostician
 from l2o_engine.records.health.findings import Finding, examine, number, percent
 from l2o_engine.records.health.thresholds import LOST
 from l2o_engine.records.health.trend import Trend, trend_of
+from l2o_engine.records.health.truncated import TruncatedVitals
 from l2o_engine.records.health.vitals import EARLY_LOOKS, Vitals, epsilon_share, looks_apart, next_look
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Diagnostician",
     "Finding",
     "Trend",
+    "TruncatedVitals",
     "Vitals",
     "epsilon_share",
     "examine",

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import nan
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from l2o_engine.meta.experiment import Experiment
 from l2o_engine.meta.learner import Learner, Results, Trace, traced
 from l2o_engine.records.health.findings import Finding, examine
 from l2o_engine.records.health.trend import Trend, trend_of
+from l2o_engine.records.health.truncated import truncated_vitals
 from l2o_engine.records.health.vitals import (
     EARLY_LOOKS,
     Vitals,
@@ -27,7 +28,7 @@ from l2o_engine.records.health.vitals import (
 from l2o_engine.records.rows import Rows
 
 if TYPE_CHECKING:
-    from l2o_engine.support.arrays import Floats
+    from l2o_engine.support.arrays import Doubles, Floats
 
 _REMEMBERED = 4096
 
@@ -61,6 +62,7 @@ class Diagnostician:
         self._rows: list[Rows] = []
         self._traces: list[Trace] = []
         self._losses: list[Floats] = []  # of the traced meta-iterations
+        self._norms: list[Doubles] = []  # of their meta-gradients
         self._history: deque[Vitals] = deque(maxlen=_REMEMBERED)
         self._codes: set[str] = set()
 
@@ -85,16 +87,19 @@ class Diagnostician:
         while sum(map(len, self._rows[1:])) >= self._most_rows:
             del self._rows[0]
         if results is not None and results.trace is not None:
+            if self._traces:  # of what was carried, only the last is of use
+                self._traces[-1] = replace(self._traces[-1], carried=None)
             self._traces.append(results.trace)
             self._losses.append(results.losses[len(results) - len(results.trace) :].copy())  # not the chunk's all
+            self._norms.append(results.gradient_norm[len(results) - len(results.trace) :].copy())
             # The same meta-iterations are told of, however they were cut into chunks.
             while sum(map(len, self._traces[1:])) >= self._traced:
-                del self._traces[0], self._losses[0]
+                del self._traces[0], self._losses[0], self._norms[0]
 
     def look(self, learner: Learner) -> Diagnosis:
         """Measure and judge what came since the last look."""
         vitals = self._measure(learner)
-        self._rows, self._traces, self._losses = [], [], []
+        self._rows, self._traces, self._losses, self._norms = [], [], [], []
         return self.judge(vitals)
 
     def _measure(self, learner: Learner) -> Vitals:
@@ -105,12 +110,15 @@ class Diagnostician:
         iteration, end_log10, norms = (column(name)[fresh] for name in ("iteration", "end_log10", "gradient_norm"))
         finite_norms = norms[np.isfinite(norms)]
         meta = self._experiment.meta
-        measured = distance_ratios(self._traces, self._traced)
+        measured: dict[str, Any] = dict(distance_ratios(self._traces, self._traced))
         if self._experiment.truncation.is_whole:
             measured["loss_ratio"] = loss_ratio(self._losses, self._traced)
         else:
             measured |= {"distance_ratio": nan, "loss_ratio": episode_ratio(end_log10, column("mean_log10")[fresh])}
-        shares = casting_shares(self._traces, self._traced) if self._casts else {"saturated": nan, "flipped": nan}
+            measured["truncated"] = truncated_vitals(
+                self._experiment, learner, finite_norms, self._traces, self._norms, self._traced
+            )
+        measured |= casting_shares(self._traces, self._traced) if self._casts else {"saturated": nan, "flipped": nan}
         return Vitals(
             iteration=int(iteration[-1]),
             rows=len(iteration),
@@ -122,6 +130,5 @@ class Diagnostician:
             non_finite=int(column("non_finite")[fresh].sum()),
             zeros=int((column("end_loss")[fresh] == 0).sum()),
             numbers=dict(learner.numbers),
-            **shares,
             **measured,
         )

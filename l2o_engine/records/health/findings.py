@@ -2,24 +2,32 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, isnan, log10, nan, sqrt
+from math import ceil, inf, isnan, log10, nan, sqrt
 
 from l2o_engine.meta.experiment import Experiment
+from l2o_engine.optimizers.learned.inputs.log_and_sign import LogAndSign
+from l2o_engine.optimizers.learned.networks.lstm import LSTM
 from l2o_engine.records.health.thresholds import (
     EPSILON_SHARE,
     EXPLODING,
     FLIPPED,
+    GATES,
     GREATEST,
     HAS_LEARNED,
+    LAYERS,
     LOOKS,
     NON_FINITE,
     SATURATED,
+    SPIKE,
+    SPIKES,
     STANDS_STILL,
 )
 from l2o_engine.records.health.trend import flat_since, trend_of
 from l2o_engine.records.health.vitals import Vitals
+from l2o_engine.support.wording import shown
 
 _USUAL_RATE = 3e-4  # the notebook's
+_USUAL_NORMS = (0.1, 1e4)  # of a meta-gradient of a network that is not lost: 0.4 to 270 of DeepMind's problems
 _BIG_UPDATE = 0.3  # of the distance to the optimum
 
 
@@ -45,7 +53,9 @@ def examine(experiment: Experiment, history: Sequence[Vitals]) -> list[Finding]:
     vitals = history[-1]
     # What has taught the network to optimize may go on so, whatever ε takes and however many numbers are spoilt.
     checks = (
-        (_flipped,) if _has_learned(experiment, vitals) else (_exploding, _non_finite, _epsilon, _flipped, _saturated)
+        (_spikes, _flipped, _layers)
+        if _has_learned(experiment, vitals)
+        else (_exploding, _non_finite, _spikes, _epsilon, _gates, _flipped, _saturated, _layers)
     )
     causes = [finding for check in checks if (finding := check(experiment, vitals)) is not None]
     plateau = None if causes else _plateau(experiment, history)
@@ -118,6 +128,81 @@ def _epsilon(experiment: Experiment, vitals: Vitals) -> Finding | None:
         f"{percent(vitals.epsilon_share)} of the step is lost",
         f"{unit}lower meta.epsilon, as in presets/log43_eps16.toml",
     )
+
+
+def _spikes(experiment: Experiment, vitals: Vitals) -> Finding | None:
+    meta, found = experiment.meta, vitals.truncated
+    # What Adam sees of them: nothing is longer than clip_norm where they are clipped.
+    bound = {"unit": 0.0, "clip": meta.clip_norm}.get(meta.gradient, inf)
+    if found is None or not found.gradient_spikes > SPIKES or bound <= SPIKE * vitals.gradient_norm:
+        return None
+    steps = experiment.truncation.steps
+    where = "" if isnan(found.spike_step) else f", where the gradient was longest at step {found.spike_step:.0f}"
+    remedies = [f"lower meta.clip_norm (it is {number(meta.clip_norm)})"]
+    if meta.gradient == "none":
+        norm = vitals.gradient_norm
+        near = f" and meta.clip_norm near {number(norm)}" if _USUAL_NORMS[0] < norm < _USUAL_NORMS[1] else ""
+        remedies = [f'set meta.gradient = "clip"{near}']
+    remedies.append(f"lower meta.learning_rate (it is {meta.learning_rate:g})")
+    remedies.append(f"a shorter unroll.truncation (it is {steps})")
+    if (scale := _output_scale(experiment)) is not None:
+        remedies.append(f"a smaller network.output_scale (it is {scale:g})")
+    return Finding(
+        "spikes",
+        f"the meta-gradient explodes over the truncation: {percent(found.gradient_spikes)} of them are more than "
+        f"{SPIKE:.0f} times their median, {number(vitals.gradient_norm)}, and one {number(found.gradient_peak)} times"
+        f"{where}; after each Adam's steps are small for long",
+        ", ".join(remedies[:-1]) + f", or {remedies[-1]}",
+    )
+
+
+def _gates(experiment: Experiment, vitals: Vitals) -> Finding | None:
+    layers: dict[str, dict[str, float]] = {}
+    for name, share in (vitals.truncated.gates if vitals.truncated else {}).items():
+        layer, _, gate = name.rpartition(".")
+        layers.setdefault(layer, {})[gate] = share
+    shut = {layer: sum(gates.values()) / len(gates) for layer, gates in layers.items()}
+    worst = max(shut, key=shut.__getitem__, default="")
+    if not shut.get(worst, 0) > GATES:
+        return None
+    each = ", ".join(f"{_named(gate)} {percent(share)}" for gate, share in layers[worst].items())
+    return Finding(
+        "gates",
+        f"the gates of {_named(worst)} are open or closed for good ({each}): hardly any derivative goes through them",
+        f"lower meta.learning_rate (it is {experiment.meta.learning_rate:g}) and begin anew, or from a checkpoint "
+        "before: such weights do not come back",
+    )
+
+
+def _layers(experiment: Experiment, vitals: Vitals) -> Finding | None:
+    updates = vitals.truncated.layer_updates if vitals.truncated else {}
+    moved = {name: size for name, size in updates.items() if not isnan(size)}
+    if len(moved) < 2:
+        return None
+    least, most = min(moved, key=moved.__getitem__), max(moved, key=moved.__getitem__)
+    if not moved[most] > LAYERS * moved[least]:
+        return None
+    inputs = experiment.trained.inputs
+    shows = (
+        f"a greater inputs.k (it is {inputs.k:g})" if isinstance(inputs, LogAndSign) else 'inputs.kind = "log_and_sign"'
+    )
+    return Finding(
+        "layers",
+        f"{_named(least)} of the problem does not move: its updates are {number(moved[least])} in the median, those of "
+        f"{_named(most)} {number(moved[most])}",
+        f"let the network see small gradients as well as large ones ({shows}), or give these weights a network of "
+        'their own (network.kind = "by_group")',
+    )
+
+
+def _named(name: str) -> str:
+    """Return a gate's or a layer's name, which may come from a file, as it is shown."""
+    return shown(name, most=40)
+
+
+def _output_scale(experiment: Experiment) -> float | None:
+    network = experiment.trained.network
+    return network.output_scale if isinstance(network, LSTM) else None
 
 
 def _flipped(experiment: Experiment, vitals: Vitals) -> Finding | None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from l2o_engine.meta.learner import Learner, Trace
 from l2o_engine.records.health.thresholds import GREATEST
+from l2o_engine.records.health.truncated import TruncatedVitals
 from l2o_engine.support.arrays import Doubles, Flags, Floats
 
 EARLY_LOOKS = (500, 1000, 2000)
@@ -49,6 +50,8 @@ class Vitals:
     loss_ratio
         Median of the last loss over the first, which says the same of a task without a known optimum. Where an episode
         goes in truncations, of its final loss over the geometric mean of its losses, and no distance is measured.
+    truncated
+        What is measured besides where an episode goes in truncations; None elsewhere.
     """
 
     iteration: int
@@ -66,6 +69,7 @@ class Vitals:
     update_ratio: float
     distance_ratio: float
     loss_ratio: float
+    truncated: TruncatedVitals | None = None
 
     @property
     def has_distance(self) -> bool:

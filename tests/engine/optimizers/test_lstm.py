@@ -1,5 +1,7 @@
 """The coordinate-wise LSTM."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -97,6 +99,32 @@ def test_steps_equal_torch_s_lstm_cell_with_the_gates_in_its_order(layers: int, 
         torch.testing.assert_close(outputs, expected)
         for ours, torchs in zip(state, expected_state, strict=True):
             torch.testing.assert_close(ours, torchs)
+
+
+@given(NETWORKS, WIDTHS)
+def test_the_gates_are_those_of_the_step(network: LSTM, width: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    flat = torch.randn(network.layout(width).size, generator=generator, dtype=torch.float64)
+    weights = {name: flat[where].view(shape) for name, where, shape in network.layout(width).slices()}
+    state = network.start(3, like=flat)
+    for _ in range(2):
+        inputs = torch.randn(3, width, generator=generator, dtype=torch.float64)
+        gates = network.gates(weights, inputs, state)
+        assert len(gates) == 3 * network.layers
+        _, state = network.step(weights, inputs, state)
+        for layer, (hidden, cell) in enumerate(state):
+            torch.testing.assert_close(gates[f"lstm{layer}.output"] * cell.tanh(), hidden)
+
+
+def test_each_gate_has_its_name() -> None:
+    network = LSTM(layers=1, hidden=1, forget_bias=0.5, input_projection="none")
+    weights = {name: torch.zeros(shape) for name, shape in network.layout(1).shapes.items()}
+    weights["lstm0.bias"] = torch.tensor([1.0, -9.0, 2.0, 3.0])  # i, j, f, o
+    gates = network.gates(weights, torch.zeros(1, 1), network.start(1, like=torch.zeros(1)))
+    expected = {"lstm0.input": 1.0, "lstm0.forget": 2.5, "lstm0.output": 3.0}
+    assert {name: float(values) for name, values in gates.items()} == pytest.approx(
+        {name: 1 / (1 + math.exp(-value)) for name, value in expected.items()}
+    )
 
 
 def _torch_cell(weights: dict[str, Tensor], layer: int, hidden: int, forget_bias: float) -> torch.nn.LSTMCell:

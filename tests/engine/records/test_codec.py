@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from l2o_engine.presets.schema import Preset
 from l2o_engine.records.codec import as_json, finite
@@ -18,6 +19,7 @@ from l2o_engine.records.events import (
     Ended,
     Event,
     Extended,
+    Imitated,
     LaneResult,
     NewRows,
     Notice,
@@ -27,8 +29,9 @@ from l2o_engine.records.events import (
     StatusChanged,
     Validated,
 )
-from l2o_engine.records.health import Diagnosis, Finding
+from l2o_engine.records.health import Diagnosis, Finding, TruncatedVitals
 from l2o_engine.runs.folder import Run
+from l2o_engine.training.imitating import Likeness
 from l2o_engine.training.trainer import Lane
 from l2o_engine.training.validating import Verdict
 from tests.engine.tiny import run, tiny_baselines, tiny_preset
@@ -115,6 +118,21 @@ def test_the_end_is_told_for_every_lane_where_it_ended() -> None:
 )
 def test_what_happens_to_the_whole_run_is_one_line(event: Event, line: dict[str, object]) -> None:
     assert as_json(event) == [line]
+
+
+def test_an_imitation_is_a_line_and_read_back_from_it() -> None:
+    event = Imitated(LANES[1], Likeness(499, 5, 0.5, 0.25))
+    (line,) = as_json(event)
+    assert line == {
+        "event": "imitation",
+        "iteration": 499,
+        "truncations": 5,
+        "first": 0.5,
+        "last": 0.25,
+        "optimizer": "RNN",
+        "seed": 4,
+    }
+    assert event_from_json([line]) == event
 
 
 def test_a_validation_is_a_line_and_read_back_from_it() -> None:
@@ -237,6 +255,19 @@ def test_a_diagnosis_that_was_recorded_before_all_was_measured_is_read() -> None
     assert isnan(vitals.root)
     assert isnan(vitals.loss_ratio)
     assert (lane, vitals.distance_ratio) == (Lane(document["seed"], document["optimizer"]), document["distance_ratio"])
+
+
+def test_what_was_measured_of_truncations_is_read_as_it_was_written() -> None:
+    _, document = next(entry for entry in RECORDED if entry[1]["event"] == "diagnosis")
+    lane, vitals = vitals_from_json(document)
+    assert vitals.truncated is None
+    truncated = TruncatedVitals(35.0, 0.25, nan, {"lstm0.input": 0.5}, {"layer0.bias": nan, "w": 2.0}, {"w": 0.5})
+    (told,) = as_json(Diagnosed(lane, Diagnosis(replace(vitals, truncated=truncated), "flat", (), ())))
+    assert told["truncated"]["layer_rates"] == {"layer0.bias": None, "w": 2.0}
+    assert told["truncated"]["spike_step"] is None
+    assert repr(vitals_from_json(json.loads(json.dumps(told)))[1].truncated) == repr(truncated)  # where NaN is NaN
+    with pytest.raises(ValidationError):
+        vitals_from_json(told | {"truncated": told["truncated"] | {"gates": {"lstm0.input": "open"}}})
 
 
 # Adaptive numbers.

@@ -1,5 +1,6 @@
 """Imitation: what a network learns of a teacher, when, and that nothing else changes by it."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,12 @@ from l2o_engine.optimizers.sgd import Sgd
 from l2o_engine.presets.files import check, override
 from l2o_engine.presets.messages import PresetError
 from l2o_engine.presets.schema import Preset
+from l2o_engine.records.events import Imitated
 from l2o_engine.runs.folder import Run
 from l2o_engine.tasks.quadratic import Quadratic
-from l2o_engine.training.imitating import Imitating, lessons
+from l2o_engine.training.imitating import Imitating, Likeness, lessons
 from l2o_engine.training.trainer import MetaTrainer, TrainerState
-from tests.engine.tiny import resume, run, tiny_preset
+from tests.engine.tiny import of_kind, resume, run, tiny_preset
 
 LINEAR = Experiment(
     Quadratic(), LearnedOptimizer(Linear()), truncation=Truncation(4, of=12), meta=MetaAdam(batch=2), dtype="float64"
@@ -57,7 +59,7 @@ def test_one_truncation_is_one_step_of_adam_along_half_the_mean_squared_differen
     task = a_task()
     taught = list(lessons(Sgd(0.1), task, 4))
     assert all(np.allclose(update, -0.1 * gradient) for gradient, update in taught)
-    after, found = imitate(LINEAR, TEACHER, learner, moments, task.start, taught)
+    after, found, losses = imitate(LINEAR, TEACHER, learner, moments, task.start, taught)
     slope = np.zeros(2)
     for gradient, update in taught:
         missed = 0.3 * gradient - 0.2 - update
@@ -65,6 +67,8 @@ def test_one_truncation_is_one_step_of_adam_along_half_the_mean_squared_differen
     adam = replace(MetaAdam(), learning_rate=0.05)
     powers = adam.advance(moments.powers)
     mean, square = (1 - adam.constants.beta1) * slope, (1 - adam.constants.beta2) * slope**2
+    differences = [((0.3 * gradient - 0.2 - update) ** 2).mean() for gradient, update in taught]
+    assert losses == [pytest.approx(0.5 * sum(differences))]
     expected = learner.weights - adam.rate(powers) * mean / (np.sqrt(square) + adam.constants.epsilon)
     np.testing.assert_allclose(after.weights, expected, rtol=1e-12)
     np.testing.assert_allclose(found.moment1, mean, rtol=1e-12)
@@ -75,10 +79,13 @@ def test_one_truncation_is_one_step_of_adam_along_half_the_mean_squared_differen
 
 def test_gradient_descent_is_learned_by_who_can_do_it() -> None:
     learner, moments = beginning(LINEAR)
-    imitating = Imitating(replace(LINEAR, imitation=TEACHER), 0)
+    imitating, likenesses = Imitating(replace(LINEAR, imitation=TEACHER), 0), list[Likeness]()
     for done in range(60):
-        learner, moments = imitating.before_episode(learner, moments, done=done, stage=0)
+        learner, moments, likeness = imitating.before_episode(learner, moments, done=done, stage=0)
+        likenesses += [likeness] if likeness else []
     assert learner.weights == pytest.approx([-0.1, 0.0], abs=1e-3)
+    assert {likeness.truncations for likeness in likenesses} == {3}
+    assert likenesses[-1].last < 1e-3 * likenesses[0].first  # none is as unlike as the first
 
 
 def test_what_is_remembered_of_x_goes_where_the_teacher_goes() -> None:
@@ -100,8 +107,10 @@ def test_a_teacher_that_diverges_teaches_what_was_finite_and_one_that_looks_is_l
     assert 0 < len(taught) < 2000
     assert all(np.isfinite(part).all() for lesson in taught for part in lesson)
     learner, moments = beginning(LINEAR)
-    after, _ = imitate(LINEAR, TEACHER, learner, moments, task.start, taught)
+    after, _, losses = imitate(LINEAR, TEACHER, learner, moments, task.start, taught)
     assert np.isfinite(after.weights).all()
+    assert 0 < len(losses) <= len(taught) / 4
+    assert np.isfinite(losses).all()
     assert len(list(lessons(Momentum(0.01, nesterov=True), task, 5))) == 5
 
 
@@ -187,6 +196,19 @@ def test_resumed_equals_uninterrupted(preset: Preset, tmp_path: Path) -> None:
     states = [Run(tmp_path / name).checkpoint().trainers[0] for name in ("whole", "part")]
     assert states[0].done == 13
     assert_same(*states)
+
+
+@pytest.mark.parametrize("preset", [WHOLE, TRUNCATED], ids=["whole episodes", "truncations"])
+def test_a_run_tells_its_imitations_each_once_whatever_the_chunks(preset: Preset, tmp_path: Path) -> None:
+    told = of_kind(run(tmp_path / "whole", preset), Imitated)
+    assert len(told) > 1
+    (chunk,) = a_trainer(preset).advance(31)
+    assert tuple(event.likeness for event in told) == chunk.likenesses
+    assert of_kind(run(tmp_path / "parts", preset, chunk=7), Imitated) == told
+    names = [json.loads(line)["event"] for line in (tmp_path / "whole" / "events.jsonl").read_text().splitlines()]
+    assert names.count("imitation") == len(told)
+    cut = of_kind(run(tmp_path / "part", override(preset, ["run.iterations=5"])), Imitated)
+    assert [*cut, *of_kind(resume(tmp_path / "part", iterations=30), Imitated)] == told
 
 
 # In a preset.

@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from math import nan
 
 import pytest
 from rich.console import RenderableType
@@ -13,7 +15,7 @@ from textual.screen import Screen
 from l2o_engine.presets.schema import Preset
 from l2o_engine.records.curve import Curve
 from l2o_engine.records.events import Diagnosed, Event, Extended, Notice
-from l2o_engine.records.health import Diagnostician
+from l2o_engine.records.health import Diagnostician, TruncatedVitals
 from l2o_engine.training.trainer import Lane
 from l2o_tui.charts.widget import Chart
 from l2o_tui.panes.base_pane import BasePane
@@ -159,6 +161,23 @@ async def test_looks_that_come_fast_are_shown_one_a_second_and_the_last_of_them_
         app.tell(looks[2])
         assert pane.border_subtitle == first == f"at {looks[0].diagnosis.vitals.iteration:,}"
         await until(pilot, lambda: pane.border_subtitle == f"at {looks[2].diagnosis.vitals.iteration:,}")
+
+
+async def test_gates_and_layers_are_shown_where_there_is_room() -> None:
+    truncated = TruncatedVitals(35.0, 0.0, nan, {"lstm0.input": 0.5}, {"layer0.weights": 0.25}, {})
+    vitals = replace(recorded("log30")[-1], truncated=truncated)
+    look = Diagnosed(LANE, Diagnostician(preset().experiment, 1).judge(vitals))
+    async with alone("health") as (app, pilot):
+        app.viewer.pane.styles.height = 18
+        await settled(pilot)
+        app.tell(started(preset()), look)
+        said = await settled(pilot)
+        assert "gates shut, i/f/o lstm0 50 %" in said
+        assert "layers' rates layer0.weights 2.50E-01" in said
+        app.viewer.pane.styles.height = 5
+        said = await settled(pilot)
+        assert "meta-gradient" in said
+        assert "layers' rates" not in said
 
 
 async def test_convergence_is_read_of_the_feed_only_for_new_rows_or_a_new_total(

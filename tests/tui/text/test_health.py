@@ -9,13 +9,13 @@ import pytest
 
 from l2o_engine.optimizers.learned.learned_optimizer import LEARNED
 from l2o_engine.records.events import Diagnosed, Event
-from l2o_engine.records.health import Diagnosis, Diagnostician, Vitals
+from l2o_engine.records.health import Diagnosis, Diagnostician, TruncatedVitals, Vitals
 from l2o_engine.training.trainer import Lane
 from l2o_tui.app import L2oApp
 from l2o_tui.panes.health_pane import HealthPane
 from l2o_tui.panes.status import StatusLines
 from l2o_tui.state.open_run import OpenRun
-from l2o_tui.text.health import findings_of, vitals_of
+from l2o_tui.text.health import details_of, findings_of, vitals_of
 from tests.engine.told import vitals_from_json
 from tests.tui.conftest import TINY, call
 from tests.tui.scripted import LANE, ScriptedSession, a_run, preset
@@ -56,6 +56,31 @@ def test_the_loss_is_shown_where_no_distance_is_known() -> None:
     shown = dict(vitals_of([unknown]))
     assert shown["loss left"] == "2.50E-01"
     assert "distance left" not in shown
+
+
+def test_of_truncated_training_gates_and_layers_are_shown_in_a_line_each() -> None:
+    (diagnosis, *_) = judged("simple_sum", "simple_sum")
+    assert details_of([diagnosis]) == []
+    assert "longest / median" not in dict(vitals_of([diagnosis]))
+
+    def with_rate(rate: float) -> Diagnosis:
+        gates = {"lstm0.input": 0.0, "lstm0.forget": 0.126, "lstm0.output": 1.0, "lstm1.input": 0.5}
+        truncated = TruncatedVitals(35.0, 0.0, nan, gates, {"layer0.weights": rate, "a\x1b[2J": nan}, {})
+        return replace(diagnosis, vitals=replace(diagnosis.vitals, truncated=truncated))
+
+    told = [with_rate(0.5), with_rate(0.25), with_rate(0.75)]
+    assert details_of([*told, diagnosis]) == [
+        ("gates shut, i/f/o", "lstm0 0/13/100 % · lstm1 50 %"),
+        ("layers' rates", "layer0.weights 5.00E-01 · a\\x1b[2J nan"),
+    ]
+    assert dict(vitals_of(told))["longest / median"] == "3.50E+01"
+
+
+def test_a_problem_of_many_layers_takes_no_more_room_than_twenty() -> None:
+    (diagnosis, *_) = judged("simple_sum", "simple_sum")
+    truncated = TruncatedVitals(1.0, 0.0, nan, {}, {f"layer{k}": 1.0 for k in range(30)}, {})
+    ((_, values),) = details_of([replace(diagnosis, vitals=replace(diagnosis.vitals, truncated=truncated))])
+    assert values.endswith("layer19 1.00E+00 · 10 more")
 
 
 def test_a_finding_of_several_seeds_is_told_once_with_whose_it_is() -> None:

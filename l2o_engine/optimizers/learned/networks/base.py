@@ -89,6 +89,16 @@ class Network(ABC):
             The outputs [rows] and the next state.
         """
 
+    def gates(self, weights: Mapping[str, Any], inputs: "Tensor", state: Any) -> dict[str, "Tensor"]:
+        """Return the gates of a step, name → [rows, units], each in [0, 1]: here there are none.
+
+        Parameters
+        ----------
+        weights, inputs, state
+            What :meth:`step` would be given.
+        """
+        return {}
+
     def named(self, state: Any) -> dict[str, "Tensor"]:
         """Return a state as tensors [rows, …] by name: here there is none."""
         return {}

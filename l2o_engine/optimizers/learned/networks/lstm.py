@@ -4,7 +4,7 @@ The layout is TensorFlow 1's ``LSTMCell``, and Sonnet 1's: one kernel [inputs + 
 j, f, o, one bias, and a constant ``forget_bias`` added when the cell runs (it is no weight).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from math import sqrt
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -114,17 +114,35 @@ class LSTM(Network):
         self, weights: Mapping[str, Any], inputs: "Tensor", state: list[tuple["Tensor", "Tensor"]]
     ) -> tuple["Tensor", list[tuple["Tensor", "Tensor"]]]:
         """Take one step; see :meth:`~l2o_engine.optimizers.learned.networks.base.Network.step`."""
-        signal = self._projected(weights, inputs)
         next_state = []
+        for signal, cell, _ in self._layers(weights, inputs, state):
+            next_state.append((signal, cell))
+        outputs = (signal @ weights["output_projection.kernel"] + weights["output_projection.bias"])[:, 0]
+        return self.scaled(outputs), next_state
+
+    def _layers(
+        self, weights: Mapping[str, Any], inputs: "Tensor", state: list[tuple["Tensor", "Tensor"]]
+    ) -> Iterator[tuple["Tensor", "Tensor", tuple["Tensor", "Tensor", "Tensor"]]]:
+        """Yield what each layer comes to in a step: its hidden numbers, its cell, and its gates i, f, o."""
+        signal = self._projected(weights, inputs)
         for layer, (hidden, previous) in enumerate(state):
             kernel, bias, below = weights[f"lstm{layer}.kernel"], weights[f"lstm{layer}.bias"], signal.shape[1]
             # [signal, hidden] @ kernel, without copying the two side by side first.
             i, j, f, o = (signal @ kernel[:below] + hidden @ kernel[below:] + bias).chunk(4, dim=1)
-            cell = (f + self.forget_bias).sigmoid() * previous + i.sigmoid() * j.tanh()
-            signal = o.sigmoid() * cell.tanh()
-            next_state.append((signal, cell))
-        outputs = (signal @ weights["output_projection.kernel"] + weights["output_projection.bias"])[:, 0]
-        return self.scaled(outputs), next_state
+            gates = i.sigmoid(), (f + self.forget_bias).sigmoid(), o.sigmoid()
+            cell = gates[1] * previous + gates[0] * j.tanh()
+            signal = gates[2] * cell.tanh()
+            yield signal, cell, gates
+
+    def gates(
+        self, weights: Mapping[str, Any], inputs: "Tensor", state: list[tuple["Tensor", "Tensor"]]
+    ) -> dict[str, "Tensor"]:
+        """Return the gates of a step, "lstm0.input", "lstm0.forget", "lstm0.output", … [rows, hidden]."""
+        return {
+            f"lstm{layer}.{name}": values
+            for layer, (_, _, gates) in enumerate(self._layers(weights, inputs, state))
+            for name, values in zip(("input", "forget", "output"), gates, strict=True)
+        }
 
     def scaled(self, outputs: "Tensor") -> "Tensor":
         """Return what the last layer's outputs are bounded and scaled to."""
