@@ -37,7 +37,7 @@ PAPER_MNIST = {
 """The paper's losses at :data:`LOOKS` of an MLP on MNIST."""
 IMAGES = (
     *("dm_digits", "rnnprop_digits", "dm_digits_curriculum"),
-    "dm_fashion_mnist",
+    *("dm_fashion_mnist", "rnnprop_fashion_mnist"),
     *("dm_mnist", "rnnprop_mnist", "dm_mnist_curriculum"),
 )
 """Presets whose optimizees are networks, by whose problem networks are judged."""

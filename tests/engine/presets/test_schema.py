@@ -49,6 +49,7 @@ DEEPMIND = (
     "dm_fashion_mnist",
     "dm_cifar10",
     "rnnprop_digits",
+    "rnnprop_fashion_mnist",
     "rnnprop_mnist",
     "dm_mnist_curriculum",
     "dm_digits_curriculum",
