@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from math import isfinite
+from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -24,19 +25,33 @@ from l2o_engine.optimizers.learned.inputs.base import Numbers
 from l2o_engine.support.arrays import Floats
 from l2o_engine.tasks.base import Task
 
+_inside: list[int] = []  # how many threads those ask for who are in `torch_threads`, after how many there were before
+_changing = Lock()
+
 
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """Have torch take so many threads for an operation, in this thread."""
-    before = torch.get_num_threads()
-    if before == count:
-        yield
-        return
-    torch.set_num_threads(count)
+    """Have torch take so many threads for an operation.
+
+    It is one number for this thread and all that use torch for the first time meanwhile. Where several ask at once, the
+    last one has it; when the last of them leaves, it is what it was before the first.
+    """
+    with _changing:
+        if not _inside:
+            _inside.append(torch.get_num_threads())
+        _inside.append(count)
+        if torch.get_num_threads() != count:
+            torch.set_num_threads(count)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        with _changing:
+            _inside.remove(count)
+            wanted = _inside[-1]
+            if len(_inside) == 1:
+                _inside.clear()
+            if torch.get_num_threads() != wanted:
+                torch.set_num_threads(wanted)
 
 
 def matrix_product(side: int, threads: int) -> Callable[[], None]:

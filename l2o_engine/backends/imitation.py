@@ -11,7 +11,7 @@ from math import isfinite
 
 import torch
 
-from l2o_engine.backends.course import MetaOptimizer
+from l2o_engine.backends.course import MetaOptimizer, torch_threads
 from l2o_engine.meta.experiment import Experiment
 from l2o_engine.meta.imitation import Imitation, Moments
 from l2o_engine.meta.learner import Learner
@@ -50,21 +50,22 @@ def imitate(
     )
     family, lessons = experiment.trained_on, iter(lessons)
     carried, losses = experiment.trained.with_weights(learner.weights).on(family).beginning(start), list[float]()
-    while part := list(islice(lessons, experiment.truncation.steps)):
-        weights = adam.weights.detach().requires_grad_()
-        optimizer = experiment.trained.with_weights(weights, learner.numbers, stays=False).on(family)
-        x, state = optimizer.resumed(carried)
-        missed = torch.zeros((), dtype=x.dtype)
-        for gradient, update in _tensors(part):
-            own, state = optimizer.update(gradient, state, taken=update)
-            missed = missed + 0.5 * ((own - update) ** 2).mean()
-            x = x + update
-        (slope,) = torch.autograd.grad(missed, weights)
-        if not (isfinite(float(missed.detach())) and bool(torch.isfinite(slope).all())):
-            break
-        adam.step(slope)
-        losses.append(float(missed.detach()))
-        carried = optimizer.carried(x, state)
+    with torch_threads(experiment.torch_threads):
+        while part := list(islice(lessons, experiment.truncation.steps)):
+            weights = adam.weights.detach().requires_grad_()
+            optimizer = experiment.trained.with_weights(weights, learner.numbers, stays=False).on(family)
+            x, state = optimizer.resumed(carried)
+            missed = torch.zeros((), dtype=x.dtype)
+            for gradient, update in _tensors(part):
+                own, state = optimizer.update(gradient, state, taken=update)
+                missed = missed + 0.5 * ((own - update) ** 2).mean()
+                x = x + update
+            (slope,) = torch.autograd.grad(missed, weights)
+            if not (isfinite(float(missed.detach())) and bool(torch.isfinite(slope).all())):
+                break
+            adam.step(slope)
+            losses.append(float(missed.detach()))
+            carried = optimizer.carried(x, state)
     after = adam.learner(learner.numbers, learner.non_finite_in_a_row, learner.diverged)
     found = Moments(after.moment1, after.moment2, after.powers)
     return replace(after, moment1=learner.moment1, moment2=learner.moment2, powers=learner.powers), found, losses

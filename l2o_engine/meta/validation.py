@@ -36,7 +36,8 @@ class Validation:
         How many tasks the figure is the mean over: the same ones each time.
     metric
         "end_log": the mean of the logarithms. "end": the logarithm of the mean, as DeepMind's code has it; where the
-        last losses are of minibatches, the logarithm of a lucky one counts less.
+        last losses are of minibatches, the logarithm of a lucky one counts less. A mean below 0 has none, and counts as
+        infinite.
     patience
         After so many validations in a row that found nothing better the training ends, and what was best is restored;
         0 for never. With a curriculum that says itself when a stage is over, 0.

@@ -39,11 +39,14 @@ def trained_settings(preset: Preset) -> dict[str, Any]:
 
 
 def resumed_settings(preset: Preset) -> dict[str, Any]:
-    """Return what must be as it was for a run to go on: those of :func:`trained_settings`, and its seeds.
+    """Return what must be as it was for a run to go on: those of :func:`trained_settings`, its seeds, torch's threads.
 
-    How long it goes on, how it is told and how it is saved may change at any time.
+    With another number of threads sums are rounded in another order, and what goes on is not bit for bit the same. How
+    long it goes on, how it is told and how it is saved may change at any time.
     """
-    return trained_settings(preset) | {"run.seed": preset.run.seed, "run.seeds": preset.run.seeds}
+    run = preset.run
+    as_before = {"run.seed": run.seed, "run.seeds": run.seeds, "run.torch_threads": run.torch_threads}
+    return trained_settings(preset) | as_before
 
 
 def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, list[Any]]:

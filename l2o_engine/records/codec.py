@@ -86,7 +86,8 @@ def _nested(document: Any) -> Any:
 
 _Number: TypeAlias = Annotated[float, BeforeValidator(_nan_of_null), PlainSerializer(finite)]
 _Numbers: TypeAlias = dict[str, _Number]
-_Shares: TypeAlias = Annotated[dict[str, _Number], Field(max_length=1000)]
+# One a group, of which an ensemble of the deepest networks has some thousand.
+_Shares: TypeAlias = Annotated[dict[str, _Number], Field(max_length=100_000)]
 # Beyond these a number is no run's, and no array's either.
 _Iteration: TypeAlias = Annotated[int, Field(ge=-1, le=2**53)]
 _Count: TypeAlias = Annotated[int, Field(ge=0, le=2**53)]

@@ -75,6 +75,8 @@ class Problem:
     ----------
     task, steps
         The family that tasks are drawn from, and how many losses of each: the last one is after steps - 1 updates.
+    closes
+        Whether the last loss is one more than there are base steps: it closes an episode that goes in truncations.
     draws
         How many tasks a setting is tried on; as many others judge what is found.
     seed
@@ -93,6 +95,12 @@ class Problem:
     draws: int = 5000
     seed: int = 0
     dtype: str = "float32"
+    closes: bool = False
+
+    @property
+    def horizon(self) -> int:
+        """Base steps, as users count them."""
+        return self.steps - self.closes
 
     def __post_init__(self) -> None:
         if not 1 <= self.draws <= MOST_DRAWS or self.steps < 2:

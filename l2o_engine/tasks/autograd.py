@@ -9,14 +9,21 @@ import numpy as np
 def gradient(
     loss: Callable[..., Any], x: Any, parameters: Mapping[str, Any], minibatch: Mapping[str, Any] | None
 ) -> Any:
-    """Return the gradient of a loss at points x, as PyTorch's autograd finds it.
+    """Return the gradient of a loss at points x; see :func:`loss_and_gradient`."""
+    return loss_and_gradient(loss, x, parameters, minibatch)[1]
+
+
+def loss_and_gradient(
+    loss: Callable[..., Any], x: Any, parameters: Mapping[str, Any], minibatch: Mapping[str, Any] | None
+) -> tuple[Any, Any]:
+    """Return a loss at points x and its gradient, as PyTorch's autograd finds it.
 
     Parameters
     ----------
     loss
         As :meth:`~l2o_engine.tasks.base.TaskFamily.loss`.
     x
-        [..., *shape], an array or a tensor; the gradient is of the same kind.
+        [..., *shape], an array or a tensor; what is returned, [...] and [..., *shape], is of the same kind.
     parameters, minibatch
         What the loss is given, of the same kind.
     """
@@ -30,5 +37,6 @@ def gradient(
 
     with torch.enable_grad():
         point = tensor(x).detach().requires_grad_()
-        (found,) = torch.autograd.grad(loss(point, tensors(parameters), tensors(minibatch)).sum(), point)
-    return found.numpy() if isinstance(x, np.ndarray) else found
+        value = loss(point, tensors(parameters), tensors(minibatch))
+        (found,) = torch.autograd.grad(value.sum(), point)
+    return (value.detach().numpy(), found.numpy()) if isinstance(x, np.ndarray) else (value.detach(), found)

@@ -92,6 +92,10 @@ class TaskFamily(ABC):
 
     def loss_and_gradient(self, x: Array, parameters: Arrays, minibatch: Arrays | None = None) -> tuple[Array, Array]:
         """Return the loss [...] and its gradient [..., *shape] at the points x: together, where that is less work."""
+        if type(self).gradient is TaskFamily.gradient:
+            from l2o_engine.tasks.autograd import loss_and_gradient
+
+            return loss_and_gradient(self.loss, x, parameters, minibatch)
         return self.loss(x, parameters, minibatch), self.gradient(x, parameters, minibatch)
 
     def hessian_product(self, x: Array, v: Array, parameters: Arrays) -> Array | None:

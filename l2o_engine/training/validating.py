@@ -103,10 +103,10 @@ class Validating:
             tasks = task.draw(generator, n, 1, steps=losses, dtype=experiment.dtype)
             found.append(self._losses(learner, tasks, losses)[..., -1].astype(np.float64).ravel())
         last = np.concatenate(found)
-        with np.errstate(invalid="ignore"):  # one below 0 has no logarithm, and is left out as everywhere
+        with np.errstate(invalid="ignore"):
             if self._rules.metric == "end":
                 figure = float(np.log10(last.mean() + LOG_FLOOR))
-            else:
+            else:  # one below 0 has no logarithm, and is left out as everywhere
                 figure = finite_mean(np.log10(last + LOG_FLOOR))
         return figure if np.isfinite(last).all() and not isnan(figure) else inf
 

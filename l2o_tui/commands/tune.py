@@ -72,12 +72,14 @@ def run_tune(
         If the file or stdout could not be written to.
     """
     preset = load(find(name), settings)
+    experiment = preset.experiment
     problem = Problem(
         preset.problem,
-        preset.experiment.steps,
+        experiment.steps,
         draws,
         preset.run.seed if seed is None else seed,
         preset.run.dtype,
+        closes=not experiment.truncation.is_whole,
     )
     check_room(problem)
     if output:

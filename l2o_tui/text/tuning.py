@@ -64,9 +64,8 @@ def tuning_table(found: Sequence[Found], problem: Problem, of: str) -> list[str]
         What the problem is called.
     """
     draws, alone = count(problem.draws), _alone_beside_all(found)
-    lines = [
-        f"{shown(of)}, {count(problem.steps)} steps, {problem.dtype}: tuned on {draws} draws, judged on {draws} others"
-    ]
+    on = f"{shown(of)}, {count(problem.horizon)} steps, {problem.dtype}"
+    lines = [f"{on}: tuned on {draws} draws, judged on {draws} others"]
     for metric, title in _TITLES.items():
         ranked = by_rank(found, metric)
         if ranked:

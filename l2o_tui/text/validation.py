@@ -23,4 +23,4 @@ def summary(verdict: Verdict) -> str:
 
 
 def _reached(verdict: Verdict) -> str:
-    return f"mean log10 of the last loss {fixed(verdict.best)}"
+    return f"validated at {fixed(verdict.best)}"

@@ -79,7 +79,7 @@ def ago(seconds: float) -> str:
 def add_look(run: Run, *, iteration: int, **measured: float) -> None:
     """Record a look at a made run's first lane, which measured this and nothing else."""
     nothing: dict[str, Any] = dict.fromkeys((field.name for field in fields(Vitals)), nan)
-    counts = {"iteration": iteration, "rows": iteration, "non_finite": 0, "zeros": 0, "numbers": {}}
+    counts = {"iteration": iteration, "rows": iteration, "non_finite": 0, "zeros": 0, "numbers": {}, "truncated": None}
     vitals = Vitals(**(nothing | counts | measured))
     lines = as_json(Diagnosed(lanes_of(run.preset())[0], Diagnosis(vitals, "flat", (), ())))
     with run.events_path.open("a") as file:

@@ -16,8 +16,10 @@ class Sizes(NamedTuple):
         The float type.
     state, scratch
         Numbers of a state of all rows, and of what all threads have to themselves.
-    steps, width, rows
-        Steps that are remembered, numbers a row that the network sees, and rows, in whole blocks.
+    steps, width
+        Steps that are remembered, and numbers a row that the network sees.
+    rows, padded
+        Rows, and how many they are in whole blocks.
     chunks, sums
         Chunks of rows, and what each sums up.
     """
@@ -28,6 +30,7 @@ class Sizes(NamedTuple):
     steps: int
     width: int
     rows: int
+    padded: int
     chunks: int
     sums: int
 
@@ -42,9 +45,9 @@ class Memory:
     arena
         Flat, at a boundary of 64 bytes: three states, then the threads' own.
     tape
-        [steps, width, rows]: what the network saw; rows behind the last are 0.
+        [steps, width, padded]: what the network saw; rows behind the last are 0.
     slopes
-        [steps, rows]: the objective's derivatives by the outputs; rows behind the last are 0.
+        [steps, padded]: the objective's derivatives by the outputs; rows behind the last are 0.
     sums
         [chunks, sums]: what each chunk adds to the weight gradients.
     """
@@ -52,8 +55,8 @@ class Memory:
     def __init__(self, sizes: Sizes) -> None:
         self.sizes = sizes
         self.arena = _aligned(3 * sizes.state + sizes.scratch, sizes.dtype)
-        self.tape: Floats = np.zeros((max(1, sizes.steps), sizes.width, sizes.rows), sizes.dtype)
-        self.slopes: Floats = np.zeros((sizes.steps, sizes.rows), sizes.dtype)
+        self.tape: Floats = np.zeros((max(1, sizes.steps), sizes.width, sizes.padded), sizes.dtype)
+        self.slopes: Floats = np.zeros((sizes.steps, sizes.padded), sizes.dtype)
         self.sums: Doubles = np.zeros((sizes.chunks if sizes.steps else 0, sizes.sums))
 
 

@@ -203,9 +203,9 @@ class CompiledRecording(Recording):
         lines, (layers, hidden) = self._lines_of(state), self._shape
         names = [f"lstm{layer}.{part}" for layer in range(layers) for part in ("hidden", "cell")]
 
-        def take(name: str) -> Floats:
-            by_row: Floats = self._part(lines, name)[:, :hidden].swapaxes(1, 2).reshape(-1, hidden)
-            return by_row[: self._rows]
+        def take(name: str) -> Floats:  # the memory is the next unroll's: nothing of it may be given away
+            by_block = self._part(lines, name)[:, :hidden].swapaxes(1, 2)
+            return by_block.copy("C").reshape(-1, hidden)[: self._rows]
 
         taken = self._crew.do_each(take, names)
         return {name: torch.from_numpy(values) for name, values in zip(names, taken, strict=True)}
@@ -221,7 +221,8 @@ class CompiledRecording(Recording):
             scratch=self._crew.size * self._packing.scratch_lines * self._block,
             steps=self._steps,
             width=self._packing.width,
-            rows=padded,
+            rows=rows,
+            padded=padded,
             chunks=-(-padded // self._chunk),
             sums=self._packing.sums,
         )
@@ -251,7 +252,7 @@ class CompiledRecording(Recording):
         arena, tape, size = memory.arena, memory.tape[self._taken], memory.sizes.state
         self._taken += self._remembers
         tape[:, : self._rows] = inputs.numpy().T
-        outputs, counter = np.empty(memory.sizes.rows, self._dtype), np.zeros(1, np.int64)
+        outputs, counter = np.empty(memory.sizes.padded, self._dtype), np.zeros(1, np.int64)
         after = 2 if state == 1 else 1
 
         def work(thread: int) -> None:

@@ -8,7 +8,7 @@ them; what the data folder has comes first.
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from threading import Lock
@@ -158,7 +158,7 @@ SETS: Mapping[str, Described] = {
     ),
 }
 
-_loaded: dict[tuple[str, str, Path], DataSet] = {}
+_loaded: dict[tuple[str, str], DataSet] = {}
 _loading = Lock()  # trainers of several seeds are threads, and want one copy
 
 
@@ -176,7 +176,8 @@ def load(name: str) -> DataSet:
         If it is not there, or cannot be read; the message says how to get it.
     """
     described = SETS[name]
-    key = name, os.environ.get(FOLDER_VARIABLE, ""), Path.cwd()  # every loss asks: paths take long to be made of it
+    folder = os.environ.get(FOLDER_VARIABLE, "")
+    key = name, folder if _is_absolute(folder) else str(data_folder().absolute())
     if key in _loaded:
         return _loaded[key]
     with _loading:
@@ -184,6 +185,11 @@ def load(name: str) -> DataSet:
             train, test, digests = _read(name, described)
             _loaded[key] = DataSet(name, described.shape, described.white, train, test, digests)
         return _loaded[key]
+
+
+@cache
+def _is_absolute(folder: str) -> bool:
+    return Path(folder).is_absolute()  # every loss asks, and a path takes long to be made
 
 
 def _read(name: str, described: Described) -> _Read:

@@ -95,7 +95,7 @@ def write_deepmind(
         *_quadratic(own.get(deepmind.QUADRATIC), pictures),
         *_images([table for name, table in own.items() if name != deepmind.QUADRATIC], pictures),
         *_others(others),
-        *_horizons(horizons, pictures, long_draws),
+        *horizon_lines(horizons, pictures, long_draws),
     ]
     write_page(folder / f"{NAME}.md", lines)
 
@@ -197,7 +197,18 @@ def _others(tables: Sequence[Table]) -> list[str]:
     return [*lines, ""]
 
 
-def _horizons(tables: Sequence[Table], pictures: Path, draws: int) -> list[str]:
+def horizon_lines(tables: Sequence[Table], pictures: Path, draws: int) -> list[str]:
+    """Return the section of horizons far beyond what was trained for, and draw its pictures, one a data set.
+
+    Parameters
+    ----------
+    tables
+        Of each data set and horizon.
+    pictures
+        The folder of the pictures.
+    draws
+        Of how many held-out episodes they are.
+    """
     lines = [
         "## Longer horizons",
         "",
@@ -210,8 +221,8 @@ def _horizons(tables: Sequence[Table], pictures: Path, draws: int) -> list[str]:
     names = list(dict.fromkeys(name for table in tables for name in table.rows))
     lines += [_row(["", *names]), _row([":---", *["---:"] * len(names)])]
     for table in tables:
-        late = [_loss(_over(table.rows[name], lambda one: float(np.median(one.means[-100:])))) for name in names]
-        test = [_loss(_over(table.rows[name], lambda one: one.figures["held_out_loss"])) for name in names]
+        late = [_cell(table, name, lambda one: float(np.median(one.means[-100:]))) for name in names]
+        test = [_cell(table, name, lambda one: one.figures["held_out_loss"]) for name in names]
         title = _among(tables, table)
         lines += [_row([f"{title}, minibatch", *late]), _row([f"{title}, test", *test])]
     longest = max(table.steps for table in tables)
@@ -221,6 +232,11 @@ def _horizons(tables: Sequence[Table], pictures: Path, draws: int) -> list[str]:
             _draw([table], pictures / name, title)
             lines += ["", f"![Losses of {title}]({NAME}/{name})"]
     return [*lines, ""]
+
+
+def _cell(table: Table, name: str, figure: Callable[[Judged], float]) -> str:
+    """Return a figure of who is called so, over the seeds; a dash where nobody is, in a table of other data."""
+    return _loss(_over(table.rows[name], figure)) if name in table.rows else "–"
 
 
 def _among(tables: Sequence[Table], table: Table) -> str:

@@ -17,6 +17,7 @@ from l2o_engine.backends.choose import BackendError, choose
 from l2o_engine.backends.coordinatewise.admission import to_compile, why_not
 from l2o_engine.backends.coordinatewise.backend import CoordinatewiseBackend
 from l2o_engine.backends.coordinatewise.networks import Networks
+from l2o_engine.backends.course import torch_threads
 from l2o_engine.backends.forward import choose_forward
 from l2o_engine.backends.reference import TorchBackend
 from l2o_engine.meta.experiment import Experiment
@@ -237,6 +238,36 @@ def test_results_depend_neither_on_the_number_of_threads_nor_on_chunks(dtype: st
     assert_same(one, trained(preset, 3, (1, 1, 2, 1)))
 
 
+@pytest.mark.parametrize("hidden", [1, 3])
+def test_what_is_carried_is_no_part_of_the_memory_that_is_used_again(hidden: int) -> None:
+    """Two trainers of one backend, in turn, and one that goes on from what was kept: as one that is alone."""
+    network = LSTM(layers=1, hidden=hidden)
+    experiment = Experiment(
+        Quadratic(), LearnedOptimizer(network), truncation=Truncation(4, of=16), second_derivatives=False
+    )
+    backend = CoordinatewiseBackend(experiment, threads=1)
+    first, second, alone = (MetaTrainer(experiment, seed, backend) for seed in (0, 1, 0))
+    states, found = [], []
+    for _ in range(3):
+        (chunk,) = first.advance(1)
+        found.append(chunk.results.losses)
+        states.append(first.state())
+        second.advance(1)
+    expected = np.concatenate([alone.advance(1)[0].results.losses for _ in range(3)])
+    assert_array_equal(np.concatenate(found), expected)
+    second.load_state(states[0])
+    assert_array_equal(second.advance(2)[0].results.losses, expected[1:])
+
+
+def test_memory_of_as_many_blocks_and_other_rows_is_not_used_again() -> None:
+    preset = tiny_preset(FIRST_ORDER, "meta.batch=3", "network.layers=1")
+    used, fresh = (CoordinatewiseBackend(preset.experiment, threads=1) for _ in range(2))
+    learner, generator = shaken(preset, 0), np.random.default_rng(0)
+    several, one = (preset.problem.draw(generator, 1, n, steps=4, dtype=preset.run.dtype) for n in (3, 1))
+    used.meta_gradient(learner, several)
+    assert_array_equal(used.meta_gradient(learner, one).gradient, fresh.meta_gradient(learner, one).gradient)
+
+
 @dataclass(frozen=True)
 class Counting(Averages):
     """Averages that notes how many threads torch takes for its loss."""
@@ -258,6 +289,18 @@ def test_torch_takes_as_many_threads_as_the_experiment_says_and_the_caller_s_are
         Counting.seen.clear()
         act(learner, task)
         assert Counting.seen == {3}
+    assert torch.get_num_threads() == before
+
+
+def test_several_who_ask_for_threads_of_torch_at_once_leave_what_there_was() -> None:
+    before = torch.get_num_threads()
+    one, other = torch_threads(before + 1), torch_threads(before + 2)
+    one.__enter__()
+    other.__enter__()
+    assert torch.get_num_threads() == before + 2
+    one.__exit__(None, None, None)
+    assert torch.get_num_threads() == before + 2
+    other.__exit__(None, None, None)
     assert torch.get_num_threads() == before
 
 

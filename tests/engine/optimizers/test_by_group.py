@@ -1,7 +1,6 @@
 """Several networks by group: each is alone what it is among others."""
 
 import tomllib
-from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -28,28 +27,9 @@ from l2o_engine.runs.checkpoints import Checkpoint, read, write
 from l2o_engine.studies.evaluation.matches import EvaluationError, Match, Network, Problem
 from l2o_engine.tasks.quadratic import Quadratic
 from l2o_engine.training.trainer import MetaTrainer
+from tests.engine.grouped import Grouped
 
-
-@dataclass(frozen=True)
-class _Group:
-    place: slice
-    shape: tuple[int, ...]
-    part: str
-
-
-class _Grouped(Quadratic):
-    """Six coordinates: a kernel, its bias, and a kernel again."""
-
-    @property
-    def groups(self) -> dict[str, _Group]:
-        return {
-            "conv0.weights": _Group(slice(0, 2), (2,), "conv"),
-            "conv0.bias": _Group(slice(2, 3), (1,), "fc"),
-            "conv1.weights": _Group(slice(3, 6), (3,), "conv"),
-        }
-
-
-FAMILY = _Grouped(dims=6)
+FAMILY = Grouped(dims=6)
 CONV, FC = [0, 1, 3, 4, 5], [2]
 TWO = ByGroup(
     of=(Member("conv", ("conv",), LSTM(layers=1, hidden=3, input_projection="none")), Member("fc", ("*",), MLP(1, 4)))
@@ -173,7 +153,7 @@ def tables(**changed: Any) -> dict[str, Any]:
 
 
 def test_a_preset_says_it_and_is_written_as_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Quadratic, "groups", _Grouped.groups)
+    monkeypatch.setattr(Quadratic, "groups", Grouped.groups)
     preset = check(tables())
     assert list(preset.network.networks.values()) == [LSTM(hidden=4), Linear()]
     assert check(tomllib.loads(to_toml(preset))) == preset

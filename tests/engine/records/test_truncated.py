@@ -1,6 +1,6 @@
 """Health of truncated training: spikes of the meta-gradient, gates that are shut, the optimizee's layers."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import isnan, nan
 from pathlib import Path
 from typing import Any
@@ -23,34 +23,15 @@ from l2o_engine.records.events import Diagnosed
 from l2o_engine.records.health import Finding, TruncatedVitals, Vitals, examine
 from l2o_engine.records.health.thresholds import CLOSED
 from l2o_engine.records.health.truncated import truncated_vitals
-from l2o_engine.tasks.quadratic import Quadratic
 from l2o_engine.training.trainer import MetaTrainer
 from tests.engine import tiny
+from tests.engine.grouped import Grouped
 from tests.engine.records.test_health import HEALTHY, shipped
 
 EPISODE = Truncation(4, of=12)
 
 
-@dataclass(frozen=True)
-class _Group:
-    place: slice
-    shape: tuple[int, ...]
-    part: str
-
-
-class _Grouped(Quadratic):
-    """Six coordinates: a kernel, its bias, and a kernel again."""
-
-    @property
-    def groups(self) -> dict[str, _Group]:
-        return {
-            "conv0.weights": _Group(slice(0, 2), (2,), "conv"),
-            "conv0.bias": _Group(slice(2, 3), (1,), "fc"),
-            "conv1.weights": _Group(slice(3, 6), (3,), "conv"),
-        }
-
-
-FAMILY = _Grouped(dims=6)
+FAMILY = Grouped(dims=6)
 ONE = LSTM(layers=2, hidden=3, input_projection="none")
 TWO = ByGroup(of=(Member("conv", ("conv",), ONE), Member("fc", ("*",), MLP(1, 4))))
 

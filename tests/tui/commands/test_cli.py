@@ -308,7 +308,7 @@ BROKEN_ARGUMENTS: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "unknown device": (("run", "log30", "--device", "gpu"), ["--device gpu", '"cuda:0", … or "mps"']),
     "a device that is not here": (
         ("run", "log30", "--device", "cuda:7"),
-        ["cuda:7", f'torch {version("torch")} has "cpu"'],
+        ["cuda:7", f"torch {version('torch')} has"],
     ),
     "a device of another dtype": (
         ("run", "log30", "--device", "mps", "--set", "run.dtype=float64"),

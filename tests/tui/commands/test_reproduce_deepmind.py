@@ -1,6 +1,7 @@
 """``l2o-tui reproduce deepmind``: the page of networks that optimize networks, from runs that are there."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -65,7 +66,23 @@ def test_the_page_tells_what_was_trained_beside_rivals_and_the_paper(shipped: No
     assert {"120 steps, minibatch", "120 steps, test"} <= set(titles)
 
 
-PICTURES = ("horizon", "images0", "quadratic")
+PICTURES = ("horizon-digits", "images0", "quadratic")
+
+
+def test_tables_of_several_data_sets_stand_in_one_and_what_is_not_of_a_data_set_is_a_dash(
+    shipped: None, workplace: Path
+) -> None:
+    call("reproduce", "deepmind", "--seeds", "1", "--only", "dm_digits")
+    (group,) = study.groups_below(workplace / "runs" / "reproduction", ("dm_digits",), 1)
+    digits = study.over_horizon([group], 120, draws=1, told=lambda share: None)
+    (workplace / "deepmind").mkdir()
+    clothes = replace(digits, data="clothes", rows={"rnnprop": digits.rows["dm_digits"]})
+    lines = deepmind.horizon_lines([digits, clothes], workplace / "deepmind", 1)
+    rows = {cells[1].strip(): cells[2:] for cells in (line.split("|") for line in lines) if len(cells) > 1}
+    place = [name.strip() for name in rows[""]].index("rnnprop")
+    assert rows["digits, 120 steps, test"][place].strip() == "–"
+    assert float(rows["clothes, 120 steps, test"][place]) > 0
+    assert files_below(workplace / "deepmind") == ["horizon-clothes.svg", "horizon-digits.svg"]
 
 
 def test_what_is_not_there_is_said(shipped: None, workplace: Path) -> None:

@@ -19,11 +19,10 @@ NEXT = "stage 2 begins, with episodes of 200 steps: the best network of the stag
 @pytest.mark.parametrize(
     ("verdict", "said"),
     [
-        (Verdict(499, 200, -0.5, -1.25, "next", 1, 200), f"{NEXT} (mean log10 of the last loss -1.25)"),
+        (Verdict(499, 200, -0.5, -1.25, "next", 1, 200), f"{NEXT} (validated at -1.25)"),
         (
             Verdict(499, 200, -0.5, -1.25, "stop", 1, 200),
-            "validation finds nothing better any more: the best network is restored "
-            "(mean log10 of the last loss -1.25)",
+            "validation finds nothing better any more: the best network is restored (validated at -1.25)",
         ),
         (Verdict(499, 200, -1.25, -1.25, "better", 1, 200), ""),
         (Verdict(499, 200, -0.5, -1.25, "", 1, 200), ""),
