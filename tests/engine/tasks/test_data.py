@@ -6,7 +6,9 @@ import struct
 import tracemalloc
 from collections.abc import Callable
 from hashlib import sha256
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -24,7 +26,11 @@ from tests.fuzz.targets import TARGETS
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a data folder with nothing in it; no package and no Debian has data sets."""
     monkeypatch.setenv(data.FOLDER_VARIABLE, str(tmp_path))
-    monkeypatch.setattr(sets, "_in_package", lambda package, folder: None)
+
+    def not_installed(package: str) -> NoReturn:
+        raise PackageNotFoundError(package)
+
+    monkeypatch.setattr(sets, "distribution", not_installed)
     monkeypatch.setattr(sets, "FASHION_OF_DEBIAN", tmp_path / "nowhere")
     return tmp_path
 
