@@ -2,11 +2,14 @@
 
 import gzip
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from l2o_engine.tasks.data.base import Bytes
+from l2o_engine.tasks.data.base import FOLDER_VARIABLE, Bytes
 
 
 def images(n: int, pixels: int, white: int, seed: int = 0) -> tuple[Bytes, Bytes]:
@@ -47,3 +50,12 @@ def write_digits(folder: Path) -> None:
     """Write the data set "digits" into a data folder."""
     (folder / "digits").mkdir(parents=True)
     (folder / "digits" / "digits.csv.gz").write_bytes(table(1797, 64, 16))
+
+
+@contextmanager
+def digits_in(folder: Path) -> Iterator[None]:
+    """Have made digits written into a folder, which is the data folder for as long as this lasts."""
+    write_digits(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(FOLDER_VARIABLE, str(folder))
+        yield

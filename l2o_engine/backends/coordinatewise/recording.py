@@ -160,7 +160,7 @@ class CompiledRecording(Recording):
         )  # fmt: skip
         self._dtype, self._spare, self._steps = compiled.dtype, compiled.spare, steps
         self._weights, self._places = self._packing.pack(weights), self._packing.places
-        self._rows = self._taken = 0
+        self._taken = 0
         self._memory: Memory
 
     # What the kernel is told of the network.
@@ -169,6 +169,10 @@ class CompiledRecording(Recording):
     def _shape(self) -> tuple[int, int]:
         network = self._packing.network
         return network.layers, network.hidden
+
+    @property
+    def _rows(self) -> int:
+        return self._memory.sizes.rows
 
     @property
     def _chunk(self) -> int:
@@ -212,7 +216,6 @@ class CompiledRecording(Recording):
 
     def _begin(self, rows: int) -> None:
         (layers, _), lines = self._shape, self._packing.lines
-        self._rows = rows
         blocks = -(-rows // self._block)
         padded = blocks * self._block
         sizes = Sizes(

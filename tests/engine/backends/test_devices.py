@@ -29,12 +29,11 @@ from l2o_engine.optimizers.learned.networks.lstm import LSTM
 from l2o_engine.presets.files import check
 from l2o_engine.presets.messages import PresetError
 from l2o_engine.tasks.base import TaskFamily
-from l2o_engine.tasks.data import FOLDER_VARIABLE
 from l2o_engine.tasks.formula import Formula
 from l2o_engine.tasks.network import Network as NetworkTask
 from l2o_engine.tasks.quadratic import Quadratic
 from l2o_engine.training.trainer import MetaTrainer
-from tests.engine.digits import write_digits
+from tests.engine.digits import digits_in
 from tests.engine.elsewhere import NAME, Elsewhere
 from tests.engine.optimizers.test_inputs import made
 from tests.engine.optimizers.test_networks import KINDS
@@ -53,10 +52,7 @@ FIRST_ORDER = replace(QUADRATIC, second_derivatives=False)
 
 @pytest.fixture(autouse=True, scope="module")
 def _digits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    folder = tmp_path_factory.mktemp("data")
-    write_digits(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(FOLDER_VARIABLE, str(folder))
+    with digits_in(tmp_path_factory.mktemp("data")):
         yield
 
 
