@@ -7,6 +7,7 @@ without a graph, so that whatever runs a hand-designed optimizer runs it too.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
@@ -46,6 +47,19 @@ class LearnedOptimizer:
     def layout(self) -> Layout:
         """Its parameters' names and shapes."""
         return self.network.layout(self.inputs.width)
+
+    @staticmethod
+    def load(path: str | Path) -> "TrainedOptimizer":
+        """Return the trained optimizer of a file; see :meth:`~l2o_engine.optimizers.learned.exported.Exported.load`.
+
+        Raises
+        ------
+        OptimizerFileError
+            If it is no optimizer file, or damaged.
+        """
+        from l2o_engine.optimizers.learned.exported import Exported
+
+        return Exported.load(path).optimizer
 
     def initialise(self, generator: np.random.Generator, dtype: str) -> Floats:
         """Draw weights [size]."""
