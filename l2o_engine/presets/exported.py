@@ -1,0 +1,36 @@
+"""The preset that an exported optimizer was trained by, of the plain tables that go with it."""
+
+from l2o_engine.optimizers.learned.exported import Exported
+from l2o_engine.presets.files import check
+from l2o_engine.presets.schema import Preset
+from l2o_engine.presets.tables import to_dict
+from l2o_engine.support.settings import table_of
+
+_PIECES = ("network", "inputs")  # which an exported optimizer is itself
+
+
+def tables_of(preset: Preset) -> dict[str, object]:
+    """Return what goes with an exported optimizer: the preset's tables, but for those of what it is itself."""
+    return {name: table for name, table in to_dict(preset).items() if name not in _PIECES}
+
+
+def preset_of_exported(exported: Exported, source: str) -> Preset | None:
+    """Return the preset that an optimizer was trained by; None where that is not known.
+
+    Parameters
+    ----------
+    exported
+        The optimizer.
+    source
+        What error messages name as the place: a file, usually.
+
+    Raises
+    ------
+    PresetError
+        If the tables are no preset that this version can read.
+    """
+    if not exported.tables:
+        return None
+    learned = exported.learned
+    pieces = {name: table_of(getattr(learned, name)) for name in _PIECES}
+    return check({**exported.tables, **pieces}, source=source)
