@@ -118,7 +118,8 @@ class TrainedOptimizer(Placed):
     sees of it is a number. Meta-training alone unrolls it without that (``stays=False``): what is differentiated is the
     network and nothing else, and trainings give the numbers that they always gave.
 
-    Where ``stepping`` is given, it takes the network's steps, in its place.
+    Where ``stepping`` is given, it takes the network's steps, in its place; ``tensors`` say which coordinates belong
+    together where that is not the family's to say.
     """
 
     learned: LearnedOptimizer
@@ -128,6 +129,7 @@ class TrainedOptimizer(Placed):
     stays: bool = True
     family: TaskFamily | None = None
     stepping: Stepping | None = None
+    tensors: Tensors | None = None
 
     @cached_property
     def _named(self) -> Mapping[str, "Tensor"]:
@@ -137,6 +139,8 @@ class TrainedOptimizer(Placed):
 
     @cached_property
     def _tensors(self) -> Tensors:
+        if self.tensors is not None:
+            return self.tensors
         return Tensors() if self.family is None else Tensors.of(self.family)
 
     @cached_property
