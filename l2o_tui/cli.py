@@ -184,6 +184,23 @@ def run(
         list[str] | None,
         typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting of the preset; repeatable."),
     ] = None,
+    start_from: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="RUN|FILE",
+            help="Begin with the weights of a run, or of a file that `export --format optimizer` wrote, in place of "
+            "drawn ones: every replicate with the same.",
+        ),
+    ] = None,
+    from_checkpoint: Annotated[
+        str | None,
+        typer.Option("--from-checkpoint", metavar="best|newest|N", help="Of that run; the best, if not given."),
+    ] = None,
+    from_seed: Annotated[
+        int | None,
+        typer.Option("--from-seed", min=0, help="Which replicate of that run; the first one, if not given."),
+    ] = None,
     runs_dir: RunsDir = _RUNS,
     run_dir: Annotated[
         Path | None, typer.Option("--run-dir", help="The run's exact folder; never one that is in use.")
@@ -207,6 +224,9 @@ def run(
         runs_dir=runs_dir,
         run_dir=run_dir,
         front_end=front_end,
+        start_from=start_from,
+        from_checkpoint=from_checkpoint,
+        from_seed=from_seed,
     )
     sys.exit(code)
 

@@ -2,9 +2,11 @@
 
 from l2o_engine.optimizers.learned.exported import Exported
 from l2o_engine.presets.files import check
+from l2o_engine.presets.identity import flat
 from l2o_engine.presets.schema import Preset
 from l2o_engine.presets.tables import to_dict
 from l2o_engine.support.settings import table_of
+from l2o_engine.support.wording import quote
 
 _PIECES = ("network", "inputs")  # which an exported optimizer is itself
 
@@ -34,3 +36,22 @@ def preset_of_exported(exported: Exported, source: str) -> Preset | None:
     learned = exported.learned
     pieces = {name: table_of(getattr(learned, name)) for name in _PIECES}
     return check({**exported.tables, **pieces}, source=source)
+
+
+def what_differs(exported: Exported, preset: Preset) -> str:
+    """Return in words by what an optimizer is another one than a preset trains: network and inputs; "" if it is not."""
+    trained = preset.experiment.trained
+    theirs, ours = (
+        dict(flat({name: table_of(getattr(one, name)) for name in _PIECES})) for one in (exported.learned, trained)
+    )
+    said = [
+        f"{key} is {_said(theirs, key)}, and {_said(ours, key)} in the preset"
+        for key in sorted(theirs.keys() | ours.keys())
+        if theirs.get(key, ...) != ours.get(key, ...)
+    ]
+    kinds = [one for one in said if ".kind is" in one]  # of another kind, all is different
+    return "; ".join(kinds or said)
+
+
+def _said(settings: dict[str, object], key: str) -> str:
+    return quote(settings[key]) if key in settings else "not there"

@@ -56,7 +56,7 @@ _TAGS = {
     "mean_log10": "log10/mean",
 }  # all other numbers are under meta/
 _MISSING_LIBRARY = "--format tensorboard needs a library that is not installed: pip install 'l2o-tui[tensorboard]'"
-_RUN_FILES = ("preset.toml", "run.json", "metrics.csv", "events.jsonl")
+_RUN_FILES = ("preset.toml", "run.json", "metrics.csv", "events.jsonl", "start.safetensors")
 _EVENT_FILE = re.compile(r"events\.out\.tfevents\.[0-9]+\.l2o-tui")
 _LANE_FOLDER = re.compile(r"seed[0-9]+(-.*)?")
 # What goes wrong on the way; any other OSError says that the place was wrong from the start.

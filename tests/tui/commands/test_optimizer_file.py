@@ -142,3 +142,55 @@ def test_a_file_of_a_preset_that_cannot_be_says_so() -> None:
     assert result.code == 2
     assert "broken: [problem] dims" in result.err
     assert call("show", "broken").code == 0
+
+
+# Warm start.
+
+
+def begun(*options: str, run_dir: str = "warm") -> Run:
+    result = call("run", "log30", "--quiet", *TINY, "--iterations=5", f"--run-dir={run_dir}", *options)
+    assert result.code == 0, result.err
+    return Run(Path(run_dir))
+
+
+def test_a_run_begins_with_the_weights_of_a_run_or_of_a_file() -> None:
+    digest = exported("--seed=1", "--checkpoint=10").digest
+    of_file = begun("--from=mine.safetensors")
+    of_run = begun("--from=trained", "--from-seed=1", "--from-checkpoint=10", run_dir="other")
+    start = of_file.preset().start
+    assert start is not None
+    assert (start.digest, start.run, start.seed, start.iteration) == (digest, "trained", 1, 10)
+    assert of_run.preset() == of_file.preset()
+    assert of_run.metrics_path.read_bytes() == of_file.metrics_path.read_bytes()
+    again = call("run", "warm/preset.toml", "--quiet", "--run-dir=again")
+    assert again.code == 0
+    assert Path("again/metrics.csv").read_bytes() == of_file.metrics_path.read_bytes()
+    assert digest in call("show", "again").out
+    assert digest in call("show", "again/start.safetensors").out
+
+
+def test_it_says_on_stderr_what_it_begins_with() -> None:
+    result = call("run", "log30", "--no-ui", *TINY, "--iterations=1", "--run-dir=warm", "--from=trained")
+    assert "starts with the weights of trained, seed 0, at 20 (" in result.err
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--from-seed=1",), "--from RUN"),
+        (("--from-checkpoint=best",), "--from RUN"),
+        (("--from=nothing",), 'there is no run "nothing"'),
+        (("--from=baselines",), "baselines trains no optimizer"),
+        (("--from=trained", "--from-seed=7"), "no seed 7"),
+        (("--from=trained", "--from-checkpoint=7"), "no checkpoint of meta-iteration 7"),
+        (("--from=trained", "--from-checkpoint=old"), "a checkpoint is"),
+        (("--from=trained", "--set=network.hidden=4"), "network.hidden is 3, and 4 in the preset"),
+        (("--from=/dev/null",), "/dev/null: cannot be read"),
+    ],
+)
+def test_what_it_cannot_begin_with_is_one_message_and_nothing_is_made(options: tuple[str, ...], says: str) -> None:
+    result = call("run", "log30", "--quiet", *TINY, "--iterations=5", "--run-dir=warm", *options)
+    assert (result.code, result.out) == (2, "")
+    assert says in result.err
+    assert result.err.count("\n") == 1
+    assert not Path("warm").exists()
