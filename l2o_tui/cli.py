@@ -351,6 +351,31 @@ def export(
 
 
 @app.command()
+def convert(
+    weights: Annotated[
+        Path,
+        typer.Argument(
+            metavar="WEIGHTS.npz",
+            help="Plain arrays by the names of DeepMind's code: lstm_1/w_gates, lstm_1/b_gates, …, linear/w, linear/b.",
+        ),
+    ],
+    preset: Annotated[
+        str, typer.Option("--preset", metavar="PRESET", help="What they were trained as: dm_mnist, rnnprop_mnist, ….")
+    ],
+    output: Annotated[Path, typer.Option("--output", metavar="FILE", help="Where the optimizer is written.")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting of the preset; repeatable."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an output that is there.")] = False,
+) -> None:
+    """Make an optimizer file of weights that were trained elsewhere, by DeepMind's code or what is made of it."""
+    from l2o_tui.commands.convert import convert_weights
+
+    convert_weights(weights, preset, output, settings=settings or (), force=force)
+
+
+@app.command()
 def compare(
     runs: Annotated[
         list[str], typer.Argument(metavar="RUN...", help='Folders, names in the runs folder, or "last"; one or more.')

@@ -154,12 +154,13 @@ def export_optimizer(
     Failure
         If writing fails on the way; nothing is left of it then.
     """
-    exported, why_not = measured(run, run.exported(seed, checkpoint))
-    write_optimizer(exported, output, run.folder, force=force)
+    with _output(output, "optimizer", run.folder, force=force) as file:  # before what takes seconds: it may be refused
+        exported, why_not = measured(run, run.exported(seed, checkpoint))
+        file.write(content_of(exported))
     return exported, why_not
 
 
-def write_optimizer(exported: Exported, output: Path, folder: Path | None = None, *, force: bool = False) -> None:
+def write_optimizer(exported: Exported, output: Path, *, force: bool = False) -> None:
     """Write a trained optimizer into a file as an export does; see :func:`export_optimizer`.
 
     Parameters
@@ -168,14 +169,11 @@ def write_optimizer(exported: Exported, output: Path, folder: Path | None = None
         The optimizer.
     output
         The file.
-    folder
-        The run's that it is of, whose own files are not replaced.
     force
         Whether a file that is there and not empty is replaced.
     """
-    content = content_of(exported)
-    with _output(output, "optimizer", folder, force=force) as file:
-        file.write(content)
+    with _output(output, "optimizer", None, force=force) as file:
+        file.write(content_of(exported))
 
 
 @contextmanager

@@ -112,9 +112,9 @@ class Network:
         ValueError
             If it cannot be let loose on them.
         """
-        if self.source.preset is not None:
-            return self.source.preset.experiment.judged_on(task, steps)
         dtype: DTypeName = "float64" if str(self.optimizer.weights.dtype) == "float64" else "float32"
+        if self.source.preset is not None:
+            return replace(self.source.preset.experiment, dtype=dtype).judged_on(task, steps)
         truncation = Truncation(steps)
         return Experiment(task, self.optimizer.learned, truncation=truncation, baselines=(), dtype=dtype)
 

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.cells import cell_len
 
@@ -194,3 +195,39 @@ def test_what_it_cannot_begin_with_is_one_message_and_nothing_is_made(options: t
     assert says in result.err
     assert result.err.count("\n") == 1
     assert not Path("warm").exists()
+
+
+# Weights that were trained elsewhere.
+
+
+def deepminds(width: int = 2) -> dict[str, np.ndarray]:
+    generator = np.random.default_rng(0)
+    shapes = {"lstm_1": (width + 20, 80), "lstm_2": (40, 80)}
+    found = {f"{name}/w_gates": 0.1 * generator.normal(size=shape) for name, shape in shapes.items()}
+    found |= {f"{name}/b_gates": np.zeros(80) for name in shapes}
+    return found | {"linear/w": 0.1 * generator.normal(size=(20, 1)), "linear/b": np.zeros(1)}
+
+
+def test_deepmind_s_weights_become_an_optimizer_file() -> None:
+    np.savez("weights.npz", **deepminds(1))  # type: ignore[arg-type]  # its stubs know allow_pickle alone
+    result = call("convert", "weights.npz", "--preset=dm_quadratic", "--output=theirs")
+    assert (result.code, result.out) == (0, "")
+    found = Exported.load("theirs")
+    assert result.err == f"l2o-tui: theirs: 5,061 weights as dm_quadratic, {found.digest[:12]}\n"
+    judged = call("evaluate", "theirs", "--draws=2", "--backend=torch", "--set=problem.problems=2", "--json")
+    assert judged.documents[0]["on"].startswith("dm_quadratic")
+    again = call("convert", "weights.npz", "--preset=dm_quadratic", "--output=theirs")
+    assert (again.code, again.err) == (2, "l2o-tui: theirs is there already; --force replaces it\n")
+
+
+def test_weights_that_are_not_the_preset_s_are_one_message() -> None:
+    np.savez("weights.npz", **deepminds(1))  # type: ignore[arg-type]  # its stubs know allow_pickle alone
+    for options, says in (
+        (("--preset=dm_mnist",), 'weights.npz: as weights of dm_mnist: "lstm_1/w_gates" is [21, 80]'),
+        (("--preset=dm_quadratic", "--set=network.layers=1"), "lstm_2"),
+        (("--preset=baselines",), "trains no LSTM"),
+    ):
+        result = call("convert", "weights.npz", "--output=theirs", *options)
+        assert (result.code, result.out) == (2, "")
+        assert says in result.err
+    assert not Path("theirs").exists()
