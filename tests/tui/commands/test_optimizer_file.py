@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -200,16 +201,16 @@ def test_what_it_cannot_begin_with_is_one_message_and_nothing_is_made(options: t
 # Weights that were trained elsewhere.
 
 
-def deepminds(width: int = 2) -> dict[str, np.ndarray]:
+def deepminds(width: int = 2) -> dict[str, Any]:
     generator = np.random.default_rng(0)
     shapes = {"lstm_1": (width + 20, 80), "lstm_2": (40, 80)}
-    found = {f"{name}/w_gates": 0.1 * generator.normal(size=shape) for name, shape in shapes.items()}
+    found: dict[str, Any] = {f"{name}/w_gates": 0.1 * generator.normal(size=shape) for name, shape in shapes.items()}
     found |= {f"{name}/b_gates": np.zeros(80) for name in shapes}
     return found | {"linear/w": 0.1 * generator.normal(size=(20, 1)), "linear/b": np.zeros(1)}
 
 
 def test_deepmind_s_weights_become_an_optimizer_file() -> None:
-    np.savez("weights.npz", **deepminds(1))  # type: ignore[arg-type]  # its stubs know allow_pickle alone
+    np.savez("weights.npz", **deepminds(1))
     result = call("convert", "weights.npz", "--preset=dm_quadratic", "--output=theirs")
     assert (result.code, result.out) == (0, "")
     found = Exported.load("theirs")
@@ -221,7 +222,7 @@ def test_deepmind_s_weights_become_an_optimizer_file() -> None:
 
 
 def test_weights_that_are_not_the_preset_s_are_one_message() -> None:
-    np.savez("weights.npz", **deepminds(1))  # type: ignore[arg-type]  # its stubs know allow_pickle alone
+    np.savez("weights.npz", **deepminds(1))
     for options, says in (
         (("--preset=dm_mnist",), 'weights.npz: as weights of dm_mnist: "lstm_1/w_gates" is [21, 80]'),
         (("--preset=dm_quadratic", "--set=network.layers=1"), "lstm_2"),
