@@ -6,21 +6,24 @@ import sys
 import termios
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from types import FrameType
 from typing import ClassVar
 
 from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.notifications import Notify, SeverityLevel
 from textual.screen import Screen
 
 from l2o_engine.live.sizes import admit
 from l2o_engine.presets.schema import Preset
+from l2o_engine.records.events import Status
 from l2o_engine.runs.catalogue import new_folder
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run
-from l2o_engine.runs.record import RunError
+from l2o_engine.runs.record import ACTIVE, RunError
+from l2o_engine.runs.starting import start_beside
 from l2o_engine.support.wording import shown, shown_lines
 from l2o_tui import exit_codes
 from l2o_tui.screens.dialogs import LeaveDialog
@@ -38,6 +41,7 @@ from l2o_tui.text.streams import fitting, say
 from l2o_tui.textual_private import PatientPalette, ThinApp
 
 _NOTICE, _NOTICE_LINES = 500, 12  # characters a line, and lines: a notice covers what is under it
+_LOOK_SECONDS = 0.25  # between two looks whether a run that was handed over is over already
 _FAILURE_SECONDS = 30.0  # for which a failure on leaving is shown
 
 
@@ -95,6 +99,8 @@ class L2oApp(ThinApp[int]):
     TITLE = "l2o-tui"
     COMMANDS: ClassVar = {*App.COMMANDS, KeyCommands}
     ENABLE_COMMAND_PALETTE = True
+    # In dialogs too, whatever has the focus.
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+z", "suspend", show=False, priority=True)]
 
     def __init__(
         self,
@@ -121,6 +127,7 @@ class L2oApp(ThinApp[int]):
         self._signalled_at = 0.0
         self._leaving = False
         self._is_opening = False
+        self._detaches_for_next = False  # whether the run that is shown goes on in the background then
         self._next: OpenRun | None = None  # taken over, to be shown once it is no longer watched
         self.left: list[OpenRun] = []  # the runs that were shown, for a last word about each
 
@@ -220,7 +227,7 @@ class L2oApp(ThinApp[int]):
     def show_run(self, opened: OpenRun) -> None:
         """Show a run; its events are listened to once the screen is painted."""
         self._opened, self._leaving = opened, False
-        screen = TrainingScreen(opened, self.preferences, fps=self._fps)
+        screen = TrainingScreen(opened, self.preferences, opener=self, fps=self._fps)
         self.push_screen(screen)
 
         def listen() -> None:
@@ -228,9 +235,25 @@ class L2oApp(ThinApp[int]):
 
         screen.call_after_refresh(listen)
 
-    def start(self, preset: Preset) -> None:
-        """Start a new run and show it."""
-        self._open(lambda: OpenRun.driving(DrivenRun.create(preset, new_folder(self._runs_dir, preset))))
+    def start(self, preset: Preset, beside: Path) -> None:
+        """Start a new run and show it; weights that it begins with lie in the folder ``beside``.
+
+        Of one that is driven here, first ask what becomes of it.
+        """
+
+        def make() -> OpenRun:
+            start = start_beside(preset, beside)  # before there is a folder: it may be refused
+            return OpenRun.driving(DrivenRun.create(preset, new_folder(self._runs_dir, preset), start))
+
+        def answer(answer: str | None) -> None:
+            if answer in ("quit", "detach"):
+                self._detaches_for_next = answer == "detach"
+                self._open(make)
+
+        if self._opened is not None and self._opened.has_something_to_lose:
+            self.push_screen(LeaveDialog("Another run begins, and this one is not finished."), answer)
+        else:
+            self._open(make)
 
     def resume(self, run: Run, iterations: int | None) -> None:
         """Go on with a run, to a new total if one is given, and show it."""
@@ -253,7 +276,7 @@ class L2oApp(ThinApp[int]):
         self.call_later(self.notify, message)
 
     def _on_refused(self, message: str) -> None:
-        self._is_opening = False
+        self._is_opening = self._detaches_for_next = False
         self.notify(message, severity="error")
 
     def _on_made(self, opened: OpenRun) -> None:
@@ -262,7 +285,8 @@ class L2oApp(ThinApp[int]):
             self.show_run(opened)
         else:
             self._next = opened
-            self._leave("taken over")
+            self._opened.detaching, self._detaches_for_next = self._detaches_for_next, False
+            self._leave("taken over" if opened.folder == self._opened.folder else "another run was started")
 
     # Leaving them.
 
@@ -306,7 +330,8 @@ class L2oApp(ThinApp[int]):
             self._leaving = True
             for screen in self.screen_stack:
                 if isinstance(screen, TrainingScreen) and screen.opened is self._opened and screen.is_mounted:
-                    screen.answer("leaving")  # a chunk and a checkpoint come first
+                    # A chunk and a checkpoint come first.
+                    screen.answer("detaching" if self._opened.detaching else "leaving")
             self._opened.leave(reason)
             self._on_over(self._opened)
 
@@ -325,7 +350,10 @@ class L2oApp(ThinApp[int]):
         if self._next is not None and not self._signal:
             self._close(opened)
             self.show_run(self._next)
+            if opened.driver == keys.OWN and not self._has_home:
+                self.left.append(opened)
             self._next = None
+            self._tell_left(opened)
             return
         self.left.append(opened)
         if not self._has_home or self._signal:
@@ -335,10 +363,39 @@ class L2oApp(ThinApp[int]):
         self._close(opened)
         if isinstance(self.screen, HomeScreen):
             self.screen.select(opened.folder)
-        if opened.failure:  # on leaving, perhaps: then no screen has shown it
+        self._tell_left(opened)
+
+    def _tell_left(self, opened: OpenRun) -> None:
+        """Say what no screen has shown of a run that was left."""
+        if opened.failure:  # on leaving, perhaps
             self.notify(opened.failure, title=opened.folder.name, severity="error", timeout=_FAILURE_SECONDS)
         if opened.background_pid:
-            self.notify(f"{opened.in_background}: {opened.folder.name}")
+            self._tell_background(opened)
+
+    def _tell_background(self, opened: OpenRun) -> None:
+        """Say what becomes of a run that was handed over, for as long as that is so."""
+        run, name = Run(opened.folder), opened.folder.name
+        until = monotonic() + self.NOTIFICATION_TIMEOUT
+
+        def end() -> Status | None:
+            while monotonic() < until:
+                if (status := run.status()) not in ACTIVE:
+                    return status
+                sleep(_LOOK_SECONDS)
+            return None
+
+        def tell_end(status: Status | None) -> None:
+            if status is not None:
+                self.notify(f"{status}, in the background: {name}")
+
+        def tell(status: Status) -> None:
+            if status in ACTIVE:
+                self.notify(f"{opened.in_background}: {name}")
+                in_background(self, end, tell_end, group="background")
+            else:
+                tell_end(status)
+
+        in_background(self, run.status, tell, group="background")
 
     def _close(self, opened: OpenRun) -> None:
         """Take a run's screen away, with the help, palette or dialog that may lie over it."""

@@ -26,6 +26,13 @@ _END_LOSS = "end loss over the meta-iterations"
 _FINAL_LOSS = "final loss of the episodes, over the meta-iterations"
 
 
+def next_window(windows: Sequence[int], window: int, by: int, own: int) -> int:
+    """Return the next greater window, or the next smaller one for -1, of these and the reports' own; else itself."""
+    there = sorted({*windows, own})
+    others = [one for one in there if (one > window if by > 0 else one < window)]
+    return (others[0] if by > 0 else others[-1]) if others else window
+
+
 class BaseChart(Chart):
     """The losses of every optimizer over the base steps: of one problem, or their spread over many."""
 
@@ -94,8 +101,7 @@ class ConvergenceChart(Chart):
         id: str,  # noqa: A002 (textual's name)
     ) -> None:
         super().__init__(id=id)
-        self._windows = sorted({*_WINDOWS, window})
-        self._window = window
+        self._window = self._own_window = window
         self._notebook = notebook
         self._tuned = tuned
         self._bands = True
@@ -123,9 +129,7 @@ class ConvergenceChart(Chart):
 
     def change_window(self, by: int) -> None:
         """Take the next greater window, or the next smaller one for -1."""
-        others = [window for window in self._windows if (window > self._window if by > 0 else window < self._window)]
-        if others:
-            self.window = others[0] if by > 0 else others[-1]
+        self.window = next_window(_WINDOWS, self._window, by, self._own_window)
 
     @property
     def bands(self) -> bool:
@@ -217,6 +221,8 @@ class ComparisonChart(Chart):
         super().__init__(id=id)
         self._groups: Sequence[Group] = ()
         self._levels: Sequence[NamedLevel] = ()
+        self._window: int | None = None
+        self._each_seed = False
         self.border_title = _END_LOSS
 
     def show(self, groups: Sequence[Group], levels: Sequence[NamedLevel]) -> None:
@@ -228,4 +234,33 @@ class ComparisonChart(Chart):
         """Return the bands, the levels and the lines."""
         if not self._groups:
             return None
-        return comparison(self._groups, self._levels, logarithmic=self.logarithmic, view=view)
+        return comparison(
+            self._groups,
+            self._levels,
+            logarithmic=self.logarithmic,
+            view=view,
+            window=self._window,
+            each_seed=self._each_seed,
+        )
+
+    @property
+    def window(self) -> int | None:
+        """Number of results in the rolling means; None for what each group's reports say, which is exact."""
+        return self._window
+
+    def change_window(self, by: int) -> None:
+        """Take the next greater window, or the next smaller one for -1; between them, the reports' own."""
+        own = max((group.preset.report.rolling_window for group in self._groups), default=1)
+        window = next_window(_WINDOWS, self._window or own, by, own)
+        self._window = None if window == own else window
+        self.redraw()
+
+    @property
+    def each_seed(self) -> bool:
+        """Whether replicates are drawn one by one, too."""
+        return self._each_seed
+
+    @each_seed.setter
+    def each_seed(self, value: bool) -> None:
+        self._each_seed = value
+        self.redraw()

@@ -1,11 +1,11 @@
 """The training screen: two charts, the progress table, the status lines. It reads a feed and fills a mailbox."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import inf
 from pathlib import Path
 from time import monotonic
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -30,10 +30,15 @@ from l2o_tui.panes.status import StatusLines
 from l2o_tui.screens.dialogs import ConfirmDialog, ExtendDialog, FailureScreen
 from l2o_tui.screens.evaluate import EvaluateDialog, JudgedScreen, Wish
 from l2o_tui.screens.keyed import ChartScreen
+from l2o_tui.screens.opening import Opener, start_another
 from l2o_tui.state import keys
 from l2o_tui.state.feed import View
 from l2o_tui.state.open_run import OpenRun
 from l2o_tui.state.preferences import Preferences
+from l2o_tui.text.health import findings_of, sentence
+
+if TYPE_CHECKING:
+    from l2o_engine.records.health import Finding
 
 READING = Content.from_markup(
     "[b]Convergence[/b]  The last loss of each meta-iteration. The faint band holds every raw result; the line is "
@@ -66,6 +71,8 @@ class TrainingScreen(ChartScreen[None]):
         The run.
     preferences
         How the user wants it shown.
+    opener
+        Starts others; None where nothing can.
     fps
         How often numbers and charts are drawn a second, at most.
     """
@@ -77,8 +84,11 @@ class TrainingScreen(ChartScreen[None]):
     view: var[View] = var(View(phase=keys.LOADING), init=False)
     """What is shown of the run, and what the panes watch: the feed's view, a new phase at once, the rest in turn."""
 
-    def __init__(self, opened: OpenRun, preferences: Preferences, *, fps: float = FPS) -> None:
+    def __init__(
+        self, opened: OpenRun, preferences: Preferences, *, opener: Opener | None = None, fps: float = FPS
+    ) -> None:
         super().__init__()
+        self._opener = opener
         self.opened = opened
         self._preset = opened.preset
         self._preferences = preferences
@@ -154,6 +164,7 @@ class TrainingScreen(ChartScreen[None]):
             keys.REPLICATES: self.has_replicates,
             keys.PINNED: bool(self._pinned),
             keys.NETWORK: self._preset.learns,
+            keys.REMEDY: self._remedy is not None,
         }
         return frozenset(name for name, is_there in there.items() if is_there)
 
@@ -171,7 +182,7 @@ class TrainingScreen(ChartScreen[None]):
 
     def watch_view(self, before: View, view: View) -> None:
         """Offer the keys that apply now; what is drawn is the panes' business."""
-        if view.phase != before.phase:
+        if view.phase != before.phase or view.diagnoses is not before.diagnoses:
             self.refresh_bindings()
         self._other.keep_up(view.checkpoint)
 
@@ -267,6 +278,25 @@ class TrainingScreen(ChartScreen[None]):
         """Show the network on another preset's problem."""
         self._panes.bring(self._base)
         self._other.show_next(self._draws, self.view.checkpoint)
+
+    @property
+    def _remedy(self) -> "Finding | None":
+        """The likeliest cause of what is wrong for which a setting is known that may help."""
+        found = [finding for _, finding in findings_of(self.view.diagnoses) if finding.settings]
+        return found[0] if found else None
+
+    def action_remedy(self) -> None:
+        """Propose a new run with the setting that may help."""
+        if (finding := self._remedy) is not None:
+            self._start_another(finding.settings, f"{finding.code}: {sentence(finding)}")
+
+    def action_clone(self) -> None:
+        """Start a new run as this one was, with edits."""
+        self._start_another({}, "")
+
+    def _start_another(self, settings: Mapping[str, Any], why: str) -> None:
+        if self._opener is not None:
+            start_another(self, self._opener, Run(self.opened.folder), settings=settings, why=why)
 
     def action_evaluate(self) -> None:
         """Ask on what the network is to be judged, then show how it does."""

@@ -182,7 +182,7 @@ async def test_at_80_by_24_the_comparison_shows_its_last_line_and_reads_out_the_
         await pilot.press("space", "space", "c")
         await until(pilot, lambda: isinstance(pilot.app.screen, CompareScreen) and "floor of" in text_of(pilot))
         await at_rest(pilot)
-        figures = pilot.app.screen.query_one("#figures", Static)
+        figures = pilot.app.screen.query_one("#figures-text", Static)
         assert figures.max_scroll_y == 0
         assert pilot.app.screen.query_one(Chart).size.height >= 8
         seen = text_of(pilot)
