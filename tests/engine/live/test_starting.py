@@ -171,6 +171,12 @@ def test_another_optimizer_is_refused_by_what_differs(settings: list[str], said:
         started(override(PRESET, settings), exported)
 
 
+def test_a_lost_network_is_not_begun_with(exported: Exported) -> None:
+    lost = replace(exported, weights=np.full_like(exported.weights, np.nan))
+    with pytest.raises(RunError, match="its network is lost"):
+        started(PRESET, lost)
+
+
 def test_who_trains_nothing_starts_from_nothing(exported: Exported) -> None:
     with pytest.raises(RunError, match="trains no optimizer"):
         started(tiny_baselines(), exported)
