@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from rich.cells import cell_len
 
-from l2o_engine.optimizers.learned.exported import Exported, Origin
+from l2o_engine.optimizers.learned.exported import Exported, Origin, Seen
+from l2o_engine.runs import exported as runs_exported
 from l2o_engine.runs.folder import Run
 from l2o_engine.support.wording import is_seen
+from l2o_engine.tasks.data import DataError
 from tests.tui.conftest import TINY, call
 
 ON_TORCH = ("--backend=torch", "--draws=40")
@@ -49,6 +51,22 @@ def test_a_run_s_optimizer_is_exported_with_what_it_meets(runs_dir: Path) -> Non
     older = exported("--seed=1", "--checkpoint=3", name="older")
     assert (older.digest, older.origin.iteration) == (run.exported(1, 3).digest, 3)
     assert exported("--checkpoint=newest", name="newest").digest == run.exported(0, "newest").digest
+
+
+def test_where_its_problem_s_data_is_not_there_it_is_written_without_what_it_meets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def missing(*_: object) -> Seen:
+        raise DataError('the data set "mnist" is not there')
+
+    monkeypatch.setattr(runs_exported, "seen_by", missing)
+    result = call("export", "trained", "--format=optimizer", "--output=blind")
+    assert result.code == 0
+    assert result.err.splitlines()[0] == (
+        'l2o-tui: blind was written without the losses that it meets: the data set "mnist" is not there'
+    )
+    assert Exported.load("blind").origin.seen is None
+    assert "not known" in call("show", "blind").out
 
 
 @pytest.mark.parametrize(
