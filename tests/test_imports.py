@@ -77,7 +77,7 @@ def test_torch_and_numba_are_loaded_by_the_backends_alone_that_compute_with_them
         "coordinatewise.spec",
         "in_place.spec",
         "compiled.shape",
-    ):  # what a run takes is told without it
+    ):  # what a run takes
         assert "numba" not in engine[f"l2o_engine.backends.{name}"]
 
 
