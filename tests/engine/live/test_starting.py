@@ -104,6 +104,16 @@ def test_who_is_killed_before_the_first_checkpoint_begins_with_them_again(
     assert ours.metrics_path.read_bytes() == warm.metrics_path.read_bytes()
 
 
+def test_what_is_left_of_one_that_was_killed_while_it_was_made_is_taken(exported: Exported, tmp_path: Path) -> None:
+    folder = tmp_path / "half"
+    folder.mkdir()
+    for name in (".lock", START_FILE, f".{START_FILE}.123.tmp"):
+        (folder / name).write_bytes(b"half of it")
+    DrivenRun.create(started(PRESET, exported), folder, exported).close()
+    assert Exported.load(folder / START_FILE).digest == exported.digest
+    assert {path.name for path in folder.iterdir()} <= NAMES
+
+
 @pytest.mark.parametrize("harm", ["gone", "another", "damaged", "a link"])
 def test_without_them_nothing_is_begun(harm: str, source: Run, exported: Exported, tmp_path: Path) -> None:
     ours = killed_before_its_first_checkpoint(tmp_path / "killed", exported)

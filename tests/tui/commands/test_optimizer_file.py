@@ -13,6 +13,7 @@ from l2o_engine.runs import exported as runs_exported
 from l2o_engine.runs.folder import Run
 from l2o_engine.support.wording import is_seen
 from l2o_engine.tasks.data import DataError
+from tests.hostile import unseen_in
 from tests.tui.conftest import TINY, call
 
 ON_TORCH = ("--backend=torch", "--draws=40")
@@ -249,3 +250,15 @@ def test_weights_that_are_not_the_preset_s_are_one_message() -> None:
         assert (result.code, result.out) == (2, "")
         assert says in result.err
     assert not Path("theirs").exists()
+
+
+def test_what_a_stranger_wrote_into_a_file_is_shown_and_means_nothing() -> None:
+    ours, evil = exported(), "\x1b[2J[red]\u202e --runs-dir=/"
+    origin = Origin(evil, f"--help {evil}", evil, 0, 3, 4, None, {evil: evil})
+    Exported(ours.learned, ours.weights, ours.numbers, origin, dict(ours.tables) | {"title": evil}).save("evil")
+    for command in ("show", "evaluate"):
+        result = call(command, "evil", *(ON_TORCH if command == "evaluate" else ()))
+        assert result.code == 0
+        assert unseen_in(result.out + result.err) == set()
+    assert "l2o-tui run PRESET --from evil" in call("show", "evil").out
+    assert json.loads(call("show", "evil", "--json").out)["origin"]["run"] == evil
