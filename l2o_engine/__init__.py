@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from l2o_engine.runs.torch_optimizer import torch_optimizer
     from l2o_engine.studies.tuning import tune
     from l2o_engine.tasks.joined import Augmentation
-    from l2o_engine.torch_optim import Guard, OutsideTrainingWarning
+    from l2o_engine.torch_optim.options import Guard, OutsideTrainingWarning
     from l2o_engine.training.evaluation import evaluate
     from l2o_engine.training.trainer import MetaTrainer
 
@@ -81,12 +81,12 @@ _HOMES = {
     "Curriculum": "l2o_engine.meta.validation",
     "Experiment": "l2o_engine.meta.experiment",
     "Exported": "l2o_engine.optimizers.learned.exported",
-    "Guard": "l2o_engine.torch_optim.guard",
+    "Guard": "l2o_engine.torch_optim.options",
     "Imitation": "l2o_engine.meta.imitation",
     "LearnedOptimizer": "l2o_engine.optimizers.learned.learned_optimizer",
     "MetaAdam": "l2o_engine.meta.meta_adam",
     "MetaTrainer": "l2o_engine.training.trainer",
-    "OutsideTrainingWarning": "l2o_engine.torch_optim.optimizer",
+    "OutsideTrainingWarning": "l2o_engine.torch_optim.options",
     "Truncation": "l2o_engine.meta.truncation",
     "Validation": "l2o_engine.meta.validation",
     "evaluate": "l2o_engine.training.evaluation",

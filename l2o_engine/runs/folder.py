@@ -52,8 +52,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from l2o_engine.runs.exported import CheckpointChoice
-    from l2o_engine.torch_optim import TorchOptimizer
-    from l2o_engine.torch_optim.optimizer import Parameters
+    from l2o_engine.torch_optim.optimizer import Parameters, TorchOptimizer
 
 TEMPORARY = re.compile(r"\.(run\.json|preset\.toml|metrics\.csv|blocks\.csv|start\.safetensors)\.[0-9]+\.tmp")
 """What the files of a run's folder are called while they are written."""
