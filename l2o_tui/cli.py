@@ -269,11 +269,11 @@ def show(run: RunName, runs_dir: RunsDir = _RUNS, json: JsonDocument = False) ->
 def export(
     run: RunName,
     file_format: Annotated[
-        Literal["csv", "json", "tensorboard"],
+        Literal["csv", "json", "parquet", "tensorboard"],
         typer.Option(
             "--format",
             help="csv: the rows of metrics.csv. json: one document with settings, progress and metrics by column. "
-            "tensorboard: a folder of event files.",
+            "parquet: a table of typed columns. tensorboard: a folder of event files.",
         ),
     ],
     output: Annotated[
