@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from l2o_engine import optimizers, tasks
-    from l2o_engine.live.train import train
+    from l2o_engine.live.observer import Observer
+    from l2o_engine.live.train import resume, train
     from l2o_engine.meta import objectives
     from l2o_engine.meta.experiment import Experiment
     from l2o_engine.meta.imitation import Imitation
@@ -45,6 +46,7 @@ __all__ = [
     "LearnedOptimizer",
     "MetaAdam",
     "MetaTrainer",
+    "Observer",
     "Truncation",
     "Validation",
     "evaluate",
@@ -54,6 +56,7 @@ __all__ = [
     "networks",
     "objectives",
     "optimizers",
+    "resume",
     "tasks",
     "train",
     "tune",
@@ -75,11 +78,13 @@ _HOMES = {
     "LearnedOptimizer": "l2o_engine.optimizers.learned.learned_optimizer",
     "MetaAdam": "l2o_engine.meta.meta_adam",
     "MetaTrainer": "l2o_engine.training.trainer",
+    "Observer": "l2o_engine.live.observer",
     "Truncation": "l2o_engine.meta.truncation",
     "Validation": "l2o_engine.meta.validation",
     "evaluate": "l2o_engine.training.evaluation",
     "load_preset": "l2o_engine.presets.files",
     "load_run": "l2o_engine.runs.catalogue",
+    "resume": "l2o_engine.live.train",
     "train": "l2o_engine.live.train",
     "tune": "l2o_engine.studies.tuning",
 }
