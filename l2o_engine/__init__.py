@@ -51,11 +51,8 @@ __all__ = [
     "LearnedOptimizer",
     "MetaAdam",
     "MetaTrainer",
-<<<<<<< HEAD
     "Observer",
-=======
     "OutsideTrainingWarning",
->>>>>>> main
     "Truncation",
     "Validation",
     "evaluate",
@@ -90,21 +87,15 @@ _HOMES = {
     "LearnedOptimizer": "l2o_engine.optimizers.learned.learned_optimizer",
     "MetaAdam": "l2o_engine.meta.meta_adam",
     "MetaTrainer": "l2o_engine.training.trainer",
-<<<<<<< HEAD
     "Observer": "l2o_engine.live.observer",
-=======
     "OutsideTrainingWarning": "l2o_engine.torch_optim.optimizer",
->>>>>>> main
     "Truncation": "l2o_engine.meta.truncation",
     "Validation": "l2o_engine.meta.validation",
     "evaluate": "l2o_engine.training.evaluation",
     "load_preset": "l2o_engine.presets.files",
     "load_run": "l2o_engine.runs.catalogue",
-<<<<<<< HEAD
     "resume": "l2o_engine.live.train",
-=======
     "torch_optimizer": "l2o_engine.runs.torch_optimizer",
->>>>>>> main
     "train": "l2o_engine.live.train",
     "tune": "l2o_engine.studies.tuning",
 }
