@@ -21,6 +21,7 @@ from l2o_engine.meta.truncation import Episode
 from l2o_engine.meta.validation import Standing
 from l2o_engine.optimizers.learned.learned_optimizer import LEARNED, TrainedOptimizer
 from l2o_engine.support.arrays import Doubles
+from l2o_engine.support.progress import Bar
 from l2o_engine.tasks.base import Task
 from l2o_engine.training.episodes import Episodes, check_episodes
 from l2o_engine.training.evaluation import BaseCurves, Baselines, base_curves
@@ -254,18 +255,33 @@ class MetaTrainer:
             generator, n, experiment.meta.batch, steps=experiment.steps, dtype=experiment.dtype
         )
 
-    def chunks(self, iterations: int, *, size: int = CHUNK) -> Iterator[Chunk]:
+    def chunks(self, iterations: int, *, size: int = CHUNK, progress: bool = False) -> Iterator[Chunk]:
         """Yield chunks until so many meta-iterations are done in all, or it goes on no further.
+
+        Parameters
+        ----------
+        iterations
+            How many, those that were done before among them.
+        size
+            Of a chunk, at most; it changes no result.
+        progress
+            Whether a bar tells how far it is: a widget in a notebook, else on stderr.
 
         Raises
         ------
         ValueError
             If a chunk would hold nothing.
+        MissingLibraryError
+            If a bar is wanted and tqdm is not installed.
         """
         if size < 1:
             raise ValueError("a chunk has at least one meta-iteration")
-        while self.done < iterations and not self.state().is_over:
-            yield from self.advance(min(size, iterations - self.done))
+        with Bar(shown=progress, total=iterations, what="meta-training", unit="it") as bar:
+            bar.begin(self.done, iterations)
+            while self.done < iterations and not self.state().is_over:
+                for chunk in self.advance(min(size, iterations - self.done)):
+                    bar.tell(self.done, said=f"end log10 {chunk.results.end_log10:.2f}" if progress else "")
+                    yield chunk
 
     def optimizer(self) -> TrainedOptimizer:
         """Return the learned optimizer as it is now."""

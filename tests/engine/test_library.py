@@ -9,7 +9,18 @@ import pytest
 
 import l2o_engine
 
-PAGE = Path(__file__).parents[2] / "docs" / "library.md"
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "library.md"
+EXAMPLE = ROOT / "tests" / "data" / "library_example.py"  # which `make check` looks at the types of
+# What makes the first example take moments, and changes nothing else of it.
+_SMALLER = {
+    'l2o.train("log30", seed=3, set={"meta.epsilon": 1e-12})': 'l2o.train("log30", seed=3, iterations=50, '
+    'set={"meta.epsilon": 1e-12, "network.hidden": 4, "run.backend": "torch"})',
+    "l2o.LSTM(layers=2, hidden=20)": "l2o.LSTM(layers=2, hidden=4)",
+    "iterations=20_000": "iterations=10",
+    "l2o.tune(l2o.optimizers.Momentum, task)": "l2o.tune(l2o.optimizers.Momentum, task, draws=20)",
+    "problems=1000": "problems=100",
+}
 _PROBE = """
 import os, sys
 before = set(os.environ), len(sys.modules)
@@ -27,17 +38,37 @@ assert not {"textual", "rich", "typer", "matplotlib", "l2o_tui"} & set(sys.modul
 
 # The page's own family keeps the rule that it tells: the size of a chunk changes no result.
 _CHUNKS = """
-whole, parts = (l2o.MetaTrainer(l2o.Experiment(Valley(), optimizer), backend="torch") for _ in range(2))
+whole, parts = (l2o.MetaTrainer(l2o.Experiment(Valley(), learned), backend="torch") for _ in range(2))
 (together,), apart = whole.chunks(4, size=4), list(parts.chunks(4, size=1))
 assert (together.results.losses == np.concatenate([chunk.results.losses for chunk in apart])).all()
 """
 
 
+def blocks_of_the_page() -> list[str]:
+    return re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def test_the_page_begins_with_the_example_whose_types_are_checked() -> None:
+    assert blocks_of_the_page()[0] == EXAMPLE.read_text(encoding="utf-8")
+
+
+@pytest.mark.soak
+def test_a_users_file_is_strictly_typed(tmp_path: Path) -> None:
+    """As a user would: every example of the page in one file, with nothing of our own settings."""
+    (tmp_path / "users.py").write_text("\n".join(blocks_of_the_page()), encoding="utf-8")
+    check = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", "cache", "users.py"]
+    done = subprocess.run(check, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "Success: no issues found in 1 source file\n")
+
+
 def test_the_examples_of_the_page_run_in_order_as_one_program(tmp_path: Path) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
+    first, *blocks = blocks_of_the_page()
     assert len(blocks) >= 6
+    for written, smaller in _SMALLER.items():
+        assert first.count(written) == 1
+        first = first.replace(written, smaller)
     program = tmp_path / "example.py"
-    program.write_text("\n".join([*blocks, _CHUNKS]), encoding="utf-8")
+    program.write_text("\n".join([first, *blocks, _CHUNKS]), encoding="utf-8")
     done = subprocess.run([sys.executable, str(program)], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) > 6
@@ -57,6 +88,7 @@ def test_every_public_name_is_there_and_says_what_it_is(name: str) -> None:
 
 
 def test_what_is_not_there_is_an_attribute_error() -> None:
+    name = "Adam"  # not written as an attribute: that would be an error of types
     with pytest.raises(AttributeError, match="l2o_engine has no Adam"):
-        _ = l2o_engine.Adam
+        getattr(l2o_engine, name)
     assert set(l2o_engine.__all__) == set(dir(l2o_engine))

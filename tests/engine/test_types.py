@@ -1,0 +1,62 @@
+"""What is found by name when it is asked for is known to type checkers by name, too: no piece is forgotten."""
+
+import ast
+import importlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import l2o_engine
+from l2o_engine.tasks.formula.functions import name_in_python, shipped_functions
+
+ROOMS = {
+    "tasks": "TASKS",
+    "optimizers": "OPTIMIZERS",
+    "optimizers.learned.inputs": "INPUTS",
+    "optimizers.learned.networks": "NETWORKS",
+    "meta.objectives": "OBJECTIVES",
+}
+
+
+def known_to_type_checkers(module: Any) -> dict[str, str]:
+    """Return what a module's ``if TYPE_CHECKING`` names: name → where it is from, or its annotation."""
+    tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
+    found: dict[str, str] = {}
+    for node in tree.body:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            for one in node.body:
+                if isinstance(one, ast.ImportFrom):
+                    found |= {alias.asname or alias.name: str(one.module) for alias in one.names}
+                elif isinstance(one, ast.AnnAssign):
+                    found[ast.unparse(one.target)] = ast.unparse(one.annotation)
+    return found
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_piece_of_a_room_is_known(room: str) -> None:
+    module = importlib.import_module(f"l2o_engine.{room}")
+    shipped = [
+        cls for cls in getattr(module, ROOMS[room]) if cls.__module__.startswith("l2o_engine.")
+    ]  # others are of plugins and tests
+    known = known_to_type_checkers(module)
+    for cls in shipped:
+        assert getattr(importlib.import_module(known[cls.__name__]), cls.__name__) is cls
+        assert getattr(module, cls.__name__) is cls
+    functions = {name_in_python(name) for name in shipped_functions()} if room == "tasks" else set()
+    assert set(known) == {cls.__name__ for cls in shipped} | functions
+    assert set(known) < set(module.__all__) <= set(dir(module))
+
+
+def test_every_shipped_function_is_known_as_what_makes_a_formula() -> None:
+    known = known_to_type_checkers(l2o_engine.tasks)
+    for name in shipped_functions():
+        assert known[name_in_python(name)] == "Callable[..., Formula]"
+        assert isinstance(getattr(l2o_engine.tasks, name_in_python(name))(), l2o_engine.tasks.Formula)
+
+
+def test_every_public_name_is_known() -> None:
+    known = known_to_type_checkers(l2o_engine)
+    assert set(known) == set(l2o_engine.__all__)
+    for name, home in known.items():
+        assert getattr(importlib.import_module(home), name) is getattr(l2o_engine, name)
