@@ -1,6 +1,6 @@
 """Models that no optimizer here was trained on, by trained optimizers and by tuned Adam: a CNN and a transformer.
 
-    python benchmarks/torch_models.py FILE… [--seeds 3] [--json curves.json]
+    python benchmarks/torch_models.py FILE… [--seeds 3] [--json curves.json] [--figure curves.svg]
 
 FILEs are trained optimizers (`l2o-tui export --format optimizer`). All have the same batches and begin at the same
 weights, seed by seed. Adam has the best of twelve learning rates, each learned optimizer the best of four of its one
@@ -12,13 +12,14 @@ import argparse
 import json
 import statistics
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -170,12 +171,29 @@ def learned(file: Path, scale: Any, lr: float, params: Any) -> torch.optim.Optim
     return l2o.torch_optimizer(file, params, lr, scale=scale)
 
 
+def draw(found: Mapping[str, Any], path: Path) -> None:
+    """Draw the median losses over the steps, smoothed, a panel a problem."""
+    plt.rcParams["svg.hashsalt"] = "l2o"  # the same picture for the same numbers
+    figure, axes = plt.subplots(1, len(found), figsize=(4.2 * len(found), 3.6), squeeze=False, layout="constrained")
+    for panel, (name, one) in zip(axes[0], found.items(), strict=True):
+        for label, by in one["by"].items():
+            if by["end"] > 1 and label != "Adam, tuned":
+                continue  # lost: the table tells
+            means = [statistics.fmean(by["curve"][max(0, step - 9) : step + 1]) for step in range(one["steps"])]
+            panel.plot(means, label=label, linewidth=2.2 if label == "Adam, tuned" else 1.1)
+        panel.set(title=name, xlabel="step", yscale="log")
+        panel.legend(fontsize=6)
+    axes[0][0].set_ylabel("training loss, mean of ten steps")
+    figure.savefig(path, metadata={"Date": None})
+
+
 def main() -> None:
     """Train all, and print what they reach."""
     parser = argparse.ArgumentParser()
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--figure", type=Path)
     parser.add_argument("--problems", default="digits,fashion-mnist,copy")
     parser.add_argument("--steps", type=int)
     given = parser.parse_args()
@@ -209,6 +227,8 @@ def main() -> None:
                 print(f"  {what:40} lr {lr:<8.3g} loss {end:8.4f}  {problem.says} {test:.3f}", flush=True)
                 if given.json:
                     given.json.write_text(json.dumps(found))
+    if given.figure:
+        draw(found, given.figure)
 
 
 if __name__ == "__main__":

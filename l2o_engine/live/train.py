@@ -9,12 +9,15 @@ from l2o_engine.live.resuming import resumable
 from l2o_engine.live.session import Session
 from l2o_engine.live.sizes import admit
 from l2o_engine.live.threaded import drive
+from l2o_engine.optimizers.learned.exported import Exported
 from l2o_engine.presets.files import load_preset, override, setting_of
 from l2o_engine.presets.schema import BackendName, Preset
+from l2o_engine.presets.shipped import find
 from l2o_engine.records.events import Event
 from l2o_engine.runs.catalogue import find_folder, new_folder
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run
+from l2o_engine.runs.starting import find_start, start_beside, started
 
 
 def train(
@@ -28,6 +31,7 @@ def train(
     set: Mapping[str, Any] | None = None,  # noqa: A002 (the option's name)
     runs_dir: str | Path = "runs",
     run_dir: str | Path | None = None,
+    start_from: str | Path | Run | Exported | None = None,
     on_event: Callable[[Event], None] | None = None,
     watch: Observer | Sequence[Observer] = (),
     progress: bool = False,
@@ -55,6 +59,11 @@ def train(
         Where the run gets a folder of its own.
     run_dir
         Its exact folder instead; never one that is in use.
+    start_from
+        What it begins with, in place of drawn weights: a run (its folder, its name in the runs folder, or
+        :class:`Run`), whose best network is meant; an optimizer file; or an exported optimizer. Of it come the weights
+        and the adaptive numbers, and neither the count nor what the meta-optimizer remembers; all replicates begin with
+        the same.
     on_event
         Is given what happens (see :mod:`l2o_engine.records.events`), in the thread that has called. What it raises ends
         the training as ctrl+c does.
@@ -86,10 +95,15 @@ def train(
         if isinstance(preset, Preset)
         else load_preset(preset, set=changes)
     )
+    start = _start_of(start_from, Path(runs_dir))
+    if start is not None:
+        asked = started(asked, start)
+    elif asked.start is not None and not isinstance(preset, Preset):
+        start = start_beside(asked, find(str(preset)).parent)
     admit(asked)  # what cannot be had is an error before anything is made
     audience = _audience(asked, watch, progress=progress)
     folder = Path(run_dir) if run_dir is not None else new_folder(Path(runs_dir), asked)
-    return _driven(DrivenRun.create(asked, folder), audience, on_event)
+    return _driven(DrivenRun.create(asked, folder, start), audience, on_event)
 
 
 def resume(
@@ -174,3 +188,9 @@ def _driven(
     finally:
         audience.end()
     return Run(run.folder)
+
+
+def _start_of(start_from: str | Path | Run | Exported | None, runs_dir: Path) -> Exported | None:
+    if isinstance(start_from, Run):
+        return start_from.exported()
+    return find_start(str(start_from), runs_dir) if isinstance(start_from, str | Path) else start_from

@@ -50,9 +50,10 @@ def test_every_piece_of_a_room_is_known(room: str) -> None:
 
 def test_every_shipped_function_is_known_as_what_makes_a_formula() -> None:
     known = known_to_type_checkers(l2o_engine.tasks)
-    for name in shipped_functions():
-        assert known[name_in_python(name)] == "Callable[..., Formula]"
-        assert isinstance(getattr(l2o_engine.tasks, name_in_python(name))(), l2o_engine.tasks.Formula)
+    families = {cls.__name__ for cls in l2o_engine.tasks.TASKS}  # one of such a name is what it stands for
+    for name in {name_in_python(name) for name in shipped_functions()} - families:
+        assert known[name] == "Callable[..., Formula]"
+        assert isinstance(getattr(l2o_engine.tasks, name)(), l2o_engine.tasks.Formula)
 
 
 def test_every_public_name_is_known() -> None:
