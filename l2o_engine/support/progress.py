@@ -52,6 +52,7 @@ class Bar:
         if self._bar is not None:
             self._bar.reset(total)
             self._bar.initial = self._bar.n = self._bar.last_print_n = done
+            self._bar.refresh()
 
     def tell(self, done: float | None = None, *, total: float | None = None, said: str | None = None) -> None:
         """Say how much is done in all, of another total perhaps, and what else there is to say."""

@@ -46,8 +46,11 @@ class SmallTask(TaskFamily):
         base step. The losses that are recorded have none.
     log
         ε of the loss ln(f + ε) - ln ε, for an f that is nowhere below 0; 0 for f itself.
+
+    Parameters
+    ----------
     rotated
-        In Python, short for ``rotation="uniform"`` or "none"; it is no attribute.
+        Short for ``rotation="uniform"`` or "none": an argument, and nothing that a task has.
 
     Raises
     ------

@@ -14,7 +14,7 @@ PAGE = ROOT / "docs" / "library.md"
 EXAMPLE = ROOT / "tests" / "data" / "library_example.py"  # which `make check` looks at the types of
 # What makes the first example take moments, and changes nothing else of it.
 _SMALLER = {
-    'l2o.train("log30", seed=3, set={"meta.epsilon": 1e-12})': 'l2o.train("log30", seed=3, iterations=50, '
+    'l2o.train("log30", seed=3, set={"meta.epsilon": 1e-12})': 'l2o.train("log30", seed=3, iterations=20, '
     'set={"meta.epsilon": 1e-12, "network.hidden": 4, "run.backend": "torch"})',
     "l2o.LSTM(layers=2, hidden=20)": "l2o.LSTM(layers=2, hidden=4)",
     "iterations=20_000": "iterations=10",
