@@ -10,9 +10,9 @@ import pytest
 import l2o_engine
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "library.md"
+DOCS = ROOT / "docs"
 EXAMPLE = ROOT / "tests" / "data" / "library_example.py"  # which `make check` looks at the types of
-# What makes the first example take moments, and changes nothing else of it.
+# What makes the library's first example take moments, and changes nothing else of it.
 _SMALLER = {
     'l2o.train("log30", seed=3, set={"meta.epsilon": 1e-12})': 'l2o.train("log30", seed=3, iterations=20, '
     'set={"meta.epsilon": 1e-12, "network.hidden": 4, "run.backend": "torch"})',
@@ -45,34 +45,39 @@ assert (together.results.losses == np.concatenate([chunk.results.losses for chun
 """
 
 
-def blocks_of_the_page() -> list[str]:
-    return re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
+def blocks_of(page: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (DOCS / f"{page}.md").read_text(encoding="utf-8"), flags=re.DOTALL)
 
 
 def test_the_page_begins_with_the_example_whose_types_are_checked() -> None:
-    assert blocks_of_the_page()[0] == EXAMPLE.read_text(encoding="utf-8")
+    assert blocks_of("library")[0] == EXAMPLE.read_text(encoding="utf-8")
 
 
 @pytest.mark.soak
 def test_a_users_file_is_strictly_typed(tmp_path: Path) -> None:
     """As a user would: every example of the page in one file, with nothing of our own settings."""
-    (tmp_path / "users.py").write_text("\n".join(blocks_of_the_page()), encoding="utf-8")
+    (tmp_path / "users.py").write_text("\n".join(blocks_of("library")), encoding="utf-8")
     check = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", "cache", "users.py"]
     done = subprocess.run(check, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "Success: no issues found in 1 source file\n")
 
 
-def test_the_examples_of_the_page_run_in_order_as_one_program(tmp_path: Path) -> None:
-    first, *blocks = blocks_of_the_page()
-    assert len(blocks) >= 6
-    for written, smaller in _SMALLER.items():
+@pytest.mark.parametrize(
+    ("page", "least", "smaller", "beside"), [("library", 6, _SMALLER, _CHUNKS), ("optimizer-file", 3, {}, "")]
+)
+def test_the_examples_of_a_page_run_in_order_as_one_program(
+    page: str, least: int, smaller: dict[str, str], beside: str, tmp_path: Path
+) -> None:
+    first, *blocks = blocks_of(page)
+    assert len(blocks) >= least - 1
+    for written, instead in smaller.items():
         assert first.count(written) == 1
-        first = first.replace(written, smaller)
+        first = first.replace(written, instead)
     program = tmp_path / "example.py"
-    program.write_text("\n".join([first, *blocks, _CHUNKS]), encoding="utf-8")
+    program.write_text("\n".join([first, *blocks, beside]), encoding="utf-8")
     done = subprocess.run([sys.executable, str(program)], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) > 6
+    assert len(done.stdout.splitlines()) >= least
     assert (tmp_path / "runs").is_dir()
 
 
