@@ -193,7 +193,19 @@ class MetaTrainer:
         self.done = 0
 
     def advance(self, n: int) -> list[Chunk]:
-        """Do n meta-iterations, or fewer if it diverges or its validations end it."""
+        """Do n meta-iterations, or fewer if it diverges or its validations end it.
+
+        Parameters
+        ----------
+        n
+            How many. ``advance(n)`` gives the same numbers, bit for bit, as n times ``advance(1)``.
+
+        Returns
+        -------
+        list of Chunk
+            One. Its ``results`` hold ``losses`` [n, batch, steps] of the experiment's dtype, and ``gradient_norm`` [n],
+            ``objective`` [n] in float64: see :class:`~l2o_engine.meta.learner.Results`.
+        """
         chunk, self._likenesses = self._advance(n), []
         return [chunk]
 
@@ -292,7 +304,11 @@ class MetaTrainer:
                     yield chunk
 
     def optimizer(self) -> TrainedOptimizer:
-        """Return the learned optimizer as it is now."""
+        """Return the learned optimizer as it is now, with its weights [size] of the experiment's dtype.
+
+        It is an optimizer like any other: ``init(x)`` and ``update(gradient, state)`` take arrays or tensors of any shape.
+        What is trained later does not change it.
+        """
         return self._experiment.trained.with_weights(self._learner.weights, self._learner.numbers)
 
     def curves(self, draw: int, state: TrainerState) -> dict[str, Doubles]:
@@ -312,13 +328,18 @@ class MetaTrainer:
         return BaseCurves({name: losses[:, 0].astype(np.float64) for name, losses in curves.items()})
 
     def state(self) -> TrainerState:
-        """Return all of its state."""
+        """Return all of its state: one value, of NumPy arrays, which what is trained later does not change."""
         episodes = self._episodes.state() if self._episodes else {}
         draws = dict(self._draws.state)
         return TrainerState(self.done, draws, self._learner, episodes, self._standing, self._moments)
 
     def load_state(self, state: TrainerState) -> None:
-        """Become the trainer that the state was taken from.
+        """Become the trainer that the state was taken from: it goes on bit for bit as that one would.
+
+        Parameters
+        ----------
+        state
+            As :meth:`state` of a trainer of the same experiment returned it, on whatever backend and device.
 
         Raises
         ------

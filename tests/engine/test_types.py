@@ -2,6 +2,9 @@
 
 import ast
 import importlib
+import inspect
+import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +34,34 @@ def known_to_type_checkers(module: Any) -> dict[str, str]:
                 elif isinstance(one, ast.AnnAssign):
                     found[ast.unparse(one.target)] = ast.unparse(one.annotation)
     return found
+
+
+def public_pieces() -> dict[str, Any]:
+    """Return what the public names stand for, and the pieces in the rooms among them."""
+    found = {name: getattr(l2o_engine, name) for name in l2o_engine.__all__}
+    rooms = {name: one for name, one in found.items() if inspect.ismodule(one)}
+    return {name: one for name, one in found.items() if name not in rooms} | {
+        f"{room}.{name}": getattr(module, name)
+        for room, module in rooms.items()
+        for name in known_to_type_checkers(module)
+    }
+
+
+def unsaid(piece: Any) -> set[str]:
+    """Return the parameters of a piece that its docstring has no entry for."""
+    classes = [cls for cls in getattr(piece, "__mro__", [piece]) if cls.__module__.startswith("l2o_engine")]
+    lines = [line.strip() for cls in classes for line in (cls.__doc__ or "").splitlines()]
+    entries = [line for line in lines if re.fullmatch(r"\*{0,2}\w+(, \*{0,2}\w+)*", line)]
+    said = {word.strip() for line in entries for word in line.split(",")}
+    return set(inspect.signature(piece).parameters) - said - {"kind", "args", "kwargs", "options"}
+
+
+def test_the_docstrings_say_what_every_parameter_is() -> None:
+    pieces = {name: piece for name, piece in public_pieces().items() if hasattr(piece, "__module__")}
+    pieces = {name: piece for name, piece in pieces.items() if not isinstance(piece, partial)}  # they are Formula's
+    pieces = {name: one for name, one in pieces.items() if not (isinstance(one, type) and issubclass(one, Warning))}
+    assert len(pieces) > 40
+    assert {name: missing for name, piece in pieces.items() if (missing := unsaid(piece))} == {}
 
 
 @pytest.mark.parametrize("room", ROOMS)
