@@ -306,8 +306,8 @@ class MetaTrainer:
     def optimizer(self) -> TrainedOptimizer:
         """Return the learned optimizer as it is now, with its weights [size] of the experiment's dtype.
 
-        It is an optimizer like any other: ``init(x)`` and ``update(gradient, state)`` take arrays or tensors of any shape.
-        What is trained later does not change it.
+        It is an optimizer like any other: ``init(x)`` and ``update(gradient, state)`` take arrays or tensors of any
+        shape. What is trained later does not change it.
         """
         return self._experiment.trained.with_weights(self._learner.weights, self._learner.numbers)
 
