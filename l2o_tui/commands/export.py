@@ -24,7 +24,7 @@ STDOUT = Path("-")
 
 def export_run(
     run: Run,
-    file_format: Literal["csv", "json", "tensorboard"],
+    file_format: Literal["csv", "json", "parquet", "tensorboard"],
     output: Path,
     *,
     every: int,
@@ -62,6 +62,8 @@ def export_run(
     elif output != STDOUT:
         export_file(run, file_format, output, every=every, decimal=decimal, force=force)
     else:
+        if file_format == "parquet" and os.isatty(1):
+            raise ExportError("--format parquet writes bytes, which no terminal shows; name a file: --output FILE")
         try:
             terminal = BufferedWriter(TerminalBytes(1)) if os.isatty(1) else None
             with terminal or os.fdopen(1, "wb", closefd=False) as stdout:
@@ -101,6 +103,6 @@ def export_run_optimizer(run: Run, output: Path, *, seed: int | None, checkpoint
         raise ExportError("--format optimizer writes one file; name it: --output FILE")
     exported, why_not = export_optimizer(run, output, seed=seed, checkpoint=choice_of(checkpoint), force=force)
     if why_not:
-        say(f"l2o-tui: {output} does not say which losses it meets, and was written without: {why_not}")
+        say(f"l2o-tui: {output} was written without the losses that it meets: {why_not}")
     origin = exported.origin
     say(f"l2o-tui: {output}: seed {origin.seed} of {origin.run} at {count(origin.iteration)}, {exported.digest[:12]}")

@@ -1,13 +1,14 @@
 """``l2o-tui show FILE``: what an optimizer file holds, where it comes from and how it is used."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from l2o_engine.optimizers.learned.exported import Exported
 from l2o_engine.optimizers.learned.exported_file import FORMAT
+from l2o_engine.presets.shipped import shipped_names
 from l2o_engine.support.settings import table_of
+from l2o_tui.commands.show import in_a_line
 from l2o_tui.text.commands import proposed
 from l2o_tui.text.numbers import count
 from l2o_tui.text.output import Page, write_json
@@ -51,10 +52,9 @@ def print_optimizer(path: Path, *, as_json_document: bool) -> None:
         state.add_row("versions", ", ".join(f"{name} {number}" for name, number in origin.versions.items()))
     # A path as Python writes it: quotation marks and backslashes are escaped.
     state.add_row("in Python", f"l2o_engine.torch_optimizer({str(path)!r}, model.parameters())")
-    state.add_row(
-        "here", proposed("evaluate", str(path)) if tables else proposed("evaluate", str(path), "--on", "PRESET")
-    )
-    state.add_row("", proposed("run", origin.preset or "PRESET", "--from", str(path)))
+    state.add_row("here", proposed("evaluate", path) if tables else proposed("evaluate", path, "--on", "PRESET"))
+    known = origin.preset if origin.preset in shipped_names() else "PRESET"  # else it is anybody's word
+    state.add_row("", proposed("run", known, "--from", path))
     page.console.print(state)
     return page.write()
 
@@ -79,8 +79,8 @@ def document(exported: Exported, path: Path) -> dict[str, Any]:
 
 def _settings(table: Mapping[str, Any]) -> str:
     """Return a table in a line, its kind first."""
-    kind = [str(table["kind"])] if "kind" in table else []
-    return ", ".join([*kind, *(f"{key} = {json.dumps(value)}" for key, value in table.items() if key != "kind")])
+    rest = {key: value for key, value in table.items() if key != "kind"}
+    return ", ".join(filter(None, [str(table.get("kind", "")), in_a_line(rest)]))
 
 
 def _range(ends: tuple[float, float]) -> str:

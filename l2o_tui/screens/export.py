@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
@@ -21,14 +21,23 @@ _FORMATS = {
     "csv": ".csv",
     "commas": ".csv",
     "json": ".json",
+    "parquet": ".parquet",
     "tensorboard": "-tensorboard",
     "optimizer": ".safetensors",
 }
-_SHORT = {"csv": "CSV", "commas": "CSV", "json": "JSON", "tensorboard": "events", "optimizer": "optimizer"}
+_SHORT = {
+    "csv": "CSV",
+    "commas": "CSV",
+    "json": "JSON",
+    "parquet": "Parquet",
+    "tensorboard": "events",
+    "optimizer": "optimizer",
+}
 _NAMES = {
     "csv": "CSV",
     "commas": "CSV with decimal commas, for spreadsheets",
     "json": "JSON",
+    "parquet": "Parquet",
     "tensorboard": "TensorBoard event files",
     "optimizer": "The trained optimizer, a file to use elsewhere",
 }
@@ -138,7 +147,7 @@ class ExportDialog(ModalScreen[None]):
             _, why_not = export_optimizer(self._run, output)
             return [f"it does not say which losses it meets: {why_not}"] if why_not else []
         else:
-            kind: FileFormat = "json" if file_format == "json" else "csv"
+            kind = cast("FileFormat", "csv" if file_format == "commas" else file_format)
             export_file(self._run, kind, output, decimal="," if file_format == "commas" else ".")
         return self._run.damage()
 
