@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 
 import numpy as np
+from textual.content import Content
 
 from l2o_engine.presets.labels import level_label
 from l2o_engine.presets.published import PublishedRow
@@ -110,7 +111,20 @@ class ConvergenceChart(Chart):
         self._pinned: dict[str, Curve] = {}
         self._levels: dict[str, float] = {}
         self._iterations = 0
-        self.border_title = _FINAL_LOSS if in_truncations else _END_LOSS
+        self._measured: tuple[Sequence[tuple[Lane, Curve]], bool] | None = None  # and whether it is a share
+        self._title = self.border_title = _FINAL_LOSS if in_truncations else _END_LOSS
+
+    def show_measure(self, title: str, lanes: Sequence[tuple[Lane, Curve]], *, is_share: bool) -> None:
+        """Draw something else of these lanes than the end loss: log10 of it, or a share, whose axis is linear."""
+        self._measured = lanes, is_share
+        self.border_title = Content(title)
+        self.redraw()
+
+    def show_end_loss(self) -> None:
+        """Draw the end loss again."""
+        self._measured = None
+        self.border_title = self._title
+        self.redraw()
 
     def show(self, lanes: Sequence[tuple[Lane, Curve]], levels: dict[str, float], iterations: int = 0) -> None:
         """Draw these lanes, and these levels as lines across; the x axis goes to the number of iterations."""
@@ -163,6 +177,8 @@ class ConvergenceChart(Chart):
 
     def figure(self, view: Span | None) -> Figure | None:
         """Return the lanes, the other runs, the levels and the notebook's points; None before there is a run."""
+        if self._measured is not None:
+            return self._figure_of_measure(view, *self._measured)
         if not self._lanes:
             return None
         styles = optimizer_styles([*(lane.optimizer for lane, _ in self._lanes), *self._levels])
@@ -185,6 +201,23 @@ class ConvergenceChart(Chart):
             bands=self._bands,
             notebook=self._notebook,
             caption=caption,
+        )
+
+    def _figure_of_measure(
+        self, view: Span | None, lanes: Sequence[tuple[Lane, Curve]], is_share: bool
+    ) -> Figure | None:
+        """Return what was measured of the lanes: nothing that is reached by the end loss stands beside it."""
+        if not lanes:
+            return None
+        styles = optimizer_styles(lane.optimizer for lane, _ in lanes)
+        return convergence(
+            lane_series(lanes, styles, self._window, each=self._each_seed),
+            {},
+            logarithmic=self.logarithmic and not is_share,
+            view=view,
+            right=self._iterations,
+            bands=self._bands,
+            caption="at each look" if is_share else f"line: mean of {count(self._window)}, of logarithms",
         )
 
     def _caption(self, banded: int) -> str:

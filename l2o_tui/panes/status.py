@@ -136,7 +136,7 @@ class StatusLines(Pane):
         if view.checkpoint >= 0:
             parts.append(f"saved at {count(view.checkpoint)}")
         if self._memory:
-            parts.append(f"{self._memory / 1e6:.0f} MB of memory")
+            parts.append(f"memory {self._memory / 1e6:.0f} MB")
         numbers = self._fitting(list(map(Content, parts)), self.content_size.width - _LEAST_BAR - 1)
         room = self.content_size.width - numbers.cell_length - 1
         width = min(max(room, _LEAST_BAR), _GREATEST_BAR)

@@ -22,6 +22,7 @@ from l2o_tui.panes.convergence_pane import ConvergencePane
 from l2o_tui.panes.footer import KeyFooter
 from l2o_tui.panes.health_pane import HealthPane
 from l2o_tui.panes.log_pane import LogPane
+from l2o_tui.panes.measured import Measured
 from l2o_tui.panes.other_problem import OtherProblem
 from l2o_tui.panes.pinned_runs import PinnedRuns
 from l2o_tui.panes.plain import PlainText
@@ -96,6 +97,7 @@ class TrainingScreen(ChartScreen[None]):
         self._drawn_at = -inf
         self._convergence = ConvergencePane(opened, id="convergence")
         self._pinned = PinnedRuns(self._convergence, opened.folder, opened.preset)
+        self._measured = Measured(self._convergence, opened.folder, opened.preset)
         self._base = BasePane(has_replicates=self.has_replicates, id="base")
         self._other = OtherProblem(self._base, opened.folder, opened.preset)
         self._draws = ShowDraws(0, 1, opened.preset.seeds[0])  # what the base chart was asked to show
@@ -185,6 +187,7 @@ class TrainingScreen(ChartScreen[None]):
         if view.phase != before.phase or view.diagnoses is not before.diagnoses:
             self.refresh_bindings()
         self._other.keep_up(view.checkpoint)
+        self._measured.keep_up(view)
 
     def _tell_notices(self, view: View) -> None:
         if view.starts and (self._started_at == inf or view.is_reading):
@@ -347,6 +350,11 @@ class TrainingScreen(ChartScreen[None]):
     def action_each_seed(self) -> None:
         """Show each replicate, or their median."""
         self._convergence.each_seed = not self._convergence.each_seed
+
+    def action_next_figure(self) -> None:
+        """Show another figure than the end loss over the meta-iterations; after the last one, that again."""
+        self._panes.bring(self._convergence)
+        self._measured.show_next(self.view)
 
     def action_pin(self) -> None:
         """Draw one more run of the folder beside this one, the newest first."""

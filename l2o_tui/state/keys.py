@@ -133,7 +133,7 @@ KEYS = (
     Key(
         "a",
         "remedy",
-        "try remedy",
+        "remedy",
         "run: Try the remedy",
         "Start a new run with the setting that may help against what health has found; asks first.",
         phases=SEEN,
@@ -252,6 +252,16 @@ KEYS = (
         "view: Chart or table",
         "Show the chart alone, then the table alone, then both again.",
         frozenset({COMPARE}),
+        shown=False,
+    ),
+    Key(
+        "g",
+        "next_figure",
+        "",
+        "chart: Next figure",
+        "Show the sum of the losses in place of the end loss, then the meta-gradient's norm, min_log, the share lost "
+        "to ε, and the end loss again.",
+        phases=SEEN,
         shown=False,
     ),
     Key("tab", "next_pane(1)", "pane", "view: Next pane", "Go to the next pane; on a small screen, show it."),

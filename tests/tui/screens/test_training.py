@@ -4,13 +4,14 @@ from asyncio import sleep
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from math import inf
+from math import inf, log
 from pathlib import Path
 from signal import SIGTSTP
 from threading import Event as Flag
 from typing import Any
 
 import pytest
+from numpy import log10
 from textual.command import Hits
 from textual.events import Key
 from textual.pilot import Pilot
@@ -628,6 +629,31 @@ async def test_the_header_of_a_watched_run_says_who_drives_it(tmp_path: Path) ->
         session.mailbox.put(Stop("the test is over"))  # it knows no Leave
 
 
+async def test_other_figures_are_shown_over_the_meta_iterations(tmp_path: Path) -> None:
+    experiment = tiny.tiny_preset('inputs={kind="log", min_log=-15.0, adaptive=true}')
+    tiny.run(tmp_path / "run", experiment)
+    opened = OpenRun.driving(DrivenRun.take(tmp_path / "run"))
+    async with L2oApp(opened, fps=FPS).run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: "finished" in text_of(pilot))
+        chart = pilot.app.screen.query_one(ConvergenceChart)
+        last = [*Run(tmp_path / "run").rows()][-1]
+        ends = {"Σ of the losses": log10(last.sum_loss[-5:]).mean(), "norm of": log10(last.gradient_norm[-5:]).mean()}
+        ends |= {"e^min_log": last.numbers["min_log"][-5:].mean() / log(10), "lost to ε": None}
+        for title, value in ends.items():
+            await pilot.press("g")
+            await until(pilot, lambda title=title: title in text_of(pilot) and bool(chart.drawn and chart.drawn.series))  # type: ignore[misc]
+            await until(pilot, lambda: chart.drawn is not None and not chart.drawn.levels)
+            assert chart.drawn is not None
+            assert chart.drawn.y.logarithmic == (value is not None)
+            if value is not None:
+                assert chart.drawn.series[0].at == pytest.approx(value, abs=1e-5)
+            else:
+                assert 0 <= 10 ** chart.drawn.series[0].at <= 1
+        await pilot.press("g")
+        await until(pilot, lambda: chart.drawn is not None and len(chart.drawn.levels) == 2)
+        assert "end loss" in text_of(pilot)
+
+
 # What is to be done about it.
 
 
@@ -643,7 +669,7 @@ async def test_the_remedy_is_one_key_away(tmp_path: Path) -> None:
     session = ScriptedSession(stuck(experiment), ANSWERS)
     app = L2oApp(OpenRun(session, experiment, folder=run.folder), runs_dir=run.folder.parent, fps=FPS)
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
-        await until(pilot, lambda: "try remedy" in text_of(pilot))
+        await until(pilot, lambda: "a remedy" in text_of(pilot))
         await pilot.press("a")
         await until(pilot, lambda: isinstance(app.screen, StartDialog) and "Start anew from stuck" in text_of(pilot))
         assert "epsilon: the meta-gradient is 1e-14" in text_of(pilot)
@@ -666,7 +692,7 @@ async def test_who_stays_with_a_run_starts_no_other(tmp_path: Path) -> None:
     app = L2oApp(OpenRun(session, tiny.tiny_preset(), folder=run.folder), runs_dir=run.folder.parent, fps=FPS)
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
         await until(pilot, lambda: "● running" in text_of(pilot))
-        assert "try remedy" not in text_of(pilot)  # nothing is wrong
+        assert "a remedy" not in text_of(pilot)  # nothing is wrong
         await pilot.press("a", "k")
         await until(pilot, lambda: isinstance(app.screen, StartDialog))
         await pilot.press("enter")
