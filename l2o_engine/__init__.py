@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from l2o_engine.presets.files import load_preset
     from l2o_engine.runs.catalogue import load_run
     from l2o_engine.studies.tuning import tune
+    from l2o_engine.support.user_code import allow_code
     from l2o_engine.tasks.joined import Augmentation
     from l2o_engine.training.evaluation import evaluate
     from l2o_engine.training.trainer import MetaTrainer
@@ -47,6 +48,7 @@ __all__ = [
     "MetaTrainer",
     "Truncation",
     "Validation",
+    "allow_code",
     "evaluate",
     "inputs",
     "load_preset",
@@ -77,6 +79,7 @@ _HOMES = {
     "MetaTrainer": "l2o_engine.training.trainer",
     "Truncation": "l2o_engine.meta.truncation",
     "Validation": "l2o_engine.meta.validation",
+    "allow_code": "l2o_engine.support.user_code",
     "evaluate": "l2o_engine.training.evaluation",
     "load_preset": "l2o_engine.presets.files",
     "load_run": "l2o_engine.runs.catalogue",

@@ -12,6 +12,7 @@ from l2o_engine.records.events import Event
 from l2o_engine.runs.catalogue import new_folder
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run
+from l2o_engine.support.user_code import permission
 
 
 def train(
@@ -26,6 +27,7 @@ def train(
     runs_dir: str | Path = "runs",
     run_dir: str | Path | None = None,
     on_event: Callable[[Event], None] | None = None,
+    allow_code: str | Path | None = None,
 ) -> Run:
     """Train a preset to its end, and return the run.
 
@@ -49,6 +51,9 @@ def train(
         Its exact folder instead; never one that is in use.
     on_event
         Is given what happens (see :mod:`l2o_engine.records.events`), between two chunks of the training.
+    allow_code
+        A folder whose Python modules may be imported and run, by this process from now on: for a problem of
+        ``kind = "python"``.
 
     Returns
     -------
@@ -62,6 +67,8 @@ def train(
     SessionError
         If something failed on the way; the message says where the last checkpoint is.
     """
+    if allow_code is not None:
+        permission.allow_code(allow_code)
     given = {"seed": seed, "seeds": seeds, "iterations": iterations, "backend": backend, "device": device}
     changes = {**(set or {}), **{f"run.{name}": value for name, value in given.items() if value is not None}}
     asked = (

@@ -6,21 +6,29 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from l2o_engine.tasks.base import TASKS, Task, TaskFamily
 
-__all__ = ["TASKS", "Task", "TaskFamily"]
+if TYPE_CHECKING:
+    from l2o_engine.tasks.python import Custom, Definition, ModuleProblem, Python
+
+__all__ = ["TASKS", "Custom", "Definition", "ModuleProblem", "Python", "Task", "TaskFamily"]
+
+_OWN = ("Custom", "Definition", "ModuleProblem")  # what makes a task family of a user's objects
 
 
 def __getattr__(name: str) -> Any:
     if not name[:1].isupper():  # a module of the package, perhaps, which is being imported
         raise AttributeError(name)
+    if name in _OWN:
+        return getattr(import_module("l2o_engine.tasks.python"), name)
     return _functions().get(name) or TASKS.named(name)
 
 
 def __dir__() -> list[str]:
-    return [*__all__, *(cls.__name__ for cls in TASKS), *_functions()]
+    return sorted({*__all__, *(cls.__name__ for cls in TASKS), *_functions()})
 
 
 def _functions() -> dict[str, Callable[..., TaskFamily]]:

@@ -12,6 +12,7 @@ from l2o_engine.runs.record import RunError
 from l2o_engine.support.errors import Failure
 from l2o_tui import exit_codes
 from l2o_tui.commands.drive import FrontEnd, drive
+from l2o_tui.commands.ended import EndedError, ended_by_signals
 from l2o_tui.text.numbers import count
 from l2o_tui.text.output import json_text, silence, write_out
 from l2o_tui.text.streams import say, write_path
@@ -64,7 +65,11 @@ def resume_run(
     found = Run(folder)
     record = found.record()
     preset = found.preset()
-    admit(preset, backend, device)
+    try:
+        with ended_by_signals():  # a problem's code may take long, or for ever
+            admit(preset, backend, device)
+    except EndedError as ended:
+        return ended.tell("the run is as it was")
     least = record.iteration + (record.status != "finished")
     if iterations is not None and iterations < least:
         raise RunError(f"{found.name} is already at {count(record.iteration)}: --iterations must be above that")

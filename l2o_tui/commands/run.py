@@ -9,6 +9,7 @@ from l2o_engine.presets.shipped import find
 from l2o_engine.runs.catalogue import new_folder
 from l2o_engine.runs.driven import DrivenRun
 from l2o_tui.commands.drive import FrontEnd, drive
+from l2o_tui.commands.ended import EndedError, ended_by_signals
 
 
 def run_preset(
@@ -51,5 +52,9 @@ def run_preset(
     """
     given = {name: value for name, value in options.items() if value is not None}
     asked = load(find(preset), settings, given)
-    admit(asked)  # what cannot be had is an error before anything is made
+    try:
+        with ended_by_signals():  # a problem's code may take long, or for ever
+            admit(asked)  # what cannot be had is an error before anything is made
+    except EndedError as ended:
+        return ended.tell("nothing was made")
     return drive(DrivenRun.create(asked, run_dir or new_folder(runs_dir, asked)), front_end)
