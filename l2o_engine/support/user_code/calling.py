@@ -1,6 +1,7 @@
 """Calling a user's code: where it fails or hangs is told by its file and line, and a call can be ended from outside."""
 
 import ctypes
+import os
 import sys
 import traceback
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from l2o_engine.support.wording import shown
 _ENDLESS = 5.0  # seconds for which a call may go on before it is ended, where somebody waits for the end
 _STUCK = 3.0  # seconds after which one is given up that was ended and has not
 _MOST_SAID = 500  # characters of what an error says
-_OURS = str(Path(__file__).parents[2])
+_OURS = tuple(f"{Path(__file__).parents[3] / name}{os.sep}" for name in ("l2o_engine", "l2o_tui"))
 _INSTALLED = ("site-packages", "dist-packages")
 
 

@@ -85,6 +85,12 @@ def refusal(factory: str, arguments: str) -> NotAllowedError:
         What it would be called with, as it would be written.
     """
     module, _, name = factory.partition(":")
+    if _allowed:
+        folders = " and ".join(map(str, map(_short, _allowed)))
+        return NotAllowedError(
+            f'[problem] kind = "python" wants {factory}, and there is no {module.replace(".", "/")}.py in {folders}, '
+            "where code is allowed: --allow-code names the folder that has it"
+        )
     found = file_of(module, [*reversed(_beside), Path()])
     where = f"DIR, the folder with {module.replace('.', '/')}.py" if found is None else str(_short(found[0]))
     file = f"{module.replace('.', '/')}.py" if found is None else str(_short(found[1]))

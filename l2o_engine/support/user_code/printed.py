@@ -9,8 +9,8 @@ from collections import deque
 from threading import Lock, get_ident
 from typing import Any
 
-_MOST_AT_ONCE = 20  # lines that are kept until somebody takes them
-_MOST = 200  # that a process tells
+_MOST_AT_ONCE = 5  # lines that are kept until somebody takes them
+_MOST = 50  # that a process tells
 _LONGEST = 1000  # characters of a line
 
 

@@ -307,7 +307,7 @@ class Custom(TaskFamily):
         before = _versions(point, own)
         value = method(x=self._shaped(point), batch=_given(batch), parameters=own)
         if _versions(point, own) != before:
-            raise method.error("changes x, or the task's parameters, in place: take x + y in place of x += y")
+            raise method.error(_IN_PLACE)
         return _number(method, value, point)
 
     def _gradient_of_one(self, point: "Tensor", own: dict[str, "Tensor"], batch: Any) -> "Tensor":
@@ -342,7 +342,10 @@ class Custom(TaskFamily):
 
         with torch.autograd.graph.saved_tensors_hooks(count, lambda values: values), torch.enable_grad():
             losses = self._losses(first._replace(points=first.points.clone().requires_grad_()))
+        seen = first.points.clone()
         (again,) = self._losses_alone(first)
+        if not _equal(seen, first.points):
+            raise self._methods["loss"].error(_IN_PLACE)
         if not _equal(losses.detach(), again) and not torch.allclose(losses.detach(), again, 1e-4, equal_nan=True):
             raise self._methods["loss"].error(
                 "two calls with the same x, batch and parameters gave other numbers: what is random belongs into "
@@ -374,6 +377,7 @@ _UNSEEDED = (
     "two calls with the same generator gave other numbers, so no run could be resumed or repeated: draw with "
     "generator=generator"
 )
+_IN_PLACE = "changes x, or the task's parameters, in place: take x + y in place of x += y"
 _UNRELATED = (
     "the loss does not depend on x through torch's operations: .item(), .detach(), NumPy and torch.tensor(…) cut it off"
 )

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*"
 _FACTORY = rf"^{_NAME}(:{_NAME})?$"
 _LONGEST = 200  # characters of arguments that are shown
+_MOST_SHOWN = 80  # of a value
 
 
 class Arguments(dict[str, Any]):
@@ -263,6 +264,9 @@ def _made_of(factory: str, arguments: Mapping[str, Any], find: Any, module: Modu
 def _custom(returned: Any, factory: Any, name: str) -> Custom:
     if returned is None:
         raise CodeError(f"{line_of(factory)}: returned None, where a problem is wanted (is a return missing?)")
+    if not hasattr(returned, "init") and not hasattr(returned, "loss"):
+        what = shown(repr(returned), most=_MOST_SHOWN)
+        raise CodeError(f"{line_of(factory)}: returned {what}, where an object with init and loss is wanted")
     return Custom(returned, name)
 
 

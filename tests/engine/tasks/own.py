@@ -27,5 +27,6 @@ class Regression:
     def loss(self, x: dict[str, Tensor], batch: Any, parameters: dict[str, Tensor]) -> Tensor:
         if not self.vectorises:
             float(x["offset"].detach())  # which torch.func.vmap cannot do
-        found = batch[0] @ x["line.slope"][0] + x["offset"]
-        return ((found - batch[0] @ parameters["true"][:2] - parameters["true"][2]) ** 2).mean()
+        found: Tensor = batch[0] @ x["line.slope"][0] + x["offset"]
+        aim: Tensor = batch[0] @ parameters["true"][:2] + parameters["true"][2]
+        return (found - aim).square().mean()
