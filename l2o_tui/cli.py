@@ -508,6 +508,25 @@ def presets(json: JsonDocument = False) -> None:
     print_presets(as_json_document=json)
 
 
+@app.command(name="new-task")
+def new_task(
+    file: Annotated[Path, typer.Argument(metavar="FILE.py", help="The module to write; its preset goes beside it.")],
+    example: Annotated[
+        Literal["quadratic", "logistic", "ode"],
+        typer.Option(
+            "--example",
+            help="What to begin with: least squares; logistic regression with minibatches and held-out data; "
+            "a differential equation fitted to measurements.",
+        ),
+    ] = "quadratic",
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+) -> None:
+    """Write FILE.py, a problem of your own to edit, and a preset that trains an optimizer for it."""
+    from l2o_tui.commands.new_task import write_task
+
+    write_task(file, example, force=force)
+
+
 @app.command()
 def check(
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="A TOML file, or the name of a shipped preset.")],

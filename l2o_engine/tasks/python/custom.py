@@ -33,7 +33,8 @@ BATCH = "batch_index"
 
 _SEEDS = 2**62
 _AT_ONCE = 8_000_000  # numbers that losses computed at once may take
-_TRIED = 3  # tasks that a definition is tried on
+_FEW = 4  # so many tasks and more are computed by vmap, which for fewer takes longer than it saves
+_TRIED = 4  # tasks that a definition is tried on
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,12 @@ class _Singles(NamedTuple):
     parameters: dict[str, "Tensor"]
     seeds: list[int] | None
     leading: tuple[int, ...]
+    is_of_arrays: bool = False
 
     def part(self, some: slice) -> "_Singles":
         """Return some of them."""
         own = {name: values[some] for name, values in self.parameters.items()}
-        return _Singles(self.points[some], own, self.seeds[some] if self.seeds else None, ())
+        return self._replace(points=self.points[some], parameters=own, seeds=self.seeds[some] if self.seeds else None)
 
 
 @dataclass(eq=False)
@@ -247,7 +249,8 @@ class Custom(TaskFamily):
         self, of: "Callable[[_Singles], tuple[Tensor, ...]]", x: Floats, parameters: Arrays, minibatch: Arrays | None
     ) -> tuple[Floats, ...]:
         """Return what a function says of tasks given as arrays: of so many at once that what it takes stays bounded."""
-        singles = _singles(*_tensors(x, parameters, minibatch), self._parameter_shapes)
+        # A chunk of a run has as many tasks as it happens to have: they are computed in one way, however many.
+        singles = _singles(*_tensors(x, parameters, minibatch), self._parameter_shapes)._replace(is_of_arrays=True)
         at_once = max(1, _AT_ONCE // max(self._graph_numbers, self._size))
         some = [singles.part(slice(k, k + at_once)) for k in range(0, len(singles.points), at_once)]
         found = [[values.numpy() for values in of(one)] for one in some]
@@ -289,7 +292,8 @@ class Custom(TaskFamily):
         points, n = singles.points, len(singles.points)
         owns = [{name: values[k] for name, values in singles.parameters.items()} for k in range(n)]
         batches = [self._batch(singles.seeds, k, owns[k], points) for k in range(n)]
-        if n > 1 and not self.why_one_by_one and (stacked := _stacked(batches)) is not None:
+        are_many = n >= _FEW or singles.is_of_arrays
+        if are_many and not self.why_one_by_one and (stacked := _stacked(batches)) is not None:
             return torch.func.vmap(of)(points, singles.parameters, stacked)
         return torch.stack([of(points[k], owns[k], batches[k]) for k in range(n)])
 
