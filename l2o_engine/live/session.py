@@ -47,7 +47,7 @@ from l2o_engine.runs.driven import DrivenRun, TakenError
 from l2o_engine.runs.record import ACTIVE, RunError
 from l2o_engine.support.errors import Failure, UserError
 from l2o_engine.support.processes import EndedError
-from l2o_engine.support.user_code import CodeError, StoppedError, end_hanging, hanging, take_printed, told_where
+from l2o_engine.support.user_code import CodeError, StoppedError, end_hanging, is_hanging, take_printed, told_where
 
 _FOLDER_SECONDS = 0.2
 _MEASURED_SECONDS = 5.0  # of training, before it is said what slows it
@@ -552,5 +552,5 @@ class Session:
     def _give_sign_of_life(self) -> None:
         with suppress(OSError):
             self._run.update()
-        if hanging() and self._is_told_to_stop():
+        if is_hanging() and self._is_told_to_stop():
             end_hanging()

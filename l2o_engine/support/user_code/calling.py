@@ -144,6 +144,12 @@ def _place(frame: FrameType, line: int) -> str:
 # What does not return.
 
 
+def is_hanging(least: float = _ENDLESS) -> bool:
+    """Return whether a user's code has not returned for so many seconds, in another thread."""
+    now, own = monotonic(), get_ident()
+    return any(ident != own and now - flight.began >= least for ident, flight in list(_in_flight.items()))
+
+
 def hanging(least: float = 0.0) -> str:
     """Return where a user's code is that has not returned for so many seconds, in words; "" where none is."""
     for ident, flight in list(_in_flight.items()):

@@ -111,6 +111,10 @@ class _NoInput:
         return getattr(self._beneath, name)
 
 
+_KINDS: dict[str, type[_Stream | _NoInput]] = {"stdout": _Stream, "stderr": _Stream, "stdin": _NoInput}
+# Stream's name, and what was there → ours. They are kept for good: print() holds no reference to the stream that it
+# writes to (CPython 3.11), so one that another thread takes away meanwhile, and that nobody else has, crashes it.
+_ours: dict[tuple[str, int], tuple[_Stream | _NoInput, Any]] = {}
 _exchanged: dict[str, tuple[Any, Any]] = {}  # stream's name → ours, and what was there
 
 
@@ -118,9 +122,11 @@ def hear() -> None:
     """Keep from now on what this thread prints."""
     with _exchanging:
         if not _hearing:
-            for name, kind in (("stdout", _Stream), ("stderr", _Stream), ("stdin", _NoInput)):
+            for name, kind in _KINDS.items():
                 beneath = getattr(sys, name)
-                ours = kind(beneath)
+                if isinstance(beneath, _Stream | _NoInput):  # a screen that was begun meanwhile has put it back
+                    continue
+                ours, _ = _ours.setdefault((name, id(beneath)), (kind(beneath), beneath))
                 _exchanged[name] = ours, beneath
                 setattr(sys, name, ours)
         _hearing.add(get_ident())
