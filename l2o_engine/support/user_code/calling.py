@@ -1,6 +1,7 @@
 """Calling a user's code: where it fails or hangs is told by its file and line, and a call can be ended from outside."""
 
 import ctypes
+import inspect
 import os
 import sys
 import traceback
@@ -112,14 +113,13 @@ def told_where(error: BaseException) -> CodeError | None:
 def line_of(function: Any) -> str:
     """Return where a user's function or class begins, "file:line, in name"; its name alone where that is not known."""
     name = getattr(function, "__qualname__", type(function).__qualname__)
+    if isinstance(function, type):
+        try:
+            return f"{shown(inspect.getfile(function))}:{inspect.getsourcelines(function)[1]}, in {name}"
+        except (OSError, TypeError):  # made in a prompt, or built in
+            return str(name)
     code = getattr(getattr(function, "__func__", function), "__code__", None)
-    if code is None and isinstance(function, type):
-        code = getattr(function.__init__, "__code__", None)  # type: ignore[misc]  # a class is asked, not an instance
-    if code is None or _is_ours(code.co_filename) or code.co_filename.startswith("<"):
-        module = sys.modules.get(getattr(function, "__module__", "") or "")
-        file = getattr(module, "__file__", None)
-        return f"{shown(file)}, in {name}" if file and not _is_ours(file) else str(name)
-    return f"{shown(code.co_filename)}:{code.co_firstlineno}, in {name}"
+    return f"{shown(code.co_filename)}:{code.co_firstlineno}, in {name}" if code is not None else str(name)
 
 
 def _is_users(frame: FrameType) -> bool:

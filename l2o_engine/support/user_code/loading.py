@@ -77,7 +77,9 @@ def load(name: str) -> Module | None:
     with _importing:
         if not _is_as_it_was(folder):
             _forget(folder)
-        if name not in _modules:
+        if _modules.get(name) != folder:
+            for other in {home for home in _modules.values() if home != folder}:
+                _forget(other)  # whose names may be the same; what was made of it stays as it is
             _check_name(name, folder, file)
         with _finding(folder, name.partition(".")[0]), users_code(str(file)):
             return Module(importlib.import_module(name), folder)
@@ -85,9 +87,6 @@ def load(name: str) -> Module | None:
 
 def _check_name(name: str, folder: Path, file: Path) -> None:
     top = name.partition(".")[0]
-    for known in [one for one, home in _modules.items() if home != folder and one.partition(".")[0] == top]:
-        sys.modules.pop(known, None)  # of another folder that was allowed: the last one asked for is meant
-        del _modules[known]
     if top in sys.stdlib_module_names:
         raise CodeError(f'{file}: Python has a module "{top}" of its own; give the file another name')
     there = sys.modules.get(top)

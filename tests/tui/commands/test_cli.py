@@ -24,6 +24,7 @@ COMMANDS = (
     "reproduce",
     "tune",
     "presets",
+    "new-task",
     "check",
     "bench",
 )
