@@ -190,6 +190,8 @@ def test_without_the_permission_nothing_of_it_is_run_by_any_command(tmp_path: Pa
             ["show", "run", "--json"],
             ["runs", "--runs-dir", "."],
             ["export", "run", "--format", "csv", "--output", "rows.csv"],
+            ["export", "run", "--format", "optimizer", "--output", "mine.safetensors"],
+            ["show", "mine.safetensors"],
             ["compare", "run"],
         ):
             assert call(*command).code == 0, command
