@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from l2o_engine.support.user_code import allow_code, permission
+from l2o_engine.support.user_code import allow_code, permission, printed
 
 PROBLEM = """
 from pathlib import Path
@@ -60,10 +60,11 @@ checkpoint_seconds = 0.0
 
 @contextmanager
 def nothing_allowed() -> Iterator[None]:
-    """Let no code of a user's be allowed but what is allowed meanwhile."""
+    """Let no code of a user's be allowed but what is allowed meanwhile, and nothing have been printed by any."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(permission, "_allowed", [])
         patch.setattr(permission, "_beside", {})
+        patch.setattr(printed, "_kept", printed._Kept())
         yield
 
 

@@ -20,7 +20,6 @@ from l2o_engine.support.user_code import (
     take_printed,
     users_code,
 )
-from l2o_engine.support.user_code import printed as printing
 from tests.own_code import nothing_allowed
 
 
@@ -28,11 +27,6 @@ from tests.own_code import nothing_allowed
 def _nothing_allowed() -> Iterator[None]:
     with nothing_allowed():
         yield
-
-
-@pytest.fixture(autouse=True)
-def _nothing_printed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(printing, "_kept", printing._Kept())
 
 
 def test_what_is_beside_a_module_is_found_after_what_is_installed(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def test_what_fails_while_it_trains_fails_the_run_with_a_checkpoint(case: str, t
 
 def test_what_it_prints_is_told_and_spoils_no_json(tmp_path: Path) -> None:
     write_problem(tmp_path, with_loss("            print('\\x1b[31mso many', flush=True)\n            pass"))
-    result = call("run", "my_problem.toml", "--json", "--allow-code", ".", "--run-dir", "run")
+    result = call("run", "my_problem.toml", "--json", "--allow-code", ".", "--run-dir", "run", "--chunk=1")
     assert (result.code, result.err) == (0, "")
     told = [one["message"] for one in result.events("notice")]
     assert "your code says: \x1b[31mso many" in told or r"your code says: \x1b[31mso many" in told
