@@ -7,7 +7,7 @@ which runs only where that was allowed. None of them loads torch before a task i
 
 from l2o_engine.tasks.python.custom import Custom
 from l2o_engine.tasks.python.definition import Definition
-from l2o_engine.tasks.python.python import Python
 from l2o_engine.tasks.python.module import ModuleProblem
+from l2o_engine.tasks.python.python import Python
 
 __all__ = ["Custom", "Definition", "ModuleProblem", "Python"]
