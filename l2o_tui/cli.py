@@ -264,7 +264,8 @@ def resume(
         bool,
         typer.Option(
             "--accept-changes",
-            help="Go on though the run's preset.toml was edited: train the changed experiment, and record it.",
+            help="Go on though the run's preset.toml, or the code of its problem, was edited: train the changed "
+            "experiment, and record it.",
         ),
     ] = False,
     runs_dir: RunsDir = _RUNS,
