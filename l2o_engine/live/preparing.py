@@ -21,11 +21,12 @@ from l2o_engine.runs import levels
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.levels import Levels
 from l2o_engine.support.processes import EndedError
-from l2o_engine.support.user_code import StoppedError, is_stuck
+from l2o_engine.support.user_code import Ending, StoppedError, is_stuck
 
 SIGN_SECONDS = 1.0
 """Between two signs of life: who watches from another host takes a much longer silence for a dead driver."""
 _LOOK_SECONDS = 0.1
+_ENDED = "a problem's code did not return in time, and was ended"
 
 Value = TypeVar("Value")
 
@@ -50,7 +51,10 @@ def awaited(future: "Future[Value]", sign_of_life: Callable[[], None]) -> Value:
     """Wait for a result, with a sign of life every second."""
     while not wait([future], SIGN_SECONDS).done:
         sign_of_life()
-    return future.result()
+    try:
+        return future.result()
+    except Ending as error:
+        raise StoppedError(_ENDED) from error
 
 
 class Computing(NamedTuple):
@@ -135,8 +139,8 @@ def _in_thread(work: Callable[[], Value], give_up: Callable[[], None], patience:
             if monotonic() >= sign_due:
                 patience.sign_of_life()
                 sign_due = monotonic() + SIGN_SECONDS
-        if isinstance(error := future.exception(), StoppedError):
-            raise error
+        if isinstance(error := future.exception(), StoppedError | Ending):
+            raise error if isinstance(error, StoppedError) else StoppedError(_ENDED)
         if is_given_up:  # be it that there was nothing to give up, and it has come to its end
             raise EndedError("it was told to stop")
         return future.result()

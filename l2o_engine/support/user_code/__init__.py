@@ -7,6 +7,7 @@ ended.
 """
 
 from l2o_engine.support.user_code.calling import (
+    Ending,
     StoppedError,
     end_hanging,
     hanging,
@@ -23,6 +24,7 @@ from l2o_engine.support.user_code.printed import take_printed
 
 __all__ = [
     "CodeError",
+    "Ending",
     "Module",
     "NotAllowedError",
     "StoppedError",

@@ -29,8 +29,11 @@ class StoppedError(CodeError):
     """A user's code did not return, and was ended."""
 
 
-class _End(BaseException):
-    """Raised in a thread whose call is to end: no error, so that ``except Exception`` lets it through."""
+class Ending(BaseException):
+    """Raised in a thread whose call is to end: no error, so that ``except Exception`` lets it through.
+
+    It may come a moment after the call has returned: who waits for such a thread takes it for :class:`StoppedError`.
+    """
 
 
 @dataclass
@@ -46,13 +49,15 @@ _in_flight: dict[int, _Flight] = {}  # by thread
 
 
 @contextmanager
-def users_code(what: str) -> Iterator[None]:
+def users_code(what: str, *, is_heard: bool = True) -> Iterator[None]:
     """Run a user's code: its errors become a :class:`CodeError`, what it prints is kept.
 
     Parameters
     ----------
     what
         What runs, in words, for a failure that no line of the user's stands for: "loss of heat:Heat".
+    is_heard
+        Whether what it prints is kept, for whoever tells it, in place of being printed.
 
     Raises
     ------
@@ -66,18 +71,20 @@ def users_code(what: str) -> Iterator[None]:
         yield
         return
     flight = _in_flight[ident] = _Flight(what, monotonic())
-    hear()
+    if is_heard:
+        hear()
     try:
         yield
     except CodeError:
         raise
-    except _End as error:
+    except Ending as error:
         where = place_in(error.__traceback__) or what
         raise StoppedError(f"{where}: did not return for {monotonic() - flight.began:.0f} s and was ended") from None
     except (Exception, SystemExit) as error:
         raise CodeError(_said(error, what)) from error
     finally:
-        hear_no_more()
+        if is_heard:
+            hear_no_more()
         _in_flight.pop(ident, None)
 
 
@@ -184,7 +191,7 @@ def end_hanging(least: float = _ENDLESS) -> None:
         flight.ended = flight.ended or now
         if now - flight.ended > _STUCK:
             raise StoppedError(f"{hanging(least)}, and does not end; it is left where it is")
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(_End))
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(Ending))
 
 
 def is_stuck() -> bool:

@@ -21,6 +21,8 @@ from l2o_engine.tasks.base import Array, Arrays, Group, Task, TaskFamily
 from l2o_engine.tasks.python.definition import Method, methods_of
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from torch import Generator, Tensor
 
     _Of: TypeAlias = Callable[["Tensor", dict[str, "Tensor"], Any], "Tensor"]
@@ -97,7 +99,7 @@ class Custom(TaskFamily):
     why_one_by_one: str = field(default="", init=False)
 
     def __post_init__(self) -> None:
-        with users_code(self.kind):
+        with self._running():
             self._methods = methods_of(self.definition)
             first, again = self._drawn(0), self._drawn(0)
             self._is_dict = isinstance(first.point, dict)
@@ -113,6 +115,10 @@ class Custom(TaskFamily):
 
     def __hash__(self) -> int:
         return id(self.definition)
+
+    def _running(self) -> "AbstractContextManager[None]":
+        """Be around each call of the object; what it prints is printed, unless it is run for a preset."""
+        return users_code(self.kind, is_heard=False)
 
     # What it is.
 
@@ -155,7 +161,7 @@ class Custom(TaskFamily):
         seeds = generator.integers(0, _SEEDS, size=(n, batch, 1 + (steps if has_batches else 0)))
         start = np.empty((n, batch, self._size), dtype)
         parameters = {name: np.empty((n, batch, *shape), dtype) for name, shape in self._parameter_shapes.items()}
-        with users_code(self.kind):
+        with self._running():
             for place in np.ndindex(n, batch):
                 drawn = self._checked(self._drawn(int(seeds[*place, 0])))
                 start[place] = _flat(drawn.point).numpy()
@@ -197,7 +203,7 @@ class Custom(TaskFamily):
 
     def loss(self, x: Array, parameters: Arrays, minibatch: Arrays | None = None) -> Array:
         """Return the loss [...] at the points x [..., size]."""
-        with users_code(self.kind):
+        with self._running():
             if isinstance(x, np.ndarray):
                 return self._in_parts(self._losses_alone, x, parameters, minibatch)[0]
             singles = _singles(x, parameters, minibatch, self._parameter_shapes)
@@ -209,7 +215,7 @@ class Custom(TaskFamily):
 
     def loss_and_gradient(self, x: Array, parameters: Arrays, minibatch: Arrays | None = None) -> tuple[Array, Array]:
         """Return the loss [...] and its gradient [..., size] at the points x."""
-        with users_code(self.kind):
+        with self._running():
             if isinstance(x, np.ndarray):
                 loss, gradient = self._in_parts(self._losses_and_gradients, x, parameters, minibatch)
                 return loss, gradient
@@ -225,7 +231,7 @@ class Custom(TaskFamily):
             return None
         singles = _singles(*_tensors(task.start, task.parameters, None), self._parameter_shapes)
         found = np.empty(task.start.shape, task.start.dtype).reshape(-1, self._size)
-        with users_code(self.kind), torch.no_grad():
+        with self._running(), torch.no_grad():
             for place in range(len(found)):
                 own = {name: values[place] for name, values in singles.parameters.items()}
                 point = _point(method, method(parameters=own))
@@ -241,7 +247,7 @@ class Custom(TaskFamily):
         if (method := self._methods.get("held_out_loss")) is None:
             return super().held_out_loss(x)
         points = torch.tensor(x.reshape(-1, self._size))
-        with users_code(self.kind), torch.no_grad():
+        with self._running(), torch.no_grad():
             found = [_number(method, method(x=self._shaped(point)), point).numpy() for point in points]
         return np.array(found, x.dtype).reshape(x.shape[:-1])
 

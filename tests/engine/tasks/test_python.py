@@ -285,3 +285,12 @@ def test_a_run_is_looked_at_without_the_permission(tmp_path: Path) -> None:
         with pytest.raises(NotAllowedError):
             DrivenRun.take(folder)
     assert not was_run(tmp_path)
+
+
+def test_an_object_of_ones_own_process_prints_where_it_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    def loss(self: Any, x: Tensor) -> Tensor:
+        print("seen", end=" ")  # noqa: T201 (what is tested)
+        return x.square().sum()
+
+    Custom(bad(loss=loss))
+    assert "seen" in capsys.readouterr().out
