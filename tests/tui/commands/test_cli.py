@@ -19,6 +19,7 @@ COMMANDS = (
     "runs",
     "show",
     "export",
+    "convert",
     "compare",
     "evaluate",
     "reproduce",
