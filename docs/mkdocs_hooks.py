@@ -19,7 +19,7 @@ DOCS = "docs/"
 PAGES = {"README.md": "index.md", "SECURITY.md": "security.md"}
 """File of the repository → its page."""
 _TARGET = re.compile(r"(?<=\]\()[^)\s:#]+(?=[)#])")
-_ROLE = re.compile(r":(?:class|func|meth|mod|attr):(?=<code>)")
+_ROLE = re.compile(r":(?:class|func|meth|mod|attr):<code>~?")
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -52,7 +52,7 @@ def on_page_markdown(markdown: str, /, *, page: Page, config: MkDocsConfig, file
 
 def on_page_content(html: str, /, *, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Return a page without the roles of Sphinx that stand in docstrings, ``:class:`` and the like."""
-    return _ROLE.sub("", html)
+    return _ROLE.sub("<code>", html)
 
 
 def _path(name: str, target: str) -> str:
