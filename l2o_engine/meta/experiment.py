@@ -1,7 +1,7 @@
 """An experiment: all that decides a training, and nothing of how long, how it is told or where it is kept."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal, get_args
 
@@ -141,6 +141,25 @@ class Experiment:
     def horizons(self) -> tuple[int, ...]:
         """Base steps of the episodes of each stage of the curriculum; of the one there is, without."""
         return (self.truncation.episode, *(self.curriculum.stages if self.curriculum else ()))
+
+    def judged_on(self, task: TaskFamily, steps: int) -> "Experiment":
+        """Return it on other tasks and a whole episode of so many losses, without what only trains.
+
+        Raises
+        ------
+        ValueError
+            If its optimizer cannot be let loose on them.
+        """
+        return replace(
+            self,
+            task=task,
+            truncation=Truncation(steps),
+            baselines=(),
+            augmentation=Augmentation(),
+            validation=None,
+            curriculum=None,
+            imitation=None,
+        )
 
     @property
     def layout(self) -> Layout | None:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -32,6 +32,7 @@ from l2o_engine.optimizers.learned.inputs.base import MOST_REMEMBERED
 from l2o_engine.optimizers.learned.layout import Layout
 from l2o_engine.support.arrays import Floats
 from l2o_engine.support.files import make_folder, names_in, open_to_read, remove, rename, write_atomically
+from l2o_engine.support.tensor_file import digest_of, header_of
 from l2o_engine.support.tree import Tree, join, part, to_tree
 from l2o_engine.training.episodes import check_episodes
 from l2o_engine.training.trainer import TrainerState
@@ -45,7 +46,6 @@ _MOST_VECTORS = len(_VECTORS) + 1 + len(_MOMENTS)  # with the best weights of a 
 _MOST_SEEDS = 1024
 # Bytes beside the numbers, at most: in all, a seed's (its generator, its counts), a tensor's (name, shape, place).
 _ALL_BESIDE, _SEED_BESIDE, _TENSOR_BESIDE = 65_536, 4_096, 512
-_MOST_HEADER = 100_000_000  # bytes: safetensors takes none that is longer
 _PIECE = 2**20  # bytes that are read at once of what need not be held
 
 
@@ -136,7 +136,7 @@ def write(folder: Path, checkpoint: Checkpoint, layout: Layout | None, kind: Kin
             "stage": checkpoint.stage,
         }
     )
-    metadata = {"l2o": document, "sha256": _digest(document, tensors)}
+    metadata = {"l2o": document, "sha256": digest_of(document, tensors)}
     make_folder(folder, folder.parent)
     path = folder / _named(checkpoint.iteration, kind)
     write_atomically(path, save(tensors, metadata), folder.parent)
@@ -162,8 +162,8 @@ def read(path: Path, experiment: Experiment, seeds: int = _MOST_SEEDS) -> Checkp
     """
     try:
         content = _read_bounded(path, _most_bytes(experiment, seeds))
-        tensors, metadata = load(content), _metadata_of(content)
-        if metadata["sha256"] != _digest(metadata["l2o"], tensors):
+        tensors, metadata = load(content), header_of(content).metadata
+        if metadata["sha256"] != digest_of(metadata["l2o"], tensors):
             raise CheckpointError(f"{path.name} is damaged: its digest does not fit")
         if any(values.dtype != experiment.dtype for values in tensors.values()):
             raise CheckpointError(f"{path.name} holds other numbers than {experiment.dtype}")
@@ -205,7 +205,7 @@ def head_of(path: Path) -> "Head":
     """
     try:
         with open_to_read(path, path.parents[1]) as file:
-            return Head.model_validate_json(_metadata_in(_header_of(file, path))["l2o"])
+            return Head.model_validate_json(header_of(file).metadata["l2o"])
     except OSError as error:
         raise CheckpointError(f"{path.name} cannot be read: {error.strerror or error}") from error
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
@@ -219,38 +219,21 @@ def is_whole(path: Path) -> bool:
     """
     try:
         with open_to_read(path, path.parents[1]) as file:
-            header = _header_of(file, path)
-            start, tensors, metadata = file.tell(), json.loads(header), _metadata_in(header)
-            tensors.pop("__metadata__")
-            if sum(_place(tensor)[1] for tensor in tensors.values()) != file.seek(0, os.SEEK_END) - start:
+            header = header_of(file)
+            tensors, metadata = header.tensors, header.metadata
+            if sum(place.bytes for place in tensors.values()) != file.seek(0, os.SEEK_END) - header.end:
                 return False  # pieces that overlap could be read for ever
             digest = hashlib.sha256(metadata["l2o"].encode())
             for name in sorted(tensors):
-                first, left = _place(tensors[name])
+                left = tensors[name].bytes
                 digest.update(name.encode())
-                file.seek(start + first)
+                file.seek(header.end + tensors[name].first)
                 while left and (piece := file.read(min(left, _PIECE))):
                     digest.update(piece)
                     left -= len(piece)
             return digest.hexdigest() == metadata["sha256"]
-    except (CheckpointError, OSError, KeyError, ValueError, TypeError, AttributeError, RecursionError):
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, RecursionError):
         return False
-
-
-def _header_of(file: IO[bytes], path: Path) -> bytes:
-    """Read the header of a safetensors file: its length, then JSON."""
-    length = int.from_bytes(file.read(8), "little")
-    if length > _MOST_HEADER:
-        raise CheckpointError(f"{path.name} claims a header of {length:,} bytes; {_MOST_HEADER:,} is the most")
-    return file.read(length)
-
-
-def _place(tensor: Mapping[str, Any]) -> tuple[int, int]:
-    """Return where a tensor begins behind the header, and how many bytes it has."""
-    first, end = tensor["data_offsets"]
-    if not 0 <= first <= end:
-        raise ValueError("a tensor that ends before it begins")
-    return first, end - first
 
 
 def _most_bytes(experiment: Experiment, seeds: int) -> int:
@@ -271,17 +254,6 @@ def _read_bounded(path: Path, most: int) -> bytes:
         if size > most:
             raise CheckpointError(f"{path.name} has {size:,} bytes; one of this run has {most:,} at most")
         return file.read(most)
-
-
-def _metadata_of(content: bytes) -> dict[str, str]:
-    """Return the metadata of a file that has been loaded, and so has a header."""
-    length = int.from_bytes(content[:8], "little")
-    return _metadata_in(content[8 : 8 + length])
-
-
-def _metadata_in(header: bytes) -> dict[str, str]:
-    metadata: dict[str, str] = json.loads(header).get("__metadata__", {})
-    return metadata
 
 
 class _Part(BaseModel):
@@ -528,11 +500,3 @@ def _names_in(folder: Path) -> list[str]:
         return names_in(folder, folder.parent)
     except OSError:
         return []
-
-
-def _digest(document: str, tensors: Mapping[str, Floats]) -> str:
-    digest = hashlib.sha256(document.encode())
-    for name in sorted(tensors):
-        digest.update(name.encode())
-        digest.update(tensors[name].tobytes())
-    return digest.hexdigest()

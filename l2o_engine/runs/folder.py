@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from l2o_engine.optimizers.learned.exported import Exported
 from l2o_engine.optimizers.learned.learned_optimizer import TrainedOptimizer
 from l2o_engine.presets.files import load
 from l2o_engine.presets.messages import PresetError
@@ -47,6 +48,8 @@ from l2o_engine.training.trainer import Lane, lanes_of_seed
 
 if TYPE_CHECKING:
     from hashlib import _Hash
+
+    from l2o_engine.runs.exported import CheckpointChoice
 
 TEMPORARY = re.compile(r"\.(run\.json|preset\.toml|metrics\.csv|blocks\.csv)\.[0-9]+\.tmp")
 """What the files of a run's folder are called while they are written."""
@@ -377,11 +380,10 @@ class Run:
             If the run trains nothing, has no such replicate or no good checkpoint.
         """
         preset = self.preset()
-        learned, seed = preset.experiment.learned, preset.seeds[0] if seed is None else seed
+        learned = preset.experiment.learned
         if learned is None:
             raise RunError(f"{self.name} trains no optimizer")
-        if seed not in preset.seeds:
-            raise RunError(f"{self.name} has no seed {seed}; its seeds are {', '.join(map(str, preset.seeds))}")
+        seed = self.seed_of(preset, seed)
         try:
             learner = self.checkpoint().trainers[seed].learner
         except (CheckpointError, KeyError) as error:
@@ -389,3 +391,44 @@ class Run:
         if learner is None:
             raise RunError(f"the newest checkpoint of {self.name} holds no network")
         return learned.with_weights(learner.weights, learner.numbers)
+
+    def seed_of(self, preset: Preset, seed: int | None) -> int:
+        """Return the seed of a replicate that is meant: the first one's, if not given.
+
+        Raises
+        ------
+        RunError
+            If the run has no such replicate.
+        """
+        if seed is None:
+            return preset.seeds[0]
+        if seed not in preset.seeds:
+            raise RunError(f"{self.name} has no seed {seed}; its seeds are {', '.join(map(str, preset.seeds))}")
+        return seed
+
+    def exported(
+        self, seed: int | None = None, checkpoint: "CheckpointChoice | None" = None, *, measure: bool = False
+    ) -> Exported:
+        """Return the learned optimizer with all that makes it one of its own: settings, weights, where it comes from.
+
+        Parameters
+        ----------
+        seed
+            The replicate's; the first one's, if not given.
+        checkpoint
+            "best", which is meant if none is given: what its validations have found to be the replicate's best network,
+            or without any the best checkpoint by the report's figure, else the newest. "newest". Or the number of a
+            meta-iteration that there is a checkpoint of.
+        measure
+            Whether its origin is to say what it meets, which takes up to some seconds; where that cannot be had, it
+            does not.
+
+        Raises
+        ------
+        RunError
+            If the run trains nothing, has no such replicate or no such checkpoint that is good.
+        """
+        from l2o_engine.runs.exported import exported_of, measured
+
+        found = exported_of(self, seed, "best" if checkpoint is None else checkpoint)
+        return measured(self, found)[0] if measure else found

@@ -12,7 +12,7 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from io import FileIO
+from io import BufferedReader, FileIO
 from pathlib import Path
 from stat import S_ISLNK, S_ISREG
 from typing import BinaryIO
@@ -90,8 +90,15 @@ def names_in(folder: Path, root: Path | None = None) -> list[str]:
 # Reading.
 
 
-def open_to_read(path: Path, root: Path | None = None) -> BinaryIO:
+def open_to_read(path: Path, root: Path | None = None, *, follows: bool = False) -> BufferedReader:
     """Open a regular file for reading.
+
+    Parameters
+    ----------
+    path, root
+        The file.
+    follows
+        Whether a link is followed: where the user named the file.
 
     Raises
     ------
@@ -100,7 +107,7 @@ def open_to_read(path: Path, root: Path | None = None) -> BinaryIO:
     OSError
         If it cannot be opened.
     """
-    return os.fdopen(_open_regular(path, os.O_RDONLY, root), "rb")
+    return os.fdopen(_open_regular(path, os.O_RDONLY, root, follows=follows), "rb")
 
 
 def read_bytes(path: Path, most: int, root: Path | None = None, *, follows: bool = False) -> bytes:

@@ -6,7 +6,7 @@ and without infinities or NaN.
 """
 
 import ctypes
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from math import inf, isfinite
 from typing import Annotated, Any, TypeAlias, TypeVar, cast, dataclass_transform
 
@@ -128,3 +128,38 @@ def fields_of(cls: type[Any]) -> dict[str, FieldInfo]:
     """
     found: dict[str, FieldInfo] = getattr(cls, "__pydantic_fields__", {})
     return {one.alias or name: one for name, one in found.items()}
+
+
+def table_of(piece: Any, *, with_defaults: bool = True) -> dict[str, Any]:
+    """Return a piece's settings as a preset's table has them: plain values, lists and tables, and no setting of None.
+
+    Parameters
+    ----------
+    piece
+        The piece; those that it is made of become tables in its own.
+    with_defaults
+        Whether settings that are at their default are there too. ``kind`` always is.
+    """
+    table = {}
+    for key, name, default in _settings_of(type(piece)):
+        value = getattr(piece, name)
+        if value is not None and (with_defaults or key == "kind" or value != default):
+            table[key] = _plain(value, with_defaults=with_defaults)
+    return table
+
+
+def _settings_of(cls: type[Any]) -> list[tuple[str, str, Any]]:
+    """Return each setting's key, the field's name, and its default."""
+    if found := getattr(cls, "__pydantic_fields__", {}):
+        return [(one.alias or name, name, one.get_default(call_default_factory=True)) for name, one in found.items()]
+    return [(one.name, one.name, one.default) for one in fields(cls)]  # of a plain dataclass, a notebook's
+
+
+def _plain(value: Any, *, with_defaults: bool) -> Any:
+    if is_dataclass(value):
+        return table_of(value, with_defaults=with_defaults)
+    if isinstance(value, tuple | list):
+        return [_plain(one, with_defaults=with_defaults) for one in value]
+    if isinstance(value, dict):
+        return {name: _plain(one, with_defaults=with_defaults) for name, one in value.items()}
+    return value

@@ -232,15 +232,15 @@ def differentiate(weights, places, tape, arena, start, slopes, sums, counter, la
                 to += (1 + n + hidden) * pitch
 
 
-def bind(spec: RowsSpec) -> dict[str, object]:
-    """Return every name the driver uses."""
-    target = Target.for_host(spec.dtype)
+def operations(dtype: str) -> dict[str, object]:
+    """Return what drivers over rows are made of, by name, for a float type."""
+    target = Target.for_host(dtype)
     cells = "ws, w, at, z, n, c_prev, tanh_c, own, above, dc"
-    names = {
+    return {
         "np": np,
-        "FLOAT": np.float32 if spec.dtype == "float32" else np.float64,
-        "THE_DTYPE": np.dtype(spec.dtype),
-        "FLOAT_BYTES": np.dtype(spec.dtype).itemsize,
+        "FLOAT": np.float32 if dtype == "float32" else np.float64,
+        "THE_DTYPE": np.dtype(dtype),
+        "FLOAT_BYTES": np.dtype(dtype).itemsize,
         "BLOCK": lines.block_of(target),
         "take": lines.take,
         "flush_subnormals": lines.flush_subnormals,
@@ -258,6 +258,11 @@ def bind(spec: RowsSpec) -> dict[str, object]:
             "outer", lines.make_outer(target), "out, ws, to, pitch, a, n, a_step, z, columns, z_step, steps"
         ),
     }
+
+
+def bind(spec: RowsSpec) -> dict[str, object]:
+    """Return every name the driver uses."""
+    names = operations(spec.dtype)
     make_symbols_unique(names.values(), spec)
     return names
 

@@ -54,7 +54,7 @@ class Memory:
 
     def __init__(self, sizes: Sizes) -> None:
         self.sizes = sizes
-        self.arena = _aligned(3 * sizes.state + sizes.scratch, sizes.dtype)
+        self.arena = aligned(3 * sizes.state + sizes.scratch, sizes.dtype)
         self.tape: Floats = np.zeros((max(1, sizes.steps), sizes.width, sizes.padded), sizes.dtype)
         self.slopes: Floats = np.zeros((sizes.steps, sizes.padded), sizes.dtype)
         self.sums: Doubles = np.zeros((sizes.chunks if sizes.steps else 0, sizes.sums))
@@ -82,7 +82,7 @@ class Spare:
         self._spare.append(memory)
 
 
-def _aligned(size: int, dtype: str) -> Floats:
+def aligned(size: int, dtype: str) -> Floats:
     """Return a flat array of zeros that begins on a boundary of 64 bytes."""
     raw: Floats = np.zeros(size + 64, dtype)
     return raw[(-raw.ctypes.data % 64) // raw.itemsize :][:size]

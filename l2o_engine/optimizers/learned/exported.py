@@ -7,14 +7,17 @@ as it was trained (:class:`Origin`: over how many steps, at which losses, with g
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from l2o_engine.optimizers.learned.inputs.base import Numbers
 from l2o_engine.optimizers.learned.learned_optimizer import LearnedOptimizer, TrainedOptimizer
 from l2o_engine.support.arrays import Floats
+from l2o_engine.support.settings import table_of
 
 
 @dataclass(frozen=True)
@@ -78,12 +81,16 @@ class Exported:
         The inputs' adaptive numbers.
     origin
         Where it comes from.
+    tables
+        The preset that trained it, as plain tables with every default, but for those of network and inputs; empty
+        where that is not known.
     """
 
     learned: LearnedOptimizer
     weights: Floats
     numbers: Numbers
     origin: Origin
+    tables: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def optimizer(self) -> TrainedOptimizer:
@@ -92,9 +99,40 @@ class Exported:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256, in hexadecimal, of what decides its updates: settings, numbers, and weights with their dtype."""
-        settings = {"network": asdict(self.learned.network), "inputs": asdict(self.learned.inputs)}  # type: ignore[call-overload]
-        said = {**settings, "numbers": dict(self.numbers), "dtype": str(self.weights.dtype)}
-        text = json.dumps(said, sort_keys=True, separators=(",", ":"))
-        little_endian = np.ascontiguousarray(self.weights).astype(self.weights.dtype.newbyteorder("<"))
-        return hashlib.sha256(text.encode() + b"\0" + little_endian.tobytes()).hexdigest()
+        """SHA-256, in hexadecimal, of what decides its updates: settings, numbers, and weights with their dtype.
+
+        Settings at their default are left out, so it is the same whether or not a default is written, and stays the
+        same when a later version knows more settings.
+        """
+        pieces = {"network": self.learned.network, "inputs": self.learned.inputs}
+        said: dict[str, Any] = {name: table_of(piece, with_defaults=False) for name, piece in pieces.items()}
+        said |= {"numbers": {name: float(value) for name, value in self.numbers.items()}}
+        text = json.dumps(said | {"dtype": str(self.weights.dtype)}, sort_keys=True, separators=(",", ":"))
+        digest = hashlib.sha256(text.encode() + b"\0")
+        digest.update(np.ascontiguousarray(self.weights, self.weights.dtype.newbyteorder("<")).data)
+        return digest.hexdigest()
+
+    def save(self, path: str | Path) -> None:
+        """Write it as one file, whole; one that is there is replaced. See docs/optimizer-file.md.
+
+        Raises
+        ------
+        OptimizerFileError
+            If it cannot be written, or weights are not finite: a lost network is of use to nobody.
+        """
+        from l2o_engine.optimizers.learned import exported_file
+
+        exported_file.write(self, Path(path))
+
+    @staticmethod
+    def load(path: str | Path) -> "Exported":
+        """Read a file that :meth:`save` or ``l2o-tui export --format optimizer`` wrote; nothing in it is executed.
+
+        Raises
+        ------
+        OptimizerFileError
+            If it is no such file, or damaged; the message names it and says why.
+        """
+        from l2o_engine.optimizers.learned import exported_file
+
+        return exported_file.read(Path(path))

@@ -7,6 +7,7 @@ without a graph, so that whatever runs a hand-designed optimizer runs it too.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
@@ -46,6 +47,19 @@ class LearnedOptimizer:
     def layout(self) -> Layout:
         """Its parameters' names and shapes."""
         return self.network.layout(self.inputs.width)
+
+    @staticmethod
+    def load(path: str | Path) -> "TrainedOptimizer":
+        """Return the trained optimizer of a file; see :meth:`~l2o_engine.optimizers.learned.exported.Exported.load`.
+
+        Raises
+        ------
+        OptimizerFileError
+            If it is no optimizer file, or damaged.
+        """
+        from l2o_engine.optimizers.learned.exported import Exported
+
+        return Exported.load(path).optimizer
 
     def initialise(self, generator: np.random.Generator, dtype: str) -> Floats:
         """Draw weights [size]."""
@@ -104,7 +118,8 @@ class TrainedOptimizer(Placed):
     sees of it is a number. Meta-training alone unrolls it without that (``stays=False``): what is differentiated is the
     network and nothing else, and trainings give the numbers that they always gave.
 
-    Where ``stepping`` is given, it takes the network's steps, in its place.
+    Where ``stepping`` is given, it takes the network's steps, in its place; ``tensors`` say which coordinates belong
+    together where that is not the family's to say.
     """
 
     learned: LearnedOptimizer
@@ -114,6 +129,7 @@ class TrainedOptimizer(Placed):
     stays: bool = True
     family: TaskFamily | None = None
     stepping: Stepping | None = None
+    tensors: Tensors | None = None
 
     @cached_property
     def _named(self) -> Mapping[str, "Tensor"]:
@@ -123,6 +139,8 @@ class TrainedOptimizer(Placed):
 
     @cached_property
     def _tensors(self) -> Tensors:
+        if self.tensors is not None:
+            return self.tensors
         return Tensors() if self.family is None else Tensors.of(self.family)
 
     @cached_property

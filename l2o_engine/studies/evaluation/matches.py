@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from l2o_engine.meta.experiment import DTypeName, Experiment
-from l2o_engine.meta.truncation import Truncation
 from l2o_engine.optimizers.base import HandDesigned
 from l2o_engine.optimizers.learned.learned_optimizer import TrainedOptimizer
 from l2o_engine.presets.files import load, override
@@ -17,7 +16,6 @@ from l2o_engine.runs.record import RunError
 from l2o_engine.support.errors import UserError
 from l2o_engine.tasks.base import TaskFamily
 from l2o_engine.tasks.formula.functions import shipped_functions
-from l2o_engine.tasks.joined import Augmentation
 
 MOST_STEPS = 10_000
 """Base steps that optimizers are judged over, at most."""
@@ -65,16 +63,7 @@ class Network:
         ValueError
             If it cannot be let loose on them.
         """
-        return replace(
-            self.experiment,
-            task=task,
-            truncation=Truncation(steps),
-            baselines=(),
-            augmentation=Augmentation(),
-            validation=None,
-            curriculum=None,
-            imitation=None,
-        )
+        return self.experiment.judged_on(task, steps)
 
     def operations_on(self, problem: "Problem") -> float:
         """Return how many multiplications and additions one task of a problem takes."""

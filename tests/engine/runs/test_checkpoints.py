@@ -24,6 +24,7 @@ from l2o_engine.optimizers.learned.learned_optimizer import LearnedOptimizer
 from l2o_engine.optimizers.learned.networks.lstm import LSTM
 from l2o_engine.runs import checkpoints
 from l2o_engine.runs.checkpoints import Checkpoint, CheckpointError, Kind
+from l2o_engine.support.tensor_file import digest_of
 from l2o_engine.support.tree import to_tree
 from l2o_engine.tasks.quadratic import Quadratic
 from l2o_engine.training.trainer import TrainerState
@@ -265,7 +266,7 @@ def test_a_whole_file_that_says_what_cannot_be_is_no_checkpoint(
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     change(document)
     text = json.dumps(document)
-    save_file(tensors, path, {"l2o": text, "sha256": checkpoints._digest(text, tensors)})
+    save_file(tensors, path, {"l2o": text, "sha256": digest_of(text, tensors)})
     with pytest.raises(CheckpointError, match=path.name):
         checkpoints.read(path, EXPERIMENT)
 
@@ -273,7 +274,7 @@ def test_a_whole_file_that_says_what_cannot_be_is_no_checkpoint(
 def test_a_document_that_is_nested_without_end_is_no_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / "000000000040.safetensors"
     text = "[" * 100_000
-    save_file({}, path, {"l2o": text, "sha256": checkpoints._digest(text, {})})
+    save_file({}, path, {"l2o": text, "sha256": digest_of(text, {})})
     with pytest.raises(CheckpointError, match=path.name):
         checkpoints.read(path, EXPERIMENT)
 

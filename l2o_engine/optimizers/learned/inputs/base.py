@@ -124,6 +124,10 @@ class Inputs(ABC):
         """Return what the network sees of a coordinate among the others of its tensor: here it makes no difference."""
         return encoded
 
+    def at(self, memory: Memory, x: "Tensor") -> Memory:
+        """Return what is remembered where the points are known to be at x: here it makes no difference."""
+        return memory
+
     def moved(self, memory: Memory, update: "Tensor") -> Memory:
         """Return what is remembered once x has moved by an update: here it makes no difference."""
         return memory

@@ -62,6 +62,10 @@ class Momenta(Inputs):
         normalised = own * (tensors.mean(own**2) + _EPSILON).rsqrt()
         return encoded._replace(inputs=one_behind_the_other(normalised, time))
 
+    def at(self, memory: Memory, x: "Tensor") -> Memory:
+        """Remember that x is here: who moves it may do more than the updates."""
+        return {**memory, "x": x}
+
     def moved(self, memory: Memory, update: "Tensor") -> Memory:
         """Remember where x is now."""
         return {**memory, "x": memory["x"] + update}

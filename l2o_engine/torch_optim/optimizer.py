@@ -1,0 +1,409 @@
+"""The ``torch.optim.Optimizer`` that a trained optimizer becomes."""
+
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from math import isfinite, prod, sqrt
+from typing import Any, Literal, TypeAlias, cast
+
+import torch
+from torch import Tensor
+
+from l2o_engine.optimizers.learned.exported import Exported
+from l2o_engine.torch_optim import guard as guarding
+from l2o_engine.torch_optim.guard import Guard
+from l2o_engine.torch_optim.passes import Computing, Slot, member_for, members_of, updates
+
+Parameters: TypeAlias = "Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]"
+"""What PyTorch's optimizers take: parameters, groups of them, or parameters with their names."""
+
+Scale: TypeAlias = Literal["rms"] | None
+
+_COMPUTED_IN = {
+    torch.float16: torch.float32,
+    torch.bfloat16: torch.float32,
+    torch.float32: torch.float32,
+    torch.float64: torch.float64,
+}
+_FAR = 10.0  # times beyond what was seen in training
+_SHOWN = 12  # characters of a digest
+_STEP = "step"  # which PyTorch's state dicts do not cast
+_CALLERS = 6  # between who warns and who has called step(), PyTorch's wrapper one of them
+
+
+class OutsideTrainingWarning(UserWarning):
+    """A learned optimizer is used beyond what it was trained on: it may do well, and nothing says that it does."""
+
+
+class TorchOptimizer(torch.optim.Optimizer):
+    """A trained optimizer that moves the parameters of any model; see :func:`l2o_engine.torch_optimizer`.
+
+    Its update of every coordinate is the learned one, of that coordinate's gradients alone. It is computed in float32,
+    or in float64 for parameters of float64; the network's state is kept in that dtype, beside parameters of any. On a
+    CPU the compiled kernel computes an LSTM, elsewhere torch does.
+
+    ``state_dict`` holds, for each parameter of n coordinates, ``step``, ``network.<name>`` [tiles, units, 64] (each
+    tile the numbers of 64 coordinates; 320 bytes a coordinate for two layers of 20) and ``memory.<name>`` [n, ...];
+    the learned weights are not in it, but their digest is in each group.
+
+    Parameters
+    ----------
+    params
+        As for any of PyTorch's optimizers; groups may have their own ``lr``, ``weight_decay``, ``maximize`` and
+        ``scale``.
+    exported
+        The trained optimizer.
+    lr
+        What updates are multiplied with; 1 is as it was trained. A number or a tensor of one.
+    weight_decay
+        Decoupled: a step also takes lr · weight_decay of each parameter away, as AdamW does. With an lr of 1, 1e-5
+        is what 0.01 is with Adam's usual 1e-3.
+    maximize
+        Whether to go up.
+    scale
+        "rms": the gradient of every tensor is brought to the root mean square that was typical in training (the
+        geometric mean of what was seen, or 1 where that is not known), for models whose gradients are of another
+        magnitude. The learned optimizer then no longer knows how far a gradient has shrunk.
+    guard
+        Has Adam step in where the learned optimizer does harm; True for :class:`Guard`'s own settings.
+
+    Attributes
+    ----------
+    exported
+        The trained optimizer.
+
+    Raises
+    ------
+    ValueError
+        If an option is out of its range, there is no parameter, or one is of a dtype that it cannot move.
+    """
+
+    def __init__(
+        self,
+        params: Parameters,
+        exported: Exported,
+        lr: float | Tensor = 1.0,
+        *,
+        weight_decay: float = 0.0,
+        maximize: bool = False,
+        scale: Scale = None,
+        guard: Guard | bool = False,
+    ) -> None:
+        self.exported = exported
+        self._guard = Guard() if guard is True else guard or None
+        self._warned: set[str] = set()
+        self._members = members_of(exported)
+        defaults = {
+            "lr": lr,
+            "weight_decay": weight_decay,
+            "maximize": maximize,
+            "scale": scale,
+            "learned": exported.digest,
+            "guarded": guarding.at_first() if self._guard else None,
+        }
+        super().__init__(cast("Any", params), defaults)
+
+    # A citizen of PyTorch: groups, states, copies.
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add parameters with options of their own; see PyTorch.
+
+        Raises
+        ------
+        ValueError
+            If an option is out of its range, or a parameter is of a dtype that it cannot move.
+        """
+        super().add_param_group(param_group)
+        group = self.param_groups[-1]
+        try:
+            self._check(group)
+        except ValueError:
+            self.param_groups.pop()
+            raise
+        if self._guard:  # the loss is everybody's
+            group["guarded"] = dict(self.param_groups[0]["guarded"])
+
+    def _check(self, group: Mapping[str, Any]) -> None:
+        for name in ("lr", "weight_decay"):
+            value = group[name]
+            if isinstance(value, Tensor) and value.numel() != 1:
+                raise ValueError(f"{name} must be one number, not a tensor of {value.numel()}")
+            if not (isfinite(float(value)) and float(value) >= 0):
+                raise ValueError(f"{name} must be a finite number of at least 0, not {float(value)}")
+        if group["scale"] not in (None, "rms"):
+            raise ValueError(f'scale must be None or "rms", not {group["scale"]!r}')
+        for name, parameter in self._named(group):
+            if parameter.dtype not in _COMPUTED_IN:
+                raise ValueError(f"a learned optimizer cannot move {name}, which is {_dtype(parameter)}")
+            member_for(self.exported, name, tuple(parameter.shape))
+
+    def _named(self, group: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
+        """Yield the parameters of a group with their names, or their numbers where they have none."""
+        names = group.get("param_names") or [f"parameter {number}" for number in range(len(group["params"]))]
+        yield from zip(names, group["params"], strict=True)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            **super().__getstate__(),
+            "exported": self.exported,
+            "_guard": self._guard,
+            "_warned": self._warned,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "exported" in state:  # a copy, or from a pickle; else what a state dict gives
+            self._members = members_of(self.exported)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a state: bit for bit as the optimizer would have that it is of.
+
+        States stay in the dtype that is computed in, which PyTorch's own would cast to the parameters'; they are
+        copied.
+
+        Raises
+        ------
+        ValueError
+            If the state is of another learned optimizer, or of other parameters.
+        """
+        found: defaultdict[Tensor, Any] = defaultdict(dict)
+
+        def take_out(_: torch.optim.Optimizer, given: dict[str, Any]) -> dict[str, Any]:
+            found.update(self._states_of(given))
+            return {**given, "state": {}}
+
+        def put_in(_: torch.optim.Optimizer) -> None:
+            self.state = found
+
+        # The one sees the state after all hooks that may change it, the other is there before all hooks that may ask.
+        before = self.register_load_state_dict_pre_hook(take_out)
+        after = self.register_load_state_dict_post_hook(put_in, prepend=True)
+        try:
+            super().load_state_dict(state_dict)
+        finally:
+            before.remove()
+            after.remove()
+
+    def _states_of(self, given: Mapping[str, Any]) -> dict[Any, Any]:
+        """Return copies of the states that a state dict holds, by parameter; what is of none stays as it is."""
+        for group in given["param_groups"]:
+            if group.get("learned") != self.exported.digest:
+                theirs = str(group.get("learned"))[:_SHOWN]
+                ours = self.exported.digest[:_SHOWN]
+                raise ValueError(f"the state is of another learned optimizer: its digest is {theirs}…, not {ours}…")
+        saved = [key for group in given["param_groups"] for key in group["params"]]
+        own = [named for group in self.param_groups for named in self._named(group)]
+        if len(saved) != len(own):
+            return {}  # which PyTorch says, group by group
+        named_by_key = dict(zip(saved, own, strict=True))
+        found: dict[Any, Any] = {}
+        for key, state in given["state"].items():
+            if key in named_by_key:
+                name, parameter = named_by_key[key]
+                found[parameter] = self._copied(name, parameter, state)
+            else:
+                found[key] = state
+        return found
+
+    def _copied(self, name: str, parameter: Tensor, state: Mapping[str, Any]) -> dict[str, Any]:
+        dtype = _COMPUTED_IN[parameter.dtype]
+
+        def copy_of(key: str, value: Any) -> Any:
+            if not isinstance(value, Tensor):
+                return value
+            if key == _STEP:
+                return value.clone()
+            return value.detach().to(parameter.device, dtype, copy=True).contiguous()
+
+        copied = {key: copy_of(key, value) for key, value in state.items()}
+        why_not = self._computing(name, parameter).why_no_state(copied, parameter.numel()) if copied else ""
+        if why_not:
+            raise ValueError(f"the state of {name} is none of this optimizer: {why_not}")
+        return copied
+
+    # A step.
+
+    def step(self, closure: Callable[[], Any] | None = None, *, loss: float | Tensor | None = None) -> Any:
+        """Move the parameters that have a gradient.
+
+        Parameters
+        ----------
+        closure
+            Computes the loss, and the gradients, anew, and returns the loss.
+        loss
+            The loss, where there is no closure: for the guard, and for the warning that it is far from those of
+            training.
+
+        Returns
+        -------
+        Any
+            What the closure has returned, or None.
+
+        Raises
+        ------
+        ValueError
+            If a gradient is sparse or complex. No parameter has moved then.
+        """
+        told = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = told = closure()
+        with torch.no_grad():
+            slots = self._slots()
+            self._look_at_loss(loss)
+            for computing, some in slots.items():
+                for slot, update in updates(computing, some):
+                    self._move(slot, update)
+        return told
+
+    @property
+    def guarded(self) -> dict[str, int]:
+        """What the guard has done: "fallbacks", tensors that took Adam's step, and "non_finite", that stayed."""
+        known = self.param_groups[0]["guarded"] or guarding.at_first()
+        return {name: known[name] for name in ("fallbacks", "non_finite")}
+
+    def _computing(self, name: str, parameter: Tensor) -> Computing:
+        member = self._members[member_for(self.exported, name, tuple(parameter.shape))]
+        return member.on(parameter.device, _COMPUTED_IN[parameter.dtype])
+
+    def _slots(self) -> dict[Computing, list[Slot]]:
+        """Return the parameters that move, by what computes their updates, their states begun or one step on."""
+        moving = [
+            (group, name, parameter, _strided(name, parameter.grad))
+            for group in self.param_groups
+            for name, parameter in self._named(group)
+            if parameter.grad is not None and parameter.numel()
+        ]
+        slots: dict[Computing, list[Slot]] = defaultdict(list)
+        for group, name, parameter, gradient in moving:
+            computing, state = self._computing(name, parameter), self.state[parameter]
+            downhill = gradient.reshape(-1).to(_COMPUTED_IN[parameter.dtype])
+            downhill = -downhill if group["maximize"] else downhill
+            slot = Slot(parameter, state, self._as_seen(downhill, group["scale"]), downhill, group)
+            if not state:
+                self._look_at_gradient(name, slot)
+                state |= {_STEP: torch.tensor(0.0), **computing.begin(slot.x)}
+            state[_STEP] += 1
+            slots[computing].append(slot)
+        self._look_at_steps(slots)
+        return slots
+
+    def _as_seen(self, gradient: Tensor, scale: Scale) -> Tensor:
+        """Return a gradient as the network sees it."""
+        if scale is None:
+            return gradient
+        seen = self.exported.origin.seen
+        typical = sqrt(prod(seen.gradient_rms)) if seen else 1.0
+        own = gradient.square().mean().sqrt()
+        return gradient * torch.where(own > 0, typical / own, 1.0)
+
+    def _move(self, slot: Slot, update: Tensor) -> None:
+        """Move a parameter by the learned update, or by the guard's."""
+        group, parameter = slot.group, slot.parameter
+        if self._guard is not None:
+            update = self._guarded(slot, update, self._guard)
+        lr, weight_decay = group["lr"], group["weight_decay"]
+        if isinstance(lr, Tensor):
+            lr = lr.to(parameter.device, update.dtype).reshape(())
+        if weight_decay:
+            parameter.mul_(1 - lr * weight_decay)
+        parameter.add_((update * lr).view(parameter.shape).to(parameter.dtype))
+
+    def _guarded(self, slot: Slot, update: Tensor, guard: Guard) -> Tensor:
+        """Return a parameter's update, or what its guard has instead."""
+        known = self.param_groups[0]["guarded"]
+        guarding.begin(slot.state, slot.downhill)
+        if not slot.downhill.isfinite().all():
+            self._count("non_finite")
+            self._forget(slot)
+            return torch.zeros_like(update)
+        fallback = guarding.adam(slot.state, slot.downhill) * guard.lr
+        is_finite = bool(update.isfinite().all())
+        if not is_finite:
+            self._forget(slot)
+        if is_finite and not known["is_grown"]:
+            return update
+        self._count("fallbacks")
+        return fallback
+
+    def _forget(self, slot: Slot) -> None:
+        """Have the learned optimizer begin anew with a parameter."""
+        name = next(name for group in self.param_groups for name, one in self._named(group) if one is slot.parameter)
+        slot.forget()
+        slot.state.update(self._computing(name, slot.parameter).begin(slot.x))
+
+    def _count(self, what: str) -> None:
+        for group in self.param_groups:
+            group["guarded"] = {**group["guarded"], what: group["guarded"][what] + 1}
+
+    # What is told once: that it is used beyond its training.
+
+    def _look_at_loss(self, loss: float | Tensor | None) -> None:
+        seen = self.exported.origin.seen
+        if loss is None or not (self._guard or (seen and "loss" not in self._warned)):
+            return
+        value = float(loss)
+        if self._guard:
+            known = guarding.after(value, self.param_groups[0]["guarded"], self._guard)
+            for group in self.param_groups:
+                group["guarded"] = dict(known)
+        if seen and _is_far(value, seen.loss):
+            self._warn("loss", f"a loss of {value:.3g} is far from those of its training, {_range(seen.loss)}")
+
+    def _look_at_steps(self, slots: Mapping[Computing, Iterable[Slot]]) -> None:
+        most = self.exported.origin.steps
+        if "steps" not in self._warned and any(slot.state[_STEP] > most for some in slots.values() for slot in some):
+            self._warn(
+                "steps", f"it takes more than the {most:,} steps that it was trained for", f" --steps {10 * most}"
+            )
+
+    def _look_at_gradient(self, name: str, slot: Slot) -> None:
+        seen = self.exported.origin.seen
+        if seen is None or slot.group["scale"] or "gradient" in self._warned:
+            return
+        own = float(slot.downhill.square().mean().sqrt())
+        if own and _is_far(own, seen.gradient_rms):
+            far = f"the gradient of {name} has a root mean square of {own:.3g}, in its training it was {{}}"
+            self._warn("gradient", far.format(_range(seen.gradient_rms)), also='; scale="rms" brings it there')
+
+    def _warn(self, what: str, said: str, options: str = "", also: str = "") -> None:
+        if what in self._warned:
+            return
+        self._warned.add(what)
+        origin = self.exported.origin
+        see = f"`l2o-tui evaluate {origin.run}{options}` shows what it does on the problem that it was trained on"
+        warnings.warn(
+            f"the learned optimizer {origin.run} is used beyond its training: {said} ({see}{also})",
+            OutsideTrainingWarning,
+            stacklevel=_CALLERS,
+        )
+
+
+def _strided(name: str, gradient: Tensor) -> Tensor:
+    """Return a gradient that can be taken.
+
+    Raises
+    ------
+    ValueError
+        If it cannot.
+    """
+    if gradient.layout is not torch.strided:
+        raise ValueError(f"a learned optimizer takes no sparse gradients, such as that of {name}")
+    if gradient.dtype not in _COMPUTED_IN:
+        raise ValueError(f"a learned optimizer cannot take the gradient of {name}, {_dtype(gradient)}")
+    return gradient.detach()
+
+
+def _is_far(value: float, low_high: tuple[float, float]) -> bool:
+    """Return whether a number is far outside of a range; what is not finite is no number."""
+    low, high = low_high
+    return isfinite(value) and (value > high + (_FAR - 1) * abs(high) or value < low - (1 - 1 / _FAR) * abs(low))
+
+
+def _range(low_high: tuple[float, float]) -> str:
+    low, high = low_high
+    return f"{low:.3g} to {high:.3g}"
+
+
+def _dtype(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")

@@ -1,0 +1,328 @@
+"""Passes of coordinates through a learned optimizer: all of a model's, tensors cut or joined to fit into memory."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from l2o_engine.backends.in_place.spec import TILE
+from l2o_engine.backends.in_place.steppers import KernelStepper, TorchStepper, stepper_for
+from l2o_engine.backends.in_place.tiles import Piece, tiles_of, zeros_in_tiles
+from l2o_engine.optimizers.learned.exported import Exported
+from l2o_engine.optimizers.learned.inputs.base import Inputs, Tensors
+from l2o_engine.optimizers.learned.learned_optimizer import LearnedState, TrainedOptimizer
+from l2o_engine.optimizers.learned.networks.base import Network
+from l2o_engine.optimizers.learned.networks.by_group import ByGroup
+from l2o_engine.support.arrays import Floats
+
+_KERNEL_AT_ONCE, _TORCH_AT_ONCE = 2**18, 2**16  # coordinates: what torch keeps of one is some hundred numbers
+_NETWORK, _MEMORY = "network.", "memory."
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """How a tensor of a model looks to networks by group: DeepMind's conv nets have one for kernels, one for the rest.
+
+    Attributes
+    ----------
+    shape
+        Of the tensor.
+    place
+        All of it.
+    """
+
+    shape: tuple[int, ...]
+
+    @property
+    def place(self) -> slice:
+        """All of its coordinates."""
+        return slice(0, prod(self.shape))
+
+    @property
+    def part(self) -> str:
+        """Return "conv" for the kernel of a convolution, which has three axes or more, and "fc" for all else."""
+        return "conv" if len(self.shape) >= 3 else "fc"
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """One network of a learned optimizer, with its weights.
+
+    Attributes
+    ----------
+    network, weights
+        It, and its weights [size].
+    """
+
+    exported: Exported
+    network: Network
+    weights: Floats
+    _computing: "dict[Any, Computing]" = field(default_factory=dict, repr=False)
+
+    def on(self, device: torch.device, dtype: torch.dtype) -> "Computing":
+        """Return it where coordinates are of this device and dtype; made once."""
+        key = device, dtype, torch.get_num_threads()
+        if key not in self._computing:
+            self._computing[key] = Computing.of(self, device, dtype)
+        return self._computing[key]
+
+
+def members_of(exported: Exported) -> dict[str, Member]:
+    """Return the networks of a learned optimizer, by name: one, "", or those by group."""
+    network, width = exported.learned.network, exported.learned.inputs.width
+    if not isinstance(network, ByGroup):
+        return {"": Member(exported, network, exported.weights)}
+    found, start = {}, 0
+    for name, one in network.networks.items():
+        size = one.layout(width).size
+        found[name] = Member(exported, one, exported.weights[start : start + size])
+        start += size
+    return found
+
+
+def member_for(exported: Exported, name: str, shape: tuple[int, ...]) -> str:
+    """Return the name of the network that moves a tensor.
+
+    Raises
+    ------
+    ValueError
+        If none does.
+    """
+    network = exported.learned.network
+    if not isinstance(network, ByGroup):
+        return ""
+    for member in network.of:
+        if member.moves(name, Kernels(shape)):
+            return member.name
+    raise ValueError(f"no network of {exported.origin.run} moves the parameter {name}")
+
+
+@dataclass(frozen=True, eq=False)
+class Computing:
+    """A network, on one device and in one dtype.
+
+    Attributes
+    ----------
+    optimizer
+        What turns gradients into updates; its network is the stepper.
+    stepper
+        Who takes the network's steps.
+    like
+        A tensor of the device and dtype.
+    """
+
+    optimizer: TrainedOptimizer
+    stepper: TorchStepper
+    like: Tensor
+
+    @classmethod
+    def of(cls, member: Member, device: torch.device, dtype: torch.dtype) -> "Computing":
+        """Return a network on a device and in a dtype."""
+        numpy_dtype = str(dtype).removeprefix("torch.")
+        weights = np.ascontiguousarray(member.weights.astype(numpy_dtype))
+        learned = replace(member.exported.learned, network=member.network)
+        stepper = stepper_for(member.network, learned.inputs.width, weights, device, torch.get_num_threads())
+        on_device = torch.from_numpy(weights).to(device)
+        optimizer = learned.with_weights(on_device, member.exported.numbers)
+        return cls(replace(optimizer, stepping=stepper), stepper, on_device.new_zeros(0))
+
+    @property
+    def inputs(self) -> Inputs:
+        """What the network sees."""
+        return self.optimizer.learned.inputs
+
+    @cached_property
+    def at_once(self) -> int:
+        """How many coordinates go through at once: all of a tensor's where they are seen beside each other."""
+        if type(self.inputs).among is not Inputs.among:
+            return 2**62
+        return _KERNEL_AT_ONCE if isinstance(self.stepper, KernelStepper) else _TORCH_AT_ONCE
+
+    def begin(self, x: Tensor) -> dict[str, Tensor]:
+        """Return what is remembered of a tensor's coordinates x [n] before the first step, by name."""
+        states = self.stepper.named(self.stepper.start(1, self.like))
+        network = {f"{_NETWORK}{name}": zeros_in_tiles(one, len(x)) for name, one in states.items()}
+        memory = {f"{_MEMORY}{name}": values.clone() for name, values in self.inputs.begin(x).items()}
+        return network | memory
+
+    def why_no_state(self, state: Mapping[str, Any], size: int) -> str:
+        """Return why this can be no state of a tensor of so many coordinates; an empty string if it can."""
+        network = {
+            f"{_NETWORK}{name}": (tiles_of(size), *one.shape[1:], TILE)
+            for name, one in self.stepper.named(self.stepper.start(1, self.like)).items()
+        }
+        begun = self.inputs.begin(self.like.new_zeros(1))
+        memory = {f"{_MEMORY}{name}": _shape_of(begun.get(name), size) for name in self.inputs.remembers}
+        for name, shape in (network | memory).items():
+            is_needed = name in network or name.removeprefix(_MEMORY) in begun
+            if name not in state and is_needed:
+                return f"it has no {name}"
+            if name in state and (not isinstance(state[name], Tensor) or tuple(state[name].shape) != shape):
+                return f"{name} is no tensor of shape {list(shape)}"
+        ours = {name for name in state if name.startswith((_NETWORK, _MEMORY))}
+        return f"it has {sorted(strange)[0]}" if (strange := ours - set(network | memory)) else ""
+
+
+@dataclass(frozen=True, eq=False)
+class Slot:
+    """One parameter, for one step.
+
+    Attributes
+    ----------
+    parameter
+        It.
+    state
+        What is remembered of it; see :meth:`Computing.begin`.
+    gradient
+        [n], flat, of the dtype that is computed in: what the network sees.
+    downhill
+        [n], likewise: the gradient of what is to become less, as it is.
+    group
+        The parameter's group, with its options.
+    """
+
+    parameter: Tensor
+    state: dict[str, Any]
+    gradient: Tensor
+    downhill: Tensor
+    group: Mapping[str, Any]
+
+    @property
+    def x(self) -> Tensor:
+        """Where it is, [n], of the dtype that is computed in."""
+        return self.parameter.detach().reshape(-1).to(self.gradient.dtype)
+
+    @property
+    def remembers(self) -> frozenset[str]:
+        """What is remembered by the inputs: less before the first step, for some."""
+        return frozenset(name for name in self.state if name.startswith(_MEMORY))
+
+    def forget(self) -> None:
+        """Forget all that the network and its inputs remember."""
+        for name in [name for name in self.state if name.startswith((_NETWORK, _MEMORY))]:
+            del self.state[name]
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Coordinates of one parameter: from ``first`` on, a multiple of TILE, to ``last``."""
+
+    slot: Slot
+    first: int
+    last: int
+
+    @property
+    def where(self) -> slice:
+        """Which they are."""
+        return slice(self.first, self.last)
+
+    @property
+    def is_last(self) -> bool:
+        """Whether none follows of its parameter."""
+        return self.last == len(self.slot.gradient)
+
+
+def updates(computing: Computing, slots: Iterable[Slot]) -> Iterator[tuple[Slot, Tensor]]:
+    """Yield the update [n] of each parameter, of one device and dtype, one after the other; their states move on.
+
+    Parameters
+    ----------
+    computing
+        What computes.
+    slots
+        The parameters, each with a gradient and a state, none of them empty.
+    """
+    alike: dict[frozenset[str], list[Slot]] = defaultdict(list)
+    for slot in slots:
+        alike[slot.remembers].append(slot)
+    for names, some in alike.items():
+        cut: list[Tensor] = []
+        for parts in _packed(some, computing.at_once):
+            moved = _pass(computing, sorted(names), parts)
+            for part, update in zip(parts, moved, strict=True):
+                cut.append(update)
+                if part.is_last:
+                    yield part.slot, cut[0] if len(cut) == 1 else torch.cat(cut)
+                    cut = []
+
+
+def _packed(slots: Sequence[Slot], most: int) -> Iterator[list[Part]]:
+    """Yield the parameters' coordinates in order, so many at once; no tensor is cut within a tile."""
+    parts: list[Part] = []
+    room = most
+    for slot in slots:
+        first, size = 0, len(slot.gradient)
+        while first < size:
+            if room < min(TILE, size - first):
+                yield parts
+                parts, room = [], most
+            last = min(size, first + max(room // TILE * TILE, TILE)) if size - first > room else size
+            parts.append(Part(slot, first, last))
+            room -= last - first
+            first = last
+    if parts:
+        yield parts
+
+
+def _pass(computing: Computing, names: Sequence[str], parts: Sequence[Part]) -> list[Tensor]:
+    """Take parts, of whose coordinates the inputs remember these names, one step on; return their updates."""
+    gradient = _joined([part.slot.gradient[part.where] for part in parts])
+    inputs, ends = computing.inputs, np.cumsum([part.last - part.first for part in parts]).tolist()
+    places = tuple(slice(start, end) for start, end in zip([0, *ends], ends, strict=False))
+    memory = {name.removeprefix(_MEMORY): _memory(name, parts) for name in names}
+    if type(inputs).at is not Inputs.at:
+        memory = dict(inputs.at(memory, _joined([part.slot.x[part.where] for part in parts])))
+    pieces = [Piece.of(_network_of(part.slot), part.first, part.last) for part in parts]
+    optimizer = replace(computing.optimizer, tensors=Tensors(1, places))
+    update, after = optimizer.update(gradient, LearnedState(pieces, memory, gradient.new_zeros(0)))
+    for name, values in after.memory.items():
+        _remember(f"{_MEMORY}{name}", values, parts, places)
+    return [update[place] for place in places]
+
+
+def _shape_of(begun: Tensor | None, size: int) -> tuple[int, ...]:
+    """Return the shape of what is remembered of so many coordinates, given what it is of one before the first step."""
+    if begun is None:  # of x's shape: nothing was there yet
+        return (size,)
+    return (size, *begun.shape[1:]) if begun.ndim else ()
+
+
+def _network_of(slot: Slot) -> dict[str, Tensor]:
+    return {name.removeprefix(_NETWORK): tiles for name, tiles in slot.state.items() if name.startswith(_NETWORK)}
+
+
+def _joined(values: Sequence[Tensor]) -> Tensor:
+    return values[0] if len(values) == 1 else torch.cat(list(values))
+
+
+def _memory(name: str, parts: Sequence[Part]) -> Tensor:
+    """Return what is remembered of parts' coordinates; a count that all have in common stays one."""
+    each = [part.slot.state[name] for part in parts]
+    if each[0].ndim:
+        return _joined([values[part.where] for values, part in zip(each, parts, strict=True)])
+    is_common = len(each) == 1 or (each[0].device.type == "cpu" and len({float(count) for count in each}) == 1)
+    return (
+        each[0]
+        if is_common
+        else _joined([count.expand(part.last - part.first) for count, part in zip(each, parts, strict=True)])
+    )
+
+
+def _remember(name: str, values: Tensor, parts: Sequence[Part], places: Sequence[slice]) -> None:
+    """Put what is remembered from now on of parts' coordinates into their parameters' states."""
+    for part, place in zip(parts, places, strict=True):
+        state, size = part.slot.state, len(part.slot.gradient)
+        is_count = values.ndim == 0 or (name in state and state[name].ndim == 0)
+        if is_count:
+            if part.is_last:  # the parts before are the same step
+                state[name] = (values if values.ndim == 0 else values[place.start]).clone()
+            continue
+        if name not in state:
+            state[name] = values.new_zeros(size, *values.shape[1:])
+        state[name][part.where] = values[place]
