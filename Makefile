@@ -15,7 +15,7 @@ AUDIT ?=
 DOCS := .venv-docs
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs
 
-.PHONY: run digits test fuzz soak check docs docs-serve audit sbom clean
+.PHONY: run digits test integrations fuzz soak check docs docs-serve audit sbom clean
 
 run: $(VENV)/installed
 	@$(BIN)/l2o-tui run $(ARGS)
@@ -27,6 +27,11 @@ digits: $(VENV)/installed-digits
 
 test: $(VENV)/installed-dev
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# Trained optimizers inside Lightning and Hugging Face's accelerate, which this installs.
+integrations: $(VENV)/installed-dev
+	@$(PIP) -e '.[integrations]'
+	@$(BIN)/python -m pytest tests/engine/torch_optim/test_integrations.py $(PYTEST_ARGS)
 
 # The tests that hypothesis finds examples for, with more of them, and others every time.
 fuzz: $(VENV)/installed-dev

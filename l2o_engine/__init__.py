@@ -27,12 +27,15 @@ if TYPE_CHECKING:
     from l2o_engine.meta.truncation import Truncation
     from l2o_engine.meta.validation import Curriculum, Validation
     from l2o_engine.optimizers.learned import inputs, networks
+    from l2o_engine.optimizers.learned.exported import Exported
     from l2o_engine.optimizers.learned.learned_optimizer import LearnedOptimizer
     from l2o_engine.optimizers.learned.networks.lstm import LSTM
     from l2o_engine.presets.files import load_preset
     from l2o_engine.runs.catalogue import load_run
+    from l2o_engine.runs.torch_optimizer import torch_optimizer
     from l2o_engine.studies.tuning import tune
     from l2o_engine.tasks.joined import Augmentation
+    from l2o_engine.torch_optim import Guard, OutsideTrainingWarning
     from l2o_engine.training.evaluation import evaluate
     from l2o_engine.training.trainer import MetaTrainer
 
@@ -41,10 +44,13 @@ __all__ = [
     "Augmentation",
     "Curriculum",
     "Experiment",
+    "Exported",
+    "Guard",
     "Imitation",
     "LearnedOptimizer",
     "MetaAdam",
     "MetaTrainer",
+    "OutsideTrainingWarning",
     "Truncation",
     "Validation",
     "evaluate",
@@ -55,6 +61,7 @@ __all__ = [
     "objectives",
     "optimizers",
     "tasks",
+    "torch_optimizer",
     "train",
     "tune",
 ]
@@ -71,15 +78,19 @@ _HOMES = {
     "Augmentation": "l2o_engine.tasks.joined",
     "Curriculum": "l2o_engine.meta.validation",
     "Experiment": "l2o_engine.meta.experiment",
+    "Exported": "l2o_engine.optimizers.learned.exported",
+    "Guard": "l2o_engine.torch_optim.guard",
     "Imitation": "l2o_engine.meta.imitation",
     "LearnedOptimizer": "l2o_engine.optimizers.learned.learned_optimizer",
     "MetaAdam": "l2o_engine.meta.meta_adam",
     "MetaTrainer": "l2o_engine.training.trainer",
+    "OutsideTrainingWarning": "l2o_engine.torch_optim.optimizer",
     "Truncation": "l2o_engine.meta.truncation",
     "Validation": "l2o_engine.meta.validation",
     "evaluate": "l2o_engine.training.evaluation",
     "load_preset": "l2o_engine.presets.files",
     "load_run": "l2o_engine.runs.catalogue",
+    "torch_optimizer": "l2o_engine.runs.torch_optimizer",
     "train": "l2o_engine.live.train",
     "tune": "l2o_engine.studies.tuning",
 }

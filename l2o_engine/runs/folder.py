@@ -49,7 +49,11 @@ from l2o_engine.training.trainer import Lane, lanes_of_seed
 if TYPE_CHECKING:
     from hashlib import _Hash
 
+    from torch import Tensor
+
     from l2o_engine.runs.exported import CheckpointChoice
+    from l2o_engine.torch_optim import TorchOptimizer
+    from l2o_engine.torch_optim.optimizer import Parameters
 
 TEMPORARY = re.compile(r"\.(run\.json|preset\.toml|metrics\.csv|blocks\.csv)\.[0-9]+\.tmp")
 """What the files of a run's folder are called while they are written."""
@@ -432,3 +436,12 @@ class Run:
 
         found = exported_of(self, seed, "best" if checkpoint is None else checkpoint)
         return measured(self, found)[0] if measure else found
+
+    def torch_optimizer(self, params: "Parameters", lr: "float | Tensor" = 1.0, **options: Any) -> "TorchOptimizer":
+        """Return the learned optimizer as one of PyTorch's, for the parameters of any model.
+
+        ``options`` are those of :func:`l2o_engine.torch_optimizer`.
+        """
+        from l2o_engine.runs.torch_optimizer import torch_optimizer
+
+        return torch_optimizer(self, params, lr, **options)

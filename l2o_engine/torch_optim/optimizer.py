@@ -4,12 +4,14 @@ import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import isfinite, prod, sqrt
+from shlex import quote
 from typing import Any, Literal, TypeAlias, cast
 
 import torch
 from torch import Tensor
 
 from l2o_engine.optimizers.learned.exported import Exported
+from l2o_engine.support.wording import shown
 from l2o_engine.torch_optim import guard as guarding
 from l2o_engine.torch_optim.guard import Guard
 from l2o_engine.torch_optim.passes import Computing, Slot, member_for, members_of, updates
@@ -101,6 +103,7 @@ class TorchOptimizer(torch.optim.Optimizer):
             "learned": exported.digest,
             "guarded": guarding.at_first() if self._guard else None,
         }
+        self._check_options(defaults)  # which are wrong whatever the parameters are
         super().__init__(cast("Any", params), defaults)
 
     # A citizen of PyTorch: groups, states, copies.
@@ -116,22 +119,26 @@ class TorchOptimizer(torch.optim.Optimizer):
         super().add_param_group(param_group)
         group = self.param_groups[-1]
         try:
-            self._check(group)
+            self._check_options(group)
+            self._check_parameters(group)
         except ValueError:
             self.param_groups.pop()
             raise
         if self._guard:  # the loss is everybody's
             group["guarded"] = dict(self.param_groups[0]["guarded"])
 
-    def _check(self, group: Mapping[str, Any]) -> None:
+    @staticmethod
+    def _check_options(group: Mapping[str, Any]) -> None:
         for name in ("lr", "weight_decay"):
             value = group[name]
             if isinstance(value, Tensor) and value.numel() != 1:
-                raise ValueError(f"{name} must be one number, not a tensor of {value.numel()}")
+                raise ValueError(f"Tensor {name} must be 1-element")  # PyTorch's words, which its own checks ask for
             if not (isfinite(float(value)) and float(value) >= 0):
                 raise ValueError(f"{name} must be a finite number of at least 0, not {float(value)}")
         if group["scale"] not in (None, "rms"):
             raise ValueError(f'scale must be None or "rms", not {group["scale"]!r}')
+
+    def _check_parameters(self, group: Mapping[str, Any]) -> None:
         for name, parameter in self._named(group):
             if parameter.dtype not in _COMPUTED_IN:
                 raise ValueError(f"a learned optimizer cannot move {name}, which is {_dtype(parameter)}")
@@ -371,9 +378,10 @@ class TorchOptimizer(torch.optim.Optimizer):
             return
         self._warned.add(what)
         origin = self.exported.origin
-        see = f"`l2o-tui evaluate {origin.run}{options}` shows what it does on the problem that it was trained on"
+        run = shown(origin.run)
+        see = f"`l2o-tui evaluate {quote(run)}{options}` shows what it does on the problem that it was trained on"
         warnings.warn(
-            f"the learned optimizer {origin.run} is used beyond its training: {said} ({see}{also})",
+            f"the learned optimizer {run} is used beyond its training: {said} ({see}{also})",
             OutsideTrainingWarning,
             stacklevel=_CALLERS,
         )
