@@ -4,9 +4,12 @@
 """
 
 import inspect
+import io
 import pkgutil
 import re
+import warnings
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from functools import cache, partial
 from pathlib import Path
 
@@ -83,3 +86,13 @@ def test_the_reference_has_every_public_name() -> None:
                 assert f"`{piece}`" in page or f"l2o.tasks.{piece}(" in page, piece
             else:
                 assert what in shown, f"{name}.{piece}"
+
+
+def test_the_script_of_the_start_runs_with_the_newest_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (script,) = re.findall(r"^```python\n(.*?)^```$", (DOCS / "start.md").read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    monkeypatch.chdir(tmp_path)
+    l2o_engine.train("log30", iterations=5, set={"network.hidden": 4, "report.every": 5, "run.backend": "torch"})
+    said = io.StringIO()
+    with redirect_stdout(said), warnings.catch_warnings(action="ignore", category=l2o_engine.OutsideTrainingWarning):
+        exec(compile(script, "start.md", "exec"), {})  # noqa: S102 (the page's own)
+    assert [line.split()[0] for line in said.getvalue().splitlines()] == ["0", "20", "40", "60", "80", "99"]
