@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from l2o_engine.meta.truncation import Truncation
     from l2o_engine.meta.validation import Curriculum, Validation
     from l2o_engine.optimizers.learned import inputs, networks
+    from l2o_engine.optimizers.learned.deepmind_weights import from_deepmind
     from l2o_engine.optimizers.learned.exported import Exported
     from l2o_engine.optimizers.learned.learned_optimizer import LearnedOptimizer
     from l2o_engine.optimizers.learned.networks.lstm import LSTM
@@ -54,6 +55,7 @@ __all__ = [
     "Truncation",
     "Validation",
     "evaluate",
+    "from_deepmind",
     "inputs",
     "load_preset",
     "load_run",
@@ -88,6 +90,7 @@ _HOMES = {
     "Truncation": "l2o_engine.meta.truncation",
     "Validation": "l2o_engine.meta.validation",
     "evaluate": "l2o_engine.training.evaluation",
+    "from_deepmind": "l2o_engine.optimizers.learned.deepmind_weights",
     "load_preset": "l2o_engine.presets.files",
     "load_run": "l2o_engine.runs.catalogue",
     "torch_optimizer": "l2o_engine.runs.torch_optimizer",

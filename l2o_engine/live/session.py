@@ -266,7 +266,14 @@ class Session:
         if self._iteration >= 0:  # it goes back: what was told since is done again
             self._reporter = Reporter(preset)
         checkpoint, notices = run.restore()
-        self._pipeline.load(checkpoint.trainers if checkpoint else None)
+        start = None if checkpoint else run.start()
+        self._pipeline.load(checkpoint.trainers if checkpoint else None, start)
+        if start is not None:
+            origin = start.origin
+            notices.append(
+                f"starts with the weights of {origin.run}, seed {origin.seed}, at {origin.iteration:,} "
+                f"({start.digest:.12})"
+            )
         self._stopwatch = _Stopwatch(checkpoint.elapsed_seconds if checkpoint else 0.0)
         self._saving.go_on_from(checkpoint)
         if not self._is_over:  # to look at a finished run does not change it

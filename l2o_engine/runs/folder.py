@@ -55,16 +55,16 @@ if TYPE_CHECKING:
     from l2o_engine.torch_optim import TorchOptimizer
     from l2o_engine.torch_optim.optimizer import Parameters
 
-TEMPORARY = re.compile(r"\.(run\.json|preset\.toml|metrics\.csv|blocks\.csv)\.[0-9]+\.tmp")
+TEMPORARY = re.compile(r"\.(run\.json|preset\.toml|metrics\.csv|blocks\.csv|start\.safetensors)\.[0-9]+\.tmp")
 """What the files of a run's folder are called while they are written."""
 
 NAMES = frozenset(
     {".lock", "background.log", "blocks.csv", "checkpoints", "commands", "events.jsonl", "metrics.csv", "preset.toml"}
-    | {"run.json", "run.json.damaged"}
+    | {"run.json", "run.json.damaged", "start.safetensors"}
 )
 """What a run's folder holds, all of it, beside temporary files."""
 
-_BEGINNINGS = {".lock", "checkpoints", "commands", "preset.toml", "metrics.csv"}
+_BEGINNINGS = {".lock", "checkpoints", "commands", "preset.toml", "metrics.csv", "start.safetensors"}
 _MOST_BEGINNING = 100_000  # bytes of a metrics.csv that holds but its header
 
 

@@ -314,7 +314,7 @@ class TorchOptimizer(torch.optim.Optimizer):
             lr = lr.to(parameter.device, update.dtype).reshape(())
         if weight_decay:
             parameter.mul_(1 - lr * weight_decay)
-        parameter.add_((update * lr).view(parameter.shape).to(parameter.dtype))
+        parameter.add_((update * lr).view(parameter.shape))
 
     def _guarded(self, slot: Slot, update: Tensor, guard: Guard) -> Tensor:
         """Return a parameter's update, or what its guard has instead."""

@@ -144,19 +144,25 @@ class Computing:
             return 2**62
         return _KERNEL_AT_ONCE if isinstance(self.stepper, KernelStepper) else _TORCH_AT_ONCE
 
+    @cached_property
+    def _states(self) -> dict[str, Tensor]:
+        """The network's state of one coordinate before the first step, [1, ...], by name."""
+        return self.stepper.named(self.stepper.start(1, self.like))
+
+    def piece(self, part: "Part") -> Piece:
+        """Return what the stepper takes of some coordinates of a parameter."""
+        states = {name: part.slot.state[f"{_NETWORK}{name}"] for name in self._states}
+        return Piece(part.size, states) if part.size == part.slot.size else Piece.of(states, part.first, part.last)
+
     def begin(self, x: Tensor) -> dict[str, Tensor]:
         """Return what is remembered of a tensor's coordinates x [n] before the first step, by name."""
-        states = self.stepper.named(self.stepper.start(1, self.like))
-        network = {f"{_NETWORK}{name}": zeros_in_tiles(one, len(x)) for name, one in states.items()}
+        network = {f"{_NETWORK}{name}": zeros_in_tiles(one, x.numel()) for name, one in self._states.items()}
         memory = {f"{_MEMORY}{name}": values.clone() for name, values in self.inputs.begin(x).items()}
         return network | memory
 
     def why_no_state(self, state: Mapping[str, Any], size: int) -> str:
         """Return why this can be no state of a tensor of so many coordinates; an empty string if it can."""
-        network = {
-            f"{_NETWORK}{name}": (tiles_of(size), *one.shape[1:], TILE)
-            for name, one in self.stepper.named(self.stepper.start(1, self.like)).items()
-        }
+        network = {f"{_NETWORK}{name}": (tiles_of(size), *one.shape[1:], TILE) for name, one in self._states.items()}
         begun = self.inputs.begin(self.like.new_zeros(1))
         memory = {f"{_MEMORY}{name}": _shape_of(begun.get(name), size) for name in self.inputs.remembers}
         for name, shape in (network | memory).items():
@@ -193,6 +199,11 @@ class Slot:
     downhill: Tensor
     group: Mapping[str, Any]
 
+    @cached_property
+    def size(self) -> int:
+        """How many coordinates it has."""
+        return self.parameter.numel()
+
     @property
     def x(self) -> Tensor:
         """Where it is, [n], of the dtype that is computed in."""
@@ -218,14 +229,18 @@ class Part:
     last: int
 
     @property
-    def where(self) -> slice:
-        """Which they are."""
-        return slice(self.first, self.last)
+    def size(self) -> int:
+        """How many they are."""
+        return self.last - self.first
 
     @property
     def is_last(self) -> bool:
         """Whether none follows of its parameter."""
-        return self.last == len(self.slot.gradient)
+        return self.last == self.slot.size
+
+    def of(self, values: Tensor) -> Tensor:
+        """Return their part of what is known of the parameter's coordinates, [n, ...]."""
+        return values if self.size == self.slot.size else values[self.first : self.last]
 
 
 def updates(computing: Computing, slots: Iterable[Slot]) -> Iterator[tuple[Slot, Tensor]]:
@@ -257,7 +272,7 @@ def _packed(slots: Sequence[Slot], most: int) -> Iterator[list[Part]]:
     parts: list[Part] = []
     room = most
     for slot in slots:
-        first, size = 0, len(slot.gradient)
+        first, size = 0, slot.size
         while first < size:
             if room < min(TILE, size - first):
                 yield parts
@@ -270,20 +285,23 @@ def _packed(slots: Sequence[Slot], most: int) -> Iterator[list[Part]]:
         yield parts
 
 
-def _pass(computing: Computing, names: Sequence[str], parts: Sequence[Part]) -> list[Tensor]:
+def _pass(computing: Computing, names: Sequence[str], parts: Sequence[Part]) -> Sequence[Tensor]:
     """Take parts, of whose coordinates the inputs remember these names, one step on; return their updates."""
-    gradient = _joined([part.slot.gradient[part.where] for part in parts])
-    inputs, ends = computing.inputs, np.cumsum([part.last - part.first for part in parts]).tolist()
-    places = tuple(slice(start, end) for start, end in zip([0, *ends], ends, strict=False))
+    gradient = _joined([part.of(part.slot.gradient) for part in parts])
+    inputs, sizes = computing.inputs, [part.size for part in parts]
     memory = {name.removeprefix(_MEMORY): _memory(name, parts) for name in names}
     if type(inputs).at is not Inputs.at:
-        memory = dict(inputs.at(memory, _joined([part.slot.x[part.where] for part in parts])))
-    pieces = [Piece.of(_network_of(part.slot), part.first, part.last) for part in parts]
-    optimizer = replace(computing.optimizer, tensors=Tensors(1, places))
+        memory = dict(inputs.at(memory, _joined([part.of(part.slot.x) for part in parts])))
+    optimizer = computing.optimizer
+    if type(inputs).among is not Inputs.among:
+        ends = np.cumsum(sizes).tolist()
+        where = tuple(slice(start, end) for start, end in zip([0, *ends], ends, strict=False))
+        optimizer = replace(optimizer, tensors=Tensors(1, where))
+    pieces = [computing.piece(part) for part in parts]
     update, after = optimizer.update(gradient, LearnedState(pieces, memory, gradient.new_zeros(0)))
     for name, values in after.memory.items():
-        _remember(f"{_MEMORY}{name}", values, parts, places)
-    return [update[place] for place in places]
+        _remember(f"{_MEMORY}{name}", values, parts, sizes)
+    return _split(update, sizes)
 
 
 def _shape_of(begun: Tensor | None, size: int) -> tuple[int, ...]:
@@ -293,36 +311,34 @@ def _shape_of(begun: Tensor | None, size: int) -> tuple[int, ...]:
     return (size, *begun.shape[1:]) if begun.ndim else ()
 
 
-def _network_of(slot: Slot) -> dict[str, Tensor]:
-    return {name.removeprefix(_NETWORK): tiles for name, tiles in slot.state.items() if name.startswith(_NETWORK)}
-
-
 def _joined(values: Sequence[Tensor]) -> Tensor:
     return values[0] if len(values) == 1 else torch.cat(list(values))
 
 
+def _split(values: Tensor, sizes: list[int]) -> Sequence[Tensor]:
+    found: Sequence[Tensor] = torch.split(values, sizes)
+    return found
+
+
 def _memory(name: str, parts: Sequence[Part]) -> Tensor:
     """Return what is remembered of parts' coordinates; a count that all have in common stays one."""
-    each = [part.slot.state[name] for part in parts]
+    each: list[Tensor] = [part.slot.state[name] for part in parts]
     if each[0].ndim:
-        return _joined([values[part.where] for values, part in zip(each, parts, strict=True)])
-    is_common = len(each) == 1 or (each[0].device.type == "cpu" and len({float(count) for count in each}) == 1)
-    return (
-        each[0]
-        if is_common
-        else _joined([count.expand(part.last - part.first) for count, part in zip(each, parts, strict=True)])
-    )
+        return _joined([part.of(values) for values, part in zip(each, parts, strict=True)])
+    if len(each) == 1 or (each[0].device.type == "cpu" and len({float(count) for count in each}) == 1):
+        return each[0]
+    return _joined([count.expand(part.size) for count, part in zip(each, parts, strict=True)])
 
 
-def _remember(name: str, values: Tensor, parts: Sequence[Part], places: Sequence[slice]) -> None:
+def _remember(name: str, values: Tensor, parts: Sequence[Part], sizes: list[int]) -> None:
     """Put what is remembered from now on of parts' coordinates into their parameters' states."""
-    for part, place in zip(parts, places, strict=True):
-        state, size = part.slot.state, len(part.slot.gradient)
-        is_count = values.ndim == 0 or (name in state and state[name].ndim == 0)
-        if is_count:
+    each = _split(values, sizes) if values.ndim else [values] * len(parts)
+    for part, own in zip(parts, each, strict=True):
+        state = part.slot.state
+        if own.ndim == 0 or (name in state and state[name].ndim == 0):
             if part.is_last:  # the parts before are the same step
-                state[name] = (values if values.ndim == 0 else values[place.start]).clone()
+                state[name] = (own[0] if own.ndim else own).clone()
             continue
         if name not in state:
-            state[name] = values.new_zeros(size, *values.shape[1:])
-        state[name][part.where] = values[place]
+            state[name] = own.new_zeros(part.slot.size, *own.shape[1:])
+        part.of(state[name]).copy_(own)

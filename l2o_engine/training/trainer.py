@@ -19,8 +19,9 @@ from l2o_engine.meta.learner import Backend, Learner, Results, Series, traced
 from l2o_engine.meta.meta_adam import Powers
 from l2o_engine.meta.truncation import Episode
 from l2o_engine.meta.validation import Standing
+from l2o_engine.optimizers.learned.inputs.base import Numbers
 from l2o_engine.optimizers.learned.learned_optimizer import LEARNED, TrainedOptimizer
-from l2o_engine.support.arrays import Doubles
+from l2o_engine.support.arrays import Doubles, Floats
 from l2o_engine.tasks.base import Task
 from l2o_engine.training.episodes import Episodes, check_episodes
 from l2o_engine.training.evaluation import BaseCurves, Baselines, base_curves
@@ -73,6 +74,13 @@ class TrainerState:
     episodes: Mapping[str, Episode] = field(default_factory=dict)
     standing: Standing | None = None
     moments: Moments | None = None
+
+    def beginning_with(self, weights: Floats, numbers: Numbers) -> "TrainerState":
+        """Return the state before the first meta-iteration with other weights and adaptive numbers than drawn ones."""
+        if self.learner is None:
+            raise ValueError("this state holds no network")
+        own = weights.astype(self.learner.weights.dtype)
+        return replace(self, learner=replace(self.learner, weights=own, numbers=dict(numbers)))
 
     @property
     def diverged(self) -> bool:

@@ -1,13 +1,15 @@
-"""``l2o-tui export``: a run's metrics in another tool's format."""
+"""``l2o-tui export``: a run's metrics in another tool's format, or its trained optimizer as a file."""
 
 import os
 from io import BufferedWriter
 from pathlib import Path
 from typing import Literal
 
-from l2o_engine.runs.export import ExportError, export_file, export_tensorboard, write_metrics
+from l2o_engine.runs.export import ExportError, export_file, export_optimizer, export_tensorboard, write_metrics
+from l2o_engine.runs.exported import choice_of
 from l2o_engine.runs.folder import Run
 from l2o_engine.support.errors import Failure
+from l2o_tui.text.numbers import count
 from l2o_tui.text.streams import TerminalBytes, say
 
 STDOUT = Path("-")
@@ -55,3 +57,35 @@ def export_run(
             raise Failure(f"stdout: {error.strerror}") from error
     for note in run.damage():
         say(f"l2o-tui: {run.name}: {note}")
+
+
+def export_run_optimizer(run: Run, output: Path, *, seed: int | None, checkpoint: str, force: bool) -> None:
+    """Write a run's trained optimizer into a file, and say on stderr which it is.
+
+    Parameters
+    ----------
+    run
+        The run.
+    output
+        The file.
+    seed
+        The replicate's; the first one's, if None.
+    checkpoint
+        "best", "newest" or the number of a meta-iteration.
+    force
+        Whether a file that is there is replaced.
+
+    Raises
+    ------
+    ExportError
+        If no file was named, it is there already or cannot be written.
+    RunError
+        If the run has no such optimizer.
+    """
+    if output == STDOUT:
+        raise ExportError("--format optimizer writes one file; name it: --output FILE")
+    exported, why_not = export_optimizer(run, output, seed=seed, checkpoint=choice_of(checkpoint), force=force)
+    if why_not:
+        say(f"l2o-tui: {output} does not say which losses it meets, and was written without: {why_not}")
+    origin = exported.origin
+    say(f"l2o-tui: {output}: seed {origin.seed} of {origin.run} at {count(origin.iteration)}, {exported.digest[:12]}")

@@ -75,7 +75,8 @@ class KernelStepper(TorchStepper):
 
     def __init__(self, network: LSTM, width: int, weights: Floats, threads: int) -> None:
         super().__init__(network)
-        self._dtype = dtype = str(weights.dtype)
+        dtype = str(weights.dtype)
+        self._dtype: torch.dtype = getattr(torch, dtype)
         self._lstm, self._packing, self._crew = network, Packing.of(network, width, dtype), Crew(threads)
         self._weights, self._places = self._packing.pack(weights), self._packing.places
         self._kernel = get_kernel(InPlaceSpec(dtype))
@@ -87,7 +88,7 @@ class KernelStepper(TorchStepper):
     ) -> tuple[Tensor, Sequence[Piece]]:
         """Take one step with the weights that it was made with; see :class:`TorchStepper`."""
         seen, table = np.ascontiguousarray(inputs.numpy().T), self._table(state)
-        outputs, counter = torch.empty(len(inputs), dtype=inputs.dtype), np.zeros(1, np.int64)
+        outputs, counter = torch.empty(inputs.shape[0], dtype=inputs.dtype), np.zeros(1, np.int64)
         filled = outputs.numpy()
 
         def work(thread: int) -> None:
@@ -114,9 +115,10 @@ class KernelStepper(TorchStepper):
     def _address(self, tiles: Tensor, rows: int) -> int:
         """Return where a state lies; the kernel writes there, so it must be all that it takes it for."""
         shape = (tiles_of(rows), self._lstm.hidden, TILE)
-        is_ours = tuple(tiles.shape) == shape and tiles.is_contiguous() and tiles.device.type == "cpu"
-        if not is_ours or str(tiles.dtype) != f"torch.{self._dtype}":
-            raise ValueError(f"the state of {rows:,} coordinates is not {list(shape)} of {self._dtype} on the CPU")
+        if tiles.shape != shape or tiles.dtype != self._dtype or not tiles.is_contiguous() or not tiles.is_cpu:
+            raise ValueError(
+                f"the state of {rows:,} coordinates is not {list(shape)} of {str(self._dtype)[6:]} on the CPU"
+            )
         return tiles.data_ptr()
 
 

@@ -44,7 +44,7 @@ def _assert_refused(result: Result, *says: str) -> None:
 def test_the_help_names_the_formats_and_every_option() -> None:
     result = call("export", "--help")
     assert result.code == 0
-    words = set(result.out.replace("<csv|json|tensorboard>", "formats").split())
+    words = set(result.out.replace("<csv|json|optimizer|tensorboard>", "formats").split())
     assert {"formats", "--format", "--output", "--every", "--force", "--runs-dir"} <= words
     assert "  export " in call("--help").out
 

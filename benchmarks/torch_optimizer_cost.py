@@ -1,0 +1,95 @@
+"""What a step of a trained optimizer costs beside Adam's, and beside the same update by torch's operations alone.
+
+    python benchmarks/torch_optimizer_cost.py FILE [--threads 2]
+
+FILE is a trained optimizer (`l2o-tui export --format optimizer`). In one process, one after the other, the least of
+several steps each: Adam as PyTorch has it; ours; ours with torch's operations in the kernel's place, some coordinates
+at a time; and the update in one piece, as one would write it down. The memory is that of the states.
+"""
+
+import argparse
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from unittest.mock import patch
+
+import torch
+from torch import nn
+
+import l2o_engine as l2o
+from l2o_engine.backends.in_place.steppers import TorchStepper
+from l2o_engine.torch_optim import passes
+
+_SIZES = (10**4, 10**6, 10**7)
+_MOST_IN_ONE_PIECE = 10**6  # whose tensors take gigabytes, beyond
+
+
+def model(size: int) -> list[nn.Parameter]:
+    """Return parameters of about so many coordinates: nine matrices and their biases."""
+    side = int((size / 9) ** 0.5)
+    generator = torch.Generator().manual_seed(0)
+    shapes: list[tuple[int, ...]] = [(side, side), (side,)] * 9
+    found = [nn.Parameter(torch.randn(shape, generator=generator)) for shape in shapes]
+    for one in found:
+        one.grad = 0.01 * torch.randn(one.shape, generator=generator)
+    return found
+
+
+def seconds(step: Callable[[], object], repetitions: int) -> float:
+    """Return the least time of several steps, after one that counts not."""
+    step()
+    found = []
+    for _ in range(repetitions):
+        start = time.perf_counter()
+        step()
+        found.append(time.perf_counter() - start)
+    return min(found)
+
+
+def state_bytes(optimizer: torch.optim.Optimizer, params: Sequence[nn.Parameter]) -> float:
+    """Return how many bytes of state there are a coordinate."""
+    states = [value for one in params for value in optimizer.state[one].values() if isinstance(value, torch.Tensor)]
+    return sum(value.untyped_storage().nbytes() for value in states) / sum(one.numel() for one in params)
+
+
+def main() -> None:
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--threads", type=int, default=2)
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    warnings.simplefilter("ignore", l2o.OutsideTrainingWarning)  # what it does to the numbers does not matter here
+    trained = l2o.Exported.load(given.file)
+    print(f"{trained.origin.run}, {given.threads} threads; milliseconds a step, bytes of state a coordinate")
+    print(f"{'coordinates':>12} {'Adam':>9} {'ours':>9} {'torch':>9} {'one piece':>9}  {'torch/ours':>10} {'bytes':>6}")
+    for size in _SIZES:
+        params, repetitions = model(size), max(2, 2 * 10**6 // size)
+        adam = seconds(torch.optim.Adam(params).step, repetitions)
+        optimizer = l2o.torch_optimizer(trained, params)
+        ours, taken = seconds(optimizer.step, repetitions), state_bytes(optimizer, params)
+        del optimizer
+        with patch.object(passes, "stepper_for", lambda network, *_: TorchStepper(network)):
+            by_torch = seconds(l2o.torch_optimizer(trained, params).step, max(1, repetitions // 5))
+        in_one_piece = _in_one_piece(trained, params) if size <= _MOST_IN_ONE_PIECE else float("nan")
+        least = min(by_torch, in_one_piece) if size <= _MOST_IN_ONE_PIECE else by_torch
+        times = " ".join(f"{1e3 * one:9.2f}" for one in (adam, ours, by_torch, in_one_piece))
+        print(f"{sum(p.numel() for p in params):12,} {times}  {least / ours:10.1f} {taken:6.0f}", flush=True)
+
+
+def _in_one_piece(trained: l2o.Exported, params: Sequence[nn.Parameter]) -> float:
+    gradient = torch.cat([one.grad.reshape(-1) for one in params if one.grad is not None])
+    optimizer = trained.optimizer
+    state = optimizer.init(gradient)
+
+    def step() -> None:
+        nonlocal state
+        with torch.no_grad():
+            _, state = optimizer.update(gradient, state)
+
+    return seconds(step, 2)
+
+
+if __name__ == "__main__":
+    main()
