@@ -333,6 +333,7 @@ def export(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an output that is there.")] = False,
     runs_dir: RunsDir = _RUNS,
+    data_dir: DataDir = None,
 ) -> None:
     """Write RUN's metrics in another tool's format, or its trained optimizer as a file of its own."""
     is_optimizer = file_format == "optimizer"

@@ -7,6 +7,8 @@ weights lie beside the preset, as an optimizer file of their own. So a run's ``p
 from os.path import lexists
 from pathlib import Path
 
+import numpy as np
+
 from l2o_engine.optimizers.learned.exported import Exported
 from l2o_engine.optimizers.learned.exported_file import OptimizerFileError, read
 from l2o_engine.presets.exported import what_differs
@@ -54,11 +56,15 @@ def started(preset: Preset, exported: Exported) -> Preset:
     Raises
     ------
     RunError
-        If it trains nothing, or an optimizer with another network or other inputs.
+        If it trains nothing, or an optimizer with another network or other inputs; or the network is lost.
     """
     origin = exported.origin
     if not preset.learns:
         raise RunError(f"{preset.name} trains no optimizer: there is nothing to start from {origin.run}")
+    if not np.isfinite(exported.weights).all():
+        raise RunError(
+            f"{preset.name} cannot start from {origin.run}: its network is lost, with weights that are not finite"
+        )
     if said := what_differs(exported, preset):
         raise RunError(f"{preset.name} cannot start from {origin.run}, whose optimizer is another one: {said}")
     start = StartSettings(digest=exported.digest, run=origin.run, seed=origin.seed, iteration=origin.iteration)

@@ -86,6 +86,6 @@ def export_run_optimizer(run: Run, output: Path, *, seed: int | None, checkpoint
         raise ExportError("--format optimizer writes one file; name it: --output FILE")
     exported, why_not = export_optimizer(run, output, seed=seed, checkpoint=choice_of(checkpoint), force=force)
     if why_not:
-        say(f"l2o-tui: {output} does not say which losses it meets, and was written without: {why_not}")
+        say(f"l2o-tui: {output} was written without the losses that it meets: {why_not}")
     origin = exported.origin
     say(f"l2o-tui: {output}: seed {origin.seed} of {origin.run} at {count(origin.iteration)}, {exported.digest[:12]}")

@@ -7,6 +7,7 @@ from typing import Any
 
 from l2o_engine.optimizers.learned.exported import Exported
 from l2o_engine.optimizers.learned.exported_file import FORMAT
+from l2o_engine.presets.shipped import shipped_names
 from l2o_engine.support.settings import table_of
 from l2o_tui.text.commands import proposed
 from l2o_tui.text.numbers import count
@@ -51,10 +52,9 @@ def print_optimizer(path: Path, *, as_json_document: bool) -> None:
         state.add_row("versions", ", ".join(f"{name} {number}" for name, number in origin.versions.items()))
     # A path as Python writes it: quotation marks and backslashes are escaped.
     state.add_row("in Python", f"l2o_engine.torch_optimizer({str(path)!r}, model.parameters())")
-    state.add_row(
-        "here", proposed("evaluate", str(path)) if tables else proposed("evaluate", str(path), "--on", "PRESET")
-    )
-    state.add_row("", proposed("run", origin.preset or "PRESET", "--from", str(path)))
+    state.add_row("here", proposed("evaluate", path) if tables else proposed("evaluate", path, "--on", "PRESET"))
+    known = origin.preset if origin.preset in shipped_names() else "PRESET"  # else it is anybody's word
+    state.add_row("", proposed("run", known, "--from", path))
     page.console.print(state)
     return page.write()
 

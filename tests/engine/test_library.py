@@ -9,7 +9,7 @@ import pytest
 
 import l2o_engine
 
-PAGE = Path(__file__).parents[2] / "docs" / "library.md"
+DOCS = Path(__file__).parents[2] / "docs"
 _PROBE = """
 import os, sys
 before = set(os.environ), len(sys.modules)
@@ -33,14 +33,16 @@ assert (together.results.losses == np.concatenate([chunk.results.losses for chun
 """
 
 
-def test_the_examples_of_the_page_run_in_order_as_one_program(tmp_path: Path) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
-    assert len(blocks) >= 6
+@pytest.mark.parametrize(("page", "least", "beside"), [("library", 6, _CHUNKS), ("optimizer-file", 3, "")])
+def test_the_examples_of_a_page_run_in_order_as_one_program(page: str, least: int, beside: str, tmp_path: Path) -> None:
+    text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    assert len(blocks) >= least
     program = tmp_path / "example.py"
-    program.write_text("\n".join([*blocks, _CHUNKS]), encoding="utf-8")
+    program.write_text("\n".join([*blocks, beside]), encoding="utf-8")
     done = subprocess.run([sys.executable, str(program)], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) > 6
+    assert len(done.stdout.splitlines()) >= least
     assert (tmp_path / "runs").is_dir()
 
 

@@ -21,7 +21,7 @@ from l2o_engine.runs.starting import START_FILE, find_start, start_beside, start
 from l2o_engine.training.trainer import MetaTrainer
 from tests.engine.tiny import INPUTS, of_kind, resume, run, start, tiny_baselines, tiny_preset
 
-PRESET = tiny_preset(INPUTS["adaptive log"], "meta.learning_rate=0.05")
+PRESET = tiny_preset(INPUTS["adaptive log"], "meta.learning_rate=0.05", "run.iterations=12", "run.checkpoint_every=5")
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_it_trains_as_a_new_trainer_with_these_weights_and_numbers_does(
 ) -> None:
     trainer = MetaTrainer(PRESET.experiment, seed, "torch")
     trainer.load_state(trainer.state().beginning_with(exported.weights, exported.numbers))
-    (chunk,) = trainer.advance(31)
+    (chunk,) = trainer.advance(13)
     rows = warm.metrics()
     ours = rows["seed"] == seed
     assert_array_equal(np.float32(rows["end_loss"][ours]), chunk.results.losses[:, 0, -1])
@@ -79,7 +79,7 @@ def test_its_preset_gives_the_run_again(warm: Run, tmp_path: Path) -> None:
 
 def test_resumed_equals_uninterrupted(warm: Run, exported: Exported, tmp_path: Path) -> None:
     folder = tmp_path / "stopped"
-    session = Session(DrivenRun.create(started(override(PRESET, ["run.seeds=2"]), exported), folder, exported), chunk=7)
+    session = Session(DrivenRun.create(started(override(PRESET, ["run.seeds=2"]), exported), folder, exported), chunk=4)
     for event in session.events():
         if isinstance(event, NewRows):
             session.mailbox.put(Stop("for a while"))
@@ -102,6 +102,16 @@ def test_who_is_killed_before_the_first_checkpoint_begins_with_them_again(
     ours = killed_before_its_first_checkpoint(tmp_path / "killed", exported)
     resume(ours.folder)
     assert ours.metrics_path.read_bytes() == warm.metrics_path.read_bytes()
+
+
+def test_what_is_left_of_one_that_was_killed_while_it_was_made_is_taken(exported: Exported, tmp_path: Path) -> None:
+    folder = tmp_path / "half"
+    folder.mkdir()
+    for name in (".lock", START_FILE, f".{START_FILE}.123.tmp"):
+        (folder / name).write_bytes(b"half of it")
+    DrivenRun.create(started(PRESET, exported), folder, exported).close()
+    assert Exported.load(folder / START_FILE).digest == exported.digest
+    assert {path.name for path in folder.iterdir()} <= NAMES
 
 
 @pytest.mark.parametrize("harm", ["gone", "another", "damaged", "a link"])
@@ -128,7 +138,7 @@ def test_where_there_is_a_checkpoint_they_are_not_needed(exported: Exported, tmp
     folder = tmp_path / "on"
     train(PRESET, start_from=exported, run_dir=folder)
     (folder / START_FILE).unlink()
-    resume(folder, iterations=35)
+    resume(folder, iterations=14)
     assert Run(folder).record().status == "finished"
 
 
@@ -144,7 +154,7 @@ def test_a_run_a_file_and_a_checkpoint_may_be_named(source: Run, tmp_path: Path)
     runs_dir = source.folder.parent
     assert find_start("source-s0", runs_dir).digest == source.exported().digest
     assert find_start(str(source.folder), tmp_path, seed=1).digest == source.exported(1).digest
-    assert find_start("last", runs_dir, checkpoint="10").digest == source.exported(0, 10).digest
+    assert find_start("last", runs_dir, checkpoint="5").digest == source.exported(0, 5).digest
     file = str(tmp_path / "mine")
     source.exported(1).save(file)
     assert find_start(file, runs_dir).digest == source.exported(1).digest
@@ -169,6 +179,12 @@ def test_a_run_a_file_and_a_checkpoint_may_be_named(source: Run, tmp_path: Path)
 def test_another_optimizer_is_refused_by_what_differs(settings: list[str], said: str, exported: Exported) -> None:
     with pytest.raises(RunError, match=rf"tiny cannot start from source-s0, whose optimizer is another one: {said}"):
         started(override(PRESET, settings), exported)
+
+
+def test_a_lost_network_is_not_begun_with(exported: Exported) -> None:
+    lost = replace(exported, weights=np.full_like(exported.weights, np.nan))
+    with pytest.raises(RunError, match="its network is lost"):
+        started(PRESET, lost)
 
 
 def test_who_trains_nothing_starts_from_nothing(exported: Exported) -> None:

@@ -342,6 +342,19 @@ def test_what_is_written_is_read_back(learned: LearnedOptimizer, dtype: str, tmp
     assert again.numbers == ours.numbers
 
 
+def test_a_large_file_is_held_once_while_it_is_read(tmp_path: Path) -> None:
+    learned, path = LearnedOptimizer(LSTM(layers=2, hidden=512)), tmp_path / "large.safetensors"
+    an_optimizer(learned).save(path)
+    tracemalloc.start()
+    try:
+        found = Exported.load(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found.weights.nbytes > 10_000_000
+    assert peak < 1.2 * found.weights.nbytes  # a byte a weight of the largest tensor, to see that it is finite
+
+
 def test_safetensors_reads_it_by_the_names_of_the_weights(tmp_path: Path) -> None:
     ours, path = an_optimizer(), tmp_path / "mine.safetensors"
     ours.save(path)

@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 from rich.cells import cell_len
 
-from l2o_engine.optimizers.learned.exported import Exported, Origin
+from l2o_engine.optimizers.learned.exported import Exported, Origin, Seen
+from l2o_engine.runs import exported as runs_exported
 from l2o_engine.runs.folder import Run
 from l2o_engine.support.wording import is_seen
+from l2o_engine.tasks.data import DataError
+from tests.hostile import unseen_in
 from tests.tui.conftest import TINY, call
 
 ON_TORCH = ("--backend=torch", "--draws=40")
@@ -20,7 +23,7 @@ ON_TORCH = ("--backend=torch", "--draws=40")
 def runs_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A runs folder with a run "trained" of the seeds 0 and 1, and "baselines", which trained nothing."""
     folder = tmp_path_factory.mktemp("files") / "runs"
-    options = ("--quiet", "--iterations=20", "--set=run.checkpoint_every=10")
+    options = ("--quiet", "--iterations=6", "--set=run.checkpoint_every=3")
     assert call("run", "log30", *options, *TINY, "--seeds=2", "--run-dir", folder / "trained").code == 0
     assert call("run", "baselines", "--quiet", "--iterations=5", "--run-dir", folder / "baselines").code == 0
     return folder
@@ -46,9 +49,25 @@ def test_a_run_s_optimizer_is_exported_with_what_it_meets(runs_dir: Path) -> Non
     assert ours.digest == run.exported(0).digest
     assert ours.origin.seen is not None
     assert exported("--seed=1", "--force").digest == run.exported(1).digest
-    older = exported("--seed=1", "--checkpoint=10", name="older")
-    assert (older.digest, older.origin.iteration) == (run.exported(1, 10).digest, 10)
+    older = exported("--seed=1", "--checkpoint=3", name="older")
+    assert (older.digest, older.origin.iteration) == (run.exported(1, 3).digest, 3)
     assert exported("--checkpoint=newest", name="newest").digest == run.exported(0, "newest").digest
+
+
+def test_where_its_problem_s_data_is_not_there_it_is_written_without_what_it_meets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def missing(*_: object) -> Seen:
+        raise DataError('the data set "mnist" is not there')
+
+    monkeypatch.setattr(runs_exported, "seen_by", missing)
+    result = call("export", "trained", "--format=optimizer", "--output=blind")
+    assert result.code == 0
+    assert result.err.splitlines()[0] == (
+        'l2o-tui: blind was written without the losses that it meets: the data set "mnist" is not there'
+    )
+    assert Exported.load("blind").origin.seen is None
+    assert "not known" in call("show", "blind").out
 
 
 @pytest.mark.parametrize(
@@ -57,7 +76,7 @@ def test_a_run_s_optimizer_is_exported_with_what_it_meets(runs_dir: Path) -> Non
         (("--format=optimizer",), "name it"),
         (("--format=optimizer", "--output=there"), "--force replaces it"),
         (("--format=optimizer", "--output=x", "--seed=9"), "no seed 9"),
-        (("--format=optimizer", "--output=x", "--checkpoint=3"), "no checkpoint of meta-iteration 3"),
+        (("--format=optimizer", "--output=x", "--checkpoint=4"), "no checkpoint of meta-iteration 4"),
         (("--format=optimizer", "--output=x", "--checkpoint=last"), "a checkpoint is"),
         (("--format=optimizer", "--output=x", "--every=2"), "--every"),
         (("--format=csv", "--output=x", "--seed=0"), "--format optimizer"),
@@ -82,7 +101,7 @@ def test_show_tells_what_a_file_holds_and_how_it_is_used() -> None:
     ours = exported("--seed=1")
     result = call("show", "mine.safetensors")
     assert (result.code, result.err) == (0, "")
-    for said in (ours.digest, "trained, seed 1, up to meta-iteration 20", "4 steps", "lstm, layers = 1, hidden = 3"):
+    for said in (ours.digest, "trained, seed 1, up to meta-iteration 6", "4 steps", "lstm, layers = 1, hidden = 3"):
         assert said in result.out
     assert "l2o_engine.torch_optimizer('mine.safetensors', model.parameters())" in result.out
     document = json.loads(call("show", "mine.safetensors", "--json").out)
@@ -110,7 +129,7 @@ def test_files_and_runs_are_judged_side_by_side_each_by_its_name() -> None:
     assert result.code == 0
     names = {line.split("  ")[0] for line in result.out.split("\n\n")[0].splitlines()[2:]}
     assert names == {"one.safetensors", "other.safetensors", "log30, 2 seeds", "SGD", "RMSProp"}
-    assert "one.safetensors: of trained, seed 0, at 20" in result.err
+    assert "one.safetensors: of trained, seed 0, at 6" in result.err
     assert max(map(cell_len, result.out.splitlines())) <= 80
 
 
@@ -123,7 +142,6 @@ def test_of_a_file_that_does_not_say_its_problem_one_is_named() -> None:
     judged = call("evaluate", "bare", "--on=log30", "--steps=4", *ON_TORCH, "--json").documents
     same = call("evaluate", "mine.safetensors", "--on=log30", "--steps=4", *ON_TORCH, "--json").documents
     assert judged[0]["end_log10_mean"] == same[0]["end_log10_mean"]
-    assert call("evaluate", "bare", "--on=matyas", *ON_TORCH, "--json").documents[0]["on"] == "matyas"
     assert "evaluate bare --on PRESET" in call("show", "bare").out
 
 
@@ -156,12 +174,12 @@ def begun(*options: str, run_dir: str = "warm") -> Run:
 
 
 def test_a_run_begins_with_the_weights_of_a_run_or_of_a_file() -> None:
-    digest = exported("--seed=1", "--checkpoint=10").digest
+    digest = exported("--seed=1", "--checkpoint=3").digest
     of_file = begun("--from=mine.safetensors")
-    of_run = begun("--from=trained", "--from-seed=1", "--from-checkpoint=10", run_dir="other")
+    of_run = begun("--from=trained", "--from-seed=1", "--from-checkpoint=3", run_dir="other")
     start = of_file.preset().start
     assert start is not None
-    assert (start.digest, start.run, start.seed, start.iteration) == (digest, "trained", 1, 10)
+    assert (start.digest, start.run, start.seed, start.iteration) == (digest, "trained", 1, 3)
     assert of_run.preset() == of_file.preset()
     assert of_run.metrics_path.read_bytes() == of_file.metrics_path.read_bytes()
     again = call("run", "warm/preset.toml", "--quiet", "--run-dir=again")
@@ -173,7 +191,7 @@ def test_a_run_begins_with_the_weights_of_a_run_or_of_a_file() -> None:
 
 def test_it_says_on_stderr_what_it_begins_with() -> None:
     result = call("run", "log30", "--no-ui", *TINY, "--iterations=1", "--run-dir=warm", "--from=trained")
-    assert "starts with the weights of trained, seed 0, at 20 (" in result.err
+    assert "starts with the weights of trained, seed 0, at 6 (" in result.err
 
 
 @pytest.mark.parametrize(
@@ -232,3 +250,15 @@ def test_weights_that_are_not_the_preset_s_are_one_message() -> None:
         assert (result.code, result.out) == (2, "")
         assert says in result.err
     assert not Path("theirs").exists()
+
+
+def test_what_a_stranger_wrote_into_a_file_is_shown_and_means_nothing() -> None:
+    ours, evil = exported(), "\x1b[2J[red]\u202e --runs-dir=/"
+    origin = Origin(evil, f"--help {evil}", evil, 0, 3, 4, None, {evil: evil})
+    Exported(ours.learned, ours.weights, ours.numbers, origin, dict(ours.tables) | {"title": evil}).save("evil")
+    for command in ("show", "evaluate"):
+        result = call(command, "evil", *(ON_TORCH if command == "evaluate" else ()))
+        assert result.code == 0
+        assert unseen_in(result.out + result.err) == set()
+    assert "l2o-tui run PRESET --from evil" in call("show", "evil").out
+    assert json.loads(call("show", "evil", "--json").out)["origin"]["run"] == evil
