@@ -49,9 +49,9 @@ check: $(VENV)/installed-dev
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-# A page that is nowhere in the site, and a link that leads nowhere, are errors.
+# A page that is nowhere in the site, and a link that leads nowhere, are errors; with --quiet they would not be.
 docs: $(DOCS)/installed
-	@$(MKDOCS) build --strict --quiet
+	@$(MKDOCS) build --strict
 	@echo "site/index.html"
 
 docs-serve: $(DOCS)/installed

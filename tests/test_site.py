@@ -83,9 +83,9 @@ def test_the_reference_has_every_public_name() -> None:
             if isinstance(what, Registry):
                 continue  # of the pieces that are named here
             if isinstance(what, partial):  # a shipped formula: a formula with its settings
-                assert f"`{piece}`" in page or f"l2o.tasks.{piece}(" in page, piece
+                assert f"`{piece}`" in page or f"l2o.tasks.{piece}(" in page, f"docs/reference.md does not name {piece}"
             else:
-                assert what in shown, f"{name}.{piece}"
+                assert what in shown, f"docs/reference.md does not show {name}, {piece}"
 
 
 def test_the_script_of_the_start_runs_with_the_newest_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
