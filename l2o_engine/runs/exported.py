@@ -27,10 +27,13 @@ _MOST_NAMED = 6
 
 
 def names_file(reference: str) -> bool:
-    """Return whether what a user names, where a run or a file may be, is a file: whatever is there and no folder."""
+    """Return whether a user who may name a run or an optimizer file means a file.
+
+    That is whatever is there and no folder; and what is not there, and called like one.
+    """
     try:
         path = Path(reference)
-        return path.exists() and not path.is_dir()
+        return not path.is_dir() and (path.exists() or path.suffix == ".safetensors")
     except OSError:  # no name that the file system knows
         return False
 

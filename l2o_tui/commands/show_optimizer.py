@@ -1,6 +1,5 @@
 """``l2o-tui show FILE``: what an optimizer file holds, where it comes from and how it is used."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from l2o_engine.optimizers.learned.exported import Exported
 from l2o_engine.optimizers.learned.exported_file import FORMAT
 from l2o_engine.presets.shipped import shipped_names
 from l2o_engine.support.settings import table_of
+from l2o_tui.commands.show import in_a_line
 from l2o_tui.text.commands import proposed
 from l2o_tui.text.numbers import count
 from l2o_tui.text.output import Page, write_json
@@ -79,8 +79,8 @@ def document(exported: Exported, path: Path) -> dict[str, Any]:
 
 def _settings(table: Mapping[str, Any]) -> str:
     """Return a table in a line, its kind first."""
-    kind = [str(table["kind"])] if "kind" in table else []
-    return ", ".join([*kind, *(f"{key} = {json.dumps(value)}" for key, value in table.items() if key != "kind")])
+    rest = {key: value for key, value in table.items() if key != "kind"}
+    return ", ".join(filter(None, [str(table.get("kind", "")), in_a_line(rest)]))
 
 
 def _range(ends: tuple[float, float]) -> str:

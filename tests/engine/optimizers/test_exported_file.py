@@ -28,6 +28,8 @@ from l2o_engine.support.tensor_file import digest_of, to_bytes
 from l2o_engine.support.wording import is_seen
 
 EVIL = "lstm0\x1b[2J\u202e.kernel\n"
+FORMAT_1 = Path(__file__).parents[2] / "data" / "optimizers" / "format1.safetensors"
+"""What the first version with such files has written."""
 _ALLOWED = 6_000_000  # bytes beside the file's own: what the longest header may be once it is parsed
 _TENSORS = ("input_projection.kernel", "lstm0.kernel")
 
@@ -407,8 +409,11 @@ def test_what_a_later_version_says_of_the_origin_is_passed_over(tmp_path: Path) 
     assert Exported.load(path).origin == ORIGIN
 
 
-def test_the_digest_is_the_same_in_every_version() -> None:
-    assert an_optimizer().digest == "da5ef638472246ee74743a7147d7f9c739db207e7405d14c833273041f0fcd4f"
+def test_a_file_of_this_format_is_read_by_every_version() -> None:
+    found = Exported.load(FORMAT_1)
+    assert found.digest == an_optimizer().digest == "da5ef638472246ee74743a7147d7f9c739db207e7405d14c833273041f0fcd4f"
+    assert (found.learned, found.origin, found.numbers) == (an_optimizer().learned, ORIGIN, an_optimizer().numbers)
+    assert_array_equal(found.weights, an_optimizer().weights, strict=True)
 
 
 def test_the_digest_does_not_depend_on_what_is_written_of_defaults_or_told_of_the_origin(tmp_path: Path) -> None:

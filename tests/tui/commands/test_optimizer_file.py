@@ -154,6 +154,13 @@ def test_what_is_no_optimizer_file_is_refused_by_name(command: str, workplace: P
     assert all(is_seen(character) for character in result.err.replace("\n", ""))
 
 
+@pytest.mark.parametrize("command", [["show"], ["evaluate"], ["run", "log30", "--from"]])
+def test_a_file_that_is_not_there_is_called_a_file(command: list[str]) -> None:
+    result = call(*command, "mine.safetensors")
+    assert (result.code, result.out) == (2, "")
+    assert result.err == "l2o-tui: mine.safetensors: cannot be read (No such file or directory)\n"
+
+
 def test_a_file_of_a_preset_that_cannot_be_says_so() -> None:
     ours = exported()
     broken = dict(ours.tables) | {"problem": {"kind": "quadratic", "dims": 0}}
