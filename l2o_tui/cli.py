@@ -307,11 +307,12 @@ def show(run: RunOrFile, runs_dir: RunsDir = _RUNS, json: JsonDocument = False) 
 def export(
     run: RunName,
     file_format: Annotated[
-        Literal["csv", "json", "optimizer", "tensorboard"],
+        Literal["csv", "json", "optimizer", "parquet", "tensorboard"],
         typer.Option(
             "--format",
             help="csv: the rows of metrics.csv. json: one document with settings, progress and metrics by column. "
-            "tensorboard: a folder of event files. optimizer: no metrics, but the trained optimizer, one file.",
+            "parquet: a table of typed columns. tensorboard: a folder of event files. optimizer: no metrics, but the "
+            "trained optimizer, one file.",
         ),
     ],
     output: Annotated[

@@ -1,4 +1,4 @@
-"""A run's metrics in another tool's format: CSV, one JSON document, or TensorBoard's event files; and its optimizer.
+"""A run's metrics in another tool's format: CSV, JSON, Parquet, or TensorBoard's event files; and its optimizer.
 
 What is exported is ``metrics.csv`` as it is when the export begins, so a run that another process drives can be
 exported too. It is read a block at a time, and more than once where that saves memory: a long run needs little of it.
@@ -11,7 +11,7 @@ import re
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from io import BufferedWriter
 from math import isfinite
@@ -26,8 +26,9 @@ from l2o_engine.optimizers.learned.exported import Exported
 from l2o_engine.optimizers.learned.exported_file import content_of
 from l2o_engine.presets.schema import Preset
 from l2o_engine.presets.tables import to_dict, to_toml
-from l2o_engine.records.codec import as_json, finite
+from l2o_engine.records.codec import as_json
 from l2o_engine.records.events import Progress
+from l2o_engine.records.frames import INTEGERS, Column, ParquetFile, schema_of, table_of
 from l2o_engine.runs.exported import BEST, CheckpointChoice, measured
 from l2o_engine.runs.folder import Run, lanes_of
 from l2o_engine.runs.metrics_file import CutBackError, ThinnedLines
@@ -45,7 +46,7 @@ from l2o_engine.support.files import (
 from l2o_engine.training.trainer import Lane
 
 FORMAT = 1
-FileFormat = Literal["csv", "json"]
+FileFormat = Literal["csv", "json", "parquet"]
 
 _INTEGERS = ("iteration", "seed", "non_finite")
 _KEYS = ("iteration", "optimizer", "seed")
@@ -78,7 +79,7 @@ def write_metrics(run: Run, file_format: FileFormat, file: BinaryIO, *, every: i
         "csv": the header and the rows of ``metrics.csv``, their bytes unchanged. "json": one object with "format",
         "run" (what run.json says, with the status as it really is), "settings" (the effective preset), "progress" (the
         progress rows, as the event stream has them) and "metrics", which holds an array for every column. Non-finite
-        numbers, and what a run does not have, are null.
+        numbers, and what a run does not have, are null. "parquet": see :mod:`l2o_engine.records.frames`.
     file
         Where the bytes go; OSErrors of writing to it are passed on.
     every
@@ -88,6 +89,8 @@ def write_metrics(run: Run, file_format: FileFormat, file: BinaryIO, *, every: i
     ------
     RunError
         If the run cannot be read.
+    MissingLibraryError
+        If it is to be Parquet and pyarrow is not installed.
     """
     with _reading(run):
         lines = ThinnedLines(run.metrics_path, lanes_of(run.preset()), every)
@@ -95,6 +98,8 @@ def write_metrics(run: Run, file_format: FileFormat, file: BinaryIO, *, every: i
             file.write(lines.header)
             for block in lines.blocks():
                 file.write(block)
+        elif file_format == "parquet":
+            _write_parquet(run, lines, file)
         else:
             _write_json(run, lines, file)
 
@@ -248,10 +253,9 @@ def _reading(run: Run) -> Iterator[None]:
 
 
 def _write_json(run: Run, lines: ThinnedLines, file: BinaryIO) -> None:
-    record = asdict(run.record()) | {"status": run.status()}
     head = {
         "format": FORMAT,
-        "run": {name: finite(value) for name, value in record.items()},
+        "run": run.recorded_state(),
         "settings": to_dict(run.preset()),
         "progress": [document for row in run.progress() for document in as_json(row)],
     }
@@ -276,6 +280,28 @@ def _json_value(name: str, cell: bytes) -> int | float | str | None:
         return int(cell)
     value = float(cell or "nan")
     return value if isfinite(value) else None
+
+
+def _write_parquet(run: Run, lines: ThinnedLines, file: BinaryIO) -> None:
+    optimizers = list(dict.fromkeys(lane.optimizer for lane in lanes_of(run.preset())))
+    places = {name.encode(): place for place, name in enumerate(optimizers)}
+    schema = schema_of(lines.names, run.about())
+    with ParquetFile(file, schema) as parquet:
+        for rows in lines.rows():
+            if rows:
+                cells = dict(zip(lines.names, zip(*rows, strict=True), strict=True))
+                columns = {name: _parquet_column(name, column, places) for name, column in cells.items()}
+                parquet.add(table_of(columns, schema, optimizers))
+
+
+def _parquet_column(name: str, cells: Sequence[bytes], places: Mapping[bytes, int]) -> Column:
+    if name == "optimizer":
+        return np.array([places[cell] for cell in cells], np.int32)
+    if not cells[0]:  # a column that is empty is so in the whole file
+        return None
+    if name == "non_finite":
+        return np.array([cell != b"0" for cell in cells])
+    return np.array(cells).astype(np.int64 if name in INTEGERS else np.float64)
 
 
 class _EventFormat:

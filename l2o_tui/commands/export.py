@@ -16,7 +16,7 @@ STDOUT = Path("-")
 
 
 def export_run(
-    run: Run, file_format: Literal["csv", "json", "tensorboard"], output: Path, *, every: int, force: bool
+    run: Run, file_format: Literal["csv", "json", "parquet", "tensorboard"], output: Path, *, every: int, force: bool
 ) -> None:
     """Write a run's metrics to a file, a folder or stdout; on stderr, what is known to be damaged of the run.
 
@@ -47,6 +47,8 @@ def export_run(
     elif output != STDOUT:
         export_file(run, file_format, output, every=every, force=force)
     else:
+        if file_format == "parquet" and os.isatty(1):
+            raise ExportError("--format parquet writes bytes, which no terminal shows; name a file: --output FILE")
         try:
             terminal = BufferedWriter(TerminalBytes(1)) if os.isatty(1) else None
             with terminal or os.fdopen(1, "wb", closefd=False) as stdout:

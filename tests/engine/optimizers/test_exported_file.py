@@ -24,6 +24,7 @@ from l2o_engine.optimizers.learned.exported_file import FORMAT, OptimizerFileErr
 from l2o_engine.optimizers.learned.inputs import Identity, Log, LogAndSign, Momenta
 from l2o_engine.optimizers.learned.learned_optimizer import LearnedOptimizer
 from l2o_engine.optimizers.learned.networks import LSTM, MLP, ByGroup
+from l2o_engine.optimizers.learned.networks.by_group import Member
 from l2o_engine.support.tensor_file import digest_of, to_bytes
 from l2o_engine.support.wording import is_seen
 
@@ -312,10 +313,10 @@ def test_any_document_is_read_or_refused(changes: dict[str, Any], tmp_path_facto
 
 
 GROUPS = ByGroup(
-    of=[
-        {"name": "conv", "groups": ["conv"], "network": {"kind": "mlp", "hidden": 2}},
-        {"name": "rest", "groups": ["*"], "network": {"kind": "lstm", "layers": 1, "hidden": 2}},
-    ]
+    of=(
+        Member(name="conv", groups=("conv",), network=MLP(hidden=2)),
+        Member(name="rest", groups=("*",), network=LSTM(layers=1, hidden=2)),
+    )
 )
 
 
@@ -440,5 +441,5 @@ def test_the_digest_tells_optimizers_apart(other: Exported) -> None:
 
 def test_kinds_that_have_no_setting_of_their_own_are_told_apart() -> None:
     first = GROUPS.of[0]
-    swapped = ByGroup(of=[replace(first, network=LSTM(layers=1, hidden=2)), GROUPS.of[1]])
+    swapped = ByGroup(of=(replace(first, network=LSTM(layers=1, hidden=2)), GROUPS.of[1]))
     assert an_optimizer(LearnedOptimizer(GROUPS)).digest != an_optimizer(LearnedOptimizer(swapped)).digest
