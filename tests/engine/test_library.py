@@ -81,6 +81,17 @@ def test_the_examples_of_a_page_run_in_order_as_one_program(
     assert (tmp_path / "runs").is_dir()
 
 
+def test_the_examples_of_ones_own_problem_run_in_order_as_one_program(tmp_path: Path) -> None:
+    page = (DOCS / "own-problem.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    assert len(blocks) == 3
+    program = tmp_path / "example.py"
+    program.write_text("\n".join([*blocks, "assert l2o.tasks.Custom(Problem()).size == 10"]), encoding="utf-8")
+    done = subprocess.run([sys.executable, str(program)], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 2
+
+
 def test_importing_it_imports_sets_prints_and_writes_nothing(tmp_path: Path) -> None:
     probe = [sys.executable, "-c", _PROBE]
     done = subprocess.run(probe, cwd=tmp_path, capture_output=True, text=True, check=False)

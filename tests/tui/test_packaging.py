@@ -94,3 +94,9 @@ def test_an_unpacked_wheel_runs_a_shipped_preset_from_any_folder(unpacked: Path,
     result = spawn("run", "baselines", "--quiet", "--iterations=20", command=[sys.executable, "-c", code])
     assert result.code == 0, result.err
     assert (workplace / result.out.strip() / "preset.toml").is_file()
+
+
+def test_the_wheel_holds_every_example_of_a_problem_in_python(unpacked: Path) -> None:
+    examples = {path.name for path in (_ROOT / "examples").iterdir() if path.is_file()}
+    assert {"quadratic.py", "quadratic.toml"} <= examples
+    assert {path.name for path in (unpacked / "l2o_engine" / "presets" / "examples").iterdir()} == examples
