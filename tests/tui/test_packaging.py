@@ -1,6 +1,7 @@
 """The wheel holds all that an installed program needs, and works from any folder."""
 
 import configparser
+import re
 import sys
 import zipfile
 from pathlib import Path
@@ -61,6 +62,16 @@ def test_the_wheel_has_the_entry_point_and_the_licence(unpacked: Path) -> None:
     entry_points.read(info / "entry_points.txt")
     assert entry_points["console_scripts"]["l2o-tui"] == "l2o_tui.cli:main"
     assert list(info.rglob("LICENSE"))
+
+
+def test_the_readme_of_the_package_links_to_nothing_that_is_not_beside_it(unpacked: Path) -> None:
+    (metadata,) = unpacked.glob("*.dist-info/METADATA")
+    text = metadata.read_text(encoding="utf-8")
+    assert "Description-Content-Type: text/markdown" in text
+    assert "(docs/start.md)" in text
+    targets = re.findall(r"\]\(([^)]+)\)", text)
+    assert targets
+    assert [target for target in targets if not target.startswith("https://")] == []
 
 
 def test_an_unpacked_wheel_finds_the_presets_inside_itself_from_any_folder(unpacked: Path, workplace: Path) -> None:
