@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,7 +18,7 @@ from l2o_engine.presets.files import load
 from l2o_engine.presets.schema import Preset
 from l2o_engine.presets.tables import inline
 from l2o_tui.panes.plain import PlainText
-from l2o_tui.state.workers import message_of
+from l2o_tui.state.workers import in_background, message_of
 from l2o_tui.text.numbers import whole_number
 
 _FIELDS = {"seed": "seed", "seeds": "replicates", "iterations": "meta-iterations"}
@@ -103,13 +104,19 @@ class StartDialog(ModalScreen[Preset | None]):
             settings = shlex.split(self.query_one("#settings", Input).value)
             numbers = {name: _number(label, values[name]) for name, label in _FIELDS.items() if values[name]}
             preset = load(self._path, settings, numbers, follows=self._follows)
+            if preset.problem.is_code:
+                self._tell("the code of its problem is run …")
+                in_background(self, partial(admit, preset), lambda _: self.dismiss(preset), failed=self._tell)
+                return
             admit(preset)
         except Exception as error:  # noqa: BLE001 (whatever a file or a setting does to what reads it)
             said = str(error) if isinstance(error, ValueError) else message_of(error)
-            lines = [line.removeprefix("--set ").removeprefix("--") for line in said.splitlines()]
-            self.query_one("#start-error", PlainText).update("\n".join(lines))
+            self._tell("\n".join(line.removeprefix("--set ").removeprefix("--") for line in said.splitlines()))
             return
         self.dismiss(preset)
+
+    def _tell(self, said: str) -> None:
+        self.query_one("#start-error", PlainText).update(said)
 
 
 def typed(settings: Mapping[str, Any]) -> str:

@@ -19,11 +19,13 @@ COMMANDS = (
     "runs",
     "show",
     "export",
+    "convert",
     "compare",
     "evaluate",
     "reproduce",
     "tune",
     "presets",
+    "new-task",
     "check",
     "bench",
 )
