@@ -98,6 +98,8 @@ class L2oApp(ThinApp[int]):
         What becomes of a run that is driven here when the terminal is gone: "detach" or "checkpoint".
     fps
         How often the training screen is drawn a second, at most.
+    is_served
+        Whether it is shown to a browser: then it looks at runs and steers them, and nothing is trained by it.
     """
 
     CSS_PATH = "styles.tcss"
@@ -114,8 +116,10 @@ class L2oApp(ThinApp[int]):
         runs_dir: Path = Path("runs"),
         on_hangup: str = "detach",
         fps: float = FPS,
+        is_served: bool = False,
     ) -> None:
         super().__init__()
+        self.is_served = is_served
         self.hung = ""  # where a user's code was that had to be ended on leaving
         self.preferences = Preferences()
         for theme in THEMES:
@@ -163,7 +167,9 @@ class L2oApp(ThinApp[int]):
         for command in super().get_system_commands(screen):
             if command.title == "Theme":
                 yield command._replace(title="app: Change the theme")
-        yield SystemCommand("app: Save a picture", "Save this screen as SVG in the working folder.", self._save_picture)
+        if not self.is_served:
+            what = "Save this screen as SVG in the working folder."
+            yield SystemCommand("app: Save a picture", what, self._save_picture)
 
     def _save_picture(self) -> None:
         try:
@@ -209,11 +215,15 @@ class L2oApp(ThinApp[int]):
 
     def action_suspend(self) -> None:
         """Stop until the shell goes on with us; without one nobody could."""
-        if not has_job_control():
+        if self.is_served or not has_job_control():
             self.notify("no shell waits for this program, and could go on with it", severity="warning")
             return
         self.app_suspend_signal.publish(self)
         os.killpg(os.getpgrp(), signal.SIGTSTP)  # as the terminal does: who started us waits for all of the group
+
+    def validate_app_focus(self, has_focus: bool) -> bool:
+        """Keep the focus in a browser, which says that we have lost it before it ever says that we have it."""
+        return has_focus or self.is_served
 
     # What the user prefers.
 
@@ -267,10 +277,13 @@ class L2oApp(ThinApp[int]):
 
     def look(self, run: Run) -> None:
         """Show a run that another process drives, or none."""
-        self._open(lambda: OpenRun.watching(run))
+        self._open(lambda: OpenRun.watching(run), is_look=True)
 
-    def _open(self, make: Callable[[], OpenRun]) -> None:
+    def _open(self, make: Callable[[], OpenRun], *, is_look: bool = False) -> None:
         """Open a run in a thread: to learn whether another process drives it may take seconds."""
+        if self.is_served and not is_look:
+            self.notify("a browser's view trains nothing; start and resume on a terminal", severity="warning")
+            return
         if self._is_opening:
             self.notify("a run is being opened already; a moment")
             return
@@ -491,7 +504,7 @@ def _terminal_is_gone() -> bool:
     return False
 
 
-def run_app(opened: OpenRun | None, *, runs_dir: Path, on_hangup: str, fps: float) -> int:
+def run_app(opened: OpenRun | None, *, runs_dir: Path, on_hangup: str, fps: float, is_served: bool = False) -> int:
     """Show a run, or the home screen.
 
     Returns
@@ -499,7 +512,7 @@ def run_app(opened: OpenRun | None, *, runs_dir: Path, on_hangup: str, fps: floa
     int
         The exit code, see :mod:`l2o_tui.exit_codes`.
     """
-    app = L2oApp(opened, runs_dir=runs_dir, on_hangup=on_hangup, fps=fps)
+    app = L2oApp(opened, runs_dir=runs_dir, on_hangup=on_hangup, fps=fps, is_served=is_served)
     app.hear_signals()
     app.run()
     if app.hung:

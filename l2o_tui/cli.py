@@ -696,6 +696,36 @@ def new_task(
 
 
 @app.command()
+def serve(
+    host: Annotated[
+        str, typer.Option("--host", help="The address to listen on; one that others reach asks for a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="The port.")] = 8000,
+    token: Annotated[
+        bool | None,
+        typer.Option(
+            "--token/--no-token",
+            help="Ask for a token (L2O_SERVE_TOKEN, or a new one, in the link that is printed). On 127.0.0.1 none is "
+            "asked for, if not given, though every user of this machine can connect there.",
+        ),
+    ] = None,
+    runs_dir: RunsDir = _RUNS,
+) -> None:
+    """Show the home screen in a browser, to look at runs and steer them; it trains nothing itself."""
+    from l2o_tui.commands.serve import run_server
+
+    sys.exit(run_server(host=host, port=port, token=token, runs_dir=runs_dir))
+
+
+@app.command(name="serve-session", hidden=True)
+def serve_session(runs_dir: RunsDir = _RUNS, fps: Fps = _FPS) -> None:
+    """Show the home screen to one browser: what `serve` starts."""
+    from l2o_tui.commands.serve import show_session
+
+    sys.exit(show_session(runs_dir=runs_dir, fps=fps))
+
+
+@app.command()
 def check(
     files: Annotated[
         list[str],

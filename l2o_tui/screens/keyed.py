@@ -45,11 +45,16 @@ class KeyedScreen(Screen[Result]):
 
     def offered_keys(self) -> list[keys.Key]:
         """Return the keys that apply now."""
-        return keys.offered(self.WHERE, self.phase, self.driver, self.there)
+        found = keys.offered(self.WHERE, self.phase, self.driver, self.there)
+        return [key for key in found if not self._is_denied(key.action)]
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer only what applies now."""
-        return keys.applies(self.WHERE, action, self.phase, self.driver, self.there)
+        is_there = not self._is_denied(action)
+        return is_there and keys.applies(self.WHERE, action, self.phase, self.driver, self.there)
+
+    def _is_denied(self, action: str) -> bool:
+        return action in keys.NOT_SERVED and getattr(self.app, "is_served", False)
 
     def action_help(self) -> None:
         """Show the help."""

@@ -30,6 +30,15 @@ REPLICATES, FILTER, PINNED, NETWORK, REMEDY = "replicates", "filter", "pinned ru
 EVERYTHING = frozenset({REPLICATES, FILTER, PINNED, NETWORK, REMEDY})
 
 
+NOT_SERVED = frozenset(
+    {
+        *("start", "resume", "take_over", "clone", "remedy", "evaluate"),
+        *("delete", "export", "save_text", "save_svg", "suspend"),
+    }
+)
+"""What a browser's view does not do, which is there to look and to steer: train, judge, write files where it runs."""
+
+
 @dataclass(frozen=True)
 class Key:
     """One thing a user can do.
