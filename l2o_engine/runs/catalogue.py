@@ -82,6 +82,11 @@ def list_runs(runs_dir: Path) -> list[Run]:
     return look_through(runs_dir).runs
 
 
+def runs_of_preset(name: str, runs_dir: Path) -> list[Run]:
+    """Return the readable runs of a folder that were started from the preset of this name, the oldest first."""
+    return [run for run in list_runs(runs_dir) if run.record().preset == name]
+
+
 def _looks_like_a_run(folder: Path) -> bool:
     try:
         names = set(names_in(folder))

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -32,6 +32,7 @@ from l2o_tui.screens.dialogs import ConfirmDialog, ExtendDialog
 from l2o_tui.screens.evaluate import EvaluateDialog, JudgedScreen, Wish
 from l2o_tui.screens.export import ExportDialog
 from l2o_tui.screens.keyed import KeyedScreen
+from l2o_tui.screens.opening import Opener, start_another
 from l2o_tui.screens.start import StartDialog
 from l2o_tui.state import keys
 from l2o_tui.state.workers import in_background, message_of
@@ -45,22 +46,6 @@ _MOST_NAMED = 10  # runs to be deleted, one a line
 _LONGEST_NAME = 44  # cells of a preset's name, or of a broken one's file
 _LEAST_NAME = 12  # cells of a run's name
 WIDE = 130  # from this many columns on, the lists stand side by side
-
-
-class Opener(Protocol):
-    """What the home screen asks of the app."""
-
-    def start(self, preset: Preset) -> None:
-        """Start a new run and show it."""
-        ...
-
-    def resume(self, run: Run, iterations: int | None) -> None:
-        """Go on with a run, to a new total if one is given, and show it."""
-        ...
-
-    def look(self, run: Run) -> None:
-        """Show a run that another process drives, or none."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -339,11 +324,16 @@ class HomeScreen(KeyedScreen[None]):
             self._presets = read_presets()
             self._show()
             return
-        self.app.push_screen(dialog, self._start)
 
-    def _start(self, preset: Preset | None) -> None:
-        if preset is not None:
-            self._opener.start(preset)
+        def start(preset: Preset | None) -> None:
+            if preset is not None:
+                self._opener.start(preset, entry.path.parent)
+
+        self.app.push_screen(dialog, start)
+
+    def action_clone(self) -> None:
+        """Start a new run as this one was, with edits."""
+        self._with_run(lambda run: start_another(self, self._opener, run))
 
     def action_look(self) -> None:
         """Look at the run; of one that cannot be read, say why."""
@@ -394,9 +384,15 @@ class HomeScreen(KeyedScreen[None]):
             self._runs_table.action_cursor_down()
 
     def action_compare(self) -> None:
-        """Compare the marked runs, or this one alone."""
-        chosen = [entry.run for entry in reversed(self._runs) if entry.run.folder in self._marked]
-        if not chosen and isinstance(entry := self.selected, RunEntry):
+        """Compare the marked runs, or this one alone; of a preset, all its runs."""
+        entry = self.selected
+        if isinstance(entry, PresetEntry):
+            chosen = [run.run for run in reversed(self._runs) if run.record.preset == entry.name]
+            if not chosen:
+                self.notify(f"there is no run of {entry.name} yet: enter starts one")
+        else:
+            chosen = [run.run for run in reversed(self._runs) if run.run.folder in self._marked]
+        if not chosen and isinstance(entry, RunEntry):
             chosen = [entry.run]
         if chosen:
             self.app.push_screen(CompareScreen(chosen))

@@ -26,6 +26,7 @@ COMMANDS = (
     "tune",
     "presets",
     "new-task",
+    "serve",
     "check",
     "bench",
 )
