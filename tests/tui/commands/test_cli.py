@@ -22,6 +22,7 @@ COMMANDS = (
     "compare",
     "evaluate",
     "reproduce",
+    "sweep",
     "tune",
     "presets",
     "check",
