@@ -3,12 +3,9 @@
 import sys
 from pathlib import Path
 
-from l2o_engine.live.sizes import admit
+from l2o_engine.live.resuming import resumable
 from l2o_engine.runs.catalogue import find_folder
-from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run, lanes_of
-from l2o_engine.runs.rebuild import mend_record
-from l2o_engine.runs.record import RunError
 from l2o_engine.support.errors import Failure
 from l2o_tui import exit_codes
 from l2o_tui.commands.drive import FrontEnd, drive
@@ -59,29 +56,10 @@ def resume_run(
     Failure
         If training failed, or stdout could not be written to.
     """
-    folder = find_folder(name, runs_dir)
-    notices = mend_record(folder)
-    found = Run(folder)
-    record = found.record()
-    preset = found.preset()
-    admit(preset, backend, device)
-    least = record.iteration + (record.status != "finished")
-    if iterations is not None and iterations < least:
-        raise RunError(f"{found.name} is already at {count(record.iteration)}: --iterations must be above that")
-    if iterations is not None and record.status == "diverged" and record.seeds == 1:
-        raise RunError(f"{found.name} has diverged at {count(record.iteration)}; there is nothing to continue")
-    if iterations is not None and record.has_ended_early:
-        raise RunError(f"{found.name} has ended at {count(record.iteration)}: {record.message}")
-    if record.status == "finished" and iterations in (None, record.iteration) and not front_end.has_screen:
-        return _already_finished(found, front_end)
-    driven = DrivenRun.take(
-        folder,
-        accept_changes=accept_changes,
-        notices=notices,
-        tell=lambda message: say(f"l2o-tui: {message}"),
-    )
-    if iterations is not None:
-        driven.set_iterations(iterations)
+    found = resumable(find_folder(name, runs_dir), iterations=iterations, backend=backend, device=device)
+    if found.is_done and not front_end.has_screen:
+        return _already_finished(found.run, front_end)
+    driven = found.take(accept_changes=accept_changes, tell=lambda message: say(f"l2o-tui: {message}"))
     return drive(driven, front_end, backend=backend, device=device, start_paused=start_paused)
 
 

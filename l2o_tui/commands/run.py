@@ -8,6 +8,8 @@ from l2o_engine.presets.files import load
 from l2o_engine.presets.shipped import find
 from l2o_engine.runs.catalogue import new_folder
 from l2o_engine.runs.driven import DrivenRun
+from l2o_engine.runs.record import RunError
+from l2o_engine.runs.starting import find_start, start_beside, started
 from l2o_tui.commands.drive import FrontEnd, drive
 
 
@@ -19,6 +21,9 @@ def run_preset(
     runs_dir: Path,
     run_dir: Path | None,
     front_end: FrontEnd,
+    start_from: str | None = None,
+    from_checkpoint: str | None = None,
+    from_seed: int | None = None,
 ) -> int:
     """Train a preset in a new run.
 
@@ -36,6 +41,10 @@ def run_preset(
         The exact folder in place of one in ``runs_dir``.
     front_end
         Shows the run.
+    start_from
+        A run or an optimizer file, with whose weights it begins; None for drawn ones.
+    from_checkpoint, from_seed
+        Which of the run's; the best and the first one's, if None.
 
     Returns
     -------
@@ -49,7 +58,15 @@ def run_preset(
     Failure
         If training failed, or stdout could not be written to.
     """
+    if start_from is None and (from_checkpoint is not None or from_seed is not None):
+        raise RunError("--from-checkpoint and --from-seed say which weights of a run are meant: give it, --from RUN")
     given = {name: value for name, value in options.items() if value is not None}
-    asked = load(find(preset), settings, given)
+    file = find(preset)
+    asked = load(file, settings, given)
+    if start_from is None:
+        start = start_beside(asked, file.parent)
+    else:
+        start = find_start(start_from, runs_dir, checkpoint=from_checkpoint, seed=from_seed)
+        asked = started(asked, start)
     admit(asked)  # what cannot be had is an error before anything is made
-    return drive(DrivenRun.create(asked, run_dir or new_folder(runs_dir, asked)), front_end)
+    return drive(DrivenRun.create(asked, run_dir or new_folder(runs_dir, asked), start), front_end)
