@@ -7,6 +7,14 @@ killed goes on where it was. A course (``course``, ``sweep``) gives them to an e
 hopeless ones early.
 """
 
+from l2o_engine.studies.sweep.cluster import (
+    DaskExecutor,
+    WorkerSeen,
+    check_memory,
+    check_workers,
+    dask_executor,
+    told_of,
+)
 from l2o_engine.studies.sweep.halving import Halving
 from l2o_engine.studies.sweep.over import Over, Range, SweepError, parse_over
 from l2o_engine.studies.sweep.results import SettingResult
@@ -35,6 +43,7 @@ __all__ = [
     "STATE_FILE",
     "STOP_FILE",
     "STUDY_FILE",
+    "DaskExecutor",
     "Draw",
     "Halving",
     "Over",
@@ -47,7 +56,11 @@ __all__ = [
     "Sweep",
     "SweepError",
     "Variation",
+    "WorkerSeen",
+    "check_memory",
+    "check_workers",
     "cores",
+    "dask_executor",
     "is_study",
     "overs_of",
     "parse_over",
@@ -58,4 +71,5 @@ __all__ = [
     "read_study",
     "stop_study",
     "study_of",
+    "told_of",
 ]

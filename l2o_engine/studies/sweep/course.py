@@ -78,6 +78,10 @@ class Course(ABC, Generic[Told]):
     def _refusal(self, message: str) -> UserError:
         """Return the error that says that it cannot be begun."""
 
+    def _is_loss(self, error: BaseException) -> bool:
+        """Return whether an error says that a job's worker was lost, and nothing of the job."""
+        return False
+
     def _is_tried_again(self, job: Job) -> bool:
         """Return whether a job whose worker was lost goes on in the hands of another."""
         return False
@@ -205,7 +209,7 @@ class Course(ABC, Generic[Told]):
         if isinstance(error, BrokenExecutor):
             self._executor = None
             return self._lost(job)
-        if future.cancelled():
+        if future.cancelled() or (error is not None and self._is_loss(error)):
             return self._lost(job)
         return self._ended(job, "failed", f"{type(error).__name__}: {error}") if error else self._told(job, future)
 

@@ -392,8 +392,8 @@ def study_of(settings: StudySettings, presets: Sequence[Preset], overs: Sequence
             raise SweepError(f"{over.key} is not varied: --seeds N says how many seeds each setting gets")
     if settings.name is not None and not (_NAME.fullmatch(settings.name) and len(settings.name) <= _LONGEST_NAME):
         raise SweepError(
-            f'a study cannot be called "{settings.name}": a name is of letters, digits, "_", "." and "-", begins with a '
-            f"letter or a digit, and has {_LONGEST_NAME} characters at most"
+            f'a study cannot be called "{settings.name}": a name is of letters, digits, "_", "." and "-", begins with '
+            f"a letter or a digit, and has {_LONGEST_NAME} characters at most"
         )
     if settings.draw != "grid" and settings.points is None:
         raise SweepError(f'draw = "{settings.draw}" needs points, how many')

@@ -16,6 +16,7 @@ from l2o_engine.runs.commands import send
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.lock import Listener
 from l2o_engine.runs.record import ACTIVE, RunError, now
+from l2o_engine.studies.sweep.cluster import is_loss
 from l2o_engine.studies.sweep.course import WINDOW, Course
 from l2o_engine.studies.sweep.halving import kept_after, median_with_losses
 from l2o_engine.studies.sweep.jobs import Ending, Job, is_begun, iteration_of
@@ -137,6 +138,9 @@ class Sweep(Course[SeedOutcome]):
 
     def _refusal(self, message: str) -> SweepError:
         return SweepError(message)
+
+    def _is_loss(self, error: BaseException) -> bool:
+        return not self._is_local and is_loss(error)
 
     def _is_tried_again(self, job: Job) -> bool:
         # A worker that died may have been anybody's victim; a run that kills every worker is given up.

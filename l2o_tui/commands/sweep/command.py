@@ -5,11 +5,13 @@ stdout carries the table and pictures, CSV, or JSON lines; how it goes is told o
 
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Literal
 
 from l2o_engine.live.mailbox import Mailbox
@@ -17,13 +19,17 @@ from l2o_engine.presets.files import load
 from l2o_engine.presets.shipped import find
 from l2o_engine.studies.sweep import (
     STUDY_FILE,
+    DaskExecutor,
     SeedOutcome,
     SettingResult,
     Study,
     StudySettings,
     Sweep,
     SweepError,
+    check_memory,
+    check_workers,
     cores,
+    dask_executor,
     is_study,
     overs_of,
     parse_over,
@@ -33,6 +39,7 @@ from l2o_engine.studies.sweep import (
     read_study,
     stop_study,
     study_of,
+    told_of,
 )
 from l2o_tui import exit_codes
 from l2o_tui.charts.matplotlib import check_picture, write_panels
@@ -50,6 +57,7 @@ from l2o_tui.text.sweep import LEGEND, csv_text, document_of, table_lines
 _TICK = 0.25  # seconds between two looks at signals and outcomes
 _CHART_ROWS = 14
 _MOST_ROWS = 40  # of the table on a terminal
+_RECONNECT_SECONDS = 600.0  # for which a scheduler that was lost is looked for
 _MOST_BREAKS = 3  # of the pool in a row, without a run having come to its end
 _CONSOLATION = "what was trained is saved, and the same command goes on"
 
@@ -143,7 +151,8 @@ def run_sweep(
     progress = SweepProgress(with_bars=not (form != "table" and is_terminal(sys.stdout)))
     received = 0
     if not only_show:
-        pool = _pool(scheduler, min(jobs or cores(), len(sweep.jobs)), progress)
+        workers = min(jobs or cores(), len(sweep.jobs))
+        pool = partial(process_pool, workers) if scheduler is None else _reconnecting(scheduler, progress)
         received = _drive(sweep, pool, progress)
     _print(sweep.results(), form)
     figures = setting_figures(sweep.results())
@@ -234,22 +243,41 @@ def _study(asked: Asked, runs_dir: Path) -> tuple[Study, Path]:
 Pool = Callable[[], AbstractContextManager[Executor]]
 
 
-def _pool(scheduler: str | None, workers: int, progress: SweepProgress) -> Pool:
-    """Return what makes an executor."""
-    if scheduler is None:
-        return lambda: process_pool(workers)
-    raise SweepError("--scheduler is not there yet")
+def _reconnecting(scheduler: str, progress: SweepProgress) -> Pool:
+    """Return what connects to a scheduler: the first time it must be there, later it is waited for."""
+    is_again = False
+
+    @contextmanager
+    def connected() -> Iterator[Executor]:
+        nonlocal is_again
+        deadline = monotonic() + (_RECONNECT_SECONDS if is_again else 0)
+        if is_again:
+            progress.say(f"the scheduler is lost: looking for another at {scheduler}; runs that are over are kept")
+        is_again = True
+        with ExitStack() as entered:
+            while True:
+                try:
+                    executor = entered.enter_context(dask_executor(scheduler))
+                    break
+                except SweepError:
+                    if monotonic() >= deadline:
+                        raise
+            yield executor
+
+    return connected
 
 
 def _drive(sweep: Sweep, pool: Pool, progress: SweepProgress) -> int:
     """Let executors do all jobs, telling how it goes; return the signal that ended it, or 0."""
-    failed_to_say: set[str] = set()
+    told: set[str] = set()
     with signals_to(Mailbox()) as received:
         sweep.begin()
         try:
             breaks, is_begun = 0, False
             while not is_begun or (sweep.is_broken and not received):
                 with pool() as executor:
+                    if isinstance(executor, DaskExecutor):
+                        _look_at_workers(executor, sweep, progress)
                     if is_begun:
                         sweep.go_on_with(executor)
                     else:
@@ -259,7 +287,7 @@ def _drive(sweep: Sweep, pool: Pool, progress: SweepProgress) -> int:
                     while sweep.is_going_on and not sweep.is_broken:
                         progress.show(sweep)
                         for outcome in sweep.wait(_TICK):
-                            _tell(outcome, progress, failed_to_say)
+                            _tell(outcome, progress, told)
                         if received and not sweep.is_stopped:
                             sweep.stop()
                 breaks = breaks + 1 if sweep.done == before else 0
@@ -273,6 +301,15 @@ def _drive(sweep: Sweep, pool: Pool, progress: SweepProgress) -> int:
             progress.close()
             sweep.close()
     return received[0] if received else 0
+
+
+def _look_at_workers(executor: DaskExecutor, sweep: Sweep, progress: SweepProgress) -> None:
+    """Say what the cluster's workers are; refuse those that cannot do the runs."""
+    workers, wrong = executor.workers(sweep.folder)
+    check_workers(workers, wrong, sweep.folder)
+    check_memory(workers, [variation.preset for variation in sweep.study.variations])
+    for line in told_of(workers):
+        progress.say(line)
 
 
 def _tell(outcome: SeedOutcome, progress: SweepProgress, told: set[str]) -> None:

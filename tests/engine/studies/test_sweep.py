@@ -192,7 +192,14 @@ def test_a_folders_name_is_safe_and_says_what_is_in_it() -> None:
 
 
 def test_the_written_file_is_the_same_study_and_the_same_runs(tmp_path: Path) -> None:
-    settings: dict[str, Any] = {"draw": "latin", "points": 5, "draw_seed": 7, "seeds": 3, "halving": True, "halving_from": 20}
+    settings: dict[str, Any] = {
+        "draw": "latin",
+        "points": 5,
+        "draw_seed": 7,
+        "seeds": 3,
+        "halving": True,
+        "halving_from": 20,
+    }
     ours = study("meta.learning_rate=1e-4:1e-2:log", "network.hidden=3,4", "objective.kind=sum,end", **settings)
     (tmp_path / STUDY_FILE).write_text(ours.to_toml())
     theirs = read_study(tmp_path)
