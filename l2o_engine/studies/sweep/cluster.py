@@ -162,7 +162,8 @@ def dask_executor(scheduler: str) -> Iterator[DaskExecutor]:
     except ImportError as error:
         raise SweepError("--scheduler needs Dask: pip install 'l2o-tui[cluster]'") from error
     # What it says of a lost connection is said here, once and in our words.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    for name in ("distributed.client", "distributed.core", "distributed.comm"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     place = {"scheduler_file": scheduler} if _is_file(scheduler) else {"address": scheduler}
     try:
         client = distributed.Client(**place, timeout=CONNECT_SECONDS, set_as_default=False)

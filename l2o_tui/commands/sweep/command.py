@@ -160,7 +160,9 @@ def run_sweep(
         write_panels([[(key, figure)] for key, figure in figures], output)
     elif output:
         say(f"l2o-tui: there is nothing to draw yet: {output} is not written")
-    code = _conclusion(sweep, received, only_show=only_show)
+    where = ["--scheduler", scheduler] if scheduler else []
+    go_on = proposed("sweep", Path(relative(str(sweep.folder))), *where)
+    code = _conclusion(sweep, received, go_on, only_show=only_show)
     return exit_codes.of_signal(received) if received else code
 
 
@@ -338,13 +340,12 @@ def _print(results: Sequence[SettingResult], form: str) -> None:
     write_out("\n".join([*parts, *lines]), is_coloured=True, consolation=_CONSOLATION)
 
 
-def _conclusion(sweep: Sweep, received: int, *, only_show: bool) -> int:
-    """Say what is left to do, and where it all is; return the exit code."""
-    place = Path(relative(str(sweep.folder)))
+def _conclusion(sweep: Sweep, received: int, go_on: str, *, only_show: bool) -> int:
+    """Say what is left to do, with which command, and where it all is; return the exit code."""
     failed = sum(outcome.status == "failed" for outcome in sweep.outcomes)
     if received:
         ended = f"ended by {signal.Signals(received).name}: {sweep.done_well} of {len(sweep.jobs)} runs are done, "
-        say(f"l2o-tui: {ended}what was under way is saved; go on with: {proposed('sweep', place)}")
+        say(f"l2o-tui: {ended}what was under way is saved; go on with: {go_on}")
         return exit_codes.FAILED
     if failed:
         runs = "run" if failed == 1 else "runs"
@@ -353,7 +354,7 @@ def _conclusion(sweep: Sweep, received: int, *, only_show: bool) -> int:
     if any(result.status == "unfinished" for result in sweep.results()):
         if only_show:
             return exit_codes.DONE
-        say(f"l2o-tui: stopped, what was under way is saved; go on with: {proposed('sweep', place)}")
+        say(f"l2o-tui: stopped, what was under way is saved; go on with: {go_on}")
         return exit_codes.FAILED
-    say(f"in {place}")
+    say(f"in {relative(str(sweep.folder))}")
     return exit_codes.DONE

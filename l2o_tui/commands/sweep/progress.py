@@ -1,6 +1,7 @@
 """How a study goes, told on stderr."""
 
 import sys
+from math import isfinite
 from time import monotonic
 
 from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
@@ -81,5 +82,5 @@ class SweepProgress:
 
 
 def _best(sweep: Sweep) -> str:
-    finals = [outcome.final for outcome in sweep.outcomes if outcome.final < 0]
+    finals = [outcome.final for outcome in sweep.outcomes if isfinite(outcome.final)]
     return f", best so far {fixed(min(finals))}" if finals else ""
