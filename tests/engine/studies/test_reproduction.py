@@ -352,11 +352,11 @@ def test_a_job_that_fails_unexpectedly_is_told_and_the_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Failing(Session):
-        def __init__(self, run: DrivenRun) -> None:
+        def __init__(self, run: DrivenRun, **options: Any) -> None:
             if run.current.run.seed == 1:
                 run.close()
                 raise ZeroDivisionError("of a test")
-            super().__init__(run)
+            super().__init__(run, **options)
 
     monkeypatch.setattr("l2o_engine.studies.sweep.jobs.Session", Failing)
     reproduction = reproduce(tmp_path, ONE, seeds=3)
@@ -399,8 +399,8 @@ def test_a_run_that_another_process_stops_is_reported_and_gone_on_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Stopped(Session):
-        def __init__(self, run: DrivenRun) -> None:
-            super().__init__(run)
+        def __init__(self, run: DrivenRun, **options: Any) -> None:
+            super().__init__(run, **options)
             self.mailbox.put(Stop("a test"))
 
     monkeypatch.setattr("l2o_engine.studies.sweep.jobs.Session", Stopped)
