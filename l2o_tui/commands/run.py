@@ -11,6 +11,7 @@ from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.record import RunError
 from l2o_engine.runs.starting import find_start, start_beside, started
 from l2o_tui.commands.drive import FrontEnd, drive
+from l2o_tui.commands.ended import EndedError, ended_by_signals
 
 
 def run_preset(
@@ -68,5 +69,9 @@ def run_preset(
     else:
         start = find_start(start_from, runs_dir, checkpoint=from_checkpoint, seed=from_seed)
         asked = started(asked, start)
-    admit(asked)  # what cannot be had is an error before anything is made
+    try:
+        with ended_by_signals():  # a problem's code may take long, or for ever
+            admit(asked)  # what cannot be had is an error before anything is made
+    except EndedError as ended:
+        return ended.tell("nothing was made")
     return drive(DrivenRun.create(asked, run_dir or new_folder(runs_dir, asked), start), front_end)
