@@ -591,6 +591,7 @@ def sweep(
     backend: Backend = None,
     plain: Ascii = False,
     data_dir: DataDir = None,
+    allow_code: AllowCode = None,
 ) -> None:
     """Run PRESET with every combination of settings over seeds; the same command goes on."""
     if json and csv:

@@ -24,7 +24,7 @@ from l2o_engine.support.wording import quote
 
 _PATIENCE = 60.0  # seconds for which a run that another process drives may stand still
 _LOOK = 0.2  # seconds between two looks at it
-_CHUNK_SECONDS = 0.25  # nobody watches: of log15_end_log a sixth of the CPU time less than with chunks of 0.05 s
+_CHUNK_SECONDS = 0.25  # nobody watches: of log15_end_log a tenth of the CPU time less than with chunks of 0.05 s
 
 Ending = Literal["done", "reached", "failed", "interrupted", "elsewhere"]
 """How a job ended.

@@ -1,6 +1,7 @@
 """One run of a study: trained as far as it is to go, in whatever process, and what came of it as plain values."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from math import isfinite, nan
@@ -26,6 +27,8 @@ from l2o_engine.studies.sweep.jobs import (
 from l2o_engine.studies.sweep.study import STOP_FILE
 from l2o_engine.studies.sweep.workers import worker
 from l2o_engine.support.errors import Failure, UserError
+from l2o_engine.support.user_code import allow_code
+from l2o_engine.tasks.data.base import FOLDER_VARIABLE
 
 _COMPARED = ("cpu", "l2o-tui", "numpy", "torch", "numba", "llvmlite")
 """What a result may depend on in its last bits: of the versions that a run records."""
@@ -59,7 +62,9 @@ class SeedOutcome(Outcome):
     versions: Mapping[str, str] | None = None
 
 
-def run_seed(tables: Mapping[str, Any], folder: str, until: int | None = None) -> dict[str, Any]:
+def run_seed(
+    tables: Mapping[str, Any], folder: str, until: int | None = None, code: Sequence[str] = (), data: str = ""
+) -> dict[str, Any]:
     """Do what is left of one run: begin it, go on with it, or only read it. A plain function of plain values.
 
     A run that another process drives is left to it. Nothing is raised: what fails is told.
@@ -73,6 +78,10 @@ def run_seed(tables: Mapping[str, Any], folder: str, until: int | None = None) -
         nothing is to be begun.
     until
         The meta-iteration of the report that it is to go to; None for its end. A little more is trained.
+    code
+        Folders from which the user lets code run (:func:`~l2o_engine.support.user_code.allow_code`), absolute.
+    data
+        Where data sets are, absolute; "" for where this process looks for them anyhow.
 
     Returns
     -------
@@ -80,6 +89,9 @@ def run_seed(tables: Mapping[str, Any], folder: str, until: int | None = None) -
         The fields of a :class:`SeedOutcome` but its job, as JSON has them: None for a number that is not finite.
     """
     try:
+        allow_code(*code)
+        if data:
+            os.environ[FOLDER_VARIABLE] = data
         return _plain(_run(Job(check(tables), Path(folder)), until))
     except InOtherHandsError as error:
         return {"status": "elsewhere", "message": str(error)}

@@ -35,6 +35,8 @@ from l2o_engine.studies.sweep.study import (
 )
 from l2o_engine.studies.sweep.workers import stop_workers
 from l2o_engine.support.files import names_in, remove, write_atomically
+from l2o_engine.support.user_code import allowed_folders
+from l2o_engine.tasks.data.base import FOLDER_VARIABLE
 
 _TRIES = 3  # of a job whose worker was lost without having come any further
 _STATE_SECONDS = 5.0  # between two times that study.json is written
@@ -66,11 +68,9 @@ class Sweep(Course[SeedOutcome]):
     Raises
     ------
     SweepError
-        If the study is impossible, or a folder holds another run.
+        If the study is impossible.
     PresetError
         If a setting is.
-    BackendError, TooLargeError
-        If the backend cannot take a preset, or this machine has not the memory for a run, and is to.
     """
 
     remedy = "choose another --name"
@@ -92,10 +92,10 @@ class Sweep(Course[SeedOutcome]):
         self._state_due = self._stop_due = 0.0
         self._looked = 0
         before = read_state(self.folder)
-        known = {one.folder: one.digest for one in before.jobs} if before else {}
+        self._known = {one.folder: one.digest for one in before.jobs} if before else {}
         if before:
             self._created = before.created
-        digests = {variation.slug: digest_of(variation.preset) for variation in study.variations}
+        self._digests = digests = {variation.slug: digest_of(variation.preset) for variation in study.variations}
         self._stored = tuple(
             StoredJob(
                 job.folder.name,
@@ -106,7 +106,6 @@ class Sweep(Course[SeedOutcome]):
             )
             for job in self.jobs
         )
-        self.check(lambda job: known.get(job.folder.name) == digests[job.of])
 
     def _rounds(self) -> list[int]:
         halving = self.study.halving
@@ -128,7 +127,10 @@ class Sweep(Course[SeedOutcome]):
     # What is done with a job.
 
     def _call(self, job: Job) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return run_seed, (to_dict(job.preset), str(job.folder), self._until)
+        data = os.environ.get(FOLDER_VARIABLE, "")
+        code = [str(folder) for folder in allowed_folders()]
+        where = str(Path(data).absolute()) if data else ""
+        return run_seed, (to_dict(job.preset), str(job.folder), self._until, code, where)
 
     def _answered(self, job: Job, answer: Any) -> SeedOutcome:
         return outcome_of(job, answer)
@@ -153,13 +155,16 @@ class Sweep(Course[SeedOutcome]):
     # Under way.
 
     def begin(self) -> None:
-        """Make the study's folder and write what it is, before any of its runs is begun.
+        """Check all that can be checked, then make the study's folder and write what it is, before any run is begun.
 
         Raises
         ------
         SweepError
-            If the folder holds something else, or it cannot be written.
+            If the folder, or one of a run, holds something else, or it cannot be written.
+        BackendError, TooLargeError
+            If the backend cannot take a preset, or this machine has not the memory for a run, and is to do it.
         """
+        self.check(lambda job: self._known.get(job.folder.name) == self._digests[job.of])
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             names = names_in(self.folder)

@@ -293,7 +293,7 @@ def test_other_settings_in_a_folder_are_refused_before_anything_starts(tmp_path:
     with pytest.raises(
         SweepError, match=r"other settings \(network\.hidden is 3 there, 4 here\).*choose another --name"
     ):
-        Sweep(study(RATES, preset=override(ONE, ["network.hidden=4"])), runs_dir=tmp_path)
+        Sweep(study(RATES, preset=override(ONE, ["network.hidden=4"])), runs_dir=tmp_path).begin()
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
