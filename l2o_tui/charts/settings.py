@@ -119,6 +119,8 @@ def _lines(
         others = [(name, value) for name, value in result.variation.settings.items() if name != key]
         owner = [("preset", result.variation.preset.name)] if with_names else []
         groups.setdefault(_frozen([*owner, *others]), []).append(result)
+    if all(len(group) == 1 for group in groups.values()):  # drawn points: a line would join what does not belong so
+        return []
     if len(groups) <= _MOST_LINES:
         found = []
         for place, (frozen, group) in enumerate(groups.items()):
@@ -127,7 +129,7 @@ def _lines(
             y = np.array([median for _, median in at])
             found.append(Series(label, Style(place), np.array([x for x, _ in at], np.int64), y, (), float(y[-1])))
         return found
-    if axis.newest == _WIDE:  # every point is one of its own: a line would join what does not belong together
+    if axis.newest == _WIDE:  # likewise
         return []
     places = sorted(set(place_of.values()))
     medians = [

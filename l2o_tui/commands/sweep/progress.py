@@ -60,7 +60,8 @@ class SweepProgress:
             self._all = self._bars.add_task(sweep.study.name, total=total, completed=sweep.done, runs=runs)
             self._bars.start()
         self._bars.update(self._all, completed=sweep.done + share, runs=runs + _best(sweep))
-        shown = {job.folder.name: (job, at) for job, at in sorted(under_way, key=lambda one: -one[1])[:_MOST_BARS]}
+        furthest = sorted(under_way, key=lambda one: -one[1])[:_MOST_BARS]
+        shown = {job.folder.name.removeprefix(f"{job.preset.name}_"): (job, at) for job, at in furthest}
         for name in [name for name in self._tasks if name not in shown]:
             self._bars.remove_task(self._tasks.pop(name))
         for name, (job, at) in shown.items():
