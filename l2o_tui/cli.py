@@ -443,8 +443,14 @@ def evaluate(
         typer.Option("--steps", metavar="N[,N...]", help="Horizons in base steps; the problems' own, if not given."),
     ] = None,
     draws: Annotated[
-        int, typer.Option("--draws", min=1, max=10_000_000, help="Held-out tasks of each problem.")
-    ] = 10_000,
+        int | None,
+        typer.Option(
+            "--draws",
+            min=1,
+            max=10_000_000,
+            help="Held-out tasks of each problem; 10,000, if not given, and fewer of networks.",
+        ),
+    ] = None,
     seed: Annotated[
         int, typer.Option("--seed", min=0, help="Decides the draws: from a stream that nothing is trained on.")
     ] = 0,
