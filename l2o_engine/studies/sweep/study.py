@@ -375,7 +375,7 @@ def study_of(settings: StudySettings, presets: Sequence[Preset], overs: Sequence
     Raises
     ------
     SweepError
-        If there is no preset, two have one name, or one trains several replicates in a run.
+        If there is no preset, two have one name, one trains nothing, or the study's name is none.
     PresetError
         If a setting is wrong.
     """
@@ -387,6 +387,9 @@ def study_of(settings: StudySettings, presets: Sequence[Preset], overs: Sequence
             raise SweepError(f'two of the presets are called "{name}"; give them names that differ')
     changes = list(settings.set) + ([] if settings.seed is None else [f"run.seed={settings.seed}"])
     changed = tuple(override(preset, [*changes, "run.seeds=1"]) for preset in presets)
+    for preset in changed:
+        if not preset.learns:
+            raise SweepError(f"{preset.name} trains nothing; l2o-tui tune searches the settings of its optimizers")
     for over in overs:
         if over.key in ("run.seed", "run.seeds", "name"):
             raise SweepError(f"{over.key} is not varied: --seeds N says how many seeds each setting gets")

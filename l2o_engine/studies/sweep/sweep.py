@@ -248,8 +248,9 @@ class Sweep(Course[SeedOutcome]):
 
         They are still to be waited for. Runs that were in other hands all along are left to them.
         """
-        with suppress(OSError):
-            write_atomically(self.folder / STOP_FILE, b"")
+        if not self._is_local:  # whose workers hear no signal of ours
+            with suppress(OSError):
+                write_atomically(self.folder / STOP_FILE, b"")
         super().stop()
 
     def _may_be_cancelled(self, job: Job) -> bool:
@@ -274,7 +275,7 @@ class Sweep(Course[SeedOutcome]):
             return False
 
     def close(self, *, status: str | None = None) -> None:
-        """Write how the study stands, and take the sign away that stopped it.
+        """Write how the study stands. A sign that stopped it stays until the next beginning: a job may be late to look.
 
         Parameters
         ----------
@@ -285,7 +286,6 @@ class Sweep(Course[SeedOutcome]):
         ended = "interrupted" if self.is_stopped else "failed" if has_failed else "finished"
         with suppress(OSError):
             self._write_state(status or ended)
-            remove(self.folder / STOP_FILE)
 
     # How it stands.
 

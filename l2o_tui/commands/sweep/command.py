@@ -41,6 +41,7 @@ from l2o_engine.studies.sweep import (
     study_of,
     told_of,
 )
+from l2o_engine.support.wording import shown
 from l2o_tui import exit_codes
 from l2o_tui.charts.matplotlib import check_picture, write_panels
 from l2o_tui.charts.printing import as_text, size_of_stdout
@@ -331,7 +332,7 @@ def _print(results: Sequence[SettingResult], form: str) -> None:
         write_out(csv_text(results), consolation=_CONSOLATION)
         return
     parts = [
-        f"{key}: the final mean log10 of the last loss\n{as_text(figure, _CHART_ROWS)}\n"
+        f"{shown(key)}: the final mean log10 of the last loss\n{as_text(figure, _CHART_ROWS)}\n"
         for key, figure in setting_figures(results)
     ]
     most = _MOST_ROWS if is_terminal(sys.stdout) else None

@@ -237,6 +237,7 @@ def test_a_file_by_hand_names_presets_and_files_beside_it(tmp_path: Path) -> Non
         ("presets = ['log30', 'log30']", "two of the presets are called"),
         ("[over]\n'meta.learning_rate' = []", "a value is missing"),
         ("seeds = 3\nover = {}", "a study needs a preset"),
+        ("presets = ['baselines']", "baselines trains nothing"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_said(text: str, said: str, tmp_path: Path) -> None:
@@ -386,7 +387,7 @@ def test_a_stop_begins_nothing_more_and_the_same_study_goes_on(tmp_path: Path) -
     assert sorted(statuses(sweep).values()) == ["done", "interrupted", "interrupted", "interrupted"]
     assert len(starts(sweep.folder)) == 1
     assert {result.status for result in sweep.results()} == {"unfinished"}
-    assert not (sweep.folder / STOP_FILE).exists()
+    assert not (sweep.folder / STOP_FILE).exists()  # others that work on it go on
     again = drive(Sweep(study(RATES, seeds=2), runs_dir=tmp_path))
     assert set(statuses(again).values()) == {"done"}
     assert set(starts(sweep.folder).values()) == {1}
@@ -408,6 +409,10 @@ def test_from_elsewhere_a_study_is_stopped_by_its_folder(tmp_path: Path) -> None
     sweep.start(queue)
     sweep.wait(0)
     assert sweep.is_stopped
+    sweep.close()
+    assert (sweep.folder / STOP_FILE).exists()
+    Sweep(study(RATES), runs_dir=tmp_path).begin()
+    assert not (sweep.folder / STOP_FILE).exists()
     with pytest.raises(SweepError, match="holds no study"):
         stop_study(tmp_path)
 
