@@ -1,7 +1,7 @@
 """A study in pictures: the final figure against each setting that was varied."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, floor, isfinite, log10
 from typing import Any
 
@@ -51,16 +51,19 @@ def setting_figures(results: Sequence[SettingResult]) -> list[tuple[str, Figure]
     told = [result for result in results if result.final.count]
     keys = dict.fromkeys(key for result in results for key in result.variation.settings)
     names = {result.variation.preset.name for result in told}
-    return [
-        (key, _figure(key, told, with_names=len(names) > 1))
-        for key in keys
-        if len({_frozen(result.variation.settings.get(key)) for result in told}) > 1
-    ]
+    figures: list[tuple[str, Figure]] = []
+    for key in keys:
+        if len({_frozen(result.variation.settings.get(key)) for result in told}) > 1:
+            # A file of pictures has one legend: none of them looks like a line of another.
+            first = sum(len(figure.series) for _, figure in figures)
+            figures.append((key, _figure(key, told, first, with_names=len(names) > 1)))
+    return figures
 
 
-def _figure(key: str, results: Sequence[SettingResult], *, with_names: bool) -> Figure:
+def _figure(key: str, results: Sequence[SettingResult], first: int, *, with_names: bool) -> Figure:
     axis, place_of = _axis(key, [result.variation.settings[key] for result in results])
-    series = _lines(key, results, place_of, axis, with_names=with_names)
+    lines = _lines(key, results, place_of, axis, with_names=with_names)
+    series = [replace(one, style=Style(first + place)) for place, one in enumerate(lines)]
     seeds = [
         (place_of[_frozen(result.variation.settings[key])], final)
         for result in results
@@ -71,7 +74,7 @@ def _figure(key: str, results: Sequence[SettingResult], *, with_names: bool) -> 
     shows_bands = any(one.bands for one in series)
     y = axis_over(series, axis.view, bands=shows_bands, logarithmic=True, more=points.y.tolist())
     said = "line: median over the seeds" if not shows_bands else "lines: the best and the median of the other settings"
-    return Figure(axis, y, series, (), points, shows_bands, f"{said} · ×: a seed" if series else "×: a seed")
+    return Figure(axis, y, series, (), points, shows_bands, f"{said} · point: a seed" if series else "point: a seed")
 
 
 def _axis(key: str, values: Sequence[Any]) -> tuple[SettingAxis, dict[Any, int]]:
@@ -123,11 +126,11 @@ def _lines(
         return []
     if len(groups) <= _MOST_LINES:
         found = []
-        for place, (frozen, group) in enumerate(groups.items()):
+        for frozen, group in sorted(groups.items(), key=lambda item: [_ordered(value) for _, value in item[0]]):
             at = sorted((place_of[_frozen(one.variation.settings[key])], one.final.median) for one in group)
             label = ", ".join(f"{name.rpartition('.')[2]} {_said(value)}" for name, value in frozen)
             y = np.array([median for _, median in at])
-            found.append(Series(label, Style(place), np.array([x for x, _ in at], np.int64), y, (), float(y[-1])))
+            found.append(Series(label, Style(0), np.array([x for x, _ in at], np.int64), y, (), float(y[-1])))
         return found
     if axis.newest == _WIDE:  # likewise
         return []
@@ -142,8 +145,14 @@ def _lines(
     band = Band(QUARTILES, spread[0], spread[2])
     return [
         Series("best", Style(0), x, best, (), float(best[-1])),
-        Series("median", Style(1), x, spread[1], (band,), float(spread[1][-1])),
+        Series("median", Style(0), x, spread[1], (band,), float(spread[1][-1])),
     ]
+
+
+def _ordered(value: Any) -> tuple[bool, float, str]:
+    """Return by what values are ordered: numbers by size, then all others by what is said of them."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return not is_number, float(value) if is_number else 0.0, "" if is_number else str(value)
 
 
 def _said(value: Any) -> str:

@@ -16,7 +16,7 @@ from typing import Literal
 
 from l2o_engine.live.mailbox import Mailbox
 from l2o_engine.presets.files import load
-from l2o_engine.presets.shipped import find
+from l2o_engine.presets.shipped import find, shipped_names
 from l2o_engine.studies.sweep import (
     STUDY_FILE,
     DaskExecutor,
@@ -43,6 +43,7 @@ from l2o_engine.studies.sweep import (
 )
 from l2o_engine.support.wording import shown
 from l2o_tui import exit_codes
+from l2o_tui.charts.figure import Figure
 from l2o_tui.charts.matplotlib import check_picture, write_panels
 from l2o_tui.charts.printing import as_text, size_of_stdout
 from l2o_tui.charts.settings import setting_figures
@@ -155,12 +156,12 @@ def run_sweep(
         workers = min(jobs or cores(), len(sweep.jobs))
         pool = partial(process_pool, workers) if scheduler is None else _reconnecting(scheduler, progress)
         received = _drive(sweep, pool, progress)
-    _print(sweep.results(), form)
     figures = setting_figures(sweep.results())
     if output and figures:
-        write_panels([[(key, figure)] for key, figure in figures], output)
+        write_panels([[("final loss", figure)] for _, figure in figures], output)
     elif output:
         say(f"l2o-tui: there is nothing to draw yet: {output} is not written")
+    _print(sweep.results(), figures, form, consolation="" if only_show else _CONSOLATION)
     where = ["--scheduler", scheduler] if scheduler else []
     go_on = proposed("sweep", Path(relative(str(sweep.folder))), *where)
     code = _conclusion(sweep, received, go_on, only_show=only_show)
@@ -210,6 +211,8 @@ def _study(asked: Asked, runs_dir: Path) -> tuple[Study, Path]:
         }.items()
         if value
     ]
+    if given and asked.what in shipped_names():  # a study may be called like its preset: the same command goes on
+        folder = None
     if folder is not None:
         if given or asked.seeds is not None:
             what = given[0] if given else "--seeds"
@@ -323,22 +326,24 @@ def _tell(outcome: SeedOutcome, progress: SweepProgress, told: set[str]) -> None
         progress.say(f"{outcome.job.folder.name} {said}{outcome.message}")
 
 
-def _print(results: Sequence[SettingResult], form: str) -> None:
+def _print(
+    results: Sequence[SettingResult], figures: Sequence[tuple[str, Figure]], form: str, *, consolation: str
+) -> None:
     if form == "json":
         for result in results:
-            write_out(json_text(document_of(result)), consolation=_CONSOLATION)
+            write_out(json_text(document_of(result)), consolation=consolation)
         return
     if form == "csv":
-        write_out(csv_text(results), consolation=_CONSOLATION)
+        write_out(csv_text(results), consolation=consolation)
         return
     parts = [
         f"{shown(key)}: the final mean log10 of the last loss\n{as_text(figure, _CHART_ROWS)}\n"
-        for key, figure in setting_figures(results)
+        for key, figure in figures
     ]
     most = _MOST_ROWS if is_terminal(sys.stdout) else None
     width, _ = size_of_stdout()
     lines = [*table_lines(results, most=most), "", *wrapped(LEGEND, min(width, 100))]
-    write_out("\n".join([*parts, *lines]), is_coloured=True, consolation=_CONSOLATION)
+    write_out("\n".join([*parts, *lines]), is_coloured=True, consolation=consolation)
 
 
 def _conclusion(sweep: Sweep, received: int, go_on: str, *, only_show: bool) -> int:
