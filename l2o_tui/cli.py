@@ -617,6 +617,103 @@ def reproduce(
 
 
 @app.command()
+def sweep(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="PRESET",
+            help="A TOML file, or the name of a shipped preset; a study's file; or the folder of a study, to go on.",
+        ),
+    ],
+    over: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--over",
+            metavar="TABLE.KEY=A,B,C",
+            help="Vary a setting; repeatable. With --random or --latin also a range, LOW:HIGH or LOW:HIGH:log.",
+        ),
+    ] = None,
+    seeds: Annotated[int | None, typer.Option("--seeds", min=1, max=1024, help="Seeds of each setting.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="The first seed; the preset's.")] = None,
+    random: Annotated[int | None, typer.Option("--random", min=1, help="Draw so many points.")] = None,
+    latin: Annotated[int | None, typer.Option("--latin", min=1, help="Draw so many, as a Latin hypercube.")] = None,
+    draw_seed: Annotated[int, typer.Option("--draw-seed", min=0, help="Decides the points that are drawn.")] = 0,
+    halving: Annotated[
+        bool,
+        typer.Option("--halving", help="Give up the worse half of the settings, by successive halving, at reports."),
+    ] = False,
+    halving_from: Annotated[
+        int | None, typer.Option("--halving-from", min=1, help="Not before this meta-iteration.")
+    ] = None,
+    iterations: Annotated[int | None, typer.Option("--iterations", min=1, help="Meta-iterations of each run.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting of every run; repeatable."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="The study's, and its folder's in the runs folder.")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", min=1, help="Processes side by side; as many as cores, if not given.")
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option("--scheduler", metavar="ADDRESS", help="Run on Dask: tcp://host:port, or a scheduler's file."),
+    ] = None,
+    stop: Annotated[
+        bool, typer.Option("--stop", help="Stop the study of this folder, whoever runs it, after checkpoints.")
+    ] = False,
+    show: Annotated[bool, typer.Option("--show", help="Print what is there, and train nothing.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="FILE", help="Also draw a picture: a name in .svg, .png or .pdf.")
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a line, for each setting, the best first.")
+    ] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV in place of the table.")] = False,
+    runs_dir: RunsDir = _RUNS,
+    backend: Backend = None,
+    plain: Ascii = False,
+    data_dir: DataDir = None,
+    allow_code: AllowCode = None,
+) -> None:
+    """Run PRESET with every combination of settings over seeds; the same command goes on."""
+    if json and csv:
+        raise typer.BadParameter("--json and --csv are two answers to one question; give one")
+    if random and latin:
+        raise typer.BadParameter("--random and --latin are two answers to one question; give one")
+    from l2o_tui.commands.sweep.command import Asked, run_sweep, stop_sweep
+
+    if stop:
+        sys.exit(stop_sweep(what, runs_dir))
+    asked = Asked(
+        what=what,
+        over=over or (),
+        set=settings or (),
+        random=random,
+        latin=latin,
+        draw_seed=draw_seed,
+        seed=seed,
+        seeds=seeds,
+        iterations=iterations,
+        backend=backend.value if backend else None,
+        halving=halving,
+        halving_from=halving_from,
+        name=name,
+    )
+    code = run_sweep(
+        asked,
+        runs_dir=runs_dir,
+        jobs=jobs,
+        scheduler=scheduler,
+        form="json" if json else "csv" if csv else "table",
+        output=output,
+        only_show=show,
+    )
+    sys.exit(code)
+
+
+@app.command()
 def tune(
     preset: PresetName,
     metric: Annotated[

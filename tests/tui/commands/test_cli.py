@@ -23,6 +23,7 @@ COMMANDS = (
     "compare",
     "evaluate",
     "reproduce",
+    "sweep",
     "tune",
     "presets",
     "new-task",
