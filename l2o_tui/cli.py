@@ -174,6 +174,13 @@ def run(
     run_dir: Annotated[
         Path | None, typer.Option("--run-dir", help="The run's exact folder; never one that is in use.")
     ] = None,
+    resume_or_start: Annotated[
+        bool,
+        typer.Option(
+            "--resume-or-start",
+            help="Go on with the run that is in --run-dir, if one is; a finished one is done. For jobs that are repeated.",
+        ),
+    ] = False,
     backend: Backend = None,
     device: Device = None,
     chunk: Chunk = None,
@@ -192,6 +199,7 @@ def run(
         options={"seed": seed, "seeds": seeds, "iterations": iterations, "backend": backend, "device": device},
         runs_dir=runs_dir,
         run_dir=run_dir,
+        resumes=resume_or_start,
         front_end=front_end,
     )
     sys.exit(code)

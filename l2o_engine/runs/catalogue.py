@@ -82,6 +82,11 @@ def list_runs(runs_dir: Path) -> list[Run]:
     return look_through(runs_dir).runs
 
 
+def holds_run(folder: Path) -> bool:
+    """Return whether a folder holds a run, though it be damaged; the mere beginning of one is none."""
+    return folder.is_dir() and _looks_like_a_run(folder) and not is_beginning(folder)
+
+
 def _looks_like_a_run(folder: Path) -> bool:
     try:
         names = set(names_in(folder))

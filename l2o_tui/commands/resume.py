@@ -1,6 +1,7 @@
 """``l2o-tui resume``: go on with a run from its newest good checkpoint."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from l2o_engine.live.sizes import admit
@@ -61,10 +62,46 @@ def resume_run(
     """
     folder = find_folder(name, runs_dir)
     notices = mend_record(folder)
-    found = Run(folder)
+    return go_on(
+        Run(folder),
+        iterations=iterations,
+        accept_changes=accept_changes,
+        backend=backend,
+        device=device,
+        start_paused=start_paused,
+        notices=notices,
+        front_end=front_end,
+    )
+
+
+def go_on(
+    found: Run,
+    *,
+    iterations: int | None,
+    accept_changes: bool = False,
+    backend: str | None,
+    device: str | None,
+    start_paused: bool = False,
+    notices: Sequence[str] = (),
+    shows_finished: bool = True,
+    front_end: FrontEnd,
+) -> int:
+    """Go on with a run that was found; see :func:`resume_run`.
+
+    Parameters
+    ----------
+    found
+        The run.
+    iterations, accept_changes, backend, device, start_paused, front_end
+        As there.
+    notices
+        What is to be told of its folder.
+    shows_finished
+        Whether a run that is finished is shown, where there is a screen; else that is said, and all.
+    """
     record = found.record()
-    preset = found.preset()
-    admit(preset, backend, device)
+    if iterations == record.iterations:
+        iterations = None  # it asks for what was asked for before, as a job does that is requeued
     least = record.iteration + (record.status != "finished")
     if iterations is not None and iterations < least:
         raise RunError(f"{found.name} is already at {count(record.iteration)}: --iterations must be above that")
@@ -72,10 +109,12 @@ def resume_run(
         raise RunError(f"{found.name} has diverged at {count(record.iteration)}; there is nothing to continue")
     if iterations is not None and record.has_ended_early:
         raise RunError(f"{found.name} has ended at {count(record.iteration)}: {record.message}")
-    if record.status == "finished" and iterations in (None, record.iteration) and not front_end.has_screen:
+    is_done = record.status == "finished" and iterations in (None, record.iteration)
+    if is_done and not (shows_finished and front_end.has_screen):
         return _already_finished(found, front_end)
+    admit(found.preset(), backend, device)
     driven = DrivenRun.take(
-        folder,
+        found.folder,
         accept_changes=accept_changes,
         notices=notices,
         tell=lambda message: say(f"l2o-tui: {message}"),
