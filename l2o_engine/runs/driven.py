@@ -20,6 +20,7 @@ from l2o_engine.records.codec import CheckpointLine, StartLine, as_json
 from l2o_engine.records.events import Event
 from l2o_engine.records.rows import Rows
 from l2o_engine.runs import checkpoints
+from l2o_engine.runs.about import NOTHING_SAID, About
 from l2o_engine.runs.blocks_file import BlockWriter, cuts
 from l2o_engine.runs.checkpoints import Checkpoint, CheckpointError, Kind
 from l2o_engine.runs.commands import Inbox
@@ -120,8 +121,22 @@ class DrivenRun(Run):
         self._format = _format_of(preset)
 
     @classmethod
-    def create(cls, preset: Preset, folder: Path) -> "DrivenRun":
+    def create(
+        cls, preset: Preset, folder: Path, about: About = NOTHING_SAID, origin: Preset | None = None
+    ) -> "DrivenRun":
         """Make the folder of a new run; what a process left of one that was killed while it made it is taken.
+
+        Parameters
+        ----------
+        preset
+            What is trained.
+        folder
+            The folder.
+        about
+            A person's words for the run.
+        origin
+            The preset that it was made of, from which the run records how it differs; the shipped one of its name, if
+            not given.
 
         Raises
         ------
@@ -148,7 +163,7 @@ class DrivenRun(Run):
             make_folder(folder / "checkpoints", folder)
             write_atomically(folder / "preset.toml", to_toml(preset).encode())
             write_atomically(folder / "metrics.csv", _format_of(preset).header.encode())
-            write_record(folder / "run.json", new_record(preset, lock.driver, sources))
+            write_record(folder / "run.json", new_record(preset, lock.driver, sources, about, origin))
             return cls(folder, lock)
         except HeldError as error:
             raise RunError(f"another process is making a run in {folder}") from error

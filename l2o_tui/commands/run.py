@@ -7,7 +7,8 @@ from l2o_engine.live.sizes import admit
 from l2o_engine.presets.files import load
 from l2o_engine.presets.identity import differing, in_words, resumed_settings
 from l2o_engine.presets.schema import Preset
-from l2o_engine.presets.shipped import find
+from l2o_engine.presets.shipped import find, shipped_names
+from l2o_engine.runs.about import NOTHING_SAID, About
 from l2o_engine.runs.catalogue import holds_run, new_folder
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run
@@ -26,6 +27,7 @@ def run_preset(
     runs_dir: Path,
     run_dir: Path | None,
     resumes: bool = False,
+    about: About = NOTHING_SAID,
     front_end: FrontEnd,
 ) -> int:
     """Train a preset in a new run.
@@ -44,6 +46,8 @@ def run_preset(
         The exact folder in place of one in ``runs_dir``.
     resumes
         Whether to go on with the run that is in ``run_dir`` already, if one is.
+    about
+        A person's words for a new run.
     front_end
         Shows the run.
 
@@ -62,11 +66,21 @@ def run_preset(
     if resumes and run_dir is None:
         raise UserError("--resume-or-start needs --run-dir: the folder in which the run is found again")
     given = {name: value for name, value in options.items() if value is not None}
-    asked = load(find(preset), settings, given)
+    path = find(preset)
+    asked = load(path, settings, given)
     if resumes and run_dir is not None and holds_run(run_dir):
         return _go_on(asked, run_dir, options, front_end)
     admit(asked)  # what cannot be had is an error before anything is made
-    return drive(DrivenRun.create(asked, run_dir or new_folder(runs_dir, asked)), front_end)
+    return drive(DrivenRun.create(asked, run_dir or new_folder(runs_dir, asked), about, _origin(path)), front_end)
+
+
+def _origin(path: Path) -> Preset | None:
+    """Return the preset in a file, as it is without settings; None for one that they complete, or a shipped one."""
+    try:
+        origin = load(path)
+    except UserError:
+        return None
+    return None if origin.name in shipped_names() else origin
 
 
 def _go_on(asked: Preset, folder: Path, options: Mapping[str, object], front_end: FrontEnd) -> int:
