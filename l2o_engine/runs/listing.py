@@ -8,6 +8,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from sys import intern
@@ -18,6 +19,7 @@ from l2o_engine.records.events import Status
 from l2o_engine.runs.catalogue import Unreadable, seen_as_run, unreadable_of
 from l2o_engine.runs.lock import is_driven
 from l2o_engine.runs.record import ACTIVE, SETTLED_NS, Record, RunError, Stamp, read_record_once, stamp_of
+from l2o_engine.support.files import folders_in
 
 _DEEPEST = 2  # folders below a study's in which its runs are looked for
 _MOST_FOLDERS = 200_000  # that are looked into below one that is no run: it may be anybody's
@@ -223,20 +225,9 @@ def _listed(folder: Path, study: str, record: Record) -> Listed:
 
 def _folders_in(folder: str | Path, *, follows: bool) -> Iterator[tuple[str, Stamp | None]]:
     """Yield the folders in a folder, with the stamp of their run.json where there is one."""
-    try:
-        with os.scandir(folder) as entries:
-            paths = [entry.path for entry in entries if _is_folder(entry, follows=follows)]
-    except OSError:  # there is none, or it may not be read
-        return
-    for path in paths:
-        yield path, stamp_of(f"{path}{os.sep}run.json")
-
-
-def _is_folder(entry: os.DirEntry[str], *, follows: bool) -> bool:
-    try:
-        return entry.is_dir(follow_symlinks=follows)
-    except OSError:
-        return False
+    with suppress(OSError):  # there is none, or it may not be read
+        for path in folders_in(folder, follows=follows):
+            yield path, stamp_of(f"{path}{os.sep}run.json")
 
 
 def _newest_first(runs: list[Listed]) -> list[Listed]:
