@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from l2o_engine import optimizers, tasks
-    from l2o_engine.live.train import train
+    from l2o_engine.live.observer import Observer
+    from l2o_engine.live.train import resume, train
     from l2o_engine.meta import objectives
     from l2o_engine.meta.experiment import Experiment
     from l2o_engine.meta.imitation import Imitation
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from l2o_engine.meta.truncation import Truncation
     from l2o_engine.meta.validation import Curriculum, Validation
     from l2o_engine.optimizers.learned import inputs, networks
+    from l2o_engine.optimizers.learned.deepmind_weights import from_deepmind
     from l2o_engine.optimizers.learned.exported import Exported
     from l2o_engine.optimizers.learned.learned_optimizer import LearnedOptimizer
     from l2o_engine.optimizers.learned.networks.lstm import LSTM
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from l2o_engine.runs.torch_optimizer import torch_optimizer
     from l2o_engine.studies.tuning import tune
     from l2o_engine.tasks.joined import Augmentation
-    from l2o_engine.torch_optim import Guard, OutsideTrainingWarning
+    from l2o_engine.torch_optim.options import Guard, OutsideTrainingWarning
     from l2o_engine.training.evaluation import evaluate
     from l2o_engine.training.trainer import MetaTrainer
 
@@ -50,16 +52,19 @@ __all__ = [
     "LearnedOptimizer",
     "MetaAdam",
     "MetaTrainer",
+    "Observer",
     "OutsideTrainingWarning",
     "Truncation",
     "Validation",
     "evaluate",
+    "from_deepmind",
     "inputs",
     "load_preset",
     "load_run",
     "networks",
     "objectives",
     "optimizers",
+    "resume",
     "tasks",
     "torch_optimizer",
     "train",
@@ -79,29 +84,34 @@ _HOMES = {
     "Curriculum": "l2o_engine.meta.validation",
     "Experiment": "l2o_engine.meta.experiment",
     "Exported": "l2o_engine.optimizers.learned.exported",
-    "Guard": "l2o_engine.torch_optim.guard",
+    "Guard": "l2o_engine.torch_optim.options",
     "Imitation": "l2o_engine.meta.imitation",
     "LearnedOptimizer": "l2o_engine.optimizers.learned.learned_optimizer",
     "MetaAdam": "l2o_engine.meta.meta_adam",
     "MetaTrainer": "l2o_engine.training.trainer",
-    "OutsideTrainingWarning": "l2o_engine.torch_optim.optimizer",
+    "Observer": "l2o_engine.live.observer",
+    "OutsideTrainingWarning": "l2o_engine.torch_optim.options",
     "Truncation": "l2o_engine.meta.truncation",
     "Validation": "l2o_engine.meta.validation",
     "evaluate": "l2o_engine.training.evaluation",
+    "from_deepmind": "l2o_engine.optimizers.learned.deepmind_weights",
     "load_preset": "l2o_engine.presets.files",
     "load_run": "l2o_engine.runs.catalogue",
+    "resume": "l2o_engine.live.train",
     "torch_optimizer": "l2o_engine.runs.torch_optimizer",
     "train": "l2o_engine.live.train",
     "tune": "l2o_engine.studies.tuning",
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return import_module(_MODULES[name])
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"l2o_engine has no {name}")
+if not TYPE_CHECKING:  # to whom a name that is not there would be anything
+
+    def __getattr__(name: str) -> Any:
+        if name in _MODULES:
+            return import_module(_MODULES[name])
+        if name in _HOMES:
+            return getattr(import_module(_HOMES[name]), name)
+        raise AttributeError(f"l2o_engine has no {name}")
 
 
 def __dir__() -> list[str]:

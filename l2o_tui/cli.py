@@ -137,6 +137,20 @@ DataDir = Annotated[
     ),
 ]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help='A folder, a name in the runs folder, or "last".')]
+RunOrFile = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN|FILE",
+        help='A folder, a name in the runs folder, or "last"; or a file that `export --format optimizer` wrote.',
+    ),
+]
+RunsOrFiles = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="RUN|FILE...",
+        help='Folders, names in the runs folder, or "last"; or files that `export --format optimizer` wrote.',
+    ),
+]
 _RUNS = Path("runs")
 _FPS = 2.0
 _STDOUT = Path("-")
@@ -191,6 +205,23 @@ def run(
         list[str] | None,
         typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting of the preset; repeatable."),
     ] = None,
+    start_from: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="RUN|FILE",
+            help="Begin with the weights of a run, or of a file that `export --format optimizer` wrote, in place of "
+            "drawn ones: every replicate with the same.",
+        ),
+    ] = None,
+    from_checkpoint: Annotated[
+        str | None,
+        typer.Option("--from-checkpoint", metavar="best|newest|N", help="Of that run; the best, if not given."),
+    ] = None,
+    from_seed: Annotated[
+        int | None,
+        typer.Option("--from-seed", min=0, help="Which replicate of that run; the first one, if not given."),
+    ] = None,
     runs_dir: RunsDir = _RUNS,
     run_dir: Annotated[
         Path | None, typer.Option("--run-dir", help="The run's exact folder; never one that is in use.")
@@ -229,6 +260,9 @@ def run(
         resumes=resume_or_start,
         about=About(name, note, tuple(tags or ())),
         front_end=front_end,
+        start_from=start_from,
+        from_checkpoint=from_checkpoint,
+        from_seed=from_seed,
     )
     sys.exit(code)
 
@@ -312,12 +346,16 @@ def runs(
 
 
 @app.command()
-def show(run: RunName, runs_dir: RunsDir = _RUNS, json: JsonDocument = False) -> None:
-    """Show RUN: its settings, state and progress table."""
+def show(run: RunOrFile, runs_dir: RunsDir = _RUNS, json: JsonDocument = False) -> None:
+    """Show RUN: its settings, state and progress table; or what an optimizer file holds and where it is from."""
     from l2o_engine.runs.catalogue import find_run
+    from l2o_engine.runs.exported import names_file
     from l2o_tui.commands.show import print_run
+    from l2o_tui.commands.show_optimizer import print_optimizer
 
-    print_run(find_run(run, runs_dir), as_json_document=json)
+    if names_file(run):
+        return print_optimizer(Path(run), as_json_document=json)
+    return print_run(find_run(run, runs_dir), as_json_document=json)
 
 
 @app.command()
@@ -354,11 +392,12 @@ def note(
 def export(
     run: RunName,
     file_format: Annotated[
-        Literal["csv", "json", "tensorboard"],
+        Literal["csv", "json", "optimizer", "parquet", "tensorboard"],
         typer.Option(
             "--format",
             help="csv: the rows of metrics.csv. json: one document with settings, progress and metrics by column. "
-            "tensorboard: a folder of event files.",
+            "parquet: a table of typed columns. tensorboard: a folder of event files. optimizer: no metrics, but the "
+            "trained optimizer, one file.",
         ),
     ],
     output: Annotated[
@@ -367,14 +406,60 @@ def export(
     every: Annotated[
         int, typer.Option("--every", min=1, help="Only meta-iterations that this divides, and the last.")
     ] = 1,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Whose optimizer; the first replicate's, if not given.")
+    ] = None,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(
+            "--checkpoint",
+            metavar="best|newest|N",
+            help="Which checkpoint's optimizer: the best, if not given, the newest, or that of meta-iteration N.",
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an output that is there.")] = False,
     runs_dir: RunsDir = _RUNS,
+    data_dir: DataDir = None,
 ) -> None:
-    """Write RUN's metrics in another tool's format."""
+    """Write RUN's metrics in another tool's format, or its trained optimizer as a file of its own."""
+    is_optimizer = file_format == "optimizer"
+    if not is_optimizer and (seed is not None or checkpoint is not None):
+        raise typer.BadParameter("--seed and --checkpoint say which optimizer is meant: --format optimizer")
+    if is_optimizer and every != 1:
+        raise typer.BadParameter("--every is of metrics; --format optimizer writes none")
     from l2o_engine.runs.catalogue import find_run
-    from l2o_tui.commands.export import export_run
+    from l2o_tui.commands.export import export_run, export_run_optimizer
 
-    export_run(find_run(run, runs_dir), file_format, output, every=every, force=force)
+    if file_format == "optimizer":
+        return export_run_optimizer(
+            find_run(run, runs_dir), output, seed=seed, checkpoint=checkpoint or "best", force=force
+        )
+    return export_run(find_run(run, runs_dir), file_format, output, every=every, force=force)
+
+
+@app.command()
+def convert(
+    weights: Annotated[
+        Path,
+        typer.Argument(
+            metavar="WEIGHTS.npz",
+            help="Plain arrays by the names of DeepMind's code: lstm_1/w_gates, lstm_1/b_gates, …, linear/w, linear/b.",
+        ),
+    ],
+    preset: Annotated[
+        str, typer.Option("--preset", metavar="PRESET", help="What they were trained as: dm_mnist, rnnprop_mnist, ….")
+    ],
+    output: Annotated[Path, typer.Option("--output", metavar="FILE", help="Where the optimizer is written.")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting of the preset; repeatable."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an output that is there.")] = False,
+) -> None:
+    """Make an optimizer file of weights that were trained elsewhere, by DeepMind's code or what is made of it."""
+    from l2o_tui.commands.convert import convert_weights
+
+    convert_weights(weights, preset, output, settings=settings or (), force=force)
 
 
 @app.command()
@@ -398,9 +483,7 @@ def compare(
 
 @app.command()
 def evaluate(
-    runs: Annotated[
-        list[str], typer.Argument(metavar="RUN...", help='Folders, names in the runs folder, or "last"; one or more.')
-    ],
+    runs: RunsOrFiles,
     on: Annotated[
         list[str] | None,
         typer.Option(

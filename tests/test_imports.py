@@ -67,10 +67,17 @@ def test_no_module_of_the_engine_loads_a_front_end(engine: dict[str, set[str]]) 
 def test_torch_and_numba_are_loaded_by_the_backends_alone_that_compute_with_them(engine: dict[str, set[str]]) -> None:
     with_torch = {name.removeprefix("l2o_engine.backends.") for name, packages in engine.items() if "torch" in packages}
     many = {f"coordinatewise.{name}" for name in ("backend", "networks", "recording")}
-    assert with_torch == {"reference", "course", "imitation", *many}
-    kernels = tuple(f"l2o_engine.backends.{name}." for name in ("fused", "compiled", "coordinatewise"))
+    many |= {"in_place.steppers", "in_place.tiles"}
+    ours = "l2o_engine.torch_optim"  # which is PyTorch's, and steps by a kernel
+    assert {name for name in with_torch if not name.startswith(ours)} == {"reference", "course", "imitation", *many}
+    kernels = (*(f"l2o_engine.backends.{name}." for name in ("fused", "compiled", "coordinatewise", "in_place")), ours)
     assert [name for name, packages in engine.items() if "numba" in packages and not name.startswith(kernels)] == []
-    for name in ("fused.spec", "coordinatewise.spec", "compiled.shape"):  # what a run takes is told without it
+    for name in (
+        "fused.spec",
+        "coordinatewise.spec",
+        "in_place.spec",
+        "compiled.shape",
+    ):  # what a run takes
         assert "numba" not in engine[f"l2o_engine.backends.{name}"]
 
 

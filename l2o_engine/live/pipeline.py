@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from l2o_engine.live.preparing import awaited
 from l2o_engine.live.sizes import GREATEST_CHUNK, longest_chunk, workers_for
 from l2o_engine.meta.learner import Backend
+from l2o_engine.optimizers.learned.exported import Exported
 from l2o_engine.presets.schema import Preset
 from l2o_engine.records.events import ShowDraws
 from l2o_engine.training.evaluation import BaseCurves
@@ -105,10 +106,13 @@ class Pipeline:
             self._workers = workers_for(self._workers, is_parallel=backend is not None and backend.is_parallel)
             self._executor = self._own_executor = ThreadPoolExecutor(self._workers, "l2o-training")
 
-    def load(self, states: Mapping[int, TrainerState] | None) -> None:
-        """Go on from saved states, one a seed, or from the beginning."""
+    def load(self, states: Mapping[int, TrainerState] | None, start: Exported | None = None) -> None:
+        """Go on from saved states, one a seed, or from the beginning: with drawn weights, or all with given ones."""
         for seed, trainer in self._trainers.items():
-            trainer.load_state((states or self._beginning)[seed])
+            state = (states or self._beginning)[seed]
+            if start is not None and states is None:
+                state = state.beginning_with(start.weights, start.numbers)
+            trainer.load_state(state)
         self._take_states()
 
     def _take_states(self) -> None:

@@ -93,9 +93,10 @@ class Session:
     chunk
         Meta-iterations between two looks into the mailbox; None to adapt to about 50 ms.
     interactive
-        Whether somebody watches: then the past of a resumed run is told again, the base chart's curves are made, and
-        after the end the session waits for commands, to look and to continue. When the disk fails it pauses; without
-        anybody to make room it ends.
+        Whether somebody is there: then it is watched, and after the end the session waits for commands, to look and to
+        continue. When the disk fails it pauses; without anybody to make room it ends.
+    watched
+        Whether somebody watches: then the past of a resumed run is told again, and the base chart's curves are made.
     start_paused
         Whether the run waits for a GoOn before it trains.
     executor
@@ -117,6 +118,7 @@ class Session:
         device: str | None = None,
         chunk: int | None = None,
         interactive: bool = False,
+        watched: bool = False,
         start_paused: bool = False,
         executor: Executor | None = None,
     ) -> None:
@@ -126,6 +128,7 @@ class Session:
         self._asked_backend = backend or run.current.run.backend
         self._asked_device = device or run.current.run.device
         self._interactive = interactive
+        self._is_watched = interactive or watched
         self._start_paused = start_paused
         self._pipeline = Pipeline(executor, chunk, self._give_sign_of_life)
         self._reporter = Reporter(run.current)
@@ -267,7 +270,14 @@ class Session:
         if self._iteration >= 0:  # it goes back: what was told since is done again
             self._reporter = Reporter(preset)
         checkpoint, notices = run.restore()
-        self._pipeline.load(checkpoint.trainers if checkpoint else None)
+        start = None if checkpoint else run.start()
+        self._pipeline.load(checkpoint.trainers if checkpoint else None, start)
+        if start is not None:
+            origin = start.origin
+            notices.append(
+                f"starts with the weights of {origin.run}, seed {origin.seed}, at {origin.iteration:,} "
+                f"({start.digest:.12})"
+            )
         self._stopwatch = _Stopwatch(checkpoint.elapsed_seconds if checkpoint else 0.0)
         self._saving.go_on_from(checkpoint)
         if not self._is_over:  # to look at a finished run does not change it
@@ -285,7 +295,7 @@ class Session:
             )
         yield from self._recorded(self._announce(notices))
         if checkpoint is not None:  # which was told and recorded then
-            yield from self._reporter.recall(run, checkpoint.iteration, is_watched=self._interactive)
+            yield from self._reporter.recall(run, checkpoint.iteration, is_watched=self._is_watched)
         if self._status == "running":
             self._stopwatch.start()
         self._began = self._stopwatch.seconds
@@ -353,7 +363,7 @@ class Session:
             yield from self._checkpoint(kind)
         yield from self._warn_once()
         now = monotonic()
-        if self._interactive:
+        if self._is_watched:
             yield from self._base_chart.refresh()
         if now >= self._record_due:
             self._update_record()
@@ -483,7 +493,7 @@ class Session:
         yield from self._checkpoint()
         self._status = status  # not before: who is killed while it is written has not finished
         self._update_record(message)
-        if self._interactive and status in ("finished", "diverged"):
+        if self._is_watched and status in ("finished", "diverged"):
             yield from self._base_chart.last()
         yield self._ended(status, message)
 

@@ -13,7 +13,7 @@ import numpy as np
 from l2o_engine.meta.meta_adam import Powers
 from l2o_engine.meta.truncation import Carried
 from l2o_engine.optimizers.learned.inputs.base import Numbers
-from l2o_engine.support.arrays import Doubles, Flags, Floats
+from l2o_engine.support.arrays import LOG_FLOOR, Doubles, Flags, Floats, finite_mean
 from l2o_engine.tasks.base import Task
 
 
@@ -154,6 +154,14 @@ class Results:
 
     def __len__(self) -> int:
         return len(self.losses)
+
+    @property
+    def end_log10(self) -> float:
+        """Mean log10 of the last loss + 1e-38 over all meta-iterations; NaN where there is no finite one."""
+        if self.outcomes is not None:
+            return finite_mean(self.outcomes.end_log10)
+        with np.errstate(invalid="ignore"):
+            return finite_mean(np.log10(self.losses[..., -1].astype(np.float64) + LOG_FLOOR))
 
     @staticmethod
     def nothing(batch: int, steps: int, dtype: str, numbers: Numbers) -> "Results":

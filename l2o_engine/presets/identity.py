@@ -7,6 +7,8 @@ from l2o_engine.presets.schema import OPTIONAL_TABLES, Preset
 from l2o_engine.presets.tables import to_dict
 from l2o_engine.support.wording import quote
 
+_SHOWN = 12  # digits of a digest
+
 
 def told_settings(preset: Preset) -> dict[str, Any]:
     """Return all settings, as "table.key" → value, that a run's figures depend on: those of its reports, too.
@@ -20,8 +22,10 @@ def told_settings(preset: Preset) -> dict[str, Any]:
     tables["run"] = {"dtype": tables["run"]["dtype"]}
     for baseline in tables["baseline"]:
         baseline.pop("tuned", None)
+    if "start" in tables:  # weights are the same ones whatever they came from
+        tables["start"] = {"digest": tables["start"]["digest"][:_SHOWN]}
     there = {name: name in tables for name in OPTIONAL_TABLES}  # a table that only one of two has makes a difference
-    return dict(sorted([*_flat(tables), *there.items()]))
+    return dict(sorted([*flat(tables), *there.items()]))
 
 
 def all_settings(preset: Preset) -> dict[str, Any]:
@@ -29,7 +33,7 @@ def all_settings(preset: Preset) -> dict[str, Any]:
     tables = to_dict(preset)
     for name in ("notebook", "reference"):
         tables.pop(name, None)
-    return dict(_flat(tables))
+    return dict(flat(tables))
 
 
 def experiment_settings(preset: Preset) -> dict[str, Any]:
@@ -72,11 +76,12 @@ def in_words(changed: Mapping[str, Sequence[Any]]) -> str:
     return ", ".join(f"{name} {before} → {after}" for name, (before, after) in said.items())
 
 
-def _flat(node: Any, place: str = "") -> list[tuple[str, Any]]:
+def flat(node: Any, place: str = "") -> list[tuple[str, Any]]:
+    """Return what stands in tables within tables, "table.key" and value each; a list of tables counts its entries."""
     if isinstance(node, Mapping):
         entries: Iterable[tuple[Any, Any]] = node.items()
     elif isinstance(node, list) and node and isinstance(node[0], Mapping):
         entries = enumerate(node)
     else:
         return [(place, node)]
-    return [pair for key, value in entries for pair in _flat(value, f"{place}.{key}" if place else str(key))]
+    return [pair for key, value in entries for pair in flat(value, f"{place}.{key}" if place else str(key))]

@@ -52,7 +52,7 @@ DEFAULT_KINDS = {"problem": "quadratic", "network": "lstm", "objective": "sum"}
 MOST_ITERATIONS = 10**12
 """Meta-iterations that a run may be asked for."""
 
-OPTIONAL_TABLES = ("augmentation", "validation", "curriculum", "imitation")
+OPTIONAL_TABLES = ("augmentation", "validation", "curriculum", "imitation", "start")
 """What a training may have beside what every one has; a preset without such a table trains without it."""
 
 LEARNED_TABLES = ("unroll", "network", "inputs", "objective", "meta", *OPTIONAL_TABLES)
@@ -110,6 +110,29 @@ class UnrollSettings(Table):
         steps = self.steps if self.truncation is None else self.truncation
         closing_loss = self.closing_loss is None or self.closing_loss
         return Truncation(steps, self.steps, self.shortest, bool(self.staggered), closing_loss)
+
+
+class StartSettings(Table):
+    """With which weights the training begins, in place of drawn ones: `l2o-tui run PRESET --from RUN|FILE` writes it.
+
+    They lie beside the preset, in start.safetensors, an optimizer file.
+
+    Attributes
+    ----------
+    digest
+        Of that optimizer: of its settings, weights and adaptive numbers.
+    run
+        What it was trained as.
+    seed
+        Which of the run's replicates it was.
+    iteration
+        The last meta-iteration of its training; -1 before the first.
+    """
+
+    digest: str = Field(pattern=r"^[0-9a-f]{64}$")
+    run: str = ""
+    seed: int = Field(0, ge=0, lt=2**63)
+    iteration: int = Field(-1, ge=-1, le=MOST_ITERATIONS)
 
 
 class ReportSettings(Table):
@@ -222,6 +245,7 @@ class Preset(Table):
     validation: Validation | None = None
     curriculum: Curriculum | None = None
     imitation: Imitation | None = None
+    start: StartSettings | None = None
     baseline: Annotated[tuple[_BaselineTable, ...], BeforeValidator(list_to_tuple)] = DEFAULT_BASELINES
     report: ReportSettings = ReportSettings()
     run: RunSettings = RunSettings()

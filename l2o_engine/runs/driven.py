@@ -13,6 +13,8 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from l2o_engine.optimizers.learned.exported import Exported
+from l2o_engine.optimizers.learned.exported_file import content_of
 from l2o_engine.presets.identity import differing, in_words, resumed_settings
 from l2o_engine.presets.schema import Preset
 from l2o_engine.presets.tables import to_toml
@@ -40,6 +42,7 @@ from l2o_engine.runs.record import (
     what_changed,
     write_record,
 )
+from l2o_engine.runs.starting import START_FILE, start_beside
 from l2o_engine.support.files import (
     append,
     make_folder,
@@ -56,7 +59,7 @@ if TYPE_CHECKING:
     from hashlib import _Hash
 
 _GUARD_SECONDS = 1.0
-_FILES_MADE = ("events.jsonl", "run.json", "metrics.csv", "preset.toml")
+_FILES_MADE = ("events.jsonl", "run.json", "metrics.csv", START_FILE, "preset.toml")
 _FOLDERS_MADE = ("checkpoints", "commands")
 
 
@@ -122,16 +125,24 @@ class DrivenRun(Run):
 
     @classmethod
     def create(
-        cls, preset: Preset, folder: Path, about: About = NOTHING_SAID, origin: Preset | None = None
+        cls,
+        preset: Preset,
+        folder: Path,
+        start: Exported | None = None,
+        *,
+        about: About = NOTHING_SAID,
+        origin: Preset | None = None,
     ) -> "DrivenRun":
         """Make the folder of a new run; what a process left of one that was killed while it made it is taken.
 
         Parameters
         ----------
         preset
-            What is trained.
+            The effective preset.
         folder
-            The folder.
+            Where to.
+        start
+            What the training begins with, where the preset has a table ``[start]``.
         about
             A person's words for the run.
         origin
@@ -141,11 +152,14 @@ class DrivenRun(Run):
         Raises
         ------
         RunError
-            If the folder is there and not empty, or cannot be made.
+            If the folder is there and not empty, or cannot be made; or what the training begins with is not given.
         UserError
             If data that the problem is made of is not there or cannot be read.
         """
-        sources = sources_of(preset)  # before anything is made: it may fail
+        if preset.start is not None and start is None:
+            raise RunError(f"{preset.name} starts with the weights of {preset.start.run}, which are not there")
+        weights = b"" if start is None else content_of(start)  # before anything is made, as what follows: it may fail
+        sources = sources_of(preset)
         lock: RunLock | None = None
         is_new = False
         try:
@@ -161,6 +175,8 @@ class DrivenRun(Run):
                 raise RunError(f"{folder} already holds a run; nothing in it is overwritten. Choose another folder")
             _remove_temporaries(folder)
             make_folder(folder / "checkpoints", folder)
+            if weights:
+                write_atomically(folder / START_FILE, weights)
             write_atomically(folder / "preset.toml", to_toml(preset).encode())
             write_atomically(folder / "metrics.csv", _format_of(preset).header.encode())
             write_record(folder / "run.json", new_record(preset, lock.driver, sources, about, origin))
@@ -229,6 +245,8 @@ class DrivenRun(Run):
                 undo.pop_all()
                 undo.callback(taken.close)
                 taken._good = taken._newest_good()
+                if taken._good is None:
+                    taken.start()  # which it will begin with
                 taken._take_over(found, edited)
                 undo.pop_all()
                 return taken
@@ -261,6 +279,16 @@ class DrivenRun(Run):
         )
 
     # Where it goes on.
+
+    def start(self) -> Exported | None:
+        """Return what the training begins with; None where it begins with drawn weights.
+
+        Raises
+        ------
+        RunError
+            If it is not there, or another one.
+        """
+        return start_beside(self.current, self.folder)
 
     def restore(self) -> tuple[Checkpoint | None, list[str]]:
         """Return the newest good checkpoint and what was wrong with newer ones; cut the metrics back to it.

@@ -1,4 +1,4 @@
-"""A run's metrics in another tool's format: CSV, one JSON document, or TensorBoard's event files.
+"""A run's metrics in another tool's format: CSV, JSON, Parquet, or TensorBoard's event files; and its optimizer.
 
 What is exported is ``metrics.csv`` as it is when the export begins, so a run that another process drives can be
 exported too. It is read a block at a time, and more than once where that saves memory: a long run needs little of it.
@@ -11,7 +11,7 @@ import re
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from io import BufferedWriter
 from math import isfinite
@@ -22,10 +22,14 @@ from urllib.parse import quote
 
 import numpy as np
 
+from l2o_engine.optimizers.learned.exported import Exported
+from l2o_engine.optimizers.learned.exported_file import content_of
 from l2o_engine.presets.schema import Preset
 from l2o_engine.presets.tables import to_dict, to_toml
-from l2o_engine.records.codec import as_json, finite
+from l2o_engine.records.codec import as_json
 from l2o_engine.records.events import Progress
+from l2o_engine.records.frames import INTEGERS, Column, ParquetFile, schema_of, table_of
+from l2o_engine.runs.exported import BEST, CheckpointChoice, measured
 from l2o_engine.runs.folder import Run, lanes_of
 from l2o_engine.runs.metrics_file import CutBackError, ThinnedLines
 from l2o_engine.runs.record import RunError
@@ -42,7 +46,7 @@ from l2o_engine.support.files import (
 from l2o_engine.training.trainer import Lane
 
 FORMAT = 1
-FileFormat = Literal["csv", "json"]
+FileFormat = Literal["csv", "json", "parquet"]
 
 _INTEGERS = ("iteration", "seed", "non_finite")
 _KEYS = ("iteration", "optimizer", "seed")
@@ -53,7 +57,7 @@ _TAGS = {
     "mean_log10": "log10/mean",
 }  # all other numbers are under meta/
 _MISSING_LIBRARY = "--format tensorboard needs a library that is not installed: pip install 'l2o-tui[tensorboard]'"
-_RUN_FILES = ("preset.toml", "run.json", "metrics.csv", "events.jsonl")
+_RUN_FILES = ("preset.toml", "run.json", "metrics.csv", "events.jsonl", "start.safetensors")
 _EVENT_FILE = re.compile(r"events\.out\.tfevents\.[0-9]+\.l2o-tui")
 _LANE_FOLDER = re.compile(r"seed[0-9]+(-.*)?")
 # What goes wrong on the way; any other OSError says that the place was wrong from the start.
@@ -75,7 +79,7 @@ def write_metrics(run: Run, file_format: FileFormat, file: BinaryIO, *, every: i
         "csv": the header and the rows of ``metrics.csv``, their bytes unchanged. "json": one object with "format",
         "run" (what run.json says, with the status as it really is), "settings" (the effective preset), "progress" (the
         progress rows, as the event stream has them) and "metrics", which holds an array for every column. Non-finite
-        numbers, and what a run does not have, are null.
+        numbers, and what a run does not have, are null. "parquet": see :mod:`l2o_engine.records.frames`.
     file
         Where the bytes go; OSErrors of writing to it are passed on.
     every
@@ -85,6 +89,8 @@ def write_metrics(run: Run, file_format: FileFormat, file: BinaryIO, *, every: i
     ------
     RunError
         If the run cannot be read.
+    MissingLibraryError
+        If it is to be Parquet and pyarrow is not installed.
     """
     with _reading(run):
         lines = ThinnedLines(run.metrics_path, lanes_of(run.preset()), every)
@@ -92,6 +98,8 @@ def write_metrics(run: Run, file_format: FileFormat, file: BinaryIO, *, every: i
             file.write(lines.header)
             for block in lines.blocks():
                 file.write(block)
+        elif file_format == "parquet":
+            _write_parquet(run, lines, file)
         else:
             _write_json(run, lines, file)
 
@@ -110,17 +118,83 @@ def export_file(run: Run, file_format: FileFormat, output: Path, *, every: int =
     Failure
         If writing fails on the way; nothing is left of it then.
     """
+    with _output(output, file_format, run.folder, force=force) as file:
+        write_metrics(run, file_format, file, every=every)
+
+
+def export_optimizer(
+    run: Run,
+    output: Path,
+    *,
+    seed: int | None = None,
+    checkpoint: CheckpointChoice = BEST,
+    force: bool = False,
+) -> tuple[Exported, str]:
+    """Write a run's trained optimizer into a file, whole or not at all; ``force`` replaces one that is there.
+
+    Parameters
+    ----------
+    run
+        The run.
+    output
+        The file.
+    seed, checkpoint
+        Which replicate's, and of which checkpoint; see :meth:`~l2o_engine.runs.folder.Run.exported`.
+    force
+        Whether a file that is there and not empty is replaced.
+
+    Returns
+    -------
+    tuple
+        What was written; and why it does not say what it meets, or "".
+
+    Raises
+    ------
+    ExportError
+        If the output is there already, or cannot be made.
+    RunError
+        If the run trains nothing, has no such replicate or no such checkpoint that is good.
+    OptimizerFileError
+        If the network is lost: its weights are not finite.
+    Failure
+        If writing fails on the way; nothing is left of it then.
+    """
+    with _output(output, "optimizer", run.folder, force=force) as file:  # before what takes seconds: it may be refused
+        exported, why_not = measured(run, run.exported(seed, checkpoint))
+        file.write(content_of(exported))
+    return exported, why_not
+
+
+def write_optimizer(exported: Exported, output: Path, *, force: bool = False) -> None:
+    """Write a trained optimizer into a file as an export does; see :func:`export_optimizer`.
+
+    Parameters
+    ----------
+    exported
+        The optimizer.
+    output
+        The file.
+    force
+        Whether a file that is there and not empty is replaced.
+    """
+    with _output(output, "optimizer", None, force=force) as file:
+        file.write(content_of(exported))
+
+
+@contextmanager
+def _output(output: Path, file_format: str, folder: Path | None, *, force: bool) -> Iterator[BinaryIO]:
+    """Open the file that an export writes, whole or not at all; a pipe or a device is written to as it is."""
     try:
         if output.is_dir():
             raise ExportError(f"{output} is a folder; --format {file_format} writes a file")
         path = output.resolve() if output.is_file() else output  # not the link that leads to it is replaced
         if path.is_file():
-            if path.parent == run.folder.resolve() and path.name in _RUN_FILES:
+            if folder is not None and path.parent == folder.resolve() and path.name in _RUN_FILES:
                 raise ExportError(f"{output} belongs to the run itself; choose another file")
             if path.stat().st_size and not force:
                 raise ExportError(f"{output} is there already; --force replaces it")
         with path.open("wb") if path.exists() and not path.is_file() else atomic_file(path) as file:
-            write_metrics(run, file_format, file, every=every)
+            yield file
     except OSError as error:
         raise _unwritable(output, error) from error
 
@@ -179,10 +253,9 @@ def _reading(run: Run) -> Iterator[None]:
 
 
 def _write_json(run: Run, lines: ThinnedLines, file: BinaryIO) -> None:
-    record = asdict(run.record()) | {"status": run.status()}
     head = {
         "format": FORMAT,
-        "run": {name: finite(value) for name, value in record.items()},
+        "run": run.recorded_state(),
         "settings": to_dict(run.preset()),
         "progress": [document for row in run.progress() for document in as_json(row)],
     }
@@ -207,6 +280,28 @@ def _json_value(name: str, cell: bytes) -> int | float | str | None:
         return int(cell)
     value = float(cell or "nan")
     return value if isfinite(value) else None
+
+
+def _write_parquet(run: Run, lines: ThinnedLines, file: BinaryIO) -> None:
+    optimizers = list(dict.fromkeys(lane.optimizer for lane in lanes_of(run.preset())))
+    places = {name.encode(): place for place, name in enumerate(optimizers)}
+    schema = schema_of(lines.names, run.about())
+    with ParquetFile(file, schema) as parquet:
+        for rows in lines.rows():
+            if rows:
+                cells = dict(zip(lines.names, zip(*rows, strict=True), strict=True))
+                columns = {name: _parquet_column(name, column, places) for name, column in cells.items()}
+                parquet.add(table_of(columns, schema, optimizers))
+
+
+def _parquet_column(name: str, cells: Sequence[bytes], places: Mapping[bytes, int]) -> Column:
+    if name == "optimizer":
+        return np.array([places[cell] for cell in cells], np.int32)
+    if not cells[0]:  # a column that is empty is so in the whole file
+        return None
+    if name == "non_finite":
+        return np.array([cell != b"0" for cell in cells])
+    return np.array(cells).astype(np.int64 if name in INTEGERS else np.float64)
 
 
 class _EventFormat:

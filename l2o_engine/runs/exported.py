@@ -2,12 +2,13 @@
 
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from l2o_engine.meta.validation import Standing
 from l2o_engine.optimizers.learned.exported import Exported, Origin
+from l2o_engine.presets.exported import tables_of
 from l2o_engine.presets.schema import Preset
-from l2o_engine.presets.tables import to_dict
 from l2o_engine.runs import checkpoints
 from l2o_engine.runs.checkpoints import Checkpoint, CheckpointError
 from l2o_engine.runs.record import RunError
@@ -23,6 +24,18 @@ CheckpointChoice: TypeAlias = int | Literal["best", "newest"]
 BEST: CheckpointChoice = "best"
 _NAMED: dict[str, CheckpointChoice] = {"best": "best", "newest": "newest"}
 _MOST_NAMED = 6
+
+
+def names_file(reference: str) -> bool:
+    """Return whether a user who may name a run or an optimizer file means a file.
+
+    That is whatever is there and no folder; and what is not there, and called like one.
+    """
+    try:
+        path = Path(reference)
+        return not path.is_dir() and (path.exists() or path.suffix == ".safetensors")
+    except OSError:  # no name that the file system knows
+        return False
 
 
 def choice_of(text: str) -> CheckpointChoice:
@@ -68,8 +81,7 @@ def exported_of(run: "Run", seed: int | None = None, checkpoint: CheckpointChoic
         steps=_longest(preset, standing, is_best=checkpoint == BEST),
         versions=run.record().versions,
     )
-    tables = {name: table for name, table in to_dict(preset).items() if name not in ("network", "inputs")}
-    return Exported(learned, weights, numbers, origin, tables)
+    return Exported(learned, weights, numbers, origin, tables_of(preset))
 
 
 def measured(run: "Run", exported: Exported) -> tuple[Exported, str]:

@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,8 @@ from l2o_engine.optimizers.learned.learned_optimizer import TrainedOptimizer
 from l2o_engine.presets.files import load
 from l2o_engine.presets.messages import PresetError
 from l2o_engine.presets.schema import Preset
+from l2o_engine.presets.tables import to_toml
+from l2o_engine.records import frames
 from l2o_engine.records.blocks import Blocks
 from l2o_engine.records.codec import (
     DiagnosisLine,
@@ -28,6 +30,7 @@ from l2o_engine.records.codec import (
     Recorded,
     StartLine,
     ValidationLine,
+    finite,
     lane_of,
     progress_of,
     validated_of,
@@ -52,19 +55,19 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from l2o_engine.runs.exported import CheckpointChoice
-    from l2o_engine.torch_optim import TorchOptimizer
-    from l2o_engine.torch_optim.optimizer import Parameters
+    from l2o_engine.torch_optim.optimizer import Parameters, TorchOptimizer
 
-TEMPORARY = re.compile(r"\.(run\.json|preset\.toml|metrics\.csv|blocks\.csv)\.[0-9]+\.tmp")
+TEMPORARY = re.compile(r"\.(run\.json|preset\.toml|metrics\.csv|blocks\.csv|start\.safetensors)\.[0-9]+\.tmp")
 """What the files of a run's folder are called while they are written."""
 
 NAMES = frozenset(
     {".lock", "background.log", "blocks.csv", "checkpoints", "commands", "events.jsonl", "metrics.csv", "preset.toml"}
-    | {"run.json", "run.json.damaged"}
+    | {"run.json", "run.json.damaged", "start.safetensors"}
 )
 """What a run's folder holds, all of it, beside temporary files."""
 
-_BEGINNINGS = {".lock", "checkpoints", "commands", "preset.toml", "metrics.csv"}
+_TABLES_FORMAT = 1
+_BEGINNINGS = {".lock", "checkpoints", "commands", "preset.toml", "metrics.csv", "start.safetensors"}
 _MOST_BEGINNING = 100_000  # bytes of a metrics.csv that holds but its header
 
 
@@ -368,7 +371,17 @@ class Run:
         parts = list(self.rows())
         if not parts:
             raise RunError(f"{self.name} has no result yet")
-        return Metrics(parts, lanes_of(self.preset()))
+        return Metrics(parts, lanes_of(self.preset()), self.about())
+
+    def about(self) -> dict[str, str]:
+        """Return what a table of the run's metrics says of it: see :data:`l2o_engine.records.frames.FORMAT`."""
+        record = json.dumps(self.recorded_state(), allow_nan=False)
+        return {frames.FORMAT: str(_TABLES_FORMAT), frames.PRESET: to_toml(self.preset()), frames.RECORD: record}
+
+    def recorded_state(self) -> dict[str, Any]:
+        """Return what run.json says, as JSON has it, with the status as it really is."""
+        record = asdict(self.record()) | {"status": self.status()}
+        return {name: finite(value) for name, value in record.items()}
 
     def optimizer(self, seed: int | None = None) -> TrainedOptimizer:
         """Return the learned optimizer as the newest checkpoint has it.

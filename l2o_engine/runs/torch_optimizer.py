@@ -11,8 +11,8 @@ from l2o_engine.runs.folder import Run
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from l2o_engine.torch_optim import Guard, TorchOptimizer
-    from l2o_engine.torch_optim.optimizer import Parameters, Scale
+    from l2o_engine.torch_optim.optimizer import Parameters, TorchOptimizer
+    from l2o_engine.torch_optim.options import Guard, Scale
 
 
 def torch_optimizer(
@@ -68,7 +68,7 @@ def torch_optimizer(
     ValueError
         If an option is out of its range, or a parameter is of a dtype that it cannot move.
     """
-    from l2o_engine.torch_optim import TorchOptimizer
+    from l2o_engine.torch_optim.optimizer import TorchOptimizer
 
     if isinstance(source, Exported):
         exported = source

@@ -61,7 +61,7 @@ def held_out_of(runs: Iterable[Run]) -> HeldOut:
         try:
             for one in judge([match], draws=number, seed=_SEED, may_compile=False, with_rivals=False):
                 if one.network is not None:
-                    reached[one.network.run.folder, one.network.seed] = one.figures["end_log10_mean"]
+                    reached[one.network.source.place, one.network.seed] = one.figures["end_log10_mean"]
         except UserError as error:
             notes.append(f"there is no held-out figure on {match.problem.name}: {error}")
     return HeldOut(reached, tuple(sorted(draws)), tuple(notes))

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from math import isnan, prod
-from typing import Any, cast, get_args
+from typing import Any, TypeVar, cast, get_args
 
 import numpy as np
 
@@ -34,6 +34,7 @@ from l2o_engine.optimizers.vsgd import VSgd
 from l2o_engine.support.arrays import LOG_FLOOR, Doubles, finite_mean
 from l2o_engine.support.errors import UserError
 from l2o_engine.support.memory import available_memory
+from l2o_engine.support.progress import Bar
 from l2o_engine.support.settings import fields_of
 from l2o_engine.support.wording import size
 from l2o_engine.tasks.base import Task, TaskFamily
@@ -65,6 +66,9 @@ _EDGE = 3  # places: over few draws a figure may go up and down where it is near
 _MOST_NUMBERS = 4_000_000  # that results, or tasks beside each other, may take
 _NUMBERS_AT_ONCE = 2**17  # of points that are moved at once: they stay in the processor's cache
 _HELD_OUT_COPIES = 4  # of the losses of held-out tasks, in float64, that are there at the same time
+
+
+Rule = TypeVar("Rule", bound=HandDesigned)
 
 
 @dataclass(frozen=True)
@@ -191,7 +195,7 @@ class Progress:
 
 
 def tune(
-    optimizer: type[HandDesigned] | HandDesigned,
+    optimizer: type[Rule] | Rule,
     task: TaskFamily,
     *,
     metric: Metric = "end",
@@ -199,7 +203,8 @@ def tune(
     draws: int = 5000,
     seed: int = 0,
     dtype: str = "float32",
-) -> Any:
+    progress: bool = False,
+) -> Rule:
     """Return a hand-designed optimizer with the best settings on a problem that are no exploit: for the library.
 
     Parameters
@@ -218,6 +223,8 @@ def tune(
         Decides the draws.
     dtype
         "float32" or "float64".
+    progress
+        Whether a bar tells how far it is: a widget in a notebook, else on stderr.
 
     Returns
     -------
@@ -228,12 +235,17 @@ def tune(
     ------
     ValueError
         If there is no such metric, or no task or too many, or fewer than two steps.
+    MissingLibraryError
+        If a bar is wanted and tqdm is not installed.
     """
     if metric not in METRICS:
         raise ValueError(f'the metric is "end" or "sum", not {metric!r}')
     problem = Problem(task, steps, draws, seed, dtype)
-    search = _Search(optimizer() if isinstance(optimizer, type) else optimizer, problem)
-    return _noted(search.best(metric, honestly=True).rule, problem, metric)
+    rival = optimizer() if isinstance(optimizer, type) else optimizer
+    with Bar(shown=progress, total=1, what=f"tuning {rival.name}", unit="grids") as bar:
+        search = _Search(rival, problem, lambda done, expected: bar.tell(done, total=expected))
+        best = search.best(metric, honestly=True).rule
+    return cast("Rule", _noted(best, problem, metric))
 
 
 def check_room(problem: Problem) -> None:

@@ -124,10 +124,10 @@ Label: TypeAlias = Annotated[
 def fields_of(cls: type[Any]) -> dict[str, FieldInfo]:
     """Return key → field of a class of settings, or of a pydantic model; nothing for any other class.
 
-    A key is what a preset calls the field: its alias, where it has one.
+    A key is what a preset calls the field: its alias, where it has one. What only stands in a call is no field.
     """
     found: dict[str, FieldInfo] = getattr(cls, "__pydantic_fields__", {})
-    return {one.alias or name: one for name, one in found.items()}
+    return {one.alias or name: one for name, one in found.items() if not one.init_var}
 
 
 def table_of(piece: Any, *, with_defaults: bool = True) -> dict[str, Any]:

@@ -6,21 +6,66 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from l2o_engine.tasks.base import TASKS, Task, TaskFamily
 
-__all__ = ["TASKS", "Task", "TaskFamily"]
+if TYPE_CHECKING:  # what __getattr__ finds, for type checkers: tests/engine/test_types.py holds it
+    from l2o_engine.tasks.formula import Formula
+    from l2o_engine.tasks.joined import Ensemble
+    from l2o_engine.tasks.lasso import Lasso
+    from l2o_engine.tasks.least_squares import LeastSquares
+    from l2o_engine.tasks.mixture import Mixture
+    from l2o_engine.tasks.network import Network
+    from l2o_engine.tasks.quadratic import Quadratic
+    from l2o_engine.tasks.rastrigin import Rastrigin
+    from l2o_engine.tasks.square import Square
+
+    Ackley: Callable[..., Formula]
+    Beale: Callable[..., Formula]
+    Booth: Callable[..., Formula]
+    Branin: Callable[..., Formula]
+    Matyas: Callable[..., Formula]
+    Michalewicz: Callable[..., Formula]
+    Rosenbrock: Callable[..., Formula]
+    RosenbrockHard: Callable[..., Formula]
+    StyblinskiTang: Callable[..., Formula]
+
+__all__ = [
+    "TASKS",
+    "Ackley",
+    "Beale",
+    "Booth",
+    "Branin",
+    "Ensemble",
+    "Formula",
+    "Lasso",
+    "LeastSquares",
+    "Matyas",
+    "Michalewicz",
+    "Mixture",
+    "Network",
+    "Quadratic",
+    "Rastrigin",
+    "Rosenbrock",
+    "RosenbrockHard",
+    "Square",
+    "StyblinskiTang",
+    "Task",
+    "TaskFamily",
+]
 
 
-def __getattr__(name: str) -> Any:
-    if not name[:1].isupper():  # a module of the package, perhaps, which is being imported
-        raise AttributeError(name)
-    return _functions().get(name) or TASKS.named(name)
+if not TYPE_CHECKING:  # to whom a name that is not there would be anything
+
+    def __getattr__(name: str) -> Any:
+        if not name[:1].isupper():  # a module of the package, perhaps, which is being imported
+            raise AttributeError(name)
+        return _functions().get(name) or TASKS.named(name)
 
 
 def __dir__() -> list[str]:
-    return [*__all__, *(cls.__name__ for cls in TASKS), *_functions()]
+    return sorted({*__all__, *(cls.__name__ for cls in TASKS)})
 
 
 def _functions() -> dict[str, Callable[..., TaskFamily]]:

@@ -46,8 +46,8 @@ class Residuals(SmallTask):
 
     factor: ClassVar[float]
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def __post_init__(self, rotated: bool | None) -> None:
+        super().__post_init__(rotated)
         if (many := prod(self.bare_shapes["matrix"])) > MOST_NUMBERS:
             raise ValueError(f"the matrices of a task would have {many:,} numbers: {MOST_NUMBERS:,} at most")
 

@@ -10,6 +10,7 @@ for NumPy arrays and torch tensors alike; backends/fused/pieces has the same for
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import InitVar
 from math import log, prod
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -17,7 +18,7 @@ import numpy as np
 from pydantic import Field
 
 from l2o_engine.support.arrays import Doubles, Floats, elementwise
-from l2o_engine.support.settings import Number, settings
+from l2o_engine.support.settings import Flag, Number, settings
 from l2o_engine.tasks.base import Array, Arrays, Task, TaskFamily
 from l2o_engine.tasks.distributions import Distribution, standard_normal
 
@@ -46,6 +47,11 @@ class SmallTask(TaskFamily):
     log
         ε of the loss ln(f + ε) - ln ε, for an f that is nowhere below 0; 0 for f itself.
 
+    Parameters
+    ----------
+    rotated
+        Short for ``rotation="uniform"`` or "none": an argument, and nothing that a task has.
+
     Raises
     ------
     ValueError
@@ -56,8 +62,11 @@ class SmallTask(TaskFamily):
     shift: Distribution | None = Field(default=None, kw_only=True)
     noise: Annotated[Number, Field(ge=0)] = Field(default=0.0, kw_only=True)
     log: Annotated[Number, Field(ge=0)] = Field(default=0.0, kw_only=True)
+    rotated: InitVar[Flag | None] = Field(default=None, kw_only=True)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, rotated: bool | None) -> None:
+        if rotated is not None:
+            object.__setattr__(self, "rotation", "uniform" if rotated else "none")
         if self.is_rotated and self.size > MOST_ROTATED:
             raise ValueError(f"rotation is for at most {MOST_ROTATED} coordinates, of which it takes the square")
 

@@ -2,10 +2,11 @@
 
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from math import isfinite, prod, sqrt
 from shlex import quote
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 import torch
 from torch import Tensor
@@ -13,13 +14,11 @@ from torch import Tensor
 from l2o_engine.optimizers.learned.exported import Exported
 from l2o_engine.support.wording import shown
 from l2o_engine.torch_optim import guard as guarding
-from l2o_engine.torch_optim.guard import Guard
+from l2o_engine.torch_optim.options import Guard, OutsideTrainingWarning, Scale
 from l2o_engine.torch_optim.passes import Computing, Slot, member_for, members_of, updates
 
 Parameters: TypeAlias = "Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]"
 """What PyTorch's optimizers take: parameters, groups of them, or parameters with their names."""
-
-Scale: TypeAlias = Literal["rms"] | None
 
 _COMPUTED_IN = {
     torch.float16: torch.float32,
@@ -31,10 +30,6 @@ _FAR = 10.0  # times beyond what was seen in training
 _SHOWN = 12  # characters of a digest
 _STEP = "step"  # which PyTorch's state dicts do not cast
 _CALLERS = 6  # between who warns and who has called step(), PyTorch's wrapper one of them
-
-
-class OutsideTrainingWarning(UserWarning):
-    """A learned optimizer is used beyond what it was trained on: it may do well, and nothing says that it does."""
 
 
 class TorchOptimizer(torch.optim.Optimizer):
@@ -259,8 +254,8 @@ class TorchOptimizer(torch.optim.Optimizer):
             slots = self._slots()
             self._look_at_loss(loss)
             for computing, some in slots.items():
-                for slot, update in updates(computing, some):
-                    self._move(slot, update)
+                for moved in updates(computing, some):
+                    self._move(moved)
         return told
 
     @property
@@ -270,7 +265,8 @@ class TorchOptimizer(torch.optim.Optimizer):
         return {name: known[name] for name in ("fallbacks", "non_finite")}
 
     def _computing(self, name: str, parameter: Tensor) -> Computing:
-        member = self._members[member_for(self.exported, name, tuple(parameter.shape))]
+        alone = self._members.get("")  # one network for all
+        member = alone or self._members[member_for(self.exported, name, tuple(parameter.shape))]
         return member.on(parameter.device, _COMPUTED_IN[parameter.dtype])
 
     def _slots(self) -> dict[Computing, list[Slot]]:
@@ -285,7 +281,8 @@ class TorchOptimizer(torch.optim.Optimizer):
         for group, name, parameter, gradient in moving:
             computing, state = self._computing(name, parameter), self.state[parameter]
             downhill = gradient.reshape(-1).to(_COMPUTED_IN[parameter.dtype])
-            downhill = -downhill if group["maximize"] else downhill
+            if group["maximize"]:
+                downhill = -downhill
             slot = Slot(parameter, state, self._as_seen(downhill, group["scale"]), downhill, group)
             if not state:
                 self._look_at_gradient(name, slot)
@@ -304,17 +301,23 @@ class TorchOptimizer(torch.optim.Optimizer):
         own = gradient.square().mean().sqrt()
         return gradient * torch.where(own > 0, typical / own, 1.0)
 
-    def _move(self, slot: Slot, update: Tensor) -> None:
-        """Move a parameter by the learned update, or by the guard's."""
-        group, parameter = slot.group, slot.parameter
-        if self._guard is not None:
-            update = self._guarded(slot, update, self._guard)
-        lr, weight_decay = group["lr"], group["weight_decay"]
-        if isinstance(lr, Tensor):
-            lr = lr.to(parameter.device, update.dtype).reshape(())
-        if weight_decay:
-            parameter.mul_(1 - lr * weight_decay)
-        parameter.add_((update * lr).view(parameter.shape))
+    def _move(self, moved: Sequence[tuple[Slot, Tensor]]) -> None:
+        """Move parameters by their learned updates, or by what the guard has instead; those of a group at once."""
+        for _, some in groupby(moved, lambda one: id(one[0].group)):
+            slots, updates_ = zip(*some, strict=True)
+            if self._guard is not None:
+                updates_ = tuple(self._guarded(*one, self._guard) for one in zip(slots, updates_, strict=True))
+            parameters = [slot.parameter for slot in slots]
+            added = [update.view(one.shape) for update, one in zip(updates_, parameters, strict=True)]
+            lr, weight_decay, factor = slots[0].group["lr"], slots[0].group["weight_decay"], 1.0
+            if isinstance(lr, Tensor):
+                lr = lr.to(added[0].device, added[0].dtype).reshape(())
+                torch._foreach_mul_(added, lr)
+            else:
+                factor = lr
+            if weight_decay:
+                torch._foreach_mul_(parameters, 1 - lr * weight_decay)
+            torch._foreach_add_(parameters, added, alpha=factor)
 
     def _guarded(self, slot: Slot, update: Tensor, guard: Guard) -> Tensor:
         """Return a parameter's update, or what its guard has instead."""
@@ -359,7 +362,9 @@ class TorchOptimizer(torch.optim.Optimizer):
 
     def _look_at_steps(self, slots: Mapping[Computing, Iterable[Slot]]) -> None:
         most = self.exported.origin.steps
-        if "steps" not in self._warned and any(slot.state[_STEP] > most for some in slots.values() for slot in some):
+        if "steps" not in self._warned and any(
+            float(slot.state[_STEP]) > most for some in slots.values() for slot in some
+        ):
             self._warn(
                 "steps", f"it takes more than the {most:,} steps that it was trained for", f" --steps {10 * most}"
             )

@@ -2,8 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from math import prod
 from typing import Any
 
@@ -21,6 +22,7 @@ from l2o_engine.optimizers.learned.networks.base import Network
 from l2o_engine.optimizers.learned.networks.by_group import ByGroup
 from l2o_engine.support.arrays import Floats
 
+_UNDIVIDED = 2**15  # coordinates, at most, of which torch's operations are not worth a second thread
 _KERNEL_AT_ONCE, _TORCH_AT_ONCE = 2**18, 2**16  # coordinates: what torch keeps of one is some hundred numbers
 _NETWORK, _MEMORY = "network.", "memory."
 
@@ -210,9 +212,9 @@ class Slot:
         return self.parameter.detach().reshape(-1).to(self.gradient.dtype)
 
     @property
-    def remembers(self) -> frozenset[str]:
-        """What is remembered by the inputs: less before the first step, for some."""
-        return frozenset(name for name in self.state if name.startswith(_MEMORY))
+    def remembers(self) -> tuple[str, ...]:
+        """What is remembered by the inputs, by name: less before the first step, for some."""
+        return _of_memory(tuple(self.state))
 
     def forget(self) -> None:
         """Forget all that the network and its inputs remember."""
@@ -243,8 +245,8 @@ class Part:
         return values if self.size == self.slot.size else values[self.first : self.last]
 
 
-def updates(computing: Computing, slots: Iterable[Slot]) -> Iterator[tuple[Slot, Tensor]]:
-    """Yield the update [n] of each parameter, of one device and dtype, one after the other; their states move on.
+def updates(computing: Computing, slots: Iterable[Slot]) -> Iterator[list[tuple[Slot, Tensor]]]:
+    """Yield parameters, of one device and dtype, with their updates [n], some at a time; their states move on.
 
     Parameters
     ----------
@@ -253,18 +255,20 @@ def updates(computing: Computing, slots: Iterable[Slot]) -> Iterator[tuple[Slot,
     slots
         The parameters, each with a gradient and a state, none of them empty.
     """
-    alike: dict[frozenset[str], list[Slot]] = defaultdict(list)
+    alike: dict[tuple[str, ...], list[Slot]] = defaultdict(list)
     for slot in slots:
         alike[slot.remembers].append(slot)
     for names, some in alike.items():
         cut: list[Tensor] = []
         for parts in _packed(some, computing.at_once):
-            moved = _pass(computing, sorted(names), parts)
-            for part, update in zip(parts, moved, strict=True):
+            done = []
+            for part, update in zip(parts, _pass(computing, names, parts), strict=True):
                 cut.append(update)
                 if part.is_last:
-                    yield part.slot, cut[0] if len(cut) == 1 else torch.cat(cut)
+                    done.append((part.slot, _joined(cut)))
                     cut = []
+            if done:
+                yield done
 
 
 def _packed(slots: Sequence[Slot], most: int) -> Iterator[list[Part]]:
@@ -298,7 +302,8 @@ def _pass(computing: Computing, names: Sequence[str], parts: Sequence[Part]) -> 
         where = tuple(slice(start, end) for start, end in zip([0, *ends], ends, strict=False))
         optimizer = replace(optimizer, tensors=Tensors(1, where))
     pieces = [computing.piece(part) for part in parts]
-    update, after = optimizer.update(gradient, LearnedState(pieces, memory, gradient.new_zeros(0)))
+    with _undivided() if gradient.is_cpu and gradient.numel() <= _UNDIVIDED else nullcontext():
+        update, after = optimizer.update(gradient, LearnedState(pieces, memory, gradient.new_zeros(0)))
     for name, values in after.memory.items():
         _remember(f"{_MEMORY}{name}", values, parts, sizes)
     return _split(update, sizes)
@@ -311,8 +316,28 @@ def _shape_of(begun: Tensor | None, size: int) -> tuple[int, ...]:
     return (size, *begun.shape[1:]) if begun.ndim else ()
 
 
+@cache
+def _of_memory(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted(name for name in names if name.startswith(_MEMORY)))
+
+
 def _joined(values: Sequence[Tensor]) -> Tensor:
     return values[0] if len(values) == 1 else torch.cat(list(values))
+
+
+@contextmanager
+def _undivided() -> Iterator[None]:
+    """Have torch's operations use one thread, here and now; the kernel has its own.
+
+    Some of them divide a few thousand numbers, and the other threads then spin for a millisecond, which keeps the
+    kernel's threads from their cores: it takes as long as with one. The setting is that of the calling thread.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _split(values: Tensor, sizes: list[int]) -> Sequence[Tensor]:
@@ -333,6 +358,7 @@ def _memory(name: str, parts: Sequence[Part]) -> Tensor:
 def _remember(name: str, values: Tensor, parts: Sequence[Part], sizes: list[int]) -> None:
     """Put what is remembered from now on of parts' coordinates into their parameters' states."""
     each = _split(values, sizes) if values.ndim else [values] * len(parts)
+    kept: list[Tensor] = []
     for part, own in zip(parts, each, strict=True):
         state = part.slot.state
         if own.ndim == 0 or (name in state and state[name].ndim == 0):
@@ -341,4 +367,6 @@ def _remember(name: str, values: Tensor, parts: Sequence[Part], sizes: list[int]
             continue
         if name not in state:
             state[name] = own.new_zeros(part.slot.size, *own.shape[1:])
-        part.of(state[name]).copy_(own)
+        kept.append(part.of(state[name]))
+    if kept:
+        torch._foreach_copy_(kept, list(each))

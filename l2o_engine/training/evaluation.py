@@ -11,6 +11,7 @@ from l2o_engine.meta.experiment import Experiment
 from l2o_engine.optimizers.base import Optimizer, course, run
 from l2o_engine.optimizers.learned.learned_optimizer import TrainedOptimizer
 from l2o_engine.support.arrays import LOG_FLOOR, Doubles, finite_mean
+from l2o_engine.support.progress import Bar
 from l2o_engine.tasks.base import Task, TaskFamily
 from l2o_engine.training.figures import Evaluated
 from l2o_engine.training.streams import Streams, generator_of
@@ -172,6 +173,7 @@ def evaluate(
     steps: int = 20,
     seed: int = 0,
     dtype: str | None = None,
+    progress: bool = False,
 ) -> list[Evaluated]:
     """Run optimizers on the same tasks, which no training with this seed has drawn.
 
@@ -189,6 +191,8 @@ def evaluate(
         Decides the draws; they are from a stream of their own.
     dtype
         "float32" or "float64"; that of the learned optimizers' weights, else float32, if not given.
+    progress
+        Whether a bar tells how far it is: a widget in a notebook, else on stderr.
 
     Returns
     -------
@@ -199,6 +203,8 @@ def evaluate(
     ------
     ValueError
         If there is no task, or fewer than one step, or learned optimizers are of different dtypes.
+    MissingLibraryError
+        If a bar is wanted and tqdm is not installed.
     """
     dtypes = {str(one.weights.dtype).removeprefix("torch.") for one in optimizers if isinstance(one, TrainedOptimizer)}
     if len(dtypes | ({dtype} if dtype else set())) > 1:
@@ -210,10 +216,14 @@ def evaluate(
         raise ValueError("evaluation needs at least one problem and one step")
     losses: list[list[Doubles]] = [[] for _ in optimizers]
     generator = generator_of(Streams(seed).held_out)
-    for n in parts(problems, drawn_at_once(task, steps)):
-        drawn = task.draw(generator, n, 1, steps=steps, dtype=dtype)
-        for optimizer, found in zip(optimizers, losses, strict=True):
-            found.append(run(optimizer, drawn, steps)[:, 0].astype(np.float64))
+    done = 0
+    with Bar(shown=progress, total=problems * len(optimizers), what="evaluating", unit="problems") as bar:
+        for n in parts(problems, drawn_at_once(task, steps)):
+            drawn = task.draw(generator, n, 1, steps=steps, dtype=dtype)
+            for optimizer, found in zip(optimizers, losses, strict=True):
+                found.append(run(optimizer, drawn, steps)[:, 0].astype(np.float64))
+                done += n
+                bar.tell(done, said=optimizer.name)
     return [Evaluated(o.name, np.concatenate(found)) for o, found in zip(optimizers, losses, strict=True)]
 
 

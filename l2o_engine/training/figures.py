@@ -38,6 +38,10 @@ class Evaluated:
     name: str
     losses: Doubles
 
+    def __repr__(self) -> str:
+        figures = f"end_log10_mean {self.end_log10_mean:.2f}, sum_median {self.sum_median:.4g}"
+        return f"{self.name} on {len(self.losses):,} problems: {figures}"
+
     @cached_property
     def end_log10(self) -> Doubles:
         """log10(last loss + 1e-38) of each task [tasks]."""

@@ -19,8 +19,10 @@ from l2o_engine.meta.learner import Backend, Learner, Results, Series, traced
 from l2o_engine.meta.meta_adam import Powers
 from l2o_engine.meta.truncation import Episode
 from l2o_engine.meta.validation import Standing
+from l2o_engine.optimizers.learned.inputs.base import Numbers
 from l2o_engine.optimizers.learned.learned_optimizer import LEARNED, TrainedOptimizer
-from l2o_engine.support.arrays import Doubles
+from l2o_engine.support.arrays import Doubles, Floats
+from l2o_engine.support.progress import Bar
 from l2o_engine.tasks.base import Task
 from l2o_engine.training.episodes import Episodes, check_episodes
 from l2o_engine.training.evaluation import BaseCurves, Baselines, base_curves
@@ -73,6 +75,13 @@ class TrainerState:
     episodes: Mapping[str, Episode] = field(default_factory=dict)
     standing: Standing | None = None
     moments: Moments | None = None
+
+    def beginning_with(self, weights: Floats, numbers: Numbers) -> "TrainerState":
+        """Return the state before the first meta-iteration with other weights and adaptive numbers than drawn ones."""
+        if self.learner is None:
+            raise ValueError("this state holds no network")
+        own = weights.astype(self.learner.weights.dtype)
+        return replace(self, learner=replace(self.learner, weights=own, numbers=dict(numbers)))
 
     @property
     def diverged(self) -> bool:
@@ -184,7 +193,19 @@ class MetaTrainer:
         self.done = 0
 
     def advance(self, n: int) -> list[Chunk]:
-        """Do n meta-iterations, or fewer if it diverges or its validations end it."""
+        """Do n meta-iterations, or fewer if it diverges or its validations end it.
+
+        Parameters
+        ----------
+        n
+            How many. ``advance(n)`` gives the same numbers, bit for bit, as n times ``advance(1)``.
+
+        Returns
+        -------
+        list of Chunk
+            One. Its ``results`` hold ``losses`` [n, batch, steps] of the experiment's dtype, and ``gradient_norm`` [n],
+            ``objective`` [n] in float64: see :class:`~l2o_engine.meta.learner.Results`.
+        """
         chunk, self._likenesses = self._advance(n), []
         return [chunk]
 
@@ -254,21 +275,40 @@ class MetaTrainer:
             generator, n, experiment.meta.batch, steps=experiment.steps, dtype=experiment.dtype
         )
 
-    def chunks(self, iterations: int, *, size: int = CHUNK) -> Iterator[Chunk]:
+    def chunks(self, iterations: int, *, size: int = CHUNK, progress: bool = False) -> Iterator[Chunk]:
         """Yield chunks until so many meta-iterations are done in all, or it goes on no further.
+
+        Parameters
+        ----------
+        iterations
+            How many, those that were done before among them.
+        size
+            Of a chunk, at most; it changes no result.
+        progress
+            Whether a bar tells how far it is: a widget in a notebook, else on stderr.
 
         Raises
         ------
         ValueError
             If a chunk would hold nothing.
+        MissingLibraryError
+            If a bar is wanted and tqdm is not installed.
         """
         if size < 1:
             raise ValueError("a chunk has at least one meta-iteration")
-        while self.done < iterations and not self.state().is_over:
-            yield from self.advance(min(size, iterations - self.done))
+        with Bar(shown=progress, total=iterations, what="meta-training", unit="it") as bar:
+            bar.begin(self.done, iterations)
+            while self.done < iterations and not self.state().is_over:
+                for chunk in self.advance(min(size, iterations - self.done)):
+                    bar.tell(self.done, said=f"end log10 {chunk.results.end_log10:.2f}" if progress else "")
+                    yield chunk
 
     def optimizer(self) -> TrainedOptimizer:
-        """Return the learned optimizer as it is now."""
+        """Return the learned optimizer as it is now, with its weights [size] of the experiment's dtype.
+
+        It is an optimizer like any other: ``init(x)`` and ``update(gradient, state)`` take arrays or tensors of any
+        shape. What is trained later does not change it.
+        """
         return self._experiment.trained.with_weights(self._learner.weights, self._learner.numbers)
 
     def curves(self, draw: int, state: TrainerState) -> dict[str, Doubles]:
@@ -288,13 +328,18 @@ class MetaTrainer:
         return BaseCurves({name: losses[:, 0].astype(np.float64) for name, losses in curves.items()})
 
     def state(self) -> TrainerState:
-        """Return all of its state."""
+        """Return all of its state: one value, of NumPy arrays, which what is trained later does not change."""
         episodes = self._episodes.state() if self._episodes else {}
         draws = dict(self._draws.state)
         return TrainerState(self.done, draws, self._learner, episodes, self._standing, self._moments)
 
     def load_state(self, state: TrainerState) -> None:
-        """Become the trainer that the state was taken from.
+        """Become the trainer that the state was taken from: it goes on bit for bit as that one would.
+
+        Parameters
+        ----------
+        state
+            As :meth:`state` of a trainer of the same experiment returned it, on whatever backend and device.
 
         Raises
         ------

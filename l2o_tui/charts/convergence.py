@@ -8,6 +8,7 @@ from l2o_engine.presets.published import PublishedRow
 from l2o_engine.records.curve import Curve
 from l2o_engine.records.statistics import median_line
 from l2o_engine.support.arrays import Doubles, Integers
+from l2o_engine.training.trainer import Lane
 from l2o_tui.charts.axes import Span, XAxis
 from l2o_tui.charts.figure import QUARTILES, RAW, Band, Figure, Level, Points, Series, axis_over, has_data, last_of
 from l2o_tui.charts.styles import Style
@@ -46,6 +47,35 @@ def median_series(
         for seed, (iteration, line) in replicates.items()
     ]
     return [*parts, median]
+
+
+def lane_series(
+    lanes: Sequence[tuple[Lane, Curve]], styles: Mapping[str, Style], window: int, *, each: bool = False
+) -> list[Series]:
+    """Return a run's lanes, those of one optimizer together.
+
+    Parameters
+    ----------
+    lanes
+        Each with its curve.
+    styles
+        By the optimizer's name.
+    window
+        How many results the lines are means of.
+    each
+        Whether replicates are drawn one by one, too.
+    """
+    of_optimizer: dict[str, dict[int, Curve]] = {}
+    for lane, curve in lanes:
+        of_optimizer.setdefault(lane.optimizer, {})[lane.seed] = curve
+    series: list[Series] = []
+    for name, curves in of_optimizer.items():
+        if len(curves) == 1:
+            series += [curve_series(name, styles[name], curve, window) for curve in curves.values()]
+            continue
+        lines = {seed: (curve.iteration, curve.rolling_over(window)) for seed, curve in curves.items()}
+        series += median_series(f"{name}, {len(curves)} seeds", styles[name], lines, each=each)
+    return series
 
 
 def convergence(

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from io import BytesIO
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -42,6 +42,8 @@ _LONGEST_TITLE = 200  # characters
 _LONGEST_NAME = 48  # characters of a name in the legend, two of which stand side by side
 _MOST_X_TICKS, _MOST_Y_TICKS = 7, 12  # as on a terminal
 _MOST_SHARED_TICKS = 4  # below one of several pictures
+_LIVE_DPI = 100
+_WITHOUT_WINDOWS = ("agg", "cairo", "pdf", "pgf", "ps", "svg", "template")  # of matplotlib's backends
 _SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "l2o-tui",
@@ -50,6 +52,10 @@ _SETTINGS: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
 }
+
+
+Panels: TypeAlias = Sequence[Sequence[tuple[str, Figure]]]
+"""Rows of as many figures each, each with the name of its y axis."""
 
 
 class PictureError(UserError):
@@ -70,8 +76,19 @@ def check_picture(path: Path) -> None:
         raise PictureError(f"{path} is a folder")
     if not path.parent.is_dir():
         raise PictureError(f"there is no folder {path.parent} to write {path.name} into")
+    check_matplotlib()
+
+
+def check_matplotlib() -> None:
+    """Check that matplotlib is there.
+
+    Raises
+    ------
+    PictureError
+        If it is not.
+    """
     try:
-        import matplotlib as mpl  # noqa: F401 (whether it is there)
+        import matplotlib.figure  # noqa: F401 (whether it is there)
     except ImportError as error:
         raise PictureError("pictures need matplotlib: pip install 'l2o-tui[plots]'") from error
 
@@ -109,7 +126,7 @@ def write_picture(figures: Sequence[Figure], path: Path, *, title: str = "") -> 
         _draw_legend(canvas, named)
 
 
-def write_panels(rows: Sequence[Sequence[tuple[str, Figure]]], path: Path) -> None:
+def write_panels(rows: Panels, path: Path) -> None:
     """Draw rows of figures, each with a y axis of its own, whose name stands before it, into a file.
 
     Parameters
@@ -125,13 +142,67 @@ def write_panels(rows: Sequence[Sequence[tuple[str, Figure]]], path: Path) -> No
         If the file cannot be written or matplotlib is missing.
     """
     with _canvas(path, (7.2, 0.6 + 2.8 * len(rows))) as canvas:
-        all_axes = canvas.subplots(len(rows), len(rows[0]), squeeze=False)
-        named: dict[str, Artist] = {}
-        for row_of_axes, row in zip(all_axes, rows, strict=True):
-            for axes, (name, figure) in zip(row_of_axes, row, strict=True):
-                named |= _draw(axes, figure, _MOST_SHARED_TICKS)
-                _draw_y_axis(axes, figure.y, name)
-        _draw_legend(canvas, named)
+        _draw_panels(canvas, rows)
+
+
+def image_of(panels: Panels) -> bytes:
+    """Return a picture that is looked at while it changes, as PNG: see :func:`write_panels`.
+
+    Raises
+    ------
+    PictureError
+        If matplotlib is missing.
+    """
+    check_matplotlib()
+    with _drawing(_live_size(panels)) as canvas:
+        _draw_panels(canvas, panels)
+        return _encoded(canvas, ".png", dpi=_LIVE_DPI)
+
+
+class Window:
+    """A window of matplotlib's, for pictures that change.
+
+    Raises
+    ------
+    PictureError
+        If matplotlib is missing, or has no windows here.
+    """
+
+    def __init__(self) -> None:
+        check_matplotlib()
+        from matplotlib import pyplot as plt
+
+        if plt.get_backend().lower() in _WITHOUT_WINDOWS:
+            raise PictureError("there is neither a notebook nor a window here to draw in: name a file")
+        self._canvas: Canvas | None = None
+
+    def show(self, panels: Panels) -> None:
+        """Show this picture in place of the one before; see :func:`write_panels`."""
+        import matplotlib as mpl
+        from matplotlib import pyplot as plt
+
+        with mpl.rc_context(_SETTINGS):
+            if self._canvas is None:
+                self._canvas = plt.figure("l2o-tui", figsize=_live_size(panels), layout="constrained")
+                plt.show(block=False)
+            self._canvas.clear()
+            _draw_panels(self._canvas, panels)
+            self._canvas.canvas.draw_idle()
+            self._canvas.canvas.flush_events()
+
+
+def _live_size(panels: Panels) -> tuple[float, float]:
+    return 5.0 * len(panels[0]), 0.6 + 2.8 * len(panels)
+
+
+def _draw_panels(canvas: "Canvas", rows: Panels) -> None:
+    all_axes = canvas.subplots(len(rows), len(rows[0]), squeeze=False)
+    named: dict[str, Artist] = {}
+    for row_of_axes, row in zip(all_axes, rows, strict=True):
+        for axes, (name, figure) in zip(row_of_axes, row, strict=True):
+            named |= _draw(axes, figure, _MOST_SHARED_TICKS)
+            _draw_y_axis(axes, figure.y, name)
+    _draw_legend(canvas, named)
 
 
 def _draw_y_axis(axes: "Axes", y: YAxis, name: str) -> None:
@@ -151,26 +222,37 @@ def _draw_legend(canvas: "Canvas", named: "dict[str, Artist]") -> None:
 def _canvas(path: Path, size: tuple[float, float]) -> "Iterator[Canvas]":
     """Give a canvas of this size, in inches, to draw on; then write it."""
     check_picture(path)
+    with _drawing(size) as canvas:
+        yield canvas
+        image = _encoded(canvas, path.suffix.lower())
+    try:
+        write_atomically(path, image)
+    except OSError as error:
+        raise PictureError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+@contextmanager
+def _drawing(size: tuple[float, float]) -> "Iterator[Canvas]":
+    """Give a canvas of this size, in inches, to draw on and encode."""
     import matplotlib as mpl
     from matplotlib.figure import Figure as Canvas
 
-    image = BytesIO()
     with mpl.rc_context(_SETTINGS), warnings.catch_warnings():
         # Of a name in letters that its own font lacks: an SVG has text, for which whoever shows it has a font.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        canvas = Canvas(figsize=size, layout="constrained")  # pyplot would keep it, and choose a window for it
-        yield canvas
-        match path.suffix.lower():
-            case ".svg":
-                canvas.savefig(image, format="svg", metadata={"Date": None})
-            case ".pdf":
-                canvas.savefig(image, format="pdf", metadata={"CreationDate": None})
-            case _:
-                canvas.savefig(image, format="png", dpi=160)
-    try:
-        write_atomically(path, image.getvalue())
-    except OSError as error:
-        raise PictureError(f"cannot write {path}: {error.strerror or error}") from error
+        yield Canvas(figsize=size, layout="constrained")  # pyplot would keep it, and choose a window for it
+
+
+def _encoded(canvas: "Canvas", suffix: str, *, dpi: int = 160) -> bytes:
+    image = BytesIO()
+    match suffix:
+        case ".svg":
+            canvas.savefig(image, format="svg", metadata={"Date": None})
+        case ".pdf":
+            canvas.savefig(image, format="pdf", metadata={"CreationDate": None})
+        case _:
+            canvas.savefig(image, format="png", dpi=dpi)
+    return image.getvalue()
 
 
 def _draw(axes: "Axes", figure: Figure, most_ticks: int) -> "dict[str, Artist]":

@@ -1,6 +1,6 @@
 """The charts of a run on the screen, and of several: what of their data is shown, and what is said below."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -14,9 +14,9 @@ from l2o_tui.charts.axes import Span
 from l2o_tui.charts.base_losses import HELD_OUT, base_losses
 from l2o_tui.charts.chart import Chart, left_out
 from l2o_tui.charts.comparison import comparison
-from l2o_tui.charts.convergence import MOST_BANDS, convergence, curve_series, median_series
-from l2o_tui.charts.figure import Figure, Series
-from l2o_tui.charts.styles import Style, optimizer_styles, run_styles
+from l2o_tui.charts.convergence import MOST_BANDS, convergence, curve_series, lane_series
+from l2o_tui.charts.figure import Figure
+from l2o_tui.charts.styles import optimizer_styles, run_styles
 from l2o_tui.text.numbers import count
 
 __all__ = ["BaseChart", "Chart", "ComparisonChart", "ConvergenceChart"]
@@ -162,7 +162,7 @@ class ConvergenceChart(Chart):
         if not self._lanes:
             return None
         styles = optimizer_styles([*(lane.optimizer for lane, _ in self._lanes), *self._levels])
-        series = self._own_series(styles)
+        series = lane_series(self._lanes, styles, self._window, each=self._each_seed)
         caption = self._caption(sum(bool(one.bands) for one in series))
         for style, (name, curve) in zip(
             run_styles(len(self._pinned), styles.values()), self._pinned.items(), strict=True
@@ -182,20 +182,6 @@ class ConvergenceChart(Chart):
             notebook=self._notebook,
             caption=caption,
         )
-
-    def _own_series(self, styles: Mapping[str, Style]) -> list[Series]:
-        """Return the lanes, those of one optimizer together."""
-        of_optimizer: dict[str, dict[int, Curve]] = {}
-        for lane, curve in self._lanes:
-            of_optimizer.setdefault(lane.optimizer, {})[lane.seed] = curve
-        series: list[Series] = []
-        for name, curves in of_optimizer.items():
-            if len(curves) == 1:
-                series += [curve_series(name, styles[name], curve, self._window) for curve in curves.values()]
-                continue
-            lines = {seed: (curve.iteration, curve.rolling_over(self._window)) for seed, curve in curves.items()}
-            series += median_series(f"{name}, {len(curves)} seeds", styles[name], lines, each=self._each_seed)
-        return series
 
     def _caption(self, banded: int) -> str:
         """Say what line and band are, and what is left out: that first, for the rest of the line may be cut off."""

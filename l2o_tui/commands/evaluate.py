@@ -9,8 +9,10 @@ from pathlib import Path
 from shutil import get_terminal_size
 from typing import Any
 
+from l2o_engine.presets.schema import Preset
 from l2o_engine.records.codec import finite
 from l2o_engine.runs.catalogue import find_run
+from l2o_engine.runs.exported import names_file
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.record import RunError
 from l2o_engine.studies.evaluation import (
@@ -20,6 +22,7 @@ from l2o_engine.studies.evaluation import (
     Network,
     judge,
     matches_on,
+    network_of_file,
     networks_of,
     own_matches,
     preset_of,
@@ -62,7 +65,7 @@ def evaluate_runs(
     Parameters
     ----------
     names
-        The runs.
+        The runs, or optimizer files.
     on
         Presets or functions whose problems they are judged on, "own" among them; none for their own alone.
     steps
@@ -97,7 +100,10 @@ def evaluate_runs(
     if output:
         check_picture(output)
     horizons = [_whole(part, "--steps") for text in steps for part in text.split(",")]
-    networks, left_out = _networks([find_run(name, runs_dir) for name in names], newest=newest)
+    files = [network_of_file(Path(name)) for name in dict.fromkeys(names) if names_file(name)]
+    runs = [find_run(name, runs_dir) for name in names if not names_file(name)]
+    networks, left_out = _networks(runs, newest=newest) if runs else ([], False)
+    networks += files
     matches = _matches(networks, on, settings, horizons)
     if output and len(matches) > _MOST_PANELS:
         raise EvaluationError(f"a picture shows {_MOST_PANELS} problems and horizons at most, not {len(matches)}")
@@ -131,13 +137,13 @@ def document(one: Judged, seed: int) -> dict[str, Any]:
     """Return what ``--json`` says of an optimizer on a problem."""
     found: dict[str, Any] = {"optimizer": one.name}
     if one.network is not None:
-        found |= {
-            "run": str(one.network.run.folder),
-            "seed": one.network.seed,
-            "iteration": one.network.iteration,
-            "checkpoint": "best" if one.network.is_best else "newest",
-            "diverged": one.network.diverged,
-        }
+        network, exported = one.network, one.network.source.exported
+        run = network.source.place if exported is None else exported.origin.run
+        found |= {"run": str(run), "seed": network.seed, "iteration": network.iteration}
+        if exported is None:
+            found |= {"checkpoint": "best" if network.is_best else "newest", "diverged": network.diverged}
+        else:
+            found |= {"file": str(network.source.place), "digest": exported.digest}
     if one.rival is not None:
         found |= {"kind": one.rival.kind, "settings": one.rival.settings, "tuned": one.tuned_by}
     found |= {"on": one.problem.name, "steps": one.problem.horizon, "draws": one.draws, "draws_seed": seed}
@@ -169,7 +175,8 @@ def _networks(runs: Sequence[Run], *, newest: bool) -> tuple[list[Network], bool
 def _matches(
     networks: Sequence[Network], on: Sequence[str], settings: Sequence[str], horizons: Sequence[int]
 ) -> list[Match]:
-    presets = [preset_of(name, networks[0].run.preset()) for name in on if name != OWN]
+    beside = next((one.source.preset for one in networks if one.source.preset is not None), Preset(name="default"))
+    presets = [preset_of(name, beside) for name in on if name != OWN]
     found = own_matches(networks, settings, horizons) if OWN in on or not on else []
     return found + matches_on(presets, networks, settings, horizons)
 

@@ -1,15 +1,11 @@
 """``l2o-tui resume``: go on with a run from its newest good checkpoint."""
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from l2o_engine.live.sizes import admit
+from l2o_engine.live.resuming import resumable
 from l2o_engine.runs.catalogue import find_folder
-from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run, lanes_of
-from l2o_engine.runs.rebuild import mend_record
-from l2o_engine.runs.record import RunError
 from l2o_engine.support.errors import Failure
 from l2o_tui import exit_codes
 from l2o_tui.commands.drive import FrontEnd, drive
@@ -28,6 +24,7 @@ def resume_run(
     start_paused: bool,
     runs_dir: Path,
     front_end: FrontEnd,
+    shows_finished: bool = True,
 ) -> int:
     """Go on with a run.
 
@@ -47,6 +44,8 @@ def resume_run(
         Where runs are kept.
     front_end
         Shows the run.
+    shows_finished
+        Whether a run that is finished is shown, where there is a screen; else that is said, and all.
 
     Returns
     -------
@@ -60,67 +59,10 @@ def resume_run(
     Failure
         If training failed, or stdout could not be written to.
     """
-    folder = find_folder(name, runs_dir)
-    notices = mend_record(folder)
-    return go_on(
-        Run(folder),
-        iterations=iterations,
-        accept_changes=accept_changes,
-        backend=backend,
-        device=device,
-        start_paused=start_paused,
-        notices=notices,
-        front_end=front_end,
-    )
-
-
-def go_on(
-    found: Run,
-    *,
-    iterations: int | None,
-    accept_changes: bool = False,
-    backend: str | None,
-    device: str | None,
-    start_paused: bool = False,
-    notices: Sequence[str] = (),
-    shows_finished: bool = True,
-    front_end: FrontEnd,
-) -> int:
-    """Go on with a run that was found; see :func:`resume_run`.
-
-    Parameters
-    ----------
-    found
-        The run.
-    iterations, accept_changes, backend, device, start_paused, front_end
-        As there.
-    notices
-        What is to be told of its folder.
-    shows_finished
-        Whether a run that is finished is shown, where there is a screen; else that is said, and all.
-    """
-    record = found.record()
-    if iterations == record.iterations:
-        iterations = None  # it asks for what was asked for before, as a job does that is requeued
-    least = record.iteration + (record.status != "finished")
-    if iterations is not None and iterations < least:
-        raise RunError(f"{found.name} is already at {count(record.iteration)}: --iterations must be above that")
-    if iterations is not None and record.status == "diverged" and record.seeds == 1:
-        raise RunError(f"{found.name} has diverged at {count(record.iteration)}; there is nothing to continue")
-    if iterations is not None and record.has_ended_early:
-        raise RunError(f"{found.name} has ended at {count(record.iteration)}: {record.message}")
-    is_done = record.status == "finished" and iterations in (None, record.iteration)
-    if is_done and not (shows_finished and front_end.has_screen):
-        return _already_finished(found, front_end)
-    admit(found.preset(), backend, device)
-    driven = DrivenRun.take(
-        found.folder,
-        accept_changes=accept_changes,
-        notices=notices,
-        tell=lambda message: say(f"l2o-tui: {message}"),
-    )
-    if iterations is not None:
-        driven.set_iterations(iterations)
+    found = resumable(find_folder(name, runs_dir), iterations=iterations, backend=backend, device=device)
+    if found.is_done and not (shows_finished and front_end.has_screen):
+        return _already_finished(found.run, front_end)
+    driven = found.take(accept_changes=accept_changes, tell=lambda message: say(f"l2o-tui: {message}"))
     return drive(driven, front_end, backend=backend, device=device, start_paused=start_paused)
 
 

@@ -11,12 +11,11 @@ from l2o_engine.presets.shipped import find, shipped_names
 from l2o_engine.runs.about import NOTHING_SAID, About
 from l2o_engine.runs.catalogue import holds_run, new_folder
 from l2o_engine.runs.driven import DrivenRun
-from l2o_engine.runs.folder import Run
-from l2o_engine.runs.rebuild import mend_record
 from l2o_engine.runs.record import RunError
+from l2o_engine.runs.starting import find_start, start_beside, started
 from l2o_engine.support.errors import UserError
 from l2o_tui.commands.drive import FrontEnd, drive
-from l2o_tui.commands.resume import go_on
+from l2o_tui.commands.resume import resume_run
 
 
 def run_preset(
@@ -29,6 +28,9 @@ def run_preset(
     resumes: bool = False,
     about: About = NOTHING_SAID,
     front_end: FrontEnd,
+    start_from: str | None = None,
+    from_checkpoint: str | None = None,
+    from_seed: int | None = None,
 ) -> int:
     """Train a preset in a new run.
 
@@ -50,6 +52,10 @@ def run_preset(
         A person's words for a new run.
     front_end
         Shows the run.
+    start_from
+        A run or an optimizer file, with whose weights it begins; None for drawn ones.
+    from_checkpoint, from_seed
+        Which of the run's; the best and the first one's, if None.
 
     Returns
     -------
@@ -63,15 +69,23 @@ def run_preset(
     Failure
         If training failed, or stdout could not be written to.
     """
+    if start_from is None and (from_checkpoint is not None or from_seed is not None):
+        raise RunError("--from-checkpoint and --from-seed say which weights of a run are meant: give it, --from RUN")
     if resumes and run_dir is None:
         raise UserError("--resume-or-start needs --run-dir: the folder in which the run is found again")
     given = {name: value for name, value in options.items() if value is not None}
-    path = find(preset)
-    asked = load(path, settings, given)
+    file = find(preset)
+    asked = load(file, settings, given)
+    if start_from is None:
+        start = start_beside(asked, file.parent)
+    else:
+        start = find_start(start_from, runs_dir, checkpoint=from_checkpoint, seed=from_seed)
+        asked = started(asked, start)
     if resumes and run_dir is not None and holds_run(run_dir):
         return _go_on(asked, run_dir, options, front_end)
     admit(asked)  # what cannot be had is an error before anything is made
-    return drive(DrivenRun.create(asked, run_dir or new_folder(runs_dir, asked), about, _origin(path)), front_end)
+    folder = run_dir or new_folder(runs_dir, asked)
+    return drive(DrivenRun.create(asked, folder, start, about=about, origin=_origin(file)), front_end)
 
 
 def _origin(path: Path) -> Preset | None:
@@ -85,23 +99,23 @@ def _origin(path: Path) -> Preset | None:
 
 def _go_on(asked: Preset, folder: Path, options: Mapping[str, object], front_end: FrontEnd) -> int:
     """Go on with the run in a folder: the one that was asked for, or nothing. A total beyond its own is its new one."""
-    notices = mend_record(folder)
-    found = Run(folder)
-    there = found.preset()
+    there = load(folder / "preset.toml", follows=False)
     if other := differing(resumed_settings(there), resumed_settings(asked)):
         raise RunError(
             f"{folder} holds another run than what is asked for: {in_words(other)}. Give the settings that it was "
             "started with, or choose another folder"
         )
     total = asked.run.iterations
-    return go_on(
-        found,
+    return resume_run(
+        str(folder),
         iterations=total if total > there.run.iterations else None,
+        accept_changes=False,
         backend=_given(options, "backend"),
         device=_given(options, "device"),
-        notices=notices,
-        shows_finished=False,
+        start_paused=False,
+        runs_dir=folder.parent,
         front_end=front_end,
+        shows_finished=False,
     )
 
 

@@ -1,6 +1,8 @@
 """``l2o-tui show``: one run in full, as tables for people or JSON for scripts."""
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from rich.console import Console
 
@@ -67,7 +69,7 @@ def print_run(run: Run, *, as_json_document: bool) -> None:
         for entry in values if isinstance(values, list) else [values]:
             if "tuned" in entry:  # the digest says nothing to people
                 entry["tuned"] = entry["tuned"]["metric"] if entry["name"] in preset.tuned else "for something else"
-            settings.add_row(name, ", ".join(f"{key} = {json.dumps(value)}" for key, value in entry.items()))
+            settings.add_row(name, in_a_line(entry))
     console.print(settings)
     _print_health(console, diagnoses_of(run))
     console.print("\nprogress", style="bold")
@@ -77,6 +79,11 @@ def print_run(run: Run, *, as_json_document: bool) -> None:
         for line in table.lines(event):
             console.print(line, soft_wrap=True)
     return page.write()
+
+
+def in_a_line(table: Mapping[str, Any]) -> str:
+    """Return the settings of a table as they stand in one line."""
+    return ", ".join(f"{key} = {json.dumps(value)}" for key, value in table.items())
 
 
 def _print_health(console: Console, diagnoses: dict[Lane, Diagnosis]) -> None:

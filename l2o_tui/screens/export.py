@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
@@ -11,15 +11,27 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, RadioButton, RadioSet
 
-from l2o_engine.runs.export import export_file, export_tensorboard
+from l2o_engine.runs.export import FileFormat, export_file, export_optimizer, export_tensorboard
 from l2o_engine.runs.folder import Run
 from l2o_engine.support.wording import shown
 from l2o_tui.panes.plain import PlainText
 from l2o_tui.state.workers import in_background
 
-_FORMATS = {"csv": ".csv", "json": ".json", "tensorboard": "-tensorboard"}
-_SHORT = {"csv": "CSV", "json": "JSON", "tensorboard": "events"}
-_NAMES = {"csv": "CSV", "json": "JSON", "tensorboard": "TensorBoard event files"}
+_FORMATS = {
+    "csv": ".csv",
+    "json": ".json",
+    "parquet": ".parquet",
+    "tensorboard": "-tensorboard",
+    "optimizer": ".safetensors",
+}
+_SHORT = {"csv": "CSV", "json": "JSON", "parquet": "Parquet", "tensorboard": "events", "optimizer": "optimizer"}
+_NAMES = {
+    "csv": "CSV",
+    "json": "JSON",
+    "parquet": "Parquet",
+    "tensorboard": "TensorBoard event files",
+    "optimizer": "The trained optimizer, a file to use elsewhere",
+}
 
 
 class _Choice(RadioButton):
@@ -122,8 +134,11 @@ class ExportDialog(ModalScreen[None]):
         """Export, and return what is known to be damaged of the run: in a thread, for a long run takes seconds."""
         if file_format == "tensorboard":
             export_tensorboard(self._run, output)
+        elif file_format == "optimizer":
+            _, why_not = export_optimizer(self._run, output)
+            return [f"it does not say which losses it meets: {why_not}"] if why_not else []
         else:
-            export_file(self._run, "csv" if file_format == "csv" else "json", output)
+            export_file(self._run, cast("FileFormat", file_format), output)
         return self._run.damage()
 
     def _say(self, text: str) -> None:

@@ -119,7 +119,7 @@ def notes_on(rankings: Sequence[Ranking]) -> list[str]:
     """Return what must be known of the networks: of which checkpoints they are, which seeds diverge, who computed."""
     judged = [one for ranking in rankings for contender in ranking.contenders for one in contender.judged]
     trained = [(one, one.network) for one in judged if one.network is not None]
-    notes = [_origin(network) for network in {network.run.folder: network for _, network in trained}.values()]
+    notes = [_origin(network) for network in {network.source.place: network for _, network in trained}.values()]
     notes += [f"{_owner(network)} had diverged in training" for network in _distinct(trained) if network.diverged]
     for one, network in trained:
         if lost := int(one.figures["lost"]):
@@ -132,13 +132,16 @@ def notes_on(rankings: Sequence[Ranking]) -> list[str]:
 
 
 def _distinct(trained: Sequence[tuple[Judged, Network]]) -> list[Network]:
-    return list({(network.run.folder, network.seed): network for _, network in trained}.values())
+    return list({(network.source.place, network.seed): network for _, network in trained}.values())
 
 
 def _origin(network: Network) -> str:
+    source = network.source
+    if source.exported is not None:
+        return f"{source.name}: of {source.exported.origin.run}, seed {network.seed}, at {count(network.iteration)}"
     which = "its best checkpoint" if network.is_best else "its newest checkpoint"
-    return f"{network.run.name}: of {which}, at {count(network.iteration)}"
+    return f"{source.name}: of {which}, at {count(network.iteration)}"
 
 
 def _owner(network: Network) -> str:
-    return f"seed {network.seed} of {network.run.name}"
+    return f"seed {network.seed} of {network.source.name}"

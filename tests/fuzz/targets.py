@@ -12,10 +12,15 @@ from functools import cache
 from io import BytesIO
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import cast
+from typing import Any, cast
 
+import numpy as np
 from pydantic import ValidationError
 
+from l2o_engine.optimizers.learned.deepmind_weights import WeightsError
+from l2o_engine.optimizers.learned.exported import Exported, Origin, Seen
+from l2o_engine.optimizers.learned.exported_file import OptimizerFileError, content_of
+from l2o_engine.presets.exported import converted, preset_of_exported, tables_of
 from l2o_engine.presets.files import check, load, override
 from l2o_engine.presets.messages import PresetError
 from l2o_engine.presets.schema import Preset
@@ -44,6 +49,13 @@ _CORPUS = Path(__file__).parent / "corpus"
 _IDX_IMAGES, _IDX_LABELS = idx_images(3, (2, 2)), idx_labels(3)
 _PRESET = load(_OLD_RUN / "preset.toml")
 _PARAMETERS = {"b": Parameter(Constant(1.0)), "w": Parameter(Constant(1.0), length=3)}
+_DEEPMIND = check(
+    {
+        "name": "deepmind",
+        "network": {"layers": 1, "hidden": 2, "input_projection": "none"},
+        "inputs": {"kind": "identity"},
+    }
+)
 _SMALL = check({"name": "small", "baseline": [{"kind": "sgd", "name": "A"}, {"kind": "rmsprop", "name": "B"}]})
 
 
@@ -98,6 +110,20 @@ def _feed_formula(content: bytes) -> None:
 def _feed_checkpoint(content: bytes) -> None:
     with suppress(CheckpointError):
         checkpoints.read(_file("000000000040.safetensors", content), _PRESET.experiment)
+
+
+def _feed_optimizer(content: bytes) -> None:
+    with suppress(OptimizerFileError):
+        found = Exported.load(_file("optimizer.safetensors", content))
+        with suppress(PresetError):
+            preset_of_exported(found, "a file")
+        found.save(_folder() / "again.safetensors")
+        assert Exported.load(_folder() / "again.safetensors").digest == found.digest
+
+
+def _feed_weights(content: bytes) -> None:
+    with suppress(WeightsError):
+        converted(_file("weights.npz", content), _DEEPMIND)
 
 
 def _feed_record(content: bytes) -> None:
@@ -212,6 +238,26 @@ def _events() -> list[bytes]:
     return [b"".join(ours), *(b"".join(recorded[first : first + 6]) for first in range(0, len(recorded), 6))]
 
 
+def _optimizers() -> list[bytes]:
+    (path,) = (_OLD_RUN / "checkpoints").iterdir()
+    learner = checkpoints.read(path, _PRESET.experiment).trainers[_PRESET.run.seed].learner
+    assert learner is not None
+    origin = Origin("old", "log30", "quadratic", 0, 40, 4, Seen((1e-9, 1.0), (1e-5, 1.0)), {"numpy": "2"})
+    learned, tables = _PRESET.experiment.trained, tables_of(_PRESET)
+    return [content_of(Exported(learned, learner.weights, learner.numbers, origin, tables))]
+
+
+def _weights() -> list[bytes]:
+    shapes = {"lstm_1/w_gates": (3, 8), "lstm_1/b_gates": (8,), "linear/w": (2, 1), "linear/b": (1,)}
+    named: dict[str, Any] = {name: np.ones(shape) for name, shape in shapes.items()}
+    files = []
+    for write in (np.savez, np.savez_compressed):
+        made = BytesIO()
+        write(made, **named)
+        files.append(made.getvalue())
+    return files
+
+
 def _data() -> list[bytes]:
     plain = [_IDX_IMAGES, _IDX_LABELS, b"0,16,9\n3,4,0\n", records(1)]
     return [*plain, *(gzip.compress(content, mtime=0) for content in plain)]
@@ -301,6 +347,8 @@ TARGETS: Mapping[str, Target] = {
     "checkpoint": Target(
         _feed_checkpoint, lambda: [path.read_bytes() for path in (_OLD_RUN / "checkpoints").iterdir()], _JSON
     ),
+    "optimizer": Target(_feed_optimizer, _optimizers, _JSON),
+    "weights": Target(_feed_weights, _weights, (b"PK\x03\x04", b"\x93NUMPY", b"'shape': (", b"<f4", b"|O", *_NUMBERS)),
     "record": Target(_feed_record, _old("run.json"), _JSON),
     "events": Target(_feed_events, _events, _JSON),
     "command": Target(_feed_command, _commands, _JSON),

@@ -126,10 +126,18 @@ def _document_of(exported: Exported) -> dict[str, Any]:
     }
 
 
-def read(path: Path) -> Exported:
-    """Read a trained optimizer; see :meth:`~l2o_engine.optimizers.learned.exported.Exported.load`."""
+def read(path: Path, *, follows: bool = True) -> Exported:
+    """Read a trained optimizer; see :meth:`~l2o_engine.optimizers.learned.exported.Exported.load`.
+
+    Parameters
+    ----------
+    path
+        The file.
+    follows
+        Whether a link is followed, as one that the user names is.
+    """
     try:
-        with open_to_read(path, follows=True) as file:
+        with open_to_read(path, follows=follows) as file:
             return _read(file)
     except OSError as error:
         raise OptimizerFileError(f"{path}: cannot be read ({error.strerror or error})") from error

@@ -5,7 +5,7 @@ without a graph, so that whatever runs a hand-designed optimizer runs it too.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -28,20 +28,43 @@ LEARNED = "RNN"
 """The published name of the learned optimizer, beside the names of the hand-designed ones."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class LearnedOptimizer:
     """A network between an optimizee's gradients and its updates; still without weights.
 
-    Attributes
+    Parameters
     ----------
     network
-        What computes.
+        What computes; the notebook's LSTM, if not given.
     inputs
-        What it sees of the gradient, and what its output means.
+        What it sees of the gradient, and what its output means; the gradient as it is, if not given.
+    output_scale
+        What the network's output is multiplied with: short for the LSTM's own ``output_scale``, which it replaces.
+
+    Raises
+    ------
+    ValueError
+        If an output scale is given and the network has none.
+
+    Attributes
+    ----------
+    network, inputs
+        These.
     """
 
-    network: Network = field(default_factory=LSTM)
-    inputs: Inputs = field(default_factory=Identity)
+    network: Network
+    inputs: Inputs
+
+    def __init__(
+        self, network: Network | None = None, inputs: Inputs | None = None, *, output_scale: float | None = None
+    ) -> None:
+        network = LSTM() if network is None else network
+        if output_scale is not None:
+            if not isinstance(network, LSTM):
+                raise ValueError(f"{type(network).__name__} has no output scale: it is the LSTM's")
+            network = replace(network, output_scale=output_scale)
+        object.__setattr__(self, "network", network)
+        object.__setattr__(self, "inputs", Identity() if inputs is None else inputs)
 
     @cached_property
     def layout(self) -> Layout:

@@ -1,12 +1,18 @@
 """Who is judged, and on what: the networks of runs, and problems that their presets or others describe."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
 from l2o_engine.meta.experiment import DTypeName, Experiment
+from l2o_engine.meta.truncation import Truncation
 from l2o_engine.optimizers.base import HandDesigned
+from l2o_engine.optimizers.learned.exported import Exported
 from l2o_engine.optimizers.learned.learned_optimizer import TrainedOptimizer
+from l2o_engine.presets.exported import preset_of_exported
 from l2o_engine.presets.files import load, override
+from l2o_engine.presets.identity import experiment_settings
 from l2o_engine.presets.messages import PresetError
 from l2o_engine.presets.schema import Preset
 from l2o_engine.presets.shipped import find, shipped_names
@@ -25,18 +31,62 @@ class EvaluationError(UserError):
     """What cannot be judged. The message is meant for the user."""
 
 
-@dataclass(frozen=True, eq=False)
-class Network:
-    """One replicate's network, as a checkpoint has it.
+@dataclass(frozen=True)
+class Source:
+    """Where networks come from: a run, or an optimizer file.
 
     Attributes
     ----------
-    run
-        Its run.
+    name
+        The run's, or the file's.
+    place
+        The run's folder, or the file.
+    preset
+        What they were trained by; None where that is not known.
+    exported
+        What the file holds; None for a run.
+    """
+
+    name: str
+    place: Path
+    preset: Preset | None
+    exported: Exported | None = field(default=None, compare=False)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What tells its networks from others: of runs the experiment, for replicates are looked at together."""
+        settings = experiment_settings(self.preset) if self.preset else {}
+        return settings | ({"file": str(self.place)} if self.exported else {})
+
+    @property
+    def label(self) -> str:
+        """What its networks are called beside others."""
+        return self.name if self.exported or self.preset is None else self.preset.name
+
+    @property
+    def known_preset(self) -> Preset:
+        """What they were trained by.
+
+        Raises
+        ------
+        EvaluationError
+            If that is not known.
+        """
+        if self.preset is None:
+            raise EvaluationError(f"{self.name} does not say which problem it was trained on: name one, --on PRESET")
+        return self.preset
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """One replicate's network, as a checkpoint or a file has it.
+
+    Attributes
+    ----------
+    source
+        Its run or its file.
     seed
         Its seed.
-    experiment
-        What it was trained as.
     optimizer
         The network with its weights.
     iteration
@@ -47,9 +97,8 @@ class Network:
         Whether its training had diverged.
     """
 
-    run: Run
+    source: Source
     seed: int
-    experiment: Experiment
     optimizer: TrainedOptimizer
     iteration: int
     is_best: bool
@@ -63,11 +112,15 @@ class Network:
         ValueError
             If it cannot be let loose on them.
         """
-        return self.experiment.judged_on(task, steps)
+        dtype: DTypeName = "float64" if str(self.optimizer.weights.dtype) == "float64" else "float32"
+        if self.source.preset is not None:
+            return replace(self.source.preset.experiment, dtype=dtype).judged_on(task, steps)
+        truncation = Truncation(steps)
+        return Experiment(task, self.optimizer.learned, truncation=truncation, baselines=(), dtype=dtype)
 
     def operations_on(self, problem: "Problem") -> float:
         """Return how many multiplications and additions one task of a problem takes."""
-        return self.experiment.trained.layout.size * problem.task.size * problem.steps
+        return self.optimizer.learned.layout.size * problem.task.size * problem.steps
 
 
 @dataclass(frozen=True)
@@ -119,9 +172,9 @@ class Match:
     def __post_init__(self) -> None:
         for one in self.networks:
             try:
-                one.experiment.trained.network.on(self.problem.task)
+                one.optimizer.learned.network.on(self.problem.task)
             except ValueError as error:
-                raise EvaluationError(f"{one.run.name} cannot run on {self.problem.name}: {error}") from error
+                raise EvaluationError(f"{one.source.name} cannot run on {self.problem.name}: {error}") from error
 
 
 def networks_of(run: Run, *, newest: bool = False) -> list[Network]:
@@ -150,13 +203,29 @@ def networks_of(run: Run, *, newest: bool = False) -> list[Network]:
 
 
 def _networks(run: Run, preset: Preset, checkpoint: Checkpoint, *, is_best: bool) -> Iterator[Network]:
-    experiment = preset.experiment
+    experiment, source = preset.experiment, Source(run.name, run.folder, preset)
     for seed in preset.seeds:
         learner = checkpoint.trainers[seed].learner if seed in checkpoint.trainers else None
         if learner is None:
             raise RunError(f"the checkpoint of {run.name} holds no network of seed {seed}")
         optimizer = experiment.trained.with_weights(learner.weights, learner.numbers)
-        yield Network(run, seed, experiment, optimizer, checkpoint.iteration, is_best, learner.diverged)
+        yield Network(source, seed, optimizer, checkpoint.iteration, is_best, learner.diverged)
+
+
+def network_of_file(path: Path) -> Network:
+    """Return the network of an optimizer file.
+
+    Raises
+    ------
+    OptimizerFileError
+        If it is none, or damaged.
+    PresetError
+        If what it says of its training is no preset that this version can read.
+    """
+    exported = Exported.load(path)
+    source = Source(path.name, path, preset_of_exported(exported, str(path)), exported)
+    origin = exported.origin
+    return Network(source, origin.seed, exported.optimizer, origin.iteration, is_best=False, diverged=False)
 
 
 def problem_of(preset: Preset, settings: Sequence[str] = (), steps: int | None = None) -> Problem:
@@ -223,12 +292,12 @@ def preset_of(reference: str, beside: Preset) -> Preset:
 
 def own_matches(networks: Sequence[Network], settings: Sequence[str], horizons: Sequence[int]) -> list[Match]:
     """Return a match a problem and horizon: the networks' own, each with all that were trained on the same problem."""
-    presets = {network.run: network.run.preset() for network in networks}
     found: dict[Problem, list[tuple[str, Network]]] = {}
     for steps in horizons or (None,):
         for network in networks:
-            problem = problem_of(presets[network.run], settings, steps)
-            found.setdefault(replace(problem, name=""), []).append((presets[network.run].name, network))
+            preset = network.source.known_preset
+            problem = problem_of(preset, settings, steps)
+            found.setdefault(replace(problem, name=""), []).append((preset.name, network))
     return [
         Match(replace(problem, name=_named([name for name, _ in own], settings)), tuple(one for _, one in own))
         for problem, own in found.items()

@@ -7,12 +7,10 @@ from math import inf, isfinite
 import numpy as np
 
 from l2o_engine.optimizers.learned.learned_optimizer import LEARNED
-from l2o_engine.presets.identity import experiment_settings
 from l2o_engine.presets.labels import what_differs
-from l2o_engine.presets.schema import Preset
 from l2o_engine.records.statistics import Spread, quartiles, spread_of
 from l2o_engine.studies.evaluation.judging import Judged
-from l2o_engine.studies.evaluation.matches import Problem
+from l2o_engine.studies.evaluation.matches import Problem, Source
 from l2o_engine.support.arrays import Doubles
 from l2o_engine.training.intervals import Interval
 
@@ -116,14 +114,14 @@ def rankings_of(judged: Iterable[Judged]) -> list[Ranking]:
 
 def _ranking(problem: Problem, judged: Sequence[Judged]) -> Ranking:
     trained: dict[str, list[Judged]] = {}
-    presets: dict[str, Preset] = {}
+    sources: dict[str, Source] = {}
     for one in judged:
         if one.network is not None:
-            preset = one.network.run.preset()
-            settings = repr(experiment_settings(preset))
-            presets.setdefault(settings, preset)
+            source = one.network.source
+            settings = repr(source.settings)
+            sources.setdefault(settings, source)
             trained.setdefault(settings, []).append(one)
-    labels = _labels(list(presets.values()))
+    labels = _labels(list(sources.values()))
     found = [Contender(label, tuple(own)) for label, own in zip(labels, trained.values(), strict=True)]
     found += [Contender(one.name, (one,)) for one in judged if one.rival is not None]
     found.sort(key=lambda one: _merit(one, BY_END))
@@ -131,12 +129,12 @@ def _ranking(problem: Problem, judged: Sequence[Judged]) -> Ranking:
     return Ranking(problem, judged[0].draws, tuple(found), by_end, by_sum)
 
 
-def _labels(presets: Sequence[Preset]) -> list[str]:
+def _labels(sources: Sequence[Source]) -> list[str]:
     """Return what the optimizers of experiments are called: the published name alone, if there is but one."""
-    if len(presets) < 2:
-        return [LEARNED] * len(presets)
-    names = [preset.name for preset in presets]
-    differences = what_differs([experiment_settings(preset) for preset in presets])
+    if len(sources) < 2:
+        return [LEARNED] * len(sources)
+    names = [source.label for source in sources]
+    differences = what_differs([source.settings for source in sources])
     return [name if names.count(name) == 1 else f"{name} {what}" for name, what in zip(names, differences, strict=True)]
 
 

@@ -163,8 +163,8 @@ class Formula(SmallTask):
             own["parameters"] = {**shipped.get("parameters", {}), **own["parameters"]}
         return {**shipped, **own}
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def __post_init__(self, rotated: bool | None) -> None:
+        super().__post_init__(rotated)
         if not self.text:
             raise SettingError("loss", "is missing")
         if len(self.parameters) > _MOST_PARAMETERS:

@@ -11,9 +11,11 @@ from l2o_engine.live.train import train
 from l2o_engine.presets.messages import PresetError
 from l2o_engine.records.events import Ended, Event
 from l2o_engine.runs.catalogue import load_run
+from l2o_engine.runs.export import export_file
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.metrics_file import HEADER
 from l2o_engine.runs.record import RunError
+from l2o_engine.support.errors import UserError
 from tests.engine.tiny import INPUTS, run, tiny_baselines, tiny_preset
 
 
@@ -40,13 +42,63 @@ def test_columns_are_those_of_the_file(replicates: Run) -> None:
     assert set(own["seed"]) == {4}
 
 
-def test_they_are_a_data_frame_where_pandas_is_there(replicates: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module")
+def rivals(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("rivals") / "run"
+    run(folder, tiny_baselines())
+    return Run(folder)
+
+
+@pytest.fixture(params=["replicates", "rivals"])
+def either(request: pytest.FixtureRequest) -> Run:
+    found: Run = request.getfixturevalue(request.param)
+    return found
+
+
+def test_they_are_a_data_frame_of_pandas(replicates: Run) -> None:
     frame = replicates.metrics().to_pandas()
     assert frame.shape == (62, 10)
     assert frame.groupby("seed")["end_log10"].mean().index.tolist() == [3, 4]
-    monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(ImportError, match="pandas"):
-        replicates.metrics().to_pandas()
+
+
+def test_they_are_an_arrow_table_whose_numbers_are_not_copied(either: Run) -> None:
+    metrics = either.metrics()
+    table = metrics.to_arrow()
+    assert table.column_names == HEADER.strip().split(",")
+    for name in ("iteration", "end_loss", "mean_log10", "seed"):
+        assert table[name].chunk(0).buffers()[1].address == metrics[name].ctypes.data
+    assert table["optimizer"].to_pylist() == metrics["optimizer"].tolist()
+    assert table["non_finite"].to_pylist() == metrics["non_finite"].tolist()
+    measured = either.preset().learns
+    assert {name for name in table.column_names if table[name].null_count} == (
+        set() if measured else {"gradient_norm", "min_log"}
+    )
+
+
+def test_they_are_a_data_frame_of_polars(either: Run) -> None:
+    frame, metrics = either.metrics().to_polars(), either.metrics()
+    assert frame.height == 62
+    assert frame["optimizer"].to_list() == metrics["optimizer"].tolist()
+    np.testing.assert_array_equal(frame["end_log10"].to_numpy(), metrics["end_log10"])
+
+
+def test_they_are_written_as_the_export_is(either: Run, tmp_path: Path) -> None:
+    either.metrics().to_parquet(tmp_path / "mine.parquet")
+    export_file(either, "parquet", tmp_path / "theirs.parquet")
+    assert (tmp_path / "mine.parquet").read_bytes() == (tmp_path / "theirs.parquet").read_bytes()
+    with pytest.raises(UserError, match=r"cannot write .*nowhere"):
+        either.metrics().to_parquet(tmp_path / "nowhere" / "mine.parquet")
+
+
+@pytest.mark.parametrize(
+    ("missing", "call"), [("pandas", "to_pandas"), ("polars", "to_polars"), ("pyarrow", "to_arrow")]
+)
+def test_what_is_not_installed_is_named_with_what_installs_it(
+    missing: str, call: str, replicates: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(ImportError, match=rf"{missing}, which is not installed: pip install 'l2o-tui\[frames\]'"):
+        getattr(replicates.metrics(), call)()
 
 
 def test_a_run_gives_the_optimizer_that_it_has_learned(replicates: Run) -> None:

@@ -1,8 +1,8 @@
 """Several networks by group: each is alone what it is among others."""
 
 import tomllib
-from types import SimpleNamespace
-from typing import Any, cast
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ from l2o_engine.presets.files import check, override
 from l2o_engine.presets.messages import PresetError
 from l2o_engine.presets.tables import to_toml
 from l2o_engine.runs.checkpoints import Checkpoint, read, write
-from l2o_engine.studies.evaluation.matches import EvaluationError, Match, Network, Problem
+from l2o_engine.studies.evaluation.matches import EvaluationError, Match, Network, Problem, Source
 from l2o_engine.tasks.quadratic import Quadratic
 from l2o_engine.training.trainer import MetaTrainer
 from tests.engine.grouped import Grouped
@@ -128,9 +128,7 @@ def test_it_moves_nothing_before_it_knows_the_groups() -> None:
 def test_it_is_not_judged_on_a_problem_that_it_cannot_be_for() -> None:
     experiment = Experiment(FAMILY, LearnedOptimizer(TWO))
     optimizer = experiment.trained.with_weights(np.zeros(experiment.trained.layout.size))
-    network = Network(
-        cast("Any", SimpleNamespace(name="two-s0")), 0, experiment, optimizer, 9, is_best=False, diverged=False
-    )
+    network = Network(Source("two-s0", Path("two-s0"), None), 0, optimizer, 9, is_best=False, diverged=False)
     with pytest.raises(
         EvaluationError, match=r'two-s0 cannot run on a bowl: networks by group .* "quadratic" has none'
     ):

@@ -24,10 +24,13 @@ from l2o_engine.optimizers.learned.exported_file import FORMAT, OptimizerFileErr
 from l2o_engine.optimizers.learned.inputs import Identity, Log, LogAndSign, Momenta
 from l2o_engine.optimizers.learned.learned_optimizer import LearnedOptimizer
 from l2o_engine.optimizers.learned.networks import LSTM, MLP, ByGroup
+from l2o_engine.optimizers.learned.networks.by_group import Member
 from l2o_engine.support.tensor_file import digest_of, to_bytes
 from l2o_engine.support.wording import is_seen
 
 EVIL = "lstm0\x1b[2J\u202e.kernel\n"
+FORMAT_1 = Path(__file__).parents[2] / "data" / "optimizers" / "format1.safetensors"
+"""What the first version with such files has written."""
 _ALLOWED = 6_000_000  # bytes beside the file's own: what the longest header may be once it is parsed
 _TENSORS = ("input_projection.kernel", "lstm0.kernel")
 
@@ -310,10 +313,10 @@ def test_any_document_is_read_or_refused(changes: dict[str, Any], tmp_path_facto
 
 
 GROUPS = ByGroup(
-    of=[
-        {"name": "conv", "groups": ["conv"], "network": {"kind": "mlp", "hidden": 2}},
-        {"name": "rest", "groups": ["*"], "network": {"kind": "lstm", "layers": 1, "hidden": 2}},
-    ]
+    of=(
+        Member(name="conv", groups=("conv",), network=MLP(hidden=2)),
+        Member(name="rest", groups=("*",), network=LSTM(layers=1, hidden=2)),
+    )
 )
 
 
@@ -340,6 +343,19 @@ def test_what_is_written_is_read_back(learned: LearnedOptimizer, dtype: str, tmp
     again = LearnedOptimizer.load(path)
     assert_array_equal(again.weights, ours.weights, strict=True)
     assert again.numbers == ours.numbers
+
+
+def test_a_large_file_is_held_once_while_it_is_read(tmp_path: Path) -> None:
+    learned, path = LearnedOptimizer(LSTM(layers=2, hidden=512)), tmp_path / "large.safetensors"
+    an_optimizer(learned).save(path)
+    tracemalloc.start()
+    try:
+        found = Exported.load(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found.weights.nbytes > 10_000_000
+    assert peak < 1.2 * found.weights.nbytes  # a byte a weight of the largest tensor, to see that it is finite
 
 
 def test_safetensors_reads_it_by_the_names_of_the_weights(tmp_path: Path) -> None:
@@ -394,8 +410,11 @@ def test_what_a_later_version_says_of_the_origin_is_passed_over(tmp_path: Path) 
     assert Exported.load(path).origin == ORIGIN
 
 
-def test_the_digest_is_the_same_in_every_version() -> None:
-    assert an_optimizer().digest == "da5ef638472246ee74743a7147d7f9c739db207e7405d14c833273041f0fcd4f"
+def test_a_file_of_this_format_is_read_by_every_version() -> None:
+    found = Exported.load(FORMAT_1)
+    assert found.digest == an_optimizer().digest == "da5ef638472246ee74743a7147d7f9c739db207e7405d14c833273041f0fcd4f"
+    assert (found.learned, found.origin, found.numbers) == (an_optimizer().learned, ORIGIN, an_optimizer().numbers)
+    assert_array_equal(found.weights, an_optimizer().weights, strict=True)
 
 
 def test_the_digest_does_not_depend_on_what_is_written_of_defaults_or_told_of_the_origin(tmp_path: Path) -> None:
@@ -422,5 +441,5 @@ def test_the_digest_tells_optimizers_apart(other: Exported) -> None:
 
 def test_kinds_that_have_no_setting_of_their_own_are_told_apart() -> None:
     first = GROUPS.of[0]
-    swapped = ByGroup(of=[replace(first, network=LSTM(layers=1, hidden=2)), GROUPS.of[1]])
+    swapped = ByGroup(of=(replace(first, network=LSTM(layers=1, hidden=2)), GROUPS.of[1]))
     assert an_optimizer(LearnedOptimizer(GROUPS)).digest != an_optimizer(LearnedOptimizer(swapped)).digest

@@ -1,5 +1,7 @@
 """A learned optimizer is an optimizer: the same (init, update) as gradient descent, for arrays and for tensors."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from l2o_engine.meta.experiment import Experiment
 from l2o_engine.optimizers.base import run
 from l2o_engine.optimizers.learned.inputs.base import INPUTS, Inputs
 from l2o_engine.optimizers.learned.learned_optimizer import LEARNED, LearnedOptimizer
-from l2o_engine.optimizers.learned.networks.lstm import LSTM
+from l2o_engine.optimizers.learned.networks import LSTM, MLP
 from l2o_engine.tasks.quadratic import Quadratic
 from l2o_engine.training.trainer import MetaTrainer
 from tests.engine.optimizers.test_inputs import made
@@ -103,3 +105,11 @@ def test_experiments_are_equal_by_what_they_are() -> None:
     assert one == other
     assert hash(one) == hash(other)
     assert one != Experiment(Quadratic(dims=3), one.learned)
+
+
+def test_an_output_scale_is_the_networks() -> None:
+    scaled = LearnedOptimizer(LSTM(hidden=3), output_scale=0.1)
+    assert scaled == LearnedOptimizer(LSTM(hidden=3, output_scale=0.1))
+    assert replace(scaled, network=LSTM(hidden=3)) == LearnedOptimizer(LSTM(hidden=3))
+    with pytest.raises(ValueError, match="MLP has no output scale"):
+        LearnedOptimizer(MLP(), output_scale=0.1)

@@ -18,7 +18,7 @@ from tests.engine.tiny import start, tiny_preset
 
 
 def test_what_is_said_of_a_new_run_is_in_its_record(tmp_path: Path) -> None:
-    DrivenRun.create(tiny_preset(), tmp_path / "one", About("a name", "of\ntwo lines", ("a", "b", "a"))).close()
+    DrivenRun.create(tiny_preset(), tmp_path / "one", about=About("a name", "of\ntwo lines", ("a", "b", "a"))).close()
     record = Run(tmp_path / "one").record()
     assert (record.given_name, record.note, record.tags) == ("a name", "of\ntwo lines", ("a", "b"))
 
@@ -54,7 +54,7 @@ def test_a_record_that_says_more_is_refused(stored: dict[str, object], tmp_path:
 
 
 def test_a_run_that_nobody_drives_is_described_in_its_record_and_nothing_else_of_it_changes(tmp_path: Path) -> None:
-    DrivenRun.create(tiny_preset(), tmp_path / "one", About(tags=("a", "b"))).close()
+    DrivenRun.create(tiny_preset(), tmp_path / "one", about=About(tags=("a", "b"))).close()
     path = tmp_path / "one" / "run.json"
     before = json.loads(path.read_text())
     assert describe(tmp_path / "one", lambda about: About("new", "a note").with_tags([*about.tags, "c"], ["a"]))

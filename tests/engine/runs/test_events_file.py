@@ -108,7 +108,7 @@ def test_damage_is_said_once_wherever_the_run_is_shown(folder: Path) -> None:
     assert (shown.code, shown.out.count(NOTE)) == (0, 1)
     assert (compared.code, compared.err.count(NOTE)) == (0, 1)
     assert json.loads(call("show", folder, "--json").out)["damage"] == [NOTE]
-    for file_format in ("csv", "json", "tensorboard"):
+    for file_format in ("csv", "json", "parquet", "tensorboard"):
         exported = call("export", folder, "--format", file_format, "--output", folder.parent / file_format)
         assert (exported.code, exported.err.count(NOTE)) == (0, 1)
     told = watched(folder)

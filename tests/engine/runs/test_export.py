@@ -14,13 +14,16 @@ from contextlib import contextmanager
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from numpy.testing import assert_array_equal
 
 from l2o_engine.presets.tables import to_dict, to_toml
+from l2o_engine.records import frames
 from l2o_engine.records.codec import as_json
 from l2o_engine.runs import metrics_file
 from l2o_engine.runs.driven import DrivenRun
@@ -28,7 +31,7 @@ from l2o_engine.runs.export import ExportError, FileFormat, export_file, export_
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.metrics_file import HEADER
 from l2o_engine.runs.record import RunError
-from l2o_engine.support.errors import Failure
+from l2o_engine.support.errors import Failure, UserError
 from tests.engine.tiny import INPUTS, run, tiny_baselines, tiny_preset
 
 TAGS = {
@@ -40,6 +43,7 @@ TAGS = {
     "meta/min_log": "min_log",
     "meta/non_finite": "non_finite",
 }
+FILES: tuple[FileFormat, ...] = ("csv", "json", "parquet")
 REPORTS = {"report/average_log_result", "report/average_sum_log_result"}
 
 
@@ -158,7 +162,7 @@ def test_thinning_keeps_the_last_of_a_lane_that_ended_before_the_others(replicat
     assert kept == [("0", "0"), ("0", "1"), ("10", "0"), ("10", "1"), ("13", "1"), ("20", "0"), ("30", "0")]
 
 
-@pytest.mark.parametrize("file_format", ["csv", "json"])
+@pytest.mark.parametrize("file_format", ["csv", "json", "parquet"])
 @pytest.mark.parametrize("every", [1, 4])
 def test_the_size_of_the_blocks_changes_nothing(
     file_format: FileFormat, every: int, replicates: Run, monkeypatch: pytest.MonkeyPatch
@@ -247,6 +251,85 @@ def test_the_memory_that_json_needs_does_not_grow_with_the_rows(
     assert peaks[1] < 1.3 * peaks[0]
 
 
+# Parquet.
+
+
+def parquet(text: bytes) -> Any:
+    return pq.read_table(BytesIO(text))
+
+
+def test_parquet_holds_the_numbers_of_metrics_csv_in_typed_columns(any_run: Run) -> None:
+    table, rows = parquet(exported(any_run, "parquet")), rows_of(any_run.metrics_path.read_bytes())
+    assert table.column_names == HEADER.strip().split(",")
+    types = {name: str(table.schema.field(name).type) for name in table.column_names}
+    assert types.pop("optimizer") == "dictionary<values=string, indices=int32, ordered=0>"
+    assert [types.pop(name) for name in ("iteration", "seed", "non_finite")] == ["int64", "int64", "bool"]
+    assert set(types.values()) == {"double"}
+    for name in table.column_names:
+        values, cells = table[name].to_pylist(), [row[name] for row in rows]
+        if name == "optimizer":
+            assert values == cells
+        else:
+            assert values == [float(cell) if cell else None for cell in cells]
+
+
+def test_parquet_says_of_which_run_it_is(any_run: Run) -> None:
+    metadata = parquet(exported(any_run, "parquet")).schema.metadata
+    assert metadata[b"l2o.format"] == b"1"
+    assert metadata[b"l2o.preset"].decode() == to_toml(any_run.preset())
+    assert json.loads(metadata[b"l2o.run"]) == json.loads(any_run.record_path.read_text())
+
+
+def test_parquet_has_what_is_not_finite_as_it_is(trained: Run, tmp_path: Path) -> None:
+    table = parquet(exported(changed(trained, tmp_path / "run", not_finite), "parquet"))
+    found = [table[name][4].as_py() for name in ("end_loss", "sum_loss", "end_log10", "mean_log10")]
+    assert_array_equal(found, [np.nan, np.inf, np.nan, -np.inf])
+    assert (np.isnan(table["gradient_norm"][5].as_py()), table["non_finite"][5].as_py()) == (True, True)
+    assert all(column.null_count == 0 for column in table.columns)
+
+
+def test_parquet_thins_every_column_alike(replicates: Run) -> None:
+    assert parquet(exported(replicates, "parquet", 20))["iteration"].to_pylist() == [0, 0, 20, 20, 30, 30]
+
+
+def test_row_groups_are_full_but_for_the_last(trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames, "ROW_GROUP", 100)
+    monkeypatch.setattr(metrics_file, "_BLOCK", 8192)  # some 100 rows too, which the groups' ends lie within
+    long = changed(trained, tmp_path / "run", lambda lines: [lines[0], *numbered(lines[2], 1030)])
+    file = pq.ParquetFile(BytesIO(exported(long, "parquet")))
+    sizes = [file.metadata.row_group(group).num_rows for group in range(file.metadata.num_row_groups)]
+    assert sizes == [100] * 10 + [30]
+    assert file.read()["iteration"].to_pylist() == list(range(1030))
+
+
+def test_the_memory_that_parquet_needs_does_not_grow_with_the_rows(
+    trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frames, "ROW_GROUP", 500)
+    monkeypatch.setattr(metrics_file, "_BLOCK", 8192)
+    peaks = []
+    for n in (2000, 10_000):
+        long = changed(trained, tmp_path / str(n), lambda lines, n=n: [lines[0], *numbered(lines[2], n)])  # type: ignore[misc]
+        pool, before = pa.system_memory_pool(), pa.default_memory_pool()
+        pa.set_memory_pool(pool := pa.proxy_memory_pool(pool))  # which counts from here on
+        try:
+            with Path(os.devnull).open("wb") as nowhere:
+                write_metrics(long, "parquet", nowhere)
+            peaks.append(pool.max_memory())
+        finally:
+            pa.set_memory_pool(before)
+    assert 0 < peaks[1] < 1.3 * peaks[0]
+
+
+def test_without_the_library_the_extra_of_parquet_is_named_and_nothing_is_made(
+    trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(UserError, match=r"needs pyarrow, which is not installed: pip install 'l2o-tui\[frames\]'"):
+        export_file(trained, "parquet", tmp_path / "out.parquet")
+    assert files_below(tmp_path) == {}
+
+
 # Files that are not whole.
 
 
@@ -264,6 +347,7 @@ def test_a_run_without_rows_has_empty_columns(tmp_path: Path) -> None:
     new = Run(tmp_path / "run")
     assert exported(new, "csv") == exported(new, "csv", 10) == HEADER.encode()
     assert set(map(str, strict_json(exported(new, "json"))["metrics"].values())) == {"[]"}
+    assert (len(parquet(exported(new, "parquet"))), parquet(exported(new, "parquet")).num_columns) == (0, 10)
     export_tensorboard(new, tmp_path / "events")
     assert scalars(tmp_path / "events") == {}
 
@@ -280,7 +364,7 @@ class Meddler(BytesIO):
         return super().write(data)
 
 
-@pytest.mark.parametrize("file_format", ["csv", "json"])
+@pytest.mark.parametrize("file_format", ["csv", "json", "parquet"])
 def test_rows_that_come_while_it_is_exported_are_left_out(
     file_format: FileFormat, trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -325,8 +409,9 @@ def test_a_damaged_row_is_the_user_s_error_and_nothing_is_written(
     damaged = changed(trained, tmp_path / "run", lambda lines: [*lines[:6], line, *lines[7:]])
     here = tmp_path / "here"
     here.mkdir()
-    with pytest.raises(RunError, match=rf"metrics\.csv cannot be read: .*{says}"):
-        export_file(damaged, "json", here / "run.json")
+    for file_format in FILES:
+        with pytest.raises(RunError, match=rf"metrics\.csv cannot be read: .*{says}"):
+            export_file(damaged, file_format, here / "run.out")
     with pytest.raises(RunError, match=rf"metrics\.csv cannot be read: .*{says}"):
         export_tensorboard(damaged, here / "a" / "b")
     assert files_below(here) == {}
@@ -470,10 +555,10 @@ def write_to(source: Run, file_format: str, output: Path, **options: Any) -> Non
     if file_format == "tensorboard":
         export_tensorboard(source, output, **options)
     else:
-        export_file(source, "csv" if file_format == "csv" else "json", output, **options)
+        export_file(source, cast("FileFormat", file_format), output, **options)
 
 
-FORMATS = pytest.mark.parametrize("file_format", ["csv", "json", "tensorboard"])
+FORMATS = pytest.mark.parametrize("file_format", ["csv", "json", "parquet", "tensorboard"])
 
 
 @FORMATS
@@ -548,14 +633,15 @@ def test_a_link_is_followed(trained: Run, tmp_path: Path) -> None:
     assert (tmp_path / "file").read_bytes() == trained.metrics_path.read_bytes()
 
 
-def test_a_pipe_is_written_to_and_stays_a_pipe(trained: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("file_format", ["csv", "parquet"])
+def test_a_pipe_is_written_to_and_stays_a_pipe(file_format: FileFormat, trained: Run, tmp_path: Path) -> None:
     pipe, got = tmp_path / "pipe", []
     os.mkfifo(pipe)
     reader = threading.Thread(target=lambda: got.append(pipe.read_bytes()))
     reader.start()
-    export_file(trained, "csv", pipe)
+    export_file(trained, file_format, pipe)
     reader.join()
-    assert got == [trained.metrics_path.read_bytes()]
+    assert got == [exported(trained, file_format)]
     assert pipe.is_fifo()
 
 

@@ -23,8 +23,10 @@ from l2o_engine.training.streams import Streams, generator_of
 from tests.engine.grouped import Grouped
 from tests.engine.tiny import run, tiny_baselines, tiny_preset
 
-PLAIN = tiny_preset("run.seeds=2", "meta.learning_rate=0.05")
-VALIDATED = tiny_preset("run.seeds=2", "validation.every=3", "validation.tasks=4", "meta.learning_rate=0.5")
+PLAIN = tiny_preset("run.seeds=2", "meta.learning_rate=0.05", "run.iterations=15", "run.checkpoint_every=5")
+VALIDATED = tiny_preset(
+    *("run.seeds=2", "validation.every=3", "validation.tasks=4", "meta.learning_rate=0.5", "run.iterations=14")
+)
 CURRICULUM = tiny_preset(
     *("unroll.steps=4", "unroll.truncation=2", "meta.batch=2", "run.iterations=60"),
     *("curriculum.stages=[6, 8]", "curriculum.least=2", "validation.every=2", "validation.tasks=4"),
@@ -40,7 +42,7 @@ def made(folder: Path, preset: Preset) -> Run:
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Run:
     ours = made(tmp_path_factory.mktemp("plain") / "plain-s0", PLAIN)
-    (best,) = [path for path in checkpoints.newest_first(ours.checkpoints_path) if checkpoints.iteration_of(path) == 20]
+    (best,) = [path for path in checkpoints.newest_first(ours.checkpoints_path) if checkpoints.iteration_of(path) == 10]
     best.rename(best.with_stem(f"{best.stem}-best"))  # so short a run has no report that would say it
     return ours
 
@@ -88,7 +90,7 @@ def test_it_says_where_it_comes_from(plain: Run) -> None:
 def test_what_is_not_there_is_one_message(plain: Run, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no seed 7; its seeds are 0, 1"):
         plain.exported(7)
-    with pytest.raises(RunError, match=r"no checkpoint of meta-iteration 3; there are 30, "):
+    with pytest.raises(RunError, match=r"no checkpoint of meta-iteration 3; there are 15, "):
         plain.exported(checkpoint=3)
     with pytest.raises(RunError, match="trains no optimizer"):
         made(tmp_path / "baselines", tiny_baselines()).exported()

@@ -21,7 +21,7 @@ from tests.engine.tiny import tiny_preset
 
 def made(folder: Path, *settings: str, about: About | None = None, **record: object) -> None:
     """Make a run of log30 that is over."""
-    driven = DrivenRun.create(override(load(find("log30")), settings), folder, about or About())
+    driven = DrivenRun.create(override(load(find("log30")), settings), folder, about=about or About())
     driven.update(status="finished", **record)
     driven.close()
     change_record(folder, created=f"2026-01-01T00:00:{len(list(folder.parent.iterdir())):02}")

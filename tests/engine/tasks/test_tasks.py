@@ -251,6 +251,16 @@ def test_rotations_are_rotations_and_uniform() -> None:
     assert np.array_equal(rotation_of(np.array([[-2.0]])), [[1.0]])
 
 
+@pytest.mark.parametrize("family", [Quadratic, LeastSquares, Lasso, Rastrigin, tasks.Rosenbrock])
+def test_rotated_is_short_for_a_uniform_rotation(family: Any) -> None:
+    assert family(rotated=True) == family(rotation="uniform") != family()
+    assert family(rotated=False, rotation="uniform") == family()
+    assert replace(family(rotated=True), noise=0.5).rotation == "uniform"
+    assert replace(family(rotated=True), rotation="none") == family()
+    with pytest.raises(ValueError, match="rotated"):
+        family(rotated=1)
+
+
 def test_a_rotated_quadratic_is_the_norm_of_scale_times_the_rotated_point() -> None:
     task = drawn(Quadratic(dims=3, rotation="uniform"), 1)
     matrix = task.parameters["scale"][..., None] * task.parameters["rotation"]
@@ -353,5 +363,6 @@ def test_a_family_that_knows_neither_gradient_nor_optimum_says_so_and_is_differe
 
 def test_a_kind_that_is_not_there_is_named_with_those_that_are() -> None:
     with pytest.raises(AttributeError, match=r"no task Cubic; there are .*, Quadratic"):
-        _ = tasks.Cubic
+        TASKS.named("Cubic")
+    assert not hasattr(tasks, "Cubic")
     assert "Quadratic" in dir(tasks)

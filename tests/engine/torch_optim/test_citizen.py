@@ -28,7 +28,8 @@ from l2o_engine.optimizers.learned.exported import Seen
 from l2o_engine.optimizers.learned.inputs.log_and_sign import LogAndSign
 from l2o_engine.optimizers.learned.inputs.ratio import Ratio
 from l2o_engine.optimizers.learned.networks.lstm import LSTM
-from l2o_engine.torch_optim import Guard, OutsideTrainingWarning, TorchOptimizer
+from l2o_engine.torch_optim.optimizer import TorchOptimizer
+from l2o_engine.torch_optim.options import Guard, OutsideTrainingWarning
 from tests.engine.torch_optim.models import exported, give_gradients, moved, parameters
 
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]

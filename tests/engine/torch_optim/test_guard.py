@@ -6,8 +6,9 @@ from math import inf, nan
 import pytest
 import torch
 
-from l2o_engine.torch_optim import Guard, TorchOptimizer
 from l2o_engine.torch_optim.guard import after, at_first
+from l2o_engine.torch_optim.optimizer import TorchOptimizer
+from l2o_engine.torch_optim.options import Guard
 from tests.engine.torch_optim.models import exported, give_gradients, moved, parameters
 
 LOST = replace(exported(), weights=exported().weights * float("nan"))

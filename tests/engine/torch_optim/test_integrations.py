@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from l2o_engine.runs.torch_optimizer import torch_optimizer
-from l2o_engine.torch_optim import TorchOptimizer
+from l2o_engine.torch_optim.optimizer import TorchOptimizer
 
 # What these libraries warn of, themselves and each other, is not ours.
 pytestmark = pytest.mark.filterwarnings("default")

@@ -23,7 +23,8 @@ from l2o_engine.optimizers.learned.networks.base import Network
 from l2o_engine.optimizers.learned.networks.by_group import ByGroup, Member
 from l2o_engine.optimizers.learned.networks.lstm import LSTM
 from l2o_engine.optimizers.learned.networks.mlp import MLP
-from l2o_engine.torch_optim import TorchOptimizer, passes
+from l2o_engine.torch_optim import passes
+from l2o_engine.torch_optim.optimizer import TorchOptimizer
 from tests.engine.optimizers.test_networks import every_inputs, every_network
 from tests.engine.torch_optim.models import TINY, exported, give_gradients, moved, parameters
 

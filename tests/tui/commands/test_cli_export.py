@@ -5,7 +5,9 @@ import os
 import sys
 from pathlib import Path
 
+import pexpect
 import pytest
+from pyarrow import parquet
 
 from l2o_engine.runs.metrics_file import HEADER
 from tests.tui.conftest import COMMAND, Result, Running, call, files_below, spawn
@@ -44,7 +46,7 @@ def _assert_refused(result: Result, *says: str) -> None:
 def test_the_help_names_the_formats_and_every_option() -> None:
     result = call("export", "--help")
     assert result.code == 0
-    words = set(result.out.replace("<csv|json|tensorboard>", "formats").split())
+    words = set(result.out.replace("<csv|json|optimizer|parquet|tensorboard>", "formats").split())
     assert {"formats", "--format", "--output", "--every", "--force", "--runs-dir"} <= words
     assert "  export " in call("--help").out
 
@@ -54,6 +56,16 @@ def test_csv_goes_to_stdout_unchanged(output: tuple[str, ...], metrics: bytes) -
     result = spawn("export", "first", "--format", "csv", *output)
     assert (result.code, result.err) == (0, "")
     assert result.out.encode() == metrics
+
+
+def test_parquet_goes_through_a_pipe_and_to_no_terminal(workplace: Path) -> None:
+    result = _shell('"$@" | cat > out.parquet; exit ${PIPESTATUS[0]}', "export", "first", "--format", "parquet")
+    assert (result.code, result.err) == (0, "")
+    assert parquet.read_table("out.parquet").num_rows == 5001 * 4
+    terminal = pexpect.spawn(COMMAND[0], [*COMMAND[1:], "export", "first", "--format", "parquet"], encoding="utf-8")
+    terminal.expect("name a file: --output FILE")
+    terminal.expect(pexpect.EOF)
+    assert terminal.wait() == 2
 
 
 def test_json_goes_to_stdout_as_one_document() -> None:
@@ -66,17 +78,19 @@ def test_json_goes_to_stdout_as_one_document() -> None:
 
 
 def test_an_output_is_a_file_or_a_folder_and_nothing_is_printed(metrics: bytes, workplace: Path) -> None:
-    for args in (("csv", "out.csv"), ("json", "out.json"), ("tensorboard", "logs/first")):
+    outputs = {"csv": "out.csv", "json": "out.json", "parquet": "out.parquet", "tensorboard": "logs/first"}
+    for args in outputs.items():
         result = call("export", "first", "--format", args[0], "--output", args[1])
         assert (result.code, result.out, result.err) == (0, "", "")
     assert Path("out.csv").read_bytes() == metrics
     assert len(json.loads(Path("out.json").read_text())["metrics"]["seed"]) == 5001 * 4
+    assert parquet.read_table("out.parquet").num_rows == 5001 * 4
     lanes = {path.name for path in (workplace / "logs" / "first").iterdir()}
     assert lanes == {"seed0-SGD", "seed0-RMSProp", "seed1-SGD", "seed1-RMSProp"}
     assert not [path for path in files_below(workplace) if path.endswith(".tmp")]
 
 
-@pytest.mark.parametrize("file_format", ["csv", "json", "tensorboard"])
+@pytest.mark.parametrize("file_format", ["csv", "json", "parquet", "tensorboard"])
 def test_what_is_there_is_replaced_only_by_force(file_format: str, workplace: Path) -> None:
     export = ("export", "first", "--every=1000", "--format", file_format, "--output", "out")
     assert call(*export).code == 0
@@ -134,7 +148,7 @@ def test_a_pipe_of_the_shell_is_an_output(metrics: bytes) -> None:
 
 
 def test_a_full_disk_under_the_output_is_a_failure_that_leaves_nothing(workplace: Path) -> None:
-    for file_format in ("csv", "json", "tensorboard"):
+    for file_format in ("csv", "json", "parquet", "tensorboard"):
         result = _shell('ulimit -f 8; "$@"', "export", "first", "--format", file_format, "--output", "out")
         assert result.code == 1
         assert result.err == "l2o-tui: cannot write out: File too large\n"
@@ -154,14 +168,17 @@ def test_a_run_that_another_process_drives_is_exported(driven_run: tuple[Path, R
     assert len(document["metrics"]["end_loss"]) >= rows.count(b"\n") - 1
 
 
-@pytest.mark.parametrize("file_format", ["csv", "tensorboard"])
-def test_nothing_is_imported_that_an_export_does_not_need(file_format: str) -> None:
+@pytest.mark.parametrize(
+    ("file_format", "needed"), [("csv", ""), ("parquet", "pandas pyarrow"), ("tensorboard", "tensorboard")]
+)
+def test_nothing_is_imported_that_an_export_does_not_need(file_format: str, needed: str) -> None:
     probe = (
         "import sys\nfrom l2o_tui.cli import main\ntry:\n    main()\nexcept SystemExit as stopped:\n"
         "    assert not stopped.code\n"
         "names = {'torch', 'tensorflow', 'tensorboard', 'textual', 'matplotlib', 'numba'}\n"
+        "names |= {'pandas', 'polars', 'pyarrow'}  # pyarrow looks for pandas\n"
         "print(*sorted(names & set(sys.modules)))\n"
     )
     args = ("export", "first", "--every=1000", "--format", file_format, "--output", "out")
     result = spawn(*args, command=[sys.executable, "-c", probe])
-    assert (result.out, result.err) == ("tensorboard\n" if file_format == "tensorboard" else "\n", "")
+    assert (result.out, result.err) == (f"{needed}\n", "")

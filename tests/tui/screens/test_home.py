@@ -9,8 +9,9 @@ from threading import Event as Flag
 from typing import Any
 
 import pytest
+from pyarrow import parquet
 from textual.pilot import Pilot
-from textual.widgets import Input, Static
+from textual.widgets import Input, RadioButton, Static
 
 from l2o_engine.presets.tables import to_toml
 from l2o_engine.runs.catalogue import list_runs
@@ -232,6 +233,19 @@ async def test_a_run_is_exported_and_a_file_that_is_there_is_not_overwritten(run
             pilot, lambda: str(target.name) in str(pilot.app.screen.query_one("#export-error", Static).render())
         )
         await pilot.press("escape")
+
+
+async def test_a_run_is_exported_in_the_format_that_is_chosen(runs_dir: Path) -> None:
+    async with home(runs_dir) as pilot:
+        await pilot.press("e")
+        await on_screen(pilot, ExportDialog)
+        pilot.app.screen.query_one("#parquet", RadioButton).value = True
+        output = pilot.app.screen.query_one("#output", Input)
+        await until(pilot, lambda: output.value == "second-s1.parquet")
+        await pilot.press("enter")
+        await on_screen(pilot, HomeScreen)
+    rows = (runs_dir / "second-s1" / "metrics.csv").read_bytes().count(b"\n") - 1
+    assert parquet.read_table(runs_dir.parent / "second-s1.parquet").num_rows == rows
 
 
 async def test_an_export_of_a_run_with_damage_says_it(runs_dir: Path) -> None:

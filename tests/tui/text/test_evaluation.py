@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from l2o_engine.optimizers.rmsprop import RmsProp
 from l2o_engine.optimizers.sgd import Sgd
 from l2o_engine.runs.folder import Run
-from l2o_engine.studies.evaluation import Judged, Network, Problem, Ranking, rankings_of
+from l2o_engine.studies.evaluation import Judged, Network, Problem, Ranking, Source, rankings_of
 from l2o_engine.training.figures import Evaluated
 from l2o_tui.text.evaluation import notes_on, ranking_lines
 from tests.engine import tiny
@@ -38,7 +38,7 @@ def judged(losses: list[float], network: Network | None = None, rival: Sgd | Rms
 def network_of(run: Run, seed: int, *, diverged: bool = False) -> Network:
     weights = np.zeros(PRESET.experiment.trained.layout.size, np.float32)
     optimizer = PRESET.experiment.trained.with_weights(weights)
-    return Network(run, seed, PRESET.experiment, optimizer, 20, True, diverged)
+    return Network(Source(run.name, run.folder, run.preset()), seed, optimizer, 20, True, diverged)
 
 
 @pytest.fixture
