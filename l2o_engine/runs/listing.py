@@ -194,6 +194,8 @@ class Surveyor:
             listed = _listed(folder, study, record)
         except RunError as error:
             return unreadable_of(folder, error) if seen_as_run(folder) else None
+        except Exception as error:  # noqa: BLE001 (damaged in a way of its own: the others are none the worse)
+            return Unreadable(folder, f"{type(error).__name__}: {error}")
         if record.status not in ACTIVE and time.time_ns() - stamp[1] > SETTLED_NS:
             self._next[path] = stamp, listed
         return listed

@@ -27,7 +27,7 @@ _KEYS: dict[str, Callable[[Listed], Any]] = {
 }
 
 
-def in_order(runs: Sequence[Listed], order: Order) -> list[Listed]:
+def sorted_by(runs: Sequence[Listed], order: Order) -> list[Listed]:
     """Return runs, which come newest first, in an order; those that are equal in it stay newest first."""
     return list(reversed(runs)) if order == "oldest" else sorted(runs, key=_KEYS[order])
 

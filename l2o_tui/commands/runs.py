@@ -12,7 +12,7 @@ from l2o_engine.runs.catalogue import Unreadable
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.listing import Listed, Study, Surveyor
 from l2o_engine.runs.record import RunError
-from l2o_engine.runs.selection import Order, Selection, in_order
+from l2o_engine.runs.selection import Order, Selection, sorted_by
 from l2o_engine.support.wording import shown
 from l2o_tui.text.commands import proposed
 from l2o_tui.text.numbers import age, count, duration, fixed
@@ -65,9 +65,9 @@ def print_runs(
     meant = selection.of(survey.all_runs)
     unreadable = survey.unreadable if selection.is_all else []
     if unfolds:
-        runs, studies = in_order(meant, order), []
+        runs, studies = sorted_by(meant, order), []
     else:
-        runs, folded = in_order([run for run in meant if not run.study], order), [run for run in meant if run.study]
+        runs, folded = sorted_by([run for run in meant if not run.study], order), [run for run in meant if run.study]
         studies = [found for study in survey.studies if (found := study.among(folded)).runs or found.unreadable]
     if as_json_document:
         told = [summary_of_listed(run) for run in runs]

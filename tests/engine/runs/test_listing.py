@@ -13,7 +13,7 @@ from l2o_engine.runs.about import About
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.listing import Listed, Surveyor
 from l2o_engine.runs.record import Record, read_record_once
-from l2o_engine.runs.selection import Selection, in_order
+from l2o_engine.runs.selection import Selection, sorted_by
 from l2o_engine.support.errors import UserError
 from tests.engine.made import change_record
 from tests.engine.tiny import tiny_preset
@@ -153,7 +153,7 @@ def test_a_condition_that_is_none_is_said(condition: str, said: str, runs_dir: P
 
 def test_orders(runs_dir: Path) -> None:
     runs = Surveyor(runs_dir).look().runs
-    assert [run.name for run in in_order(runs, "result")] == ["eps", "plain", "wide"]  # which has no result
-    assert [run.name for run in in_order(runs, "oldest")] == ["plain", "eps", "wide"]
-    assert [run.name for run in in_order(runs, "name")] == ["eps", "plain", "wide"]  # "wider"
-    assert [run.name for run in in_order(runs, "preset")] == ["wide", "eps", "plain"]
+    assert [run.name for run in sorted_by(runs, "result")] == ["eps", "plain", "wide"]  # which has no result
+    assert [run.name for run in sorted_by(runs, "oldest")] == ["plain", "eps", "wide"]
+    assert [run.name for run in sorted_by(runs, "name")] == ["eps", "plain", "wide"]  # "wider"
+    assert [run.name for run in sorted_by(runs, "preset")] == ["wide", "eps", "plain"]

@@ -105,7 +105,7 @@ async def test_a_run_that_cannot_be_read_is_listed_with_its_reason_and_mended(ru
     (runs_dir / "first-s0" / "run.json").write_text("")
     (runs_dir / "later").mkdir()
     (runs_dir / "later" / "run.json").write_text('{"format": 2}')
-    async with home(runs_dir) as pilot:
+    async with home(runs_dir, (160, 50)) as pilot:
         seen = text_of(pilot)
         assert "first-s0: cannot be read: it is empty" in seen
         assert "later: is of format 2, this version reads 1" in seen
