@@ -1,4 +1,5 @@
-# `make run` starts the main job, `make test` runs the tests, `make check` lints, checks types and layering.
+# `make run` starts the main job, `make test` runs the tests, `make check` lints, checks types and layering, `make docs`
+# makes the documentation's site.
 # Each makes .venv and installs what it needs. `make run ARGS="log30 --no-ui --iterations 200"` passes arguments on.
 
 PYTHON ?= python3
@@ -10,7 +11,11 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 SUPPLY := .venv-supply
 AUDIT ?=
 
-.PHONY: run digits test integrations fuzz soak check audit sbom clean
+# Apart from .venv, for the site is made of the sources alone: neither needs the other's packages.
+DOCS := .venv-docs
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs
+
+.PHONY: run digits test integrations fuzz soak check docs docs-serve audit sbom clean
 
 run: $(VENV)/installed
 	@$(BIN)/l2o-tui run $(ARGS)
@@ -44,6 +49,14 @@ check: $(VENV)/installed-dev
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+# A page that is nowhere in the site, and a link that leads nowhere, are errors; with --quiet they would not be.
+docs: $(DOCS)/installed
+	@$(MKDOCS) build --strict
+	@echo "site/index.html"
+
+docs-serve: $(DOCS)/installed
+	@$(MKDOCS) serve
+
 # Known vulnerabilities of what constraints.txt pins. --strict: a package that nothing is known of is no good news.
 audit: $(SUPPLY)/installed
 	@$(SUPPLY)/bin/pip-audit --strict --no-deps --disable-pip -r constraints.txt $(AUDIT)
@@ -56,7 +69,7 @@ sbom: $(VENV)/installed $(SUPPLY)/installed
 	@echo "dist/l2o-tui.cdx.json"
 
 clean:
-	rm -rf $(VENV) $(SUPPLY) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(SUPPLY) $(DOCS) site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "l2o-tui needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
@@ -66,6 +79,12 @@ $(SUPPLY)/installed: pyproject.toml constraints.txt
 	@echo "installing pip-audit and cyclonedx-bom into $(SUPPLY) (once)" >&2
 	@$(PYTHON) -m venv $(SUPPLY)
 	@$(SUPPLY)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt cyclonedx-bom pip-audit
+	@touch $@
+
+$(DOCS)/installed: pyproject.toml constraints.txt
+	@echo "installing mkdocs into $(DOCS) (once)" >&2
+	@$(PYTHON) -m venv $(DOCS)
+	@$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt mkdocs-material 'mkdocstrings[python]' ruff
 	@touch $@
 
 $(VENV)/installed: $(VENV)/bin/python pyproject.toml constraints.txt

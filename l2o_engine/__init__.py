@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from l2o_engine.runs.catalogue import load_run
     from l2o_engine.runs.torch_optimizer import torch_optimizer
     from l2o_engine.studies.tuning import tune
+    from l2o_engine.support.user_code import allow_code
     from l2o_engine.tasks.joined import Augmentation
     from l2o_engine.torch_optim.options import Guard, OutsideTrainingWarning
     from l2o_engine.training.evaluation import evaluate
@@ -56,6 +57,7 @@ __all__ = [
     "OutsideTrainingWarning",
     "Truncation",
     "Validation",
+    "allow_code",
     "evaluate",
     "from_deepmind",
     "inputs",
@@ -93,6 +95,7 @@ _HOMES = {
     "OutsideTrainingWarning": "l2o_engine.torch_optim.options",
     "Truncation": "l2o_engine.meta.truncation",
     "Validation": "l2o_engine.meta.validation",
+    "allow_code": "l2o_engine.support.user_code",
     "evaluate": "l2o_engine.training.evaluation",
     "from_deepmind": "l2o_engine.optimizers.learned.deepmind_weights",
     "load_preset": "l2o_engine.presets.files",

@@ -5,11 +5,14 @@ import signal
 import sys
 import termios
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
-from time import monotonic
+from threading import Thread
+from time import monotonic, sleep
 from types import FrameType
 from typing import ClassVar
 
+from rich.console import RenderableType
 from textual.app import App, SystemCommand
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.notifications import Notify, SeverityLevel
@@ -21,6 +24,7 @@ from l2o_engine.runs.catalogue import new_folder
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.record import RunError
+from l2o_engine.support.user_code import StoppedError, end_hanging, hanging
 from l2o_engine.support.wording import shown, shown_lines
 from l2o_tui import exit_codes
 from l2o_tui.screens.dialogs import LeaveDialog
@@ -38,6 +42,7 @@ from l2o_tui.text.streams import fitting, say
 from l2o_tui.textual_private import PatientPalette, ThinApp
 
 _NOTICE, _NOTICE_LINES = 500, 12  # characters a line, and lines: a notice covers what is under it
+_HANGING_SECONDS = 3.0  # for which a user's code may go on that was told to end
 _FAILURE_SECONDS = 30.0  # for which a failure on leaving is shown
 
 
@@ -105,6 +110,7 @@ class L2oApp(ThinApp[int]):
         fps: float = FPS,
     ) -> None:
         super().__init__()
+        self.hung = ""  # where a user's code was that had to be ended on leaving
         self.preferences = Preferences()
         for theme in THEMES:
             self.register_theme(theme)
@@ -279,6 +285,15 @@ class L2oApp(ThinApp[int]):
         else:
             self._leave("left")
 
+    def exit(self, result: int | None = None, return_code: int = 0, message: RenderableType | None = None) -> None:
+        """Leave the program, also where a user's code does not return: its thread would be waited for."""
+        if where := hanging():
+            self.hung = where
+            with suppress(StoppedError):
+                end_hanging(0.0)
+            Thread(target=_leave_without, args=(where, return_code), daemon=True).start()
+        super().exit(result, return_code, message)
+
     async def action_quit(self) -> None:
         """Do as ``action_leave``: textual's own way out must not lose a run."""
         await self.action_leave()
@@ -349,6 +364,8 @@ class L2oApp(ThinApp[int]):
         """Let the session stop after this chunk; it is already over where the run was finished."""
         if self._signal and number == signal.SIGINT and monotonic() - self._signalled_at > PATIENCE:
             self.give_terminal_back()  # the chunk is too long for this user
+            if where := hanging():
+                say(f"l2o-tui: {where}, and was left there")
             os._exit(exit_codes.of_signal(number))
         if not self._signal:
             self._signal, self._signalled_at = number, monotonic()
@@ -376,6 +393,13 @@ class L2oApp(ThinApp[int]):
         if opened.driver == keys.WATCHED and not self._signal:
             return exit_codes.DONE
         return exit_codes.of_left(opened.phase)
+
+
+def _leave_without(where: str, return_code: int) -> None:
+    """End the process in some seconds, if it has not ended by then."""
+    sleep(_HANGING_SECONDS)
+    say(f"l2o-tui: {where}, and was left there")
+    os._exit(return_code)
 
 
 def _take(folder: Path, tell: Callable[[str], None], iterations: int | None = None) -> OpenRun:
@@ -421,6 +445,8 @@ def run_app(opened: OpenRun | None, *, runs_dir: Path, on_hangup: str, fps: floa
     app = L2oApp(opened, runs_dir=runs_dir, on_hangup=on_hangup, fps=fps)
     app.hear_signals()
     app.run()
+    if app.hung:
+        say(f"l2o-tui: {app.hung} and was ended")
     for left in app.left:
         try:
             for line in left.farewell():

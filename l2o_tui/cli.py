@@ -1,6 +1,7 @@
 """The commands' options, and nothing else: each hands over to its module, imported then, so ``--help`` is quick."""
 
 import os
+import signal
 import sys
 import traceback
 from enum import StrEnum
@@ -136,6 +137,25 @@ DataDir = Annotated[
         file_okay=False,
     ),
 ]
+
+
+def _allow_code(value: list[Path] | None) -> None:
+    """Let this process import a user's modules from these folders; those that it starts are told by their options."""
+    if value:
+        from l2o_engine.support.user_code import allow_code
+
+        allow_code(*value)
+
+
+AllowCode = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--allow-code",
+        metavar="DIR",
+        callback=_allow_code,
+        help='Let Python code of this folder run, for a problem of kind "python"; repeatable.',
+    ),
+]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help='A folder, a name in the runs folder, or "last".')]
 RunOrFile = Annotated[
     str,
@@ -174,11 +194,12 @@ def _top(
     on_hangup: OnHangup = HangUp.detach,
     fps: Fps = _FPS,
     plain: Ascii = False,
+    allow_code: AllowCode = None,
 ) -> None:
     """With no command: the home screen on a terminal, else this help."""
     command = context.invoked_subcommand
     if command is not None:
-        for name in ("runs_dir", "on_hangup", "fps", "plain"):
+        for name in ("runs_dir", "on_hangup", "fps", "plain", "allow_code"):
             source = context.get_parameter_source(name)
             if source is not None and source.name == "COMMANDLINE":
                 option = "--ascii" if name == "plain" else f"--{name.replace('_', '-')}"
@@ -245,6 +266,7 @@ def run(
     fps: Fps = _FPS,
     plain: Ascii = False,
     data_dir: DataDir = None,
+    allow_code: AllowCode = None,
 ) -> None:
     """Meta-train PRESET, with the live screen."""
     front_end = _front_end(no_ui=no_ui, json=json, quiet=quiet, chunk=chunk, on_hangup=on_hangup, fps=fps)
@@ -278,7 +300,8 @@ def resume(
         bool,
         typer.Option(
             "--accept-changes",
-            help="Go on though the run's preset.toml was edited: train the changed experiment, and record it.",
+            help="Go on though the run's preset.toml, or the code of its problem, was edited: train the changed "
+            "experiment, and record it.",
         ),
     ] = False,
     runs_dir: RunsDir = _RUNS,
@@ -290,6 +313,7 @@ def resume(
     plain: Ascii = False,
     data_dir: DataDir = None,
     start_paused: Annotated[bool, typer.Option("--start-paused", hidden=True)] = False,
+    allow_code: AllowCode = None,
 ) -> None:
     """Go on with RUN from its newest good checkpoint; --iterations continues a finished one."""
     front_end = _front_end(no_ui=no_ui, json=json, quiet=quiet, chunk=chunk, on_hangup=on_hangup, fps=fps)
@@ -310,7 +334,12 @@ def resume(
 
 @app.command()
 def attach(
-    run: RunName, runs_dir: RunsDir = _RUNS, fps: Fps = _FPS, plain: Ascii = False, data_dir: DataDir = None
+    run: RunName,
+    runs_dir: RunsDir = _RUNS,
+    fps: Fps = _FPS,
+    plain: Ascii = False,
+    data_dir: DataDir = None,
+    allow_code: AllowCode = None,
 ) -> None:
     """Watch and steer RUN, which another process drives; leaving does not end it."""
     from l2o_tui.commands.attach import attach_run
@@ -420,6 +449,7 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Replace an output that is there.")] = False,
     runs_dir: RunsDir = _RUNS,
     data_dir: DataDir = None,
+    allow_code: AllowCode = None,
 ) -> None:
     """Write RUN's metrics in another tool's format, or its trained optimizer as a file of its own."""
     is_optimizer = file_format == "optimizer"
@@ -474,6 +504,7 @@ def compare(
     runs_dir: RunsDir = _RUNS,
     plain: Ascii = False,
     data_dir: DataDir = None,
+    allow_code: AllowCode = None,
 ) -> None:
     """Compare runs: convergence in one chart, medians over seeds in a table, beside the baselines."""
     from l2o_tui.commands.compare import compare_runs
@@ -497,8 +528,14 @@ def evaluate(
         typer.Option("--steps", metavar="N[,N...]", help="Horizons in base steps; the problems' own, if not given."),
     ] = None,
     draws: Annotated[
-        int, typer.Option("--draws", min=1, max=10_000_000, help="Held-out tasks of each problem.")
-    ] = 10_000,
+        int | None,
+        typer.Option(
+            "--draws",
+            min=1,
+            max=10_000_000,
+            help="Held-out tasks of each problem; 10,000, if not given, and fewer of networks.",
+        ),
+    ] = None,
     seed: Annotated[
         int, typer.Option("--seed", min=0, help="Decides the draws: from a stream that nothing is trained on.")
     ] = 0,
@@ -521,6 +558,7 @@ def evaluate(
         BackendChoice, typer.Option("--backend", help="What computes the networks.")
     ] = BackendChoice.auto,
     data_dir: DataDir = None,
+    allow_code: AllowCode = None,
 ) -> None:
     """Judge the networks of RUN, and the hand-designed optimizers beside them, on problems nobody trained on."""
     from l2o_tui.commands.evaluate import evaluate_runs
@@ -618,6 +656,7 @@ def tune(
     force: Annotated[bool, typer.Option("--force", help="Replace an output that is there.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line, for each that is found.")] = False,
     data_dir: DataDir = None,
+    allow_code: AllowCode = None,
 ) -> None:
     """Find the best settings of hand-designed rivals on PRESET's problem, as [[baseline]] tables to paste."""
     from l2o_tui.commands.tune import run_tune
@@ -645,14 +684,34 @@ def presets(json: JsonDocument = False) -> None:
     print_presets(as_json_document=json)
 
 
+@app.command(name="new-task")
+def new_task(
+    file: Annotated[Path, typer.Argument(metavar="FILE.py", help="The module to write; its preset goes beside it.")],
+    example: Annotated[
+        Literal["quadratic", "logistic", "ode"],
+        typer.Option(
+            "--example",
+            help="What to begin with: least squares; logistic regression with minibatches and held-out data; "
+            "a differential equation fitted to measurements.",
+        ),
+    ] = "quadratic",
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+) -> None:
+    """Write FILE.py, a problem of your own to edit, and a preset that trains an optimizer for it."""
+    from l2o_tui.commands.new_task import write_task
+
+    write_task(file, example, force=force)
+
+
 @app.command()
 def check(
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="A TOML file, or the name of a shipped preset.")],
+    allow_code: AllowCode = None,
 ) -> None:
     """Check FILE without running it."""
     from l2o_tui.commands.check import check_presets
 
-    check_presets(files)
+    sys.exit(check_presets(files))
 
 
 @app.command()
@@ -668,6 +727,7 @@ def bench(
     ] = None,
     json: Json = False,
     data_dir: DataDir = None,
+    allow_code: AllowCode = None,
 ) -> None:
     """Measure meta-iterations per second of every backend, side by side."""
     from l2o_tui.commands.bench import run_bench
@@ -688,6 +748,7 @@ def main() -> NoReturn:
     """Run a command; turn what is wrong with its input, or a failure, into one message and its exit code."""
     from l2o_engine.support.errors import Failure, UserError
     from l2o_engine.support.processes import NUMBA_SETTINGS
+    from l2o_engine.support.user_code import is_stuck, place_in, take_printed
 
     for name in [name for name in os.environ if name.startswith("NUMBA_") and name not in NUMBA_SETTINGS]:
         del os.environ[name]
@@ -695,21 +756,34 @@ def main() -> NoReturn:
     # costs. The environment says it, for PyTorch may never be imported.
     os.environ["OMP_NUM_THREADS"] = "1"
     _draw_plainly(not streams.prepare())
+    code: object = exit_codes.FAILED
     try:
         code = app(standalone_mode=False)
     except UserError as error:
         streams.say(f"l2o-tui: {error}")
-        sys.exit(exit_codes.USAGE)
+        sys.exit(code := exit_codes.USAGE)
     except Failure as error:
         streams.say(f"l2o-tui: {error}")
         sys.exit(exit_codes.FAILED)
+    except SystemExit as error:
+        code = error.code
+        raise
     except Exception as error:
         if isinstance(error, _Usage):
             streams.say(_said(error))
-            sys.exit(error.exit_code)
+            sys.exit(code := error.exit_code)
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            where = place_in(error.__cause__.__traceback__)  # of a user's code, which did not return perhaps
+            streams.say(f"l2o-tui: ended by SIGINT{f'; it was at {where}' if where else ''}")
+            sys.exit(code := exit_codes.of_signal(signal.SIGINT))
         # A fault of ours, to be reported. What it quotes may be anybody's, and the interpreter would not look at it.
         sys.excepthook = _tell_fault
         raise
+    finally:
+        for line in take_printed():
+            streams.say(line)
+        if is_stuck():  # the interpreter would wait for that thread, for ever
+            os._exit(code if isinstance(code, int) else exit_codes.FAILED)
     sys.exit(code if isinstance(code, int) else exit_codes.DONE)
 
 

@@ -59,7 +59,8 @@ class LivePlot(Observer):
         check_matplotlib()
         self.drawn = 0
         self.drawing_seconds = 0.0
-        self._canvas: _Canvas = _File(Path(path)) if path is not None else _Cell() if _in_notebook() else Window()
+        self._path = None if path is None else Path(path)
+        self._canvas = self._new_canvas()  # which is refused now, if at all
         self._seconds = seconds
         self._due = 0.0
         self._is_fresh = False  # whether there is something that was not drawn yet
@@ -72,9 +73,10 @@ class LivePlot(Observer):
         return True
 
     def begin(self, preset: Preset) -> None:
-        """Begin a new picture, of a run of this preset."""
+        """Begin a new picture, of a run of this preset: below the cell that trains it."""
+        self._canvas = self._new_canvas()
         self._preset, self._feed = preset, Feed(preset)
-        self._due = 0.0
+        self._due, self._is_fresh = 0.0, False
 
     def tell(self, event: Event) -> None:
         """Take in what happens, and draw if it is time."""
@@ -89,6 +91,11 @@ class LivePlot(Observer):
         """Draw what came last."""
         if self._is_fresh:
             self._draw()
+
+    def _new_canvas(self) -> "_Canvas":
+        if self._path is not None:
+            return _File(self._path)
+        return _Cell() if _in_notebook() else Window()
 
     def panels(self) -> Panels:
         """Return what is drawn: the convergence and, once there are some, the base losses beside it."""

@@ -18,6 +18,7 @@ from l2o_engine.meta.learner import Backend
 from l2o_engine.optimizers.learned.exported import Exported
 from l2o_engine.presets.schema import Preset
 from l2o_engine.records.events import ShowDraws
+from l2o_engine.support.user_code import is_stuck
 from l2o_engine.training.evaluation import BaseCurves
 from l2o_engine.training.trainer import Chunk, Trainer, TrainerState, make_trainer
 from l2o_engine.training.validating import left
@@ -119,17 +120,20 @@ class Pipeline:
         self.states = {seed: trainer.state() for seed, trainer in self._trainers.items()}
 
     def close(self) -> None:
-        """Let nothing go on behind the end: what is being computed is waited for and dropped."""
+        """Let nothing go on behind the end: what is being computed is waited for and dropped.
+
+        But where a user's code does not return, and would not be ended.
+        """
         self.drop()
         if self._own_executor:
-            self._own_executor.shutdown(wait=True)
+            self._own_executor.shutdown(wait=not is_stuck(), cancel_futures=True)
 
     def drop(self) -> None:
         """Wait for the chunk that is being computed, if there is one, and forget it; load() must come next."""
         if self._in_flight:
             for future in self._in_flight.futures.values():
                 future.cancel()
-            wait(self._in_flight.futures.values())
+            wait(self._in_flight.futures.values(), timeout=0 if is_stuck() else None)
             self._in_flight = None
 
     @property

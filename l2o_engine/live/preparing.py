@@ -21,10 +21,12 @@ from l2o_engine.runs import levels
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.levels import Levels
 from l2o_engine.support.processes import EndedError
+from l2o_engine.support.user_code import Ending, StoppedError, is_stuck
 
 SIGN_SECONDS = 1.0
 """Between two signs of life: who watches from another host takes a much longer silence for a dead driver."""
 _LOOK_SECONDS = 0.1
+_ENDED = "a problem's code did not return in time, and was ended"
 
 Value = TypeVar("Value")
 
@@ -49,7 +51,10 @@ def awaited(future: "Future[Value]", sign_of_life: Callable[[], None]) -> Value:
     """Wait for a result, with a sign of life every second."""
     while not wait([future], SIGN_SECONDS).done:
         sign_of_life()
-    return future.result()
+    try:
+        return future.result()
+    except Ending as error:
+        raise StoppedError(_ENDED) from error
 
 
 class Computing(NamedTuple):
@@ -124,7 +129,8 @@ def find_levels(run: DrivenRun, patience: Patience) -> Generator[Preparing, None
 
 
 def _in_thread(work: Callable[[], Value], give_up: Callable[[], None], patience: Patience) -> Value:
-    with ThreadPoolExecutor(1, "l2o-loading") as loader:
+    loader = ThreadPoolExecutor(1, "l2o-loading")
+    try:
         future, sign_due, is_given_up = loader.submit(work), monotonic() + SIGN_SECONDS, False
         while not wait([future], _LOOK_SECONDS).done:
             if patience.is_over():
@@ -133,6 +139,10 @@ def _in_thread(work: Callable[[], Value], give_up: Callable[[], None], patience:
             if monotonic() >= sign_due:
                 patience.sign_of_life()
                 sign_due = monotonic() + SIGN_SECONDS
+        if isinstance(error := future.exception(), StoppedError | Ending):
+            raise error if isinstance(error, StoppedError) else StoppedError(_ENDED)
         if is_given_up:  # be it that there was nothing to give up, and it has come to its end
             raise EndedError("it was told to stop")
         return future.result()
+    finally:
+        loader.shutdown(wait=not is_stuck())

@@ -45,9 +45,10 @@ from l2o_engine.records.events import (
 from l2o_engine.records.rows import rows_of
 from l2o_engine.runs.checkpoints import Checkpoint, Kind
 from l2o_engine.runs.driven import DrivenRun, TakenError
-from l2o_engine.runs.record import ACTIVE
+from l2o_engine.runs.record import ACTIVE, RunError
 from l2o_engine.support.errors import Failure, UserError
 from l2o_engine.support.processes import EndedError
+from l2o_engine.support.user_code import CodeError, StoppedError, end_hanging, is_hanging, take_printed, told_where
 
 _FOLDER_SECONDS = 0.2
 _MEASURED_SECONDS = 5.0  # of training, before it is said what slows it
@@ -159,7 +160,13 @@ class Session:
                 yield from self._drive()
             except EndedError:  # told to stop before it began
                 yield from self._recorded(self._give_up())
+            except StoppedError as stopped:  # a user's code did not return, and was ended
+                if self.mailbox.stop is None:
+                    raise
+                yield from self._recorded(self._end_without_chunk(str(stopped)))
         except Exception as error:
+            if isinstance(error, CodeError):
+                yield from self._kept_of_failed()
             failure = self._failure(error)
             yield self._failed(str(failure))
             raise failure from error
@@ -326,10 +333,12 @@ class Session:
             yield Changed(change.iteration, change.settings)
         for notice in notices:
             yield Notice(notice)
+        yield from self._printed()
 
-    def _give_up(self) -> Iterator[Event]:
+    def _give_up(self, message: str = "") -> Iterator[Event]:
         """End what has not begun to train: all that was kept of the run is as it was."""
         reason = self.mailbox.stop.reason if self.mailbox.stop else ""
+        reason = f"{reason}; {message}" if message else reason
         if self._run.record().status in ACTIVE:
             self._run.update(status="interrupted", message=reason)
         record = self._run.record()
@@ -349,6 +358,7 @@ class Session:
         rows = rows_of(chunks, reporter.lanes)
         self._run.append_rows(rows)
         yield NewRows(rows)
+        yield from self._printed()
         for chunk in chunks:
             for likeness in chunk.likenesses:
                 yield Imitated(chunk.lane, likeness)
@@ -488,6 +498,24 @@ class Session:
         kept = f"; the best checkpoint before is {best.name}" if best else ""
         yield from self._end("diverged", f"seed {', '.join(map(str, diverged))} diverged: {why}{kept}")
 
+    def _kept_of_failed(self) -> Iterator[Event]:
+        """Save what was trained before a user's code has failed: it may be mended, and the run goes on from there."""
+        with suppress(OSError, RunError):  # the failure is what is to be told
+            yield from [*self._printed(), *self._recorded(self._checkpoint())]
+
+    def _printed(self) -> Iterator[Event]:
+        """Tell what a user's code has printed."""
+        for line in take_printed():
+            yield Notice(line)
+
+    def _end_without_chunk(self, message: str) -> Iterator[Event]:
+        """End where a user's code did not: what it was at is lost, as a chunk that was never begun."""
+        reason = self.mailbox.stop.reason if self.mailbox.stop else ""
+        if self._has_begun:
+            yield from self._end("interrupted", f"{reason}; {message}")
+        else:
+            yield from self._give_up(message)
+
     def _end(self, status: Status, message: str) -> Iterator[Event]:
         self._stopwatch.stop()
         yield from self._checkpoint()
@@ -510,6 +538,7 @@ class Session:
     def _failure(self, error: Exception) -> SessionError:
         if isinstance(error, TakenError):  # nothing here is ours to write any more
             return SessionError(str(error))
+        error = told_where(error) or error if not isinstance(error, OSError | UserError) else error
         cause = str(error) if isinstance(error, OSError | UserError) else f"{type(error).__name__}: {error}"
         if not self._run.is_there:
             return SessionError(f"{self._run.folder} is gone, removed or renamed while it was being trained")
@@ -536,3 +565,5 @@ class Session:
     def _give_sign_of_life(self) -> None:
         with suppress(OSError):
             self._run.update()
+        if is_hanging() and self._is_told_to_stop():
+            end_hanging()

@@ -90,9 +90,14 @@ def admit(preset: Preset, backend: str | None = None, device: str | None = None)
     TooLargeError
         If there is not enough memory.
     UserError
-        If data that its problem is made of is not there or cannot be read.
+        If data that its problem is made of is not there or cannot be read; if its problem is code that nobody has
+        allowed, or that fails; if its network cannot be for this problem.
     """
     _ = preset.experiment.task.sources
+    try:
+        preset.experiment.check_network()
+    except ValueError as error:  # of a problem that is code, nobody could know it before
+        raise UserError(f"{preset.name}: {error}") from error
     name, where = "numpy", Device()
     if preset.learns:
         choice = choose(preset.experiment, backend or preset.run.backend, device or preset.run.device)

@@ -7,10 +7,10 @@ are others, and in any thread.
 """
 
 from collections.abc import Callable
-from queue import Empty, Full, Queue
-from threading import Event as Flag
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from threading import Thread
-from time import monotonic
+from time import monotonic, sleep
 
 from l2o_engine.live.session import Session
 from l2o_engine.records.events import Event, Stop
@@ -21,7 +21,9 @@ PATIENCE = 1.0
 """Seconds after which a second ctrl+c is one, and not the first once more: then it does not wait."""
 
 _AHEAD = 64  # events that the session may be ahead of who is told of them
+_NAP_SECONDS = 0.01
 _LOOK_SECONDS = 0.2
+_LOOKS = 25
 
 
 def drive(session: Session, tell: Callable[[Event], None]) -> None:
@@ -48,59 +50,62 @@ def drive(session: Session, tell: Callable[[Event], None]) -> None:
         while (event := driving.told.get()) is not None:
             tell(event)
     except BaseException as error:
-        try:
-            driving.stop("ctrl+c" if isinstance(error, KeyboardInterrupt) else type(error).__name__)
-        finally:
-            driving.is_left.set()
-        error.add_note(_where(session, driving.error))
+        since = 0.0
+        while not driving.is_left:
+            try:
+                since = since or monotonic()
+                driving.stop("ctrl+c" if isinstance(error, KeyboardInterrupt) else type(error).__name__)
+                error.add_note(_where(session, driving.error))
+                driving.is_left = True
+            except KeyboardInterrupt:
+                if since and monotonic() - since > PATIENCE:
+                    driving.is_left = True
+                    raise
         raise
     if driving.error is not None:
         raise driving.error
 
 
 class _Driving:
-    """The thread that drives a session, and what it tells."""
+    """The thread that drives a session, and what it tells.
+
+    ctrl+c may leave any lock of Python's own taken that the main thread was about to let go. So what the two threads
+    share is a queue that is written in C, and flags.
+    """
 
     def __init__(self, session: Session) -> None:
         self.thread = Thread(target=self._drive, name="l2o-session")
-        self.told: Queue[Event | None] = Queue(_AHEAD)
+        self.told: SimpleQueue[Event | None] = SimpleQueue()
         self.error: Exception | None = None
-        self.is_left = Flag()
-        self._has_begun, self._is_over = Flag(), Flag()
+        self.is_left = False
+        self._has_begun = self._is_over = False
         self._session = session
 
     def _drive(self) -> None:
-        self._has_begun.set()
+        self._has_begun = True
         try:
             for event in self._session.events():
                 self._put(event)
         except Exception as error:  # noqa: BLE001 (raised on where it is waited for)
             self.error = error
         finally:
-            self._put(None)
-            self._is_over.set()
+            self.told.put(None)
+            self._is_over = True
 
-    def _put(self, event: Event | None) -> None:
-        while not self.is_left.is_set():
-            try:
-                self.told.put(event, timeout=_LOOK_SECONDS)
-                return
-            except Full:
-                continue
+    def _put(self, event: Event) -> None:
+        while self.told.qsize() >= _AHEAD and not self.is_left:
+            sleep(_NAP_SECONDS)
+        if not self.is_left:
+            self.told.put(event)
 
     def stop(self, reason: str) -> None:
-        """Have the session end, and wait until it has."""
+        """Have the session end, and wait until it has; may be called again, if that was interrupted."""
         self._session.mailbox.put(Stop(reason))
-        self._has_begun.wait(_LOOK_SECONDS)  # the thread may just be starting
-        since = monotonic()
-        while self._has_begun.is_set() and not self._is_over.is_set():
-            try:
+        looks = _LOOKS  # at a thread that may just be starting
+        while not self._is_over and (self._has_begun or looks > 0):
+            looks -= 1
+            with suppress(Empty):
                 self.told.get(timeout=_LOOK_SECONDS)
-            except Empty:
-                continue
-            except KeyboardInterrupt:
-                if monotonic() - since > PATIENCE:
-                    raise
 
 
 def _where(session: Session, error: Exception | None) -> str:

@@ -18,6 +18,7 @@ from l2o_engine.runs.catalogue import find_folder, new_folder
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.starting import find_start, start_beside, started
+from l2o_engine.support.user_code import permission
 
 
 def train(
@@ -35,6 +36,7 @@ def train(
     on_event: Callable[[Event], None] | None = None,
     watch: Observer | Sequence[Observer] = (),
     progress: bool = False,
+    allow_code: str | Path | None = None,
 ) -> Run:
     """Train a preset to its end, and return the run.
 
@@ -72,6 +74,9 @@ def train(
         ``l2o_tui.notebook.LivePlot()``. What an observer raises ends its watching, and not the training.
     progress
         Whether a bar tells how far it is: a widget in a notebook, else on stderr.
+    allow_code
+        A folder whose Python modules may be imported and run, by this process from now on: for a problem of
+        ``kind = "python"``.
 
     Returns
     -------
@@ -88,6 +93,8 @@ def train(
     SessionError
         If something failed on the way; the message says where the last checkpoint is.
     """
+    if allow_code is not None:
+        permission.allow_code(allow_code)
     given = {"seed": seed, "seeds": seeds, "iterations": iterations, "backend": backend, "device": device}
     changes = {**(set or {}), **{f"run.{name}": value for name, value in given.items() if value is not None}}
     asked = (
@@ -117,6 +124,7 @@ def resume(
     on_event: Callable[[Event], None] | None = None,
     watch: Observer | Sequence[Observer] = (),
     progress: bool = False,
+    allow_code: str | Path | None = None,
 ) -> Run:
     """Go on with a run from its newest good checkpoint, to its end: the same, bit for bit, as if it had not stopped.
 
@@ -134,7 +142,7 @@ def resume(
         What computes, and where; the preset's, if not given.
     runs_dir
         The runs folder.
-    on_event, watch, progress
+    on_event, watch, progress, allow_code
         As those of :func:`train`.
 
     Returns
@@ -150,6 +158,8 @@ def resume(
     UserError, MissingLibraryError, SessionError
         As those of :func:`train`.
     """
+    if allow_code is not None:
+        permission.allow_code(allow_code)
     folder = run.folder if isinstance(run, Run) else find_folder(str(run), Path(runs_dir))
     found = resumable(folder, iterations=iterations, backend=backend, device=device)
     if found.is_done:

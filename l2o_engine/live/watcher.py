@@ -20,6 +20,7 @@ from l2o_engine.runs.folder import Run
 from l2o_engine.runs.levels import Levels
 from l2o_engine.runs.lock import Listener
 from l2o_engine.runs.record import RunError
+from l2o_engine.support.user_code import CodeError
 
 POLL_SECONDS = 0.25
 _PATIENCE = 5.0  # seconds for which a folder may be out of reach: network file systems have such moments
@@ -123,8 +124,12 @@ class Watcher:
         if self._levels is None:
             self._levels = levels.stored(self._run.record(), preset, preset.run.seed)
         if self._levels is None:
-            yield from levels.measuring(preset)
-            self._levels = levels.measure(preset, preset.run.seed)
+            try:
+                yield from levels.measuring(preset)
+                self._levels = levels.measure(preset, preset.run.seed)
+            except CodeError as error:  # of a problem that is code, which need not be allowed to be looked at
+                yield Notice(f"there are no levels to beat: {error}")
+                self._levels = {}
         return self._levels
 
     # Asking.

@@ -91,14 +91,25 @@ class Experiment:
             raise ValueError("every baseline needs a name of its own")
         if LEARNED in names:
             raise ValueError(f'a baseline may not be called "{LEARNED}": that is the network')
-        if self.learned is not None:
-            for family in (self.task, self.trained_on):
-                self.learned.network.on(family)  # which refuses what it cannot be for
+        if self.task.is_known:
+            self.check_network()
         if self.curriculum is not None:
             self._check(self.curriculum)
         for name, value in self._small_numbers() if self.dtype == "float32" else ():
             if value > 0 and as_float32(value) == 0:
                 raise ValueError(f'{name} would be 0 in float32: take a greater one, or dtype "float64"')
+
+    def check_network(self) -> None:
+        """Refuse a network that cannot be for this task's groups; where the task is code, they are not known before.
+
+        Raises
+        ------
+        ValueError
+            If it cannot.
+        """
+        if self.learned is not None:
+            for family in (self.task, self.trained_on):
+                self.learned.network.on(family)
 
     def _check(self, curriculum: Curriculum) -> None:
         steps, first = self.truncation.steps, curriculum.stages[0]

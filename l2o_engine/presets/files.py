@@ -18,10 +18,11 @@ from pydantic import ValidationError
 
 from l2o_engine.presets.identity import trained_settings
 from l2o_engine.presets.messages import PresetError, describe
-from l2o_engine.presets.schema import DEFAULT_KINDS, FORMER_NAMES, Preset
+from l2o_engine.presets.schema import DEFAULT_KINDS, FORMER_NAMES, Preset, take_plugins
 from l2o_engine.presets.shipped import find
 from l2o_engine.presets.tables import to_dict
 from l2o_engine.support.files import read_bytes
+from l2o_engine.support.user_code import permission, seen_beside
 from l2o_engine.support.wording import quote, shown
 
 _MOST_BYTES = 1_000_000  # of a file; the shipped ones have some thousand
@@ -64,6 +65,8 @@ def load(
         raise PresetError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise PresetError(f"{path}: is not UTF-8 text") from error
+    if follows:
+        seen_beside(path.parent)
     raw = _parsed(text, str(path))
     _check_shape(raw, str(path))
     raw, former = _normalised(raw, str(path))
@@ -143,6 +146,7 @@ def _checked(
     former: Mapping[str, str],
 ) -> Preset:
     tables = _with_kinds(raw)
+    take_plugins(tables)
     try:
         return Preset.model_validate(tables)
     except ValidationError as error:
@@ -188,7 +192,12 @@ def _without_foreign_rows(
     return preset if is_the_same else preset.model_copy(update=dict.fromkeys(_PUBLISHED))
 
 
-def load_preset(reference: str | Path, *, set: Mapping[str, Any] | None = None) -> Preset:  # noqa: A002 (the option)
+def load_preset(
+    reference: str | Path,
+    *,
+    set: Mapping[str, Any] | None = None,  # noqa: A002 (the option)
+    allow_code: str | Path | None = None,
+) -> Preset:
     """Read a preset, as ``l2o-tui run`` does: for the library.
 
     Parameters
@@ -197,12 +206,19 @@ def load_preset(reference: str | Path, *, set: Mapping[str, Any] | None = None) 
         A TOML file, or the name of a shipped preset.
     set
         What to change, "table.key" → value.
+    allow_code
+        A folder whose Python modules may be imported and run, by this process from now on: for a problem of
+        ``kind = "python"``.
 
     Raises
     ------
     PresetError
         If there is no such preset, or something is wrong with it or with what is to be changed.
+    UserError
+        If there is no such folder.
     """
+    if allow_code is not None:
+        permission.allow_code(allow_code)
     return load(find(str(reference)), [setting_of(name, value) for name, value in (set or {}).items()])
 
 

@@ -6,9 +6,11 @@ default, and the defaults are the notebook's ("The Quest for the Ultimate Optimi
 :meth:`Preset.experiment` is what the engine trains.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
 from l2o_engine.backends.devices import CPU, DeviceName, why_no_numbers
 from l2o_engine.meta.experiment import DEFAULT_BASELINES, DTypeName, Experiment
@@ -318,3 +320,33 @@ class Preset(Table):
     def published_rows(self) -> tuple[PublishedRow, ...]:
         """The rows that are known of it, see :attr:`published`."""
         return self.published.rows if self.published else ()
+
+
+def take_plugins(tables: Mapping[str, Any]) -> None:
+    """Take in the kinds that tables ask for and installed packages offer; nothing else of these is imported.
+
+    Parameters
+    ----------
+    tables
+        Those of a preset, by name, unchecked.
+
+    Raises
+    ------
+    PluginError
+        If one is offered and cannot be had. A kind that nobody offers is the schema's to refuse.
+    """
+    added = set[str]()
+    for name, registry in PIECES.items():
+        table = tables.get(name)
+        for one in table if isinstance(table, list) else [table]:
+            kind = one.get("kind") if isinstance(one, Mapping) else None
+            if isinstance(kind, str) and registry.take_plugin(kind):
+                added.add(name)
+    for name in added:
+        field, kinds = Preset.__pydantic_fields__[name], PIECES[name].union()
+        several: Any = Annotated[tuple[kinds, ...], BeforeValidator(list_to_tuple)]  # type: ignore[valid-type]  # made now
+        taken = FieldInfo.from_annotation(several if name == "baseline" else kinds)
+        taken.default = field.default
+        Preset.__pydantic_fields__[name] = taken
+    if added:
+        Preset.model_rebuild(force=True)

@@ -46,6 +46,7 @@ _MOST_VECTORS = len(_VECTORS) + 1 + len(_MOMENTS)  # with the best weights of a 
 _MOST_SEEDS = 1024
 # Bytes beside the numbers, at most: in all, a seed's (its generator, its counts), a tensor's (name, shape, place).
 _ALL_BESIDE, _SEED_BESIDE, _TENSOR_BESIDE = 65_536, 4_096, 512
+_MOST_COORDINATES = 1_000_000  # of a problem that is code, which is not run to read what was saved
 _PIECE = 2**20  # bytes that are read at once of what need not be held
 
 
@@ -242,7 +243,8 @@ def _most_bytes(experiment: Experiment, seeds: int) -> int:
     size, tensors = (layout.size, len(layout.shapes)) if layout else (0, 0)
     a_seed = _MOST_VECTORS * (8 * size + tensors * _TENSOR_BESIDE) + _SEED_BESIDE
     if experiment.learned is not None and not experiment.truncation.is_whole:
-        learned, coordinates = experiment.learned, experiment.trained_on.size
+        family = experiment.trained_on
+        learned, coordinates = experiment.learned, family.size if family.is_known else _MOST_COORDINATES
         numbers = 1 + 2 * learned.network.units + MOST_REMEMBERED * len(learned.inputs.remembers)
         a_seed += experiment.meta.batch * (8 * coordinates * numbers + (tensors + 8) * _TENSOR_BESIDE + _SEED_BESIDE)
     return _ALL_BESIDE + seeds * a_seed

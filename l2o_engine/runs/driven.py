@@ -34,6 +34,7 @@ from l2o_engine.runs.record import (
     Change,
     Record,
     RunError,
+    changed_code,
     new_record,
     now,
     other_sources,
@@ -262,14 +263,16 @@ class DrivenRun(Run):
         ours = versions() | sources_of(self.current)
         if differs := what_changed(found.versions, ours):
             self.notices.append(f"not as when it was last driven: {differs}; results may differ in their last bits")
-        if other := other_sources(found.versions, ours):
+        if not self.current.problem.is_code and (other := other_sources(found.versions, ours)):
             self.notices.append(
                 f"not the files that the run was made with: {other}; its results may be of other images"
             )
         self.changes = edited
+        is_rewritten = bool(changed_code(found.versions, self.current))
         self._write_record(
             replace(
                 self._record,
+                levels=None if is_rewritten else self._record.levels,  # they were measured on what the code was
                 pid=os.getpid(),
                 host=socket.gethostname(),
                 driver=self._lock.driver,
@@ -504,6 +507,7 @@ def _what_was_edited(run: Run, *, accept: bool) -> tuple[Change, ...]:
         If that is not accepted, or nothing could go on with it.
     """
     preset = run.preset()
+    rewritten = changed_code(run.record().versions, preset)
     for path in checkpoints.newest_first(run.checkpoints_path):
         try:
             head = checkpoints.head_of(path)
@@ -513,14 +517,17 @@ def _what_was_edited(run: Run, *, accept: bool) -> tuple[Change, ...]:
         later = [change for change in run.record().changes if change.iteration >= head.iteration]
         accepted = {name: pair[1] for change in later for name, pair in change.settings.items()}
         changed = {name: pair for name, pair in changed.items() if accepted.get(name, ...) != pair[1]}
-        if not changed:
+        if not changed and not rewritten:
             return ()
         if not checkpoints.is_whole(path):  # who restores the run will say so; it may have been another bit all along
             continue
-        what = f"the preset.toml of {run.name} was edited after it was trained with it: {in_words(changed)}"
+        edited = "the preset.toml" if changed else "the code"
+        changed |= rewritten
+        what = f"{edited} of {run.name} was edited after it was trained with it: {in_words(changed)}"
         if not accept:
             raise RunError(
-                f"{what}. Set them back, start a new run from that file, or go on with the changed experiment: "
+                f"{what}. Set {'them' if edited.endswith('toml') else 'it'} back, start a new run"
+                f"{' from that file' if edited.endswith('toml') else ''}, or go on with the changed experiment: "
                 "resume --accept-changes, which records it"
             )
         if fixed := sorted(changed.keys() & {"run.seed", "run.seeds", "run.dtype"}):

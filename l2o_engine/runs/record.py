@@ -328,6 +328,35 @@ def other_sources(before: Mapping[str, str], after: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {before[name]:.16}… → {after[name]:.16}…" for name in names)
 
 
+def changed_code(before: Mapping[str, str], preset: Preset) -> dict[str, list[str]]:
+    """Return the files of a problem that is code and has other content than it had, "sha256 of file" → [before, now].
+
+    Parameters
+    ----------
+    before
+        The versions, with the sources, as the run has them.
+    preset
+        Its preset.
+
+    Raises
+    ------
+    UserError
+        If the code may not run, or fails.
+    """
+    if not preset.problem.is_code:
+        return {}
+    after = sources_of(preset)
+    names = sorted({name for name in (*before, *after) if name.startswith(_SOURCE)})
+    if not any(name in before for name in names):  # a run.json that was rebuilt does not know what it was
+        return {}
+    pairs = {name: [before.get(name, ""), after.get(name, "")] for name in names}
+    return {
+        name: [f"{digest:.16}…" if digest else "not there" for digest in pair]
+        for name, pair in pairs.items()
+        if pair[0] != pair[1]
+    }
+
+
 def what_changed(before: Mapping[str, str], after: Mapping[str, str]) -> str:
     """Return in words by which versions results may differ in their last bits; "" where they are the same.
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from l2o_engine.optimizers.learned.exported import Exported
+from l2o_engine.optimizers.learned.exported_file import OptimizerFileError
 from l2o_engine.runs.catalogue import find_run
 from l2o_engine.runs.exported import CheckpointChoice
 from l2o_engine.runs.folder import Run
@@ -70,12 +71,17 @@ def torch_optimizer(
     """
     from l2o_engine.torch_optim.optimizer import TorchOptimizer
 
+    called = None
     if isinstance(source, Exported):
         exported = source
     elif isinstance(source, Run):
         exported = source.exported(seed, checkpoint, measure=measure)
     elif Path(source).is_file():
-        exported = Exported.load(source)
+        exported, called = Exported.load(source), str(source)
+    elif Path(source).suffix == ".safetensors":
+        raise OptimizerFileError(f"{source}: there is no such file")
     else:
         exported = find_run(str(source), Path(runs_dir)).exported(seed, checkpoint, measure=measure)
-    return TorchOptimizer(params, exported, lr, weight_decay=weight_decay, maximize=maximize, scale=scale, guard=guard)
+    return TorchOptimizer(
+        params, exported, lr, weight_decay=weight_decay, maximize=maximize, scale=scale, guard=guard, called=called
+    )

@@ -55,10 +55,10 @@ def held_out_of(runs: Iterable[Run]) -> HeldOut:
     reached: dict[tuple[Path, int], float] = {}
     draws: set[int] = set()
     for match in own_matches(networks, (), ()):
-        operations = max(network.operations_on(match.problem) for network in match.networks)
-        number = int(min(DRAWS, max(LEAST_DRAWS, _OPERATIONS / operations)))
-        draws.add(number)
         try:
+            operations = max(network.operations_on(match.problem) for network in match.networks)
+            number = int(min(DRAWS, max(LEAST_DRAWS, _OPERATIONS / operations)))
+            draws.add(number)
             for one in judge([match], draws=number, seed=_SEED, may_compile=False, with_rivals=False):
                 if one.network is not None:
                     reached[one.network.source.place, one.network.seed] = one.figures["end_log10_mean"]

@@ -15,6 +15,9 @@ from typing import Annotated, Any, Generic, TypeVar, get_args
 
 from pydantic import Field
 
+from l2o_engine.support.plugins import PluginError, load_plugin, plugins
+from l2o_engine.support.settings import fields_of
+
 Piece = TypeVar("Piece")
 Class = TypeVar("Class", bound=type[Any])
 
@@ -59,6 +62,30 @@ class Registry(Generic[Piece]):
             self._import_all()
             self._is_complete = True
         return dict(sorted(self._kinds.items()))
+
+    @property
+    def group(self) -> str:
+        """The entry points by which installed packages add to the kinds: "l2o_engine.inputs"."""
+        return f"l2o_engine.{self._package.rpartition('.')[2]}"
+
+    def take_plugin(self, kind: str) -> bool:
+        """Take in a kind that an installed package offers; return whether there is something new now.
+
+        Raises
+        ------
+        PluginError
+            If one offers it, and what it offers cannot be imported or is no such class.
+        """
+        if kind in self.kinds or kind not in plugins(self.group):
+            return False
+        found = load_plugin(self.group, kind)
+        if not isinstance(found, type) or not fields_of(found) or kind != _kind_or_nothing(found):
+            raise PluginError(
+                f'what an installed package offers as the {self.what} "{kind}" in the group {self.group} is no class '
+                f'of settings of that kind (kind: Literal["{kind}"])'
+            )
+        self.register(found)
+        return True
 
     def _import_all(self, without: Collection[str] = ()) -> None:
         package = import_module(self._package)
@@ -106,6 +133,13 @@ class Registry(Generic[Piece]):
     @staticmethod
     def _union(classes: list[type[Any]]) -> Any:
         return Annotated[reduce(or_, classes), Field(discriminator="kind")] if len(classes) > 1 else classes[0]
+
+
+def _kind_or_nothing(cls: type[Any]) -> str:
+    try:
+        return kind_of(cls)
+    except (KeyError, ValueError, AttributeError):
+        return ""
 
 
 def kind_of(cls: type[Any]) -> str:

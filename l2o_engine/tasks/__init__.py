@@ -6,6 +6,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from l2o_engine.tasks.base import TASKS, Task, TaskFamily
@@ -17,6 +18,7 @@ if TYPE_CHECKING:  # what __getattr__ finds, for type checkers: tests/engine/tes
     from l2o_engine.tasks.least_squares import LeastSquares
     from l2o_engine.tasks.mixture import Mixture
     from l2o_engine.tasks.network import Network
+    from l2o_engine.tasks.python import Custom, Definition, ModuleProblem, Python
     from l2o_engine.tasks.quadratic import Quadratic
     from l2o_engine.tasks.rastrigin import Rastrigin
     from l2o_engine.tasks.square import Square
@@ -37,6 +39,8 @@ __all__ = [
     "Beale",
     "Booth",
     "Branin",
+    "Custom",
+    "Definition",
     "Ensemble",
     "Formula",
     "Lasso",
@@ -44,7 +48,9 @@ __all__ = [
     "Matyas",
     "Michalewicz",
     "Mixture",
+    "ModuleProblem",
     "Network",
+    "Python",
     "Quadratic",
     "Rastrigin",
     "Rosenbrock",
@@ -55,12 +61,16 @@ __all__ = [
     "TaskFamily",
 ]
 
+_OWN = ("Custom", "Definition", "ModuleProblem")  # what makes a task family of a user's objects
+
 
 if not TYPE_CHECKING:  # to whom a name that is not there would be anything
 
     def __getattr__(name: str) -> Any:
         if not name[:1].isupper():  # a module of the package, perhaps, which is being imported
             raise AttributeError(name)
+        if name in _OWN:
+            return getattr(import_module("l2o_engine.tasks.python"), name)
         return _functions().get(name) or TASKS.named(name)
 
 

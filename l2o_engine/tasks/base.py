@@ -129,6 +129,16 @@ class TaskFamily(ABC):
         raise ValueError(f'"{self.kind}" holds no data out')
 
     @property
+    def is_known(self) -> bool:
+        """Whether its shape is known: else to ask for it would run a user's code, which he may not have allowed."""
+        return True
+
+    @property
+    def is_code(self) -> bool:
+        """Whether its :attr:`sources` say what it computes, so that with others it is another problem."""
+        return False
+
+    @property
     def sources(self) -> Mapping[str, str]:
         """File name → SHA-256 of the files that its tasks are made of; they are read now, if they were not before.
 

@@ -1,11 +1,9 @@
 """The ``torch.optim.Optimizer`` that a trained optimizer becomes."""
 
-import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from math import isfinite, prod, sqrt
-from shlex import quote
 from typing import Any, TypeAlias, cast
 
 import torch
@@ -14,8 +12,9 @@ from torch import Tensor
 from l2o_engine.optimizers.learned.exported import Exported
 from l2o_engine.support.wording import shown
 from l2o_engine.torch_optim import guard as guarding
-from l2o_engine.torch_optim.options import Guard, OutsideTrainingWarning, Scale
-from l2o_engine.torch_optim.passes import Computing, Slot, member_for, members_of, updates
+from l2o_engine.torch_optim.options import Guard, Scale
+from l2o_engine.torch_optim.passes import GUARD, Computing, Slot, is_ours, member_for, members_of, updates
+from l2o_engine.torch_optim.watch import Watch, number_in, rms
 
 Parameters: TypeAlias = "Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]"
 """What PyTorch's optimizers take: parameters, groups of them, or parameters with their names."""
@@ -26,10 +25,8 @@ _COMPUTED_IN = {
     torch.float32: torch.float32,
     torch.float64: torch.float64,
 }
-_FAR = 10.0  # times beyond what was seen in training
 _SHOWN = 12  # characters of a digest
 _STEP = "step"  # which PyTorch's state dicts do not cast
-_CALLERS = 6  # between who warns and who has called step(), PyTorch's wrapper one of them
 
 
 class TorchOptimizer(torch.optim.Optimizer):
@@ -63,6 +60,8 @@ class TorchOptimizer(torch.optim.Optimizer):
         magnitude. The learned optimizer then no longer knows how far a gradient has shrunk.
     guard
         Has Adam step in where the learned optimizer does harm; True for :class:`Guard`'s own settings.
+    called
+        What messages call it: what `l2o-tui evaluate` finds it by. The run's name, if not given.
 
     Attributes
     ----------
@@ -72,7 +71,9 @@ class TorchOptimizer(torch.optim.Optimizer):
     Raises
     ------
     ValueError
-        If an option is out of its range, there is no parameter, or one is of a dtype that it cannot move.
+        If an option is out of its range, there is no parameter, or one is of a kind that it cannot move.
+    TypeError
+        If an option is none.
     """
 
     def __init__(
@@ -85,10 +86,13 @@ class TorchOptimizer(torch.optim.Optimizer):
         maximize: bool = False,
         scale: Scale = None,
         guard: Guard | bool = False,
+        called: str | None = None,
     ) -> None:
+        if not isinstance(guard, Guard | bool):
+            raise TypeError(f"guard must be a Guard, True or False, not {type(guard).__name__}")
         self.exported = exported
         self._guard = Guard() if guard is True else guard or None
-        self._warned: set[str] = set()
+        self._watch = Watch(exported, exported.origin.run if called is None else called)
         self._members = members_of(exported)
         defaults = {
             "lr": lr,
@@ -109,14 +113,16 @@ class TorchOptimizer(torch.optim.Optimizer):
         Raises
         ------
         ValueError
-            If an option is out of its range, or a parameter is of a dtype that it cannot move.
+            If an option is out of its range, or a parameter is of a kind that it cannot move.
+        TypeError
+            If an option is none.
         """
         super().add_param_group(param_group)
         group = self.param_groups[-1]
         try:
             self._check_options(group)
             self._check_parameters(group)
-        except ValueError:
+        except (TypeError, ValueError):
             self.param_groups.pop()
             raise
         if self._guard:  # the loss is everybody's
@@ -128,6 +134,8 @@ class TorchOptimizer(torch.optim.Optimizer):
             value = group[name]
             if isinstance(value, Tensor) and value.numel() != 1:
                 raise ValueError(f"Tensor {name} must be 1-element")  # PyTorch's words, which its own checks ask for
+            if not isinstance(value, int | float | Tensor) or isinstance(value, bool):
+                raise TypeError(f"{name} must be a number, not {type(value).__name__}")
             if not (isfinite(float(value)) and float(value) >= 0):
                 raise ValueError(f"{name} must be a finite number of at least 0, not {float(value)}")
         if group["scale"] not in (None, "rms"):
@@ -137,19 +145,25 @@ class TorchOptimizer(torch.optim.Optimizer):
         for name, parameter in self._named(group):
             if parameter.dtype not in _COMPUTED_IN:
                 raise ValueError(f"a learned optimizer cannot move {name}, which is {_dtype(parameter)}")
+            if type(parameter.data) is not Tensor:  # whose memory is not all here: a DTensor's
+                raise ValueError(f"a learned optimizer cannot move {name}, a {type(parameter.data).__name__}")
             member_for(self.exported, name, tuple(parameter.shape))
 
     def _named(self, group: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
         """Yield the parameters of a group with their names, or their numbers where they have none."""
-        names = group.get("param_names") or [f"parameter {number}" for number in range(len(group["params"]))]
-        yield from zip(names, group["params"], strict=True)
+        names = group.get("param_names")
+        if names is None:
+            number = next(number for number, one in enumerate(self.param_groups) if one is group)
+            where = f" of group {number}" if number else ""
+            names = [f"parameter {place}{where}" for place in range(len(group["params"]))]
+        yield from zip(map(shown, names), group["params"], strict=True)
 
     def __getstate__(self) -> dict[str, Any]:
         return {
             **super().__getstate__(),
             "exported": self.exported,
             "_guard": self._guard,
-            "_warned": self._warned,
+            "_watch": self._watch,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -176,6 +190,9 @@ class TorchOptimizer(torch.optim.Optimizer):
 
         def put_in(_: torch.optim.Optimizer) -> None:
             self.state = found
+            for group in self.param_groups:  # whether there is a guard was said here, and not there
+                known = group.get("guarded") or guarding.at_first()
+                group["guarded"] = known if self._guard else None
 
         # The one sees the state after all hooks that may change it, the other is there before all hooks that may ask.
         before = self.register_load_state_dict_pre_hook(take_out)
@@ -207,18 +224,26 @@ class TorchOptimizer(torch.optim.Optimizer):
                 found[key] = state
         return found
 
-    def _copied(self, name: str, parameter: Tensor, state: Mapping[str, Any]) -> dict[str, Any]:
+    def _copied(self, name: str, parameter: Tensor, state: Any) -> dict[str, Any]:
         dtype = _COMPUTED_IN[parameter.dtype]
+        if not isinstance(state, Mapping):
+            raise ValueError(f"the state of {name} is none of this optimizer: it is a {type(state).__name__}")
 
         def copy_of(key: str, value: Any) -> Any:
             if not isinstance(value, Tensor):
                 return value
-            if key == _STEP:
+            if not is_ours(key):  # the step, and what others keep there
                 return value.clone()
             return value.detach().to(parameter.device, dtype, copy=True).contiguous()
 
-        copied = {key: copy_of(key, value) for key, value in state.items()}
-        why_not = self._computing(name, parameter).why_no_state(copied, parameter.numel()) if copied else ""
+        copied = {
+            key: copy_of(key, value) for key, value in state.items() if self._guard or not str(key).startswith(GUARD)
+        }
+        why_not = ""
+        if _STEP in copied:
+            why_not = self._computing(name, parameter).why_no_state(copied, parameter.numel())
+        elif any(map(is_ours, copied)):
+            why_not = f"it has no {_STEP}"
         if why_not:
             raise ValueError(f"the state of {name} is none of this optimizer: {why_not}")
         return copied
@@ -244,15 +269,19 @@ class TorchOptimizer(torch.optim.Optimizer):
         Raises
         ------
         ValueError
-            If a gradient is sparse or complex. No parameter has moved then.
+            If a gradient is sparse or complex, or a parameter's dtype has changed. No parameter has moved then.
+        TypeError
+            If the closure is none.
         """
         told = None
+        if closure is not None and not callable(closure):
+            raise TypeError("step takes a closure; a loss is given as step(loss=loss)")
         if closure is not None:
             with torch.enable_grad():
                 loss = told = closure()
         with torch.no_grad():
             slots = self._slots()
-            self._look_at_loss(loss)
+            self._hear(loss)
             for computing, some in slots.items():
                 for moved in updates(computing, some):
                     self._move(moved)
@@ -284,13 +313,24 @@ class TorchOptimizer(torch.optim.Optimizer):
             if group["maximize"]:
                 downhill = -downhill
             slot = Slot(parameter, state, self._as_seen(downhill, group["scale"]), downhill, group)
-            if not state:
-                self._look_at_gradient(name, slot)
-                state |= {_STEP: torch.tensor(0.0), **computing.begin(slot.x)}
-            state[_STEP] += 1
+            if _STEP not in state:  # what else is there is somebody's own
+                if group["scale"] is None:
+                    self._watch.gradient(name, downhill)
+                state |= {_STEP: torch.tensor(0.0, dtype=torch.float32, device="cpu"), **computing.begin(slot.x)}
+            elif not computing.fits(state):
+                raise ValueError(
+                    f"{name} is {_dtype(parameter)} now, and its state is not: load_state_dict(state_dict()) casts it"
+                )
             slots[computing].append(slot)
-        self._look_at_steps(slots)
         return slots
+
+    def _hear(self, loss: Any) -> None:
+        """Have the watch and the guard look at the loss."""
+        self._watch.loss(loss)
+        if self._guard and (value := number_in(loss)) is not None:
+            known = guarding.after(value, self.param_groups[0]["guarded"], self._guard)
+            for group in self.param_groups:
+                group["guarded"] = dict(known)
 
     def _as_seen(self, gradient: Tensor, scale: Scale) -> Tensor:
         """Return a gradient as the network sees it."""
@@ -298,7 +338,7 @@ class TorchOptimizer(torch.optim.Optimizer):
             return gradient
         seen = self.exported.origin.seen
         typical = sqrt(prod(seen.gradient_rms)) if seen else 1.0
-        own = gradient.square().mean().sqrt()
+        own = rms(gradient)
         return gradient * torch.where(own > 0, typical / own, 1.0)
 
     def _move(self, moved: Sequence[tuple[Slot, Tensor]]) -> None:
@@ -307,6 +347,9 @@ class TorchOptimizer(torch.optim.Optimizer):
             slots, updates_ = zip(*some, strict=True)
             if self._guard is not None:
                 updates_ = tuple(self._guarded(*one, self._guard) for one in zip(slots, updates_, strict=True))
+            for slot in slots:
+                slot.state[_STEP] += 1
+            self._watch.steps(max(float(slot.state[_STEP]) for slot in slots))
             parameters = [slot.parameter for slot in slots]
             added = [update.view(one.shape) for update, one in zip(updates_, parameters, strict=True)]
             lr, weight_decay, factor = slots[0].group["lr"], slots[0].group["weight_decay"], 1.0
@@ -316,7 +359,7 @@ class TorchOptimizer(torch.optim.Optimizer):
             else:
                 factor = lr
             if weight_decay:
-                torch._foreach_mul_(parameters, 1 - lr * weight_decay)
+                torch._foreach_mul_(parameters, 1 - lr * float(weight_decay))
             torch._foreach_add_(parameters, added, alpha=factor)
 
     def _guarded(self, slot: Slot, update: Tensor, guard: Guard) -> Tensor:
@@ -346,51 +389,6 @@ class TorchOptimizer(torch.optim.Optimizer):
         for group in self.param_groups:
             group["guarded"] = {**group["guarded"], what: group["guarded"][what] + 1}
 
-    # What is told once: that it is used beyond its training.
-
-    def _look_at_loss(self, loss: float | Tensor | None) -> None:
-        seen = self.exported.origin.seen
-        if loss is None or not (self._guard or (seen and "loss" not in self._warned)):
-            return
-        value = float(loss)
-        if self._guard:
-            known = guarding.after(value, self.param_groups[0]["guarded"], self._guard)
-            for group in self.param_groups:
-                group["guarded"] = dict(known)
-        if seen and _is_far(value, seen.loss):
-            self._warn("loss", f"a loss of {value:.3g} is far from those of its training, {_range(seen.loss)}")
-
-    def _look_at_steps(self, slots: Mapping[Computing, Iterable[Slot]]) -> None:
-        most = self.exported.origin.steps
-        if "steps" not in self._warned and any(
-            float(slot.state[_STEP]) > most for some in slots.values() for slot in some
-        ):
-            self._warn(
-                "steps", f"it takes more than the {most:,} steps that it was trained for", f" --steps {10 * most}"
-            )
-
-    def _look_at_gradient(self, name: str, slot: Slot) -> None:
-        seen = self.exported.origin.seen
-        if seen is None or slot.group["scale"] or "gradient" in self._warned:
-            return
-        own = float(slot.downhill.square().mean().sqrt())
-        if own and _is_far(own, seen.gradient_rms):
-            far = f"the gradient of {name} has a root mean square of {own:.3g}, in its training it was {{}}"
-            self._warn("gradient", far.format(_range(seen.gradient_rms)), also='; scale="rms" brings it there')
-
-    def _warn(self, what: str, said: str, options: str = "", also: str = "") -> None:
-        if what in self._warned:
-            return
-        self._warned.add(what)
-        origin = self.exported.origin
-        run = shown(origin.run)
-        see = f"`l2o-tui evaluate {quote(run)}{options}` shows what it does on the problem that it was trained on"
-        warnings.warn(
-            f"the learned optimizer {run} is used beyond its training: {said} ({see}{also})",
-            OutsideTrainingWarning,
-            stacklevel=_CALLERS,
-        )
-
 
 def _strided(name: str, gradient: Tensor) -> Tensor:
     """Return a gradient that can be taken.
@@ -405,17 +403,6 @@ def _strided(name: str, gradient: Tensor) -> Tensor:
     if gradient.dtype not in _COMPUTED_IN:
         raise ValueError(f"a learned optimizer cannot take the gradient of {name}, {_dtype(gradient)}")
     return gradient.detach()
-
-
-def _is_far(value: float, low_high: tuple[float, float]) -> bool:
-    """Return whether a number is far outside of a range; what is not finite is no number."""
-    low, high = low_high
-    return isfinite(value) and (value > high + (_FAR - 1) * abs(high) or value < low - (1 - 1 / _FAR) * abs(low))
-
-
-def _range(low_high: tuple[float, float]) -> str:
-    low, high = low_high
-    return f"{low:.3g} to {high:.3g}"
 
 
 def _dtype(tensor: Tensor) -> str:

@@ -18,7 +18,8 @@ class Guard:
 
     A tensor takes Adam's step where its learned update has a number that is not finite; what the network remembers of
     it begins anew. Where the gradient itself is not finite, the tensor stays as it is. All tensors take Adam's steps
-    while the smoothed loss is above ``growth`` times the lowest that it was, until half of that excess is gone: for
+    while the smoothed loss is above ``growth`` times the lowest that it was, or times a tenth of the first where
+    that is more, until half of that excess is gone: for
     this, :meth:`~l2o_engine.torch_optim.TorchOptimizer.step` must be told the loss, by a closure or ``loss=``. Looking
     for numbers that are not finite takes a synchronisation a tensor on an accelerator; Adam's means take 8 bytes a
     coordinate.

@@ -21,10 +21,11 @@ from l2o_engine.optimizers.learned.learned_optimizer import LearnedState, Traine
 from l2o_engine.optimizers.learned.networks.base import Network
 from l2o_engine.optimizers.learned.networks.by_group import ByGroup
 from l2o_engine.support.arrays import Floats
+from l2o_engine.support.wording import shown
 
 _UNDIVIDED = 2**15  # coordinates, at most, of which torch's operations are not worth a second thread
 _KERNEL_AT_ONCE, _TORCH_AT_ONCE = 2**18, 2**16  # coordinates: what torch keeps of one is some hundred numbers
-_NETWORK, _MEMORY = "network.", "memory."
+_NETWORK, _MEMORY, GUARD = "network.", "memory.", "guard."
 
 
 @dataclass(frozen=True)
@@ -139,12 +140,20 @@ class Computing:
         """What the network sees."""
         return self.optimizer.learned.inputs
 
-    @cached_property
+    @property
     def at_once(self) -> int:
-        """How many coordinates go through at once: all of a tensor's where they are seen beside each other."""
-        if type(self.inputs).among is not Inputs.among:
-            return 2**62
+        """How many coordinates go through at once."""
         return _KERNEL_AT_ONCE if isinstance(self.stepper, KernelStepper) else _TORCH_AT_ONCE
+
+    @property
+    def cuts(self) -> bool:
+        """Whether a tensor may go in parts: not where its coordinates are seen beside each other."""
+        return type(self.inputs).among is Inputs.among
+
+    def fits(self, state: Mapping[str, Any]) -> bool:
+        """Return whether a state is of the dtype, and on the device, that is computed in."""
+        states = (state[f"{_NETWORK}{name}"] for name in self._states)
+        return all(one.dtype == self.like.dtype and one.device == self.like.device for one in states)
 
     @cached_property
     def _states(self) -> dict[str, Tensor]:
@@ -173,8 +182,11 @@ class Computing:
                 return f"it has no {name}"
             if name in state and (not isinstance(state[name], Tensor) or tuple(state[name].shape) != shape):
                 return f"{name} is no tensor of shape {list(shape)}"
-        ours = {name for name in state if name.startswith((_NETWORK, _MEMORY))}
-        return f"it has {sorted(strange)[0]}" if (strange := ours - set(network | memory)) else ""
+        for name, shape in {f"{GUARD}mean": (size,), f"{GUARD}square": (size,), f"{GUARD}steps": ()}.items():
+            if name in state and (not isinstance(state[name], Tensor) or tuple(state[name].shape) != shape):
+                return f"{name} is no tensor of shape {list(shape)}"
+        strange = {name for name in state if str(name).startswith((_NETWORK, _MEMORY))} - set(network | memory)
+        return f"it has {shown(min(strange))}" if strange else ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,7 +218,7 @@ class Slot:
         """How many coordinates it has."""
         return self.parameter.numel()
 
-    @property
+    @cached_property
     def x(self) -> Tensor:
         """Where it is, [n], of the dtype that is computed in."""
         return self.parameter.detach().reshape(-1).to(self.gradient.dtype)
@@ -260,7 +272,7 @@ def updates(computing: Computing, slots: Iterable[Slot]) -> Iterator[list[tuple[
         alike[slot.remembers].append(slot)
     for names, some in alike.items():
         cut: list[Tensor] = []
-        for parts in _packed(some, computing.at_once):
+        for parts in _packed(some, computing.at_once, cuts=computing.cuts):
             done = []
             for part, update in zip(parts, _pass(computing, names, parts), strict=True):
                 cut.append(update)
@@ -271,12 +283,19 @@ def updates(computing: Computing, slots: Iterable[Slot]) -> Iterator[list[tuple[
                 yield done
 
 
-def _packed(slots: Sequence[Slot], most: int) -> Iterator[list[Part]]:
-    """Yield the parameters' coordinates in order, so many at once; no tensor is cut within a tile."""
+def _packed(slots: Sequence[Slot], most: int, *, cuts: bool) -> Iterator[list[Part]]:
+    """Yield the parameters' coordinates in order, so many at once; no tensor is cut within a tile, or none at all."""
     parts: list[Part] = []
     room = most
     for slot in slots:
         first, size = 0, slot.size
+        if not cuts:
+            if parts and size > room:
+                yield parts
+                parts, room = [], most
+            parts.append(Part(slot, 0, size))
+            room -= size
+            continue
         while first < size:
             if room < min(TILE, size - first):
                 yield parts
@@ -309,6 +328,11 @@ def _pass(computing: Computing, names: Sequence[str], parts: Sequence[Part]) -> 
     return _split(update, sizes)
 
 
+def is_ours(name: object) -> bool:
+    """Return whether it is the name of something in a state that is of the dtype that is computed in."""
+    return str(name).startswith((_NETWORK, _MEMORY, GUARD))
+
+
 def _shape_of(begun: Tensor | None, size: int) -> tuple[int, ...]:
     """Return the shape of what is remembered of so many coordinates, given what it is of one before the first step."""
     if begun is None:  # of x's shape: nothing was there yet
@@ -330,7 +354,8 @@ def _undivided() -> Iterator[None]:
     """Have torch's operations use one thread, here and now; the kernel has its own.
 
     Some of them divide a few thousand numbers, and the other threads then spin for a millisecond, which keeps the
-    kernel's threads from their cores: it takes as long as with one. The setting is that of the calling thread.
+    kernel's threads from their cores: it takes as long as with one. The setting is that of the calling thread, and of
+    those that first ask torch for something meanwhile.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -358,7 +383,7 @@ def _memory(name: str, parts: Sequence[Part]) -> Tensor:
 def _remember(name: str, values: Tensor, parts: Sequence[Part], sizes: list[int]) -> None:
     """Put what is remembered from now on of parts' coordinates into their parameters' states."""
     each = _split(values, sizes) if values.ndim else [values] * len(parts)
-    kept: list[Tensor] = []
+    kept: list[tuple[Tensor, Tensor]] = []
     for part, own in zip(parts, each, strict=True):
         state = part.slot.state
         if own.ndim == 0 or (name in state and state[name].ndim == 0):
@@ -367,6 +392,6 @@ def _remember(name: str, values: Tensor, parts: Sequence[Part], sizes: list[int]
             continue
         if name not in state:
             state[name] = own.new_zeros(part.slot.size, *own.shape[1:])
-        kept.append(part.of(state[name]))
+        kept.append((part.of(state[name]), own))
     if kept:
-        torch._foreach_copy_(kept, list(each))
+        torch._foreach_copy_([there for there, _ in kept], [own for _, own in kept])

@@ -196,13 +196,13 @@ def check_episodes(experiment: Experiment, state: Mapping[str, Episode]) -> None
     for episode in state.values():
         if not (episode.length or episode.step or episode.carried):
             continue
-        if not shapes:
+        if not shapes and experiment.trained_on.is_known:
             start = np.zeros((1, *experiment.trained_on.shape), experiment.dtype)
             shapes = {name: values.shape[1:] for name, values in _beginning(experiment, start).items()}
         in_whole = not (episode.step % truncation.steps or episode.length % truncation.steps)
         if not (in_whole and 0 < episode.step < episode.length <= experiment.horizons[-1] and episode.draws):
             raise ValueError("this state is of other episodes")
-        if {name: values.shape for name, values in episode.carried.items()} != shapes:
+        if shapes and {name: values.shape for name, values in episode.carried.items()} != shapes:
             raise ValueError("this state is of another network or other inputs")
 
 

@@ -43,7 +43,8 @@ _LONGEST_NAME = 48  # characters of a name in the legend, two of which stand sid
 _MOST_X_TICKS, _MOST_Y_TICKS = 7, 12  # as on a terminal
 _MOST_SHARED_TICKS = 4  # below one of several pictures
 _LIVE_DPI = 100
-_WITHOUT_WINDOWS = ("agg", "cairo", "pdf", "pgf", "ps", "svg", "template")  # of matplotlib's backends
+# Of matplotlib's backends. That of WebAgg has one, and does nothing else as long as it is open.
+_WITHOUT_WINDOWS = ("agg", "cairo", "pdf", "pgf", "ps", "svg", "template", "webagg")
 _SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "l2o-tui",

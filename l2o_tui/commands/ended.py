@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
+from l2o_engine.support.user_code import place_in
 from l2o_tui import exit_codes
 from l2o_tui.text.streams import say
 
@@ -25,7 +26,8 @@ class EndedError(BaseException):
 
     def tell(self, kept: str = "") -> int:
         """Say which signal it was, and what is kept of the command's work; return the exit code."""
-        what = f"; {kept}" if kept else ""
+        where = place_in(self.__traceback__)  # of a user's code, which did not return perhaps
+        what = "".join(f"; {said}" for said in (f"it was at {where}" if where else "", kept) if said)
         say(f"l2o-tui: ended by {signal.Signals(self.number).name}{what}")
         return exit_codes.of_signal(self.number)
 

@@ -52,7 +52,7 @@ def evaluate_runs(
     on: Sequence[str],
     steps: Sequence[str],
     settings: Sequence[str],
-    draws: int,
+    draws: int | None,
     seed: int,
     newest: bool,
     backend: str,
@@ -73,7 +73,7 @@ def evaluate_runs(
     settings
         What is changed of every problem, "problem.key=value" each.
     draws, seed
-        How many held-out draws, and what decides them.
+        How many held-out draws (by what a problem's loss takes, if not given), and what decides them.
     newest
         Whether the newest checkpoint is judged rather than the best one.
     backend

@@ -9,6 +9,7 @@ from l2o_engine.runs.folder import Run, lanes_of
 from l2o_engine.support.errors import Failure
 from l2o_tui import exit_codes
 from l2o_tui.commands.drive import FrontEnd, drive
+from l2o_tui.commands.ended import EndedError, ended_by_signals
 from l2o_tui.text.numbers import count
 from l2o_tui.text.output import json_text, silence, write_out
 from l2o_tui.text.streams import say, write_path
@@ -59,7 +60,11 @@ def resume_run(
     Failure
         If training failed, or stdout could not be written to.
     """
-    found = resumable(find_folder(name, runs_dir), iterations=iterations, backend=backend, device=device)
+    try:
+        with ended_by_signals():  # a problem's code may take long, or for ever
+            found = resumable(find_folder(name, runs_dir), iterations=iterations, backend=backend, device=device)
+    except EndedError as ended:
+        return ended.tell("the run is as it was")
     if found.is_done and not (shows_finished and front_end.has_screen):
         return _already_finished(found.run, front_end)
     driven = found.take(accept_changes=accept_changes, tell=lambda message: say(f"l2o-tui: {message}"))

@@ -15,6 +15,7 @@ from l2o_engine.runs.record import RunError
 from l2o_engine.runs.starting import find_start, start_beside, started
 from l2o_engine.support.errors import UserError
 from l2o_tui.commands.drive import FrontEnd, drive
+from l2o_tui.commands.ended import EndedError, ended_by_signals
 from l2o_tui.commands.resume import resume_run
 
 
@@ -83,7 +84,11 @@ def run_preset(
         asked = started(asked, start)
     if resumes and run_dir is not None and holds_run(run_dir):
         return _go_on(asked, run_dir, options, front_end)
-    admit(asked)  # what cannot be had is an error before anything is made
+    try:
+        with ended_by_signals():  # a problem's code may take long, or for ever
+            admit(asked)  # what cannot be had is an error before anything is made
+    except EndedError as ended:
+        return ended.tell("nothing was made")
     folder = run_dir or new_folder(runs_dir, asked)
     return drive(DrivenRun.create(asked, folder, start, about=about, origin=_origin(file)), front_end)
 

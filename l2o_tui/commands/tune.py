@@ -73,6 +73,7 @@ def run_tune(
     """
     preset = load(find(name), settings)
     experiment = preset.experiment
+    _ = experiment.task.sources  # data, or code, that cannot be had is an error before anything is begun
     problem = Problem(
         preset.problem,
         experiment.steps,

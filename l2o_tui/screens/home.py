@@ -297,7 +297,8 @@ class HomeScreen(KeyedScreen[None]):
         self._order: Order = "newest"
         self._unfolded: set[Path] = set()
         self._room_for_runs = MOST_RUNS
-        self._detailed: Entry | None = None
+        self._detailed: Entry | None = None  # what is to be told of
+        self._told: Entry | None = None  # what the pane tells of
         self._is_held: Path | None = None  # a run that is over, in another process's hands
         self._unreadable: list[UnreadableEntry] = []
         self._due = 0.0
@@ -480,8 +481,14 @@ class HomeScreen(KeyedScreen[None]):
         self._detailed = entry
         self.set_timer(_DETAIL_SECONDS, lambda: self._tell_detail(entry))
 
+    @property
+    def has_told(self) -> bool:
+        """Whether what is selected is what the detail pane tells of."""
+        return not self.is_mounted or self._told is self._detailed
+
     def _tell_detail(self, entry: Entry | None) -> None:
         if entry is not self._detailed or entry is None:
+            self._told = entry if entry is self._detailed else self._told
             return
         plain = is_plain()
 
@@ -501,12 +508,14 @@ class HomeScreen(KeyedScreen[None]):
 
         def show(found: tuple[list[Line], bool]) -> None:
             if entry is self._detailed:
+                self._told = entry
                 lines, is_held = found
                 self._is_held = entry.folder if is_held and isinstance(entry, RunEntry) else None
                 self.query_one(DetailPane).show(lines)
                 self.refresh_bindings()
 
         def fail(message: str) -> None:
+            self._told = entry
             self.query_one(DetailPane).show([Line(message, "warning")])
 
         in_background(self, read, show, failed=fail, group="detail", exclusive=True)

@@ -1,6 +1,7 @@
 """The dialog before a run is started: its seed, its replicates, its length, and any other setting."""
 
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,7 +16,7 @@ from l2o_engine.live.sizes import admit
 from l2o_engine.presets.files import load
 from l2o_engine.presets.schema import Preset
 from l2o_tui.panes.plain import PlainText
-from l2o_tui.state.workers import message_of
+from l2o_tui.state.workers import in_background, message_of
 from l2o_tui.text.numbers import whole_number
 
 _FIELDS = {"seed": "seed", "seeds": "replicates", "iterations": "meta-iterations"}
@@ -76,13 +77,19 @@ class StartDialog(ModalScreen[Preset | None]):
             settings = shlex.split(self.query_one("#settings", Input).value)
             numbers = {name: _number(label, values[name]) for name, label in _FIELDS.items() if values[name]}
             preset = load(self._path, settings, numbers)
+            if preset.problem.is_code:
+                self._tell("the code of its problem is run …")
+                in_background(self, partial(admit, preset), lambda _: self.dismiss(preset), failed=self._tell)
+                return
             admit(preset)
         except Exception as error:  # noqa: BLE001 (whatever a file or a setting does to what reads it)
             said = str(error) if isinstance(error, ValueError) else message_of(error)
-            lines = [line.removeprefix("--set ").removeprefix("--") for line in said.splitlines()]
-            self.query_one("#start-error", PlainText).update("\n".join(lines))
+            self._tell("\n".join(line.removeprefix("--set ").removeprefix("--") for line in said.splitlines()))
             return
         self.dismiss(preset)
+
+    def _tell(self, said: str) -> None:
+        self.query_one("#start-error", PlainText).update(said)
 
 
 def _number(label: str, text: str) -> str:

@@ -14,10 +14,11 @@ from l2o_engine.runs.folder import Run
 from l2o_engine.runs.record import ACTIVE
 from l2o_engine.support.errors import Failure, UserError
 from l2o_engine.support.processes import python_command
+from l2o_engine.support.user_code import allowed_folders
 from l2o_engine.support.wording import shown
 from l2o_tui.state import keys
 from l2o_tui.state.feed import Feed
-from l2o_tui.text.commands import proposed
+from l2o_tui.text.commands import permissions, proposed
 from l2o_tui.text.numbers import relative
 
 _HANDING_OVER = "handing it over to a background process"
@@ -157,6 +158,8 @@ class OpenRun:
         command += ["--start-paused"] if self._was_paused else []
         backend = self._computes()
         command += ["--device", self._device] if self._device else []
+        for folder in allowed_folders() if self.preset.problem.is_code else ():  # as it was given to this process
+            command += ["--allow-code", str(folder)]
         return command + (["--backend", backend] if backend else [])
 
     def _computes(self) -> str | None:
@@ -175,9 +178,9 @@ class OpenRun:
         record, status = run.record(), run.status()  # run.json may say less, where the disk is full
         if self.background_pid and status in ACTIVE:  # it may be over by now
             yield f"{self.in_background} (process {self.background_pid}): {folder}"
-            yield f"look at it with: {proposed('attach', path)}"
+            yield f"look at it with: {proposed('attach', path, *permissions())}"
             return
         message = f" ({shown(record.message)})" if record.message and not self.failure else ""
         yield f"{status} at {record.iteration:,} of {record.iterations:,}{message}: {folder}"
         if status in ("interrupted", "failed"):
-            yield f"go on with: {proposed('resume', path)}"
+            yield f"go on with: {proposed('resume', path, *permissions())}"

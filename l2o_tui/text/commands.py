@@ -4,6 +4,9 @@ import os
 import shlex
 from pathlib import Path
 
+from l2o_engine.support.user_code import allowed_folders
+from l2o_tui.text.numbers import relative
+
 
 def proposed(*words: str | Path) -> str:
     """Return a command line of this program.
@@ -15,6 +18,11 @@ def proposed(*words: str | Path) -> str:
         ``./`` before it.
     """
     return " ".join(["l2o-tui", *(_typed(word) for word in words)])
+
+
+def permissions() -> list[str | Path]:
+    """Return the options that let another process run what code this one was allowed to run; none where none was."""
+    return [word for folder in allowed_folders() for word in ("--allow-code", Path(relative(str(folder))))]
 
 
 def _typed(word: str | Path) -> str:

@@ -43,7 +43,7 @@ from l2o_engine.support.errors import Failure
 from l2o_engine.support.wording import shown
 from l2o_tui import exit_codes
 from l2o_tui.text import validation
-from l2o_tui.text.commands import proposed
+from l2o_tui.text.commands import permissions, proposed
 from l2o_tui.text.health import sentence
 from l2o_tui.text.numbers import count, duration, fixed, relative
 from l2o_tui.text.output import TextConsole, json_text, silence
@@ -184,9 +184,9 @@ class Table:
             name = result.lane.optimizer if self._preset.kind == "baselines" else f"seed {result.lane.seed}"
             self._say(f"{name}: average_log_result {fixed(result.average_log_result)}")
         if event.status == "interrupted":
-            self._say(f"go on with: {proposed('resume', self._run_dir)}")
+            self._say(f"go on with: {proposed('resume', self._run_dir, *permissions())}")
         elif event.status == "finished" and not event.message:
-            further = proposed("resume", self._run_dir, "--iterations", str(2 * event.iteration))
+            further = proposed("resume", self._run_dir, "--iterations", str(2 * event.iteration), *permissions())
             self._say(f"continue with: {further}")
 
     def _say(self, message: str) -> None:
@@ -224,13 +224,15 @@ def run_headless(session: Session, preset: Preset, *, as_json_lines: bool, quiet
                     session.mailbox.put(Stop(unwritable))
         except SessionError as error:
             if isinstance(error.__cause__, OSError) and session.folder.is_dir():  # of the disk, which may be mended
-                go_on = proposed("resume", session.folder)
+                go_on = proposed("resume", session.folder, *permissions())
                 raise SessionError(f"{error}. Once that is mended, go on with: {go_on}") from error
             raise
         finally:
             printer.close()
     if unwritable:
-        raise Failure(f"{unwritable}; what was trained is saved. Go on with: {proposed('resume', session.folder)}")
+        raise Failure(
+            f"{unwritable}; what was trained is saved. Go on with: {proposed('resume', session.folder, *permissions())}"
+        )
     if status == "interrupted" and received:
         return exit_codes.of_signal(received[0])
     return exit_codes.of_status(status)

@@ -29,8 +29,7 @@ heavy = {"torch", "numpy", "numba", "pydantic", "safetensors", "textual", "rich"
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 assert not any(name.startswith("l2o_engine.") for name in sys.modules)
 assert set(os.environ) == before[0]
-of_pytorch = {"Guard", "OutsideTrainingWarning"}  # what torch_optim is made of
-for name in set(l2o_engine.__all__) - of_pytorch:
+for name in l2o_engine.__all__:
     getattr(l2o_engine, name)
 assert "torch" not in sys.modules
 assert not {"textual", "rich", "typer", "matplotlib", "l2o_tui"} & set(sys.modules)
@@ -79,6 +78,17 @@ def test_the_examples_of_a_page_run_in_order_as_one_program(
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) >= least
     assert (tmp_path / "runs").is_dir()
+
+
+def test_the_examples_of_ones_own_problem_run_in_order_as_one_program(tmp_path: Path) -> None:
+    page = (DOCS / "own-problem.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    assert len(blocks) == 3
+    program = tmp_path / "example.py"
+    program.write_text("\n".join([*blocks, "assert l2o.tasks.Custom(Problem()).size == 10"]), encoding="utf-8")
+    done = subprocess.run([sys.executable, str(program)], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 2
 
 
 def test_importing_it_imports_sets_prints_and_writes_nothing(tmp_path: Path) -> None:

@@ -104,9 +104,11 @@ def run(folder: Path, preset: Preset, *, chunk: int | None = None, executor: Exe
     return list(start(folder, preset, chunk=chunk, executor=executor).events())
 
 
-def resume(folder: Path, *, iterations: int | None = None, chunk: int | None = None) -> list[Event]:
+def resume(
+    folder: Path, *, iterations: int | None = None, chunk: int | None = None, accept_changes: bool = False
+) -> list[Event]:
     """Go on with a run to its end, or to a new total, and return the session's events."""
-    driven = DrivenRun.take(folder)
+    driven = DrivenRun.take(folder, accept_changes=accept_changes)
     if iterations is not None:
         driven.set_iterations(iterations)
     return list(Session(driven, chunk=chunk).events())

@@ -1,4 +1,4 @@
-"""The exit codes: one home, which says what the README says."""
+"""The exit codes: one home, which says what the page of the command line says."""
 
 import re
 import signal
@@ -10,13 +10,11 @@ import pytest
 from l2o_engine.records.events import Status
 from l2o_tui import exit_codes
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "command-line.md"
 
 
-def test_the_readme_says_which_there_are() -> None:
-    (said,) = re.findall(
-        r"Exit codes: (.+?) after a checkpoint\.", " ".join(README.read_text(encoding="utf-8").split())
-    )
+def test_the_page_says_which_there_are() -> None:
+    (said,) = re.findall(r"Exit codes: (.+?) after a checkpoint\.", " ".join(PAGE.read_text(encoding="utf-8").split()))
     assert {signal.SIGHUP, signal.SIGINT, signal.SIGTERM} < set(exit_codes.SIGNALS)
     codes = ", ".join(str(exit_codes.of_signal(number)) for number in exit_codes.SIGNALS[:-1])
     names = ", ".join(number.name for number in exit_codes.SIGNALS[:-1])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from l2o_engine.live.train import train
+from l2o_engine.live.train import resume, train
 from l2o_engine.records.events import Event, NewRows
 from l2o_engine.runs.folder import Run
 from l2o_tui import notebook
@@ -25,9 +25,11 @@ class Shell:
 
     def __init__(self) -> None:
         self.shown: list[bytes] = []
+        self.begun = 0
 
     def display(self, image: Any, *, display_id: bool) -> "Shell":
         assert display_id
+        self.begun += 1
         return self.update(image)
 
     def update(self, image: Any) -> "Shell":
@@ -90,6 +92,9 @@ def test_in_a_notebook_the_cells_picture_is_replaced(shell: Shell, tmp_path: Pat
     assert len(shell.shown) == plot.drawn > 1
     assert all(image.startswith(PNG) for image in shell.shown)
     assert shell.shown[0] != shell.shown[-1]
+    assert shell.begun == 1
+    resume(tmp_path / "run", iterations=35, watch=plot)
+    assert shell.begun == 2  # a picture of its own, below the next cell
 
 
 def test_in_ipython_on_a_terminal_there_is_no_cell(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """The wheel holds all that an installed program needs, and works from any folder."""
 
 import configparser
+import re
 import sys
 import zipfile
 from pathlib import Path
@@ -63,6 +64,16 @@ def test_the_wheel_has_the_entry_point_and_the_licence(unpacked: Path) -> None:
     assert list(info.rglob("LICENSE"))
 
 
+def test_the_readme_of_the_package_links_to_nothing_that_is_not_beside_it(unpacked: Path) -> None:
+    (metadata,) = unpacked.glob("*.dist-info/METADATA")
+    text = metadata.read_text(encoding="utf-8")
+    assert "Description-Content-Type: text/markdown" in text
+    assert "(docs/start.md)" in text
+    targets = re.findall(r"\]\(([^)]+)\)", text)
+    assert targets
+    assert [target for target in targets if not target.startswith("https://")] == []
+
+
 def test_an_unpacked_wheel_finds_the_presets_inside_itself_from_any_folder(unpacked: Path, workplace: Path) -> None:
     code = (
         f"import sys; sys.path.insert(0, {str(unpacked)!r})\n"
@@ -83,3 +94,9 @@ def test_an_unpacked_wheel_runs_a_shipped_preset_from_any_folder(unpacked: Path,
     result = spawn("run", "baselines", "--quiet", "--iterations=20", command=[sys.executable, "-c", code])
     assert result.code == 0, result.err
     assert (workplace / result.out.strip() / "preset.toml").is_file()
+
+
+def test_the_wheel_holds_every_example_of_a_problem_in_python(unpacked: Path) -> None:
+    examples = {path.name for path in (_ROOT / "examples").iterdir() if path.is_file()}
+    assert {"quadratic.py", "quadratic.toml"} <= examples
+    assert {path.name for path in (unpacked / "l2o_engine" / "presets" / "examples").iterdir()} == examples

@@ -4,7 +4,6 @@ import multiprocessing
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
 from typing import TypeVar
 
 One = TypeVar("One")
@@ -22,10 +21,14 @@ class Crew:
 
     def __init__(self, size: int | None = None) -> None:
         self.size = size or _cores()
+        self._made: tuple[int, ThreadPoolExecutor] | None = None
 
-    @cached_property
+    @property
     def _pool(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(self.size - 1, "l2o-rows")
+        process = os.getpid()
+        if self._made is None or self._made[0] != process:  # threads are not there in a process that was forked
+            self._made = process, ThreadPoolExecutor(self.size - 1, "l2o-rows")
+        return self._made[1]
 
     def do(self, work: Callable[[int], None], parts: int) -> None:
         """Call a function in every thread that one of so many parts is for, with its number, and wait for all."""

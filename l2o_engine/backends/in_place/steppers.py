@@ -2,13 +2,14 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from l2o_engine.backends.compiled.compile import CompilationError, get_kernel
+from l2o_engine.backends.compiled.compile import CompilationError, Kernel, get_kernel
 from l2o_engine.backends.compiled.numba_private import is_told_not_to_compile
 from l2o_engine.backends.compiled.vectors import Target
 from l2o_engine.backends.coordinatewise.crew import Crew
@@ -23,6 +24,12 @@ from l2o_engine.optimizers.learned.networks.lstm import LSTM
 from l2o_engine.support.arrays import Floats
 
 _TILES = 4  # that one thread takes at a time
+_AT_ONCE = 2**16  # rows of a network without a state
+
+
+def _some(inputs: Tensor) -> Sequence[Tensor]:
+    found: Sequence[Tensor] = torch.split(inputs, _AT_ONCE)
+    return found
 
 
 class TorchStepper:
@@ -39,6 +46,8 @@ class TorchStepper:
         self, weights: Mapping[str, Any], inputs: Tensor, state: Sequence[Piece]
     ) -> tuple[Tensor, Sequence[Piece]]:
         """Take one step; see :meth:`~l2o_engine.optimizers.learned.networks.base.Network.step`."""
+        if not state[0].states:
+            return torch.cat([self._network.step(weights, some, ())[0] for some in _some(inputs)]), state
         before = self._network.of_named(gathered(state))
         outputs, after = self._network.step(weights, inputs, before)
         scatter(self._network.named(after), state)
@@ -79,7 +88,7 @@ class KernelStepper(TorchStepper):
         self._dtype: torch.dtype = getattr(torch, dtype)
         self._lstm, self._packing, self._crew = network, Packing.of(network, width, dtype), Crew(threads)
         self._weights, self._places = self._packing.pack(weights), self._packing.places
-        self._kernel = get_kernel(InPlaceSpec(dtype))
+        self._kernel = _kernel(dtype)
         self._lines = (self._packing.scratch_lines + 5 * self._packing.lines) * block_of(Target.for_host(dtype))
         self._workspace = aligned(threads * self._lines, dtype)
 
@@ -88,7 +97,7 @@ class KernelStepper(TorchStepper):
     ) -> tuple[Tensor, Sequence[Piece]]:
         """Take one step with the weights that it was made with; see :class:`TorchStepper`."""
         seen, table = np.ascontiguousarray(inputs.numpy().T), self._table(state)
-        outputs, counter = torch.empty(inputs.shape[0], dtype=inputs.dtype), np.zeros(1, np.int64)
+        outputs, counter = inputs.new_empty(inputs.shape[0]), np.zeros(1, np.int64)
         filled = outputs.numpy()
 
         def work(thread: int) -> None:
@@ -120,6 +129,12 @@ class KernelStepper(TorchStepper):
                 f"the state of {rows:,} coordinates is not {list(shape)} of {str(self._dtype)[6:]} on the CPU"
             )
         return tiles.data_ptr()
+
+
+@cache
+def _kernel(dtype: str) -> Kernel:
+    """Return the kernel, loaded once a process: what it is made of in memory is never given back."""
+    return get_kernel(InPlaceSpec(dtype))
 
 
 def stepper_for(network: Network, width: int, weights: Floats, device: torch.device, threads: int) -> TorchStepper:

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import nan
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +58,6 @@ class Diagnostician:
     def __init__(self, experiment: Experiment, every: int) -> None:
         self._experiment = experiment
         self._most_rows = max(every, *EARLY_LOOKS)
-        self._traced = traced(experiment.truncation.losses, experiment.meta.batch * experiment.trained_on.size)
         self._casts = experiment.learned is not None and experiment.learned.inputs.casts
         self._rows: list[Rows] = []
         self._traces: list[Trace] = []
@@ -65,6 +65,12 @@ class Diagnostician:
         self._norms: list[Doubles] = []  # of their meta-gradients
         self._history: deque[Vitals] = deque(maxlen=_REMEMBERED)
         self._codes: set[str] = set()
+
+    @cached_property
+    def _traced(self) -> int:
+        """Of how many meta-iterations a trace tells; who only recalls does not ask, nor for the problem's size."""
+        experiment = self._experiment
+        return traced(experiment.truncation.losses, experiment.meta.batch * experiment.trained_on.size)
 
     def judge(self, vitals: Vitals) -> Diagnosis:
         """Return what the next vitals mean, after those before."""

@@ -27,7 +27,9 @@ from l2o_engine.training.intervals import Interval
 from l2o_engine.training.streams import Streams, generator_of
 
 DRAWS = 10_000
-"""Tasks that optimizers are judged on, where nobody says how many."""
+"""Tasks that optimizers are judged on, where nobody says how many, at most; see :func:`draws_on`."""
+
+_LEAST_DRAWS, _NUMBERS = 20, 1e8  # of all losses of one optimizer, in some ten seconds
 
 _OPERATIONS = {"fused": 1e9, "coordinatewise": 1e9, "torch": 5e7}  # of a part: a tenth of a second, or a few
 _COPIES = 5  # of the losses of one optimizer that are there at once, in float64, while its figures are made
@@ -86,7 +88,7 @@ class Judged:
 def judge(
     matches: Sequence[Match],
     *,
-    draws: int = DRAWS,
+    draws: int | None = None,
     seed: int = 0,
     asked: str = "auto",
     may_compile: bool = True,
@@ -100,7 +102,8 @@ def judge(
     matches
         Who is judged on what.
     draws, seed
-        How many held-out tasks of a problem, and what decides them; all of a problem see the same.
+        How many held-out tasks of a problem (:func:`draws_on`, if not given), and what decides them; all of a problem
+        see the same.
     asked, may_compile
         Who computes the networks, see :func:`~l2o_engine.backends.forward.choose_forward`.
     with_rivals
@@ -117,12 +120,14 @@ def judge(
     BackendError
         If the kernel was asked for by name, and cannot take a problem.
     """
-    if draws < 1:
+    if draws is not None and draws < 1:
         raise EvaluationError("optimizers are judged on one draw at least")
-    for match in matches:
-        _admit(match.problem, draws)
-    meter = _Meter(sum(_work(match, draws, with_rivals=with_rivals) for match in matches), told)
-    for match in matches:
+    numbers = [draws_on(match.problem) if draws is None else draws for match in matches]
+    for match, number in zip(matches, numbers, strict=True):
+        _admit(match.problem, number)
+    work = sum(_work(*each, with_rivals=with_rivals) for each in zip(matches, numbers, strict=True))
+    meter = _Meter(work, told)
+    for match, number in zip(matches, numbers, strict=True):
         problem, forwards = match.problem, dict[Experiment, Forward]()
         for network in match.networks:
             experiment = network.experiment_on(problem.task, problem.steps)
@@ -132,13 +137,13 @@ def judge(
             most = max(1, int(_OPERATIONS[forward.name] / network.operations_on(problem)))
             found = [
                 meter.after(_run(network.optimizer, task, problem, forward), network.operations_on(problem) * len(task))
-                for task in _drawn(problem, experiment.dtype, draws, seed, most)
+                for task in _drawn(problem, experiment.dtype, number, seed, most)
             ]
             yield _judged(problem, LEARNED, found, forward.name, network=network)
         for rival in problem.rivals if with_rivals else ():
             found = [
                 meter.after(_run(rival, task, problem), _of_rival(problem) * len(task))
-                for task in _drawn(problem, problem.dtype, draws, seed, draws)
+                for task in _drawn(problem, problem.dtype, number, seed, number)
             ]
             yield _judged(problem, rival.name, found, "numpy", rival=rival)
 
@@ -177,6 +182,14 @@ def _run(optimizer: Optimizer, task: Task, problem: Problem, fast: Forward | Non
     losses, points = course(optimizer, task, problem.steps)
     held_out = problem.task.held_out_loss(points[:, 0])
     return _Part(losses[:, 0].astype(np.float64), held_out.astype(np.float64))
+
+
+def draws_on(problem: Problem) -> int:
+    """Return how many tasks of a problem optimizers are judged on where nobody says: fewer where a loss takes long."""
+    task = problem.task
+    if not task.graph_numbers:
+        return DRAWS
+    return int(max(_LEAST_DRAWS, min(DRAWS, _NUMBERS // (problem.steps * (task.size + task.graph_numbers)))))
 
 
 def _work(match: Match, draws: int, *, with_rivals: bool) -> float:

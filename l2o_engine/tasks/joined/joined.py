@@ -67,6 +67,11 @@ class Joined(TaskFamily):
     def parts(self) -> Iterator[tuple[str, TaskFamily, float]]:
         """Yield the name, the family and the weight of each, in the order of the coordinates."""
 
+    @property
+    def is_known(self) -> bool:
+        """Whether the shape of each family is known."""
+        return all(family.is_known for _, family, _ in self.parts())
+
     @cached_property
     def members(self) -> tuple[Member, ...]:
         """The families and where their coordinates lie."""

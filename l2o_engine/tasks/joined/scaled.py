@@ -46,6 +46,11 @@ class Scaled(TaskFamily):
         return self.inner.groups
 
     @property
+    def is_known(self) -> bool:
+        """As of f."""
+        return self.inner.is_known
+
+    @property
     def sources(self) -> Mapping[str, str]:
         """As of f."""
         return self.inner.sources

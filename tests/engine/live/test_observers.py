@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from queue import Queue
 from threading import Thread, current_thread, main_thread
 
 import pytest
@@ -270,24 +269,33 @@ def test_ctrl_c_ends_a_script_with_a_checkpoint_and_a_note(tmp_path: Path) -> No
     assert run.checkpoint().iteration == run.record().iteration
 
 
-def test_a_second_ctrl_c_does_not_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threaded, "PATIENCE", 0.0)
-    pressed: list[bool] = []
+@pytest.mark.parametrize("patience", [60.0, -1.0])
+def test_a_second_ctrl_c_is_the_first_once_more_or_does_not_wait(
+    patience: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threaded, "PATIENCE", patience)
+    stop, asked = threaded._Driving.stop, []
 
-    def get(queue: object, *, timeout: float | None = None) -> None:
-        pressed.append(timeout is not None)
-        raise KeyboardInterrupt
+    def pressed_again(driving: threaded._Driving, reason: str) -> None:
+        asked.append(reason)
+        if len(asked) == 1:
+            raise KeyboardInterrupt
+        stop(driving, reason)
 
-    monkeypatch.setattr(Queue, "get", get)
+    monkeypatch.setattr(threaded._Driving, "stop", pressed_again)
     with pytest.raises(KeyboardInterrupt) as raised:
-        train(tiny_preset(), run_dir=tmp_path / "run")
-    assert pressed == [False, True]
-    assert isinstance(raised.value.__context__, KeyboardInterrupt)
-    monkeypatch.undo()
-    until = time.monotonic() + 30
-    while load_run(tmp_path / "run").is_driven() and time.monotonic() < until:
-        time.sleep(0.02)  # the thread ends by itself
-    assert load_run(tmp_path / "run").status() in ("interrupted", "finished")
+        train(tiny_preset(), run_dir=tmp_path / "run", on_event=after(1, KeyboardInterrupt))
+    run = load_run(tmp_path / "run")
+    if patience > 0:
+        assert asked == ["ctrl+c"] * 2
+        assert "the run is" in raised.value.__notes__[0]
+        assert not run.is_driven()
+    else:
+        assert asked == ["ctrl+c"]
+        assert isinstance(raised.value.__context__, KeyboardInterrupt)
+        while run.is_driven():  # which nobody waits for: it ends by itself
+            time.sleep(0.02)
+    assert run.status() in ("interrupted", "finished")
 
 
 def test_observers_are_of_the_public_api() -> None:

@@ -29,6 +29,7 @@ from l2o_engine.studies.evaluation import (
     own_matches,
     rankings_of,
 )
+from l2o_engine.studies.evaluation.judging import DRAWS, draws_on
 from l2o_engine.studies.evaluation.matches import problem_of
 from l2o_engine.training.evaluation import evaluate
 from tests.engine.tiny import run, tiny_baselines, tiny_preset
@@ -211,3 +212,11 @@ def test_what_was_trained_by_a_curriculum_is_judged_like_any_other(tmp_path: Pat
     (match,) = own_matches(networks_of(Run(tmp_path / "run")), (), ())
     found = list(judge([match], draws=3, asked="torch", with_rivals=False))
     assert [one.curve.shape for one in found] == [(3, 5)]
+
+
+@pytest.mark.parametrize(
+    ("preset", "draws"),
+    [("log30", DRAWS), ("dm_quadratic", DRAWS), ("dm_digits", 56), ("dm_fashion_mnist", 20), ("dm_cifar10", 20)],
+)
+def test_how_many_draws_where_nobody_says(preset: str, draws: int) -> None:
+    assert draws_on(problem_of(load(find(preset), []))) == draws

@@ -21,10 +21,12 @@ from l2o_engine.tasks.lasso import Lasso
 from l2o_engine.tasks.least_squares import LeastSquares
 from l2o_engine.tasks.mixture import Mixture
 from l2o_engine.tasks.network import Network
+from l2o_engine.tasks.python import Custom, Python
 from l2o_engine.tasks.quadratic import Quadratic
 from l2o_engine.tasks.rastrigin import Rastrigin
 from l2o_engine.tasks.small import SmallTask, rotation_of
 from tests.engine.averages import Averages
+from tests.engine.tasks.own import Regression
 
 SEEDS = st.integers(0, 2**32)
 DTYPES = ["float32", "float64"]
@@ -47,7 +49,7 @@ FORMULA = Formula(
 )
 MADE_OF_OTHERS = (Ensemble, Mixture)
 PLAIN = [
-    *(cls() for cls in TASKS if cls not in (Formula, Network, *MADE_OF_OTHERS)),
+    *(cls() for cls in TASKS if cls not in (Formula, Network, Python, *MADE_OF_OTHERS)),
     Formula(function="rosenbrock"),
     FORMULA,
 ]
@@ -59,7 +61,8 @@ JOINED = (
     SCALED,
     Augmentation(scaling=1.0, companion=2).of(Averages()),
 )
-FAMILIES: list[TaskFamily] = [*PLAIN, *WRAPPED, NETWORK, MIXTURE, Averages(), *JOINED]
+CUSTOM = (Custom(Regression()), Custom(Regression(vectorises=False)))
+FAMILIES: list[TaskFamily] = [*PLAIN, *WRAPPED, NETWORK, MIXTURE, Averages(), *JOINED, *CUSTOM]
 # Their gradients are no sums, which NumPy and torch take in another order, and in which large terms cancel.
 UNSUMMED = (Quadratic(), Averages())
 SMALL = [*(family for family in FAMILIES if isinstance(family, SmallTask | Mixture)), ENSEMBLE, SCALED]

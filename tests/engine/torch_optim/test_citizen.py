@@ -116,6 +116,8 @@ def test_a_state_of_another_learned_optimizer_is_refused() -> None:
     ("name", "value"),
     [
         ("network.lstm0.cell", None),
+        ("step", None),
+        ("guard.mean", torch.zeros(3)),
         ("network.lstm0.cell", torch.zeros(3)),
         ("network.lstm9.cell", torch.zeros(4, 5, 64)),
         ("memory.mean", torch.zeros(211)),
@@ -124,7 +126,7 @@ def test_a_state_of_another_learned_optimizer_is_refused() -> None:
     ],
 )
 def test_a_state_of_other_shapes_is_refused_by_name(name: str, value: Tensor | None) -> None:
-    optimizer = TorchOptimizer(ones := parameters(), exported())
+    optimizer = TorchOptimizer(ones := parameters(), exported(), guard=True)
     moved(optimizer, ones, range(1))
     state = saved(optimizer)
     if value is None:
@@ -134,6 +136,34 @@ def test_a_state_of_other_shapes_is_refused_by_name(name: str, value: Tensor | N
     with pytest.raises(ValueError, match=f"state of parameter 0 is none of this optimizer: .*{name}"):
         optimizer.load_state_dict(state)
     assert moved(optimizer, ones, range(1, 2))
+
+
+def test_what_others_keep_in_a_state_is_left_alone() -> None:
+    optimizer = TorchOptimizer(ones := parameters(torch.bfloat16), exported())
+    kept = ones[0].detach().clone()
+    optimizer.state[ones[0]]["before"] = kept  # as sharpness-aware minimization does, before any step
+    moved(optimizer, ones, range(2))
+    state = saved(optimizer)
+    optimizer.load_state_dict(state)
+    again = optimizer.state[ones[0]]["before"]
+    assert again.dtype == torch.bfloat16
+    assert torch.equal(again, kept)
+    state["state"][0] = 5
+    with pytest.raises(ValueError, match="state of parameter 0 is none of this optimizer: it is a int"):
+        optimizer.load_state_dict(state)
+
+
+def test_a_model_that_was_cast_is_named_and_goes_on_with_a_state_that_is_cast() -> None:
+    model = nn.Linear(3, 2)
+    optimizer = TorchOptimizer(model.named_parameters(), exported())
+    moved(optimizer, list(model.parameters()), range(1))
+    model.double()
+    with pytest.raises(ValueError, match=r"weight is float64 now, and its state is not: load_state_dict\(state_dict"):
+        moved(optimizer, list(model.parameters()), range(1, 2))
+    assert optimizer.state[model.weight]["step"] == 1
+    optimizer.load_state_dict(optimizer.state_dict())
+    moved(optimizer, list(model.parameters()), range(1, 2))
+    assert optimizer.state[model.weight]["network.lstm0.cell"].dtype == torch.float64
 
 
 def test_a_state_of_other_parameters_is_refused_as_pytorch_does() -> None:
@@ -268,8 +298,8 @@ def test_the_sparse_and_the_complex_are_refused_by_name_and_nothing_moves() -> N
     with pytest.raises(ValueError, match="cannot move wave, which is complex64"):
         optimizer.add_param_group({"params": [("wave", wave)]})
     assert len(optimizer.param_groups) == 1
-    with pytest.raises(ValueError, match="cannot move parameter 0, which is complex64"):
-        TorchOptimizer([wave], exported())
+    with pytest.raises(ValueError, match="cannot move parameter 0 of group 1, which is complex64"):
+        TorchOptimizer([{"params": parameters()}, {"params": [wave]}], exported())
 
 
 @pytest.mark.parametrize(
@@ -288,6 +318,35 @@ def test_options_out_of_their_range(option: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         optimizer.add_param_group({"params": parameters()[1:], **option})
     assert len(optimizer.param_groups) == 1
+
+
+@pytest.mark.parametrize("wrong", [{"lr": None}, {"lr": "1e-3"}, {"weight_decay": True}, {"guard": 0.1}])
+def test_options_that_are_none(wrong: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match=f"{next(iter(wrong))} must be a "):
+        TorchOptimizer(parameters(), exported(), **wrong)
+    optimizer = TorchOptimizer(parameters()[:1], exported())
+    if "guard" not in wrong:
+        with pytest.raises(TypeError, match="must be a number"):
+            optimizer.add_param_group({"params": parameters()[1:], **wrong})
+    assert len(optimizer.param_groups) == 1
+
+
+def test_a_loss_is_no_closure_and_what_a_closure_returns_need_be_no_loss() -> None:
+    optimizer = TorchOptimizer(ones := parameters(), exported(), guard=True)
+    give_gradients(ones, 0)
+    with pytest.raises(TypeError, match=r"step\(loss=loss\)"):
+        optimizer.step(torch.tensor(1.0))  # type: ignore[arg-type]  # as one might
+    for returned in ((torch.tensor(1.0), "more"), torch.ones(3), None):
+        assert optimizer.step([returned].pop) is returned
+
+
+def test_a_tensor_whose_memory_is_not_all_here_is_refused_by_name() -> None:
+    class Elsewhere(Tensor):
+        pass
+
+    one = torch.ones(3).as_subclass(Elsewhere)
+    with pytest.raises(ValueError, match="cannot move shard, a Elsewhere"):
+        TorchOptimizer([("shard", one)], exported())
 
 
 # Options.
@@ -312,7 +371,8 @@ def test_weight_decay_is_decoupled_as_adamws() -> None:
     ones, twos = parameters(), parameters()
     start = [one.detach().clone() for one in ones]
     moved(TorchOptimizer(ones, made, lr=0.5), ones, range(1))
-    moved(TorchOptimizer(twos, made, lr=0.5, weight_decay=0.1), twos, range(1))
+    decay: Any = torch.tensor([0.1])
+    moved(TorchOptimizer(twos, made, lr=0.5, weight_decay=decay), twos, range(1))
     for one, two, from_ in zip(ones, twos, start, strict=True):
         torch.testing.assert_close(two.detach(), one.detach() - 0.05 * from_)
 
@@ -342,7 +402,7 @@ def test_scaled_by_their_rms_gradients_of_any_magnitude_are_as_in_training() -> 
     seen = Seen(loss=(0.0, 1.0), gradient_rms=(0.01, 0.04))
     made = exported(inputs=LogAndSign(), seen=seen)
     found = []
-    for factor in (1.0, 1e-4, 1e5):
+    for factor in (1.0, 1e-4, 1e30):  # whose square is beyond all numbers
         optimizer = TorchOptimizer(ones := parameters(), made, scale="rms")
         for step in range(3):
             give_gradients(ones, step)
@@ -437,24 +497,29 @@ def test_more_steps_than_it_was_trained_for_are_told_once() -> None:
     with pytest.warns(OutsideTrainingWarning, match=said) as told:
         moved(optimizer, ones, range(3, 6))
     assert len(told) == 1
-    assert told[0].filename.endswith("models.py")  # who called step()
+    assert told[0].filename.endswith("models.py")  # which called step()
 
 
 def test_a_loss_far_from_those_of_training_is_told_once() -> None:
     seen = Seen(loss=(0.1, 2.3), gradient_rms=(1e-9, 1e9))
-    optimizer = TorchOptimizer(ones := parameters(), exported(seen=seen))
+    optimizer = TorchOptimizer(ones := parameters(), exported(seen=seen), called="my file")
+    StepLR(optimizer, 2)  # which wraps step()
     give_gradients(ones, 1)
-    for near in (0.02, 2.3, 20.0):
+    for near in (0.0, 2.3, 20.0):  # less than in training is what one wants
         optimizer.step(loss=near)
-    with pytest.warns(OutsideTrainingWarning, match=r"loss of 300 is far from those of its training, 0.1 to 2.3"):
+    said = r"loss of 300 is far above those of its training, 0.1 to 2.3 .`l2o-tui evaluate 'my file'`"
+    with pytest.warns(OutsideTrainingWarning, match=said) as told:
         optimizer.step(lambda: 300.0)
-    optimizer.step(loss=torch.tensor(1e-3))
+    assert told[0].filename == __file__
+    optimizer.step(loss=torch.tensor(1e3))
 
 
 def test_gradients_far_from_those_of_training_are_told_with_the_remedy() -> None:
     seen = Seen(loss=(0.1, 2.3), gradient_rms=(1e-9, 1e-7))
     one = parameters()[0]
-    optimizer = TorchOptimizer([("weight", one)], exported(seen=seen))
+    made = exported(inputs=LogAndSign(), seen=seen)
+    optimizer = TorchOptimizer([("weight", one)], made)
     with pytest.warns(OutsideTrainingWarning, match=r'gradient of weight has .* 1e-09 to 1e-07.*scale="rms" brings it'):
         moved(optimizer, [one], range(1))
-    moved(TorchOptimizer([one], exported(seen=seen), scale="rms"), [one], range(1))
+    moved(TorchOptimizer([one], made, scale="rms"), [one], range(1))
+    moved(TorchOptimizer([one], exported(seen=seen)), [one], range(1))  # RNNprop scales gradients itself

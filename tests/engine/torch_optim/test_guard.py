@@ -85,6 +85,19 @@ def test_while_the_loss_has_grown_adam_steps_in() -> None:
     assert later.guarded["fallbacks"] == counted  # the learned one is back
 
 
+@pytest.mark.parametrize("guards", [(False, True), (True, False)])
+def test_a_state_may_be_loaded_with_a_guard_and_without(guards: tuple[bool, bool]) -> None:
+    first = TorchOptimizer(ones := parameters(), exported(), guard=guards[0])
+    moved(first, ones, range(2))
+    second = TorchOptimizer(ones, exported(), guard=guards[1])
+    second.load_state_dict(first.state_dict())
+    give_gradients(ones, 2)
+    second.step(loss=1.0)
+    second.add_param_group({"params": [torch.nn.Parameter(torch.ones(3))]})
+    assert any("guard.mean" in state for state in second.state.values()) == guards[1]
+    assert second.guarded == {"fallbacks": 0, "non_finite": 0}
+
+
 def test_losses_that_are_known() -> None:
     known, guard = at_first(), Guard(growth=3)
     for loss in (4.0, 2.0, 1.0):
@@ -95,6 +108,11 @@ def test_losses_that_are_known() -> None:
     assert grown["is_grown"]
     assert grown["smoothed"] == known["smoothed"]
     assert after(80.0, known, guard)["is_grown"]
+    # Minibatches of a loss that is all but 0: what it grows by means nothing.
+    converged = known
+    for loss in [1e-4] * 60 + [3e-2] * 3:
+        converged = after(loss, converged, guard)
+        assert not converged["is_grown"]
     # Of losses below 0 the growth is what is above the lowest, too.
     below = after(-5.0, after(-10.0, at_first(), guard), guard)
     assert not below["is_grown"]

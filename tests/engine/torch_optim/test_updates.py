@@ -134,7 +134,7 @@ def test_where_the_kernel_cannot_be_compiled_torch_computes_and_says_so(monkeypa
     def fails(*_: object) -> None:
         raise CompilationError("no compiler")
 
-    monkeypatch.setattr(steppers, "get_kernel", fails)
+    monkeypatch.setattr(steppers, "_kernel", fails)
     with pytest.warns(UserWarning, match="several times slower: the kernel cannot be compiled"):
         found = moved(TorchOptimizer(ones := parameters(), exported()), ones, range(2))
     for own, one in zip(found, stepped_by_itself(exported(), parameters(), range(2)), strict=True):
@@ -145,7 +145,7 @@ def test_the_kernel_writes_to_no_state_that_is_not_what_it_takes_it_for() -> Non
     ones = parameters()
     optimizer = TorchOptimizer(ones, exported())
     moved(optimizer, ones, range(1))
-    for wrong in (torch.zeros(1), torch.zeros(4, TINY.hidden, TILE).double(), torch.zeros(4, TILE, 5).mT):
+    for wrong in (torch.zeros(1), torch.zeros(3, TINY.hidden, TILE), torch.zeros(4, TILE, 5).mT):
         optimizer.state[ones[0]]["network.lstm0.cell"] = wrong
         with pytest.raises(ValueError, match=r"state of 210 coordinates is not \[4, 5, 64\] of float32"):
             optimizer.step()

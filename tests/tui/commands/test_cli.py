@@ -21,11 +21,13 @@ COMMANDS = (
     "diff",
     "note",
     "export",
+    "convert",
     "compare",
     "evaluate",
     "reproduce",
     "tune",
     "presets",
+    "new-task",
     "check",
     "bench",
 )

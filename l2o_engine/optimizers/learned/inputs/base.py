@@ -95,12 +95,15 @@ class Inputs(ABC):
         The names of what is remembered from step to step.
     casts
         Whether what the network sees was cast to [-1, 1] by a logarithm: beyond, it is saturated.
+    scales_itself
+        Whether the network sees the same whatever all gradients are multiplied with.
     """
 
     kind: str
     width: ClassVar[int] = 1
     remembers: ClassVar[tuple[str, ...]] = ()
     casts: ClassVar[bool] = False
+    scales_itself: ClassVar[bool] = False
 
     @property
     def numbers(self) -> dict[str, float]:

@@ -35,6 +35,7 @@ class RnnProp(Inputs):
     reach: Positive = 0.1
     kind: Literal["rnnprop"] = "rnnprop"
     width: ClassVar[int] = 2
+    scales_itself: ClassVar[bool] = True
     remembers: ClassVar[tuple[str, ...]] = ("mean", "square", "steps")
 
     def begin(self, x: "Tensor") -> Memory:
