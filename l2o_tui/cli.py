@@ -46,6 +46,27 @@ class BackendChoice(StrEnum):
     torch = "torch"
 
 
+class State(StrEnum):
+    """The states of a run."""
+
+    running = "running"
+    paused = "paused"
+    finished = "finished"
+    interrupted = "interrupted"
+    failed = "failed"
+    diverged = "diverged"
+
+
+class SortBy(StrEnum):
+    """What runs are sorted by."""
+
+    newest = "newest"
+    oldest = "oldest"
+    name = "name"
+    preset = "preset"
+    result = "result"
+
+
 class Rival(StrEnum):
     """The hand-designed optimizers that are tuned, by name."""
 
@@ -273,6 +294,18 @@ def run(
     run_dir: Annotated[
         Path | None, typer.Option("--run-dir", help="The run's exact folder; never one that is in use.")
     ] = None,
+    name: Annotated[str, typer.Option("--name", help="What the run is called in lists.")] = "",
+    note: Annotated[str, typer.Option("--note", help="What is to be remembered of it.")] = "",
+    tags: Annotated[
+        list[str] | None, typer.Option("--tag", metavar="TAG", help="A word to find it by; repeatable.")
+    ] = None,
+    resume_or_start: Annotated[
+        bool,
+        typer.Option(
+            "--resume-or-start",
+            help="Go on with the run in --run-dir, if there is one, unless it is finished: for a job that is repeated.",
+        ),
+    ] = False,
     backend: Backend = None,
     device: Device = None,
     chunk: Chunk = None,
@@ -284,6 +317,7 @@ def run(
 ) -> None:
     """Meta-train PRESET, with the live screen."""
     front_end = _front_end(no_ui=no_ui, json=json, quiet=quiet, chunk=chunk, on_hangup=on_hangup, fps=fps)
+    from l2o_engine.runs.about import About
     from l2o_tui.commands.run import run_preset
 
     code = run_preset(
@@ -292,6 +326,8 @@ def run(
         options={"seed": seed, "seeds": seeds, "iterations": iterations, "backend": backend, "device": device},
         runs_dir=runs_dir,
         run_dir=run_dir,
+        resumes=resume_or_start,
+        about=About(name, note, tuple(tags or ())),
         front_end=front_end,
         start_from=start_from,
         from_checkpoint=from_checkpoint,
@@ -359,11 +395,30 @@ def attach(
 
 
 @app.command()
-def runs(runs_dir: RunsDir = _RUNS, json: JsonDocument = False) -> None:
-    """List the runs."""
+def runs(
+    where: Annotated[
+        list[str] | None,
+        typer.Option("--where", metavar="TABLE.KEY=VALUE", help="Only those with this setting; repeatable: with all."),
+    ] = None,
+    tags: Annotated[
+        list[str] | None, typer.Option("--tag", metavar="TAG", help="Only those with this tag; repeatable: with all.")
+    ] = None,
+    states: Annotated[
+        list[State] | None, typer.Option("--state", help="Only those in this state; repeatable: in one of them.")
+    ] = None,
+    order: Annotated[
+        SortBy, typer.Option("--sort", help="By what; those of one preset stand together by preset.")
+    ] = SortBy.newest,
+    unfold: Annotated[bool, typer.Option("--all", help="A line for each run of a study, too.")] = False,
+    runs_dir: RunsDir = _RUNS,
+    json: JsonDocument = False,
+) -> None:
+    """List the runs, the newest first; those of a study in one line."""
+    from l2o_engine.runs.selection import Selection
     from l2o_tui.commands.runs import print_runs
 
-    print_runs(runs_dir, as_json_document=json)
+    selection = Selection(tuple(where or ()), tuple(tags or ()), tuple(state.value for state in states or ()))
+    print_runs(runs_dir, selection=selection, order=order.value, unfolds=unfold, as_json_document=json)
 
 
 @app.command()
@@ -377,6 +432,36 @@ def show(run: RunOrFile, runs_dir: RunsDir = _RUNS, json: JsonDocument = False) 
     if names_file(run):
         return print_optimizer(Path(run), as_json_document=json)
     return print_run(find_run(run, runs_dir), as_json_document=json)
+
+
+@app.command()
+def diff(
+    first: Annotated[str, typer.Argument(metavar="RUN", help='A folder, a name in the runs folder, or "last".')],
+    second: Annotated[str, typer.Argument(metavar="RUN", help="Another.")],
+    runs_dir: RunsDir = _RUNS,
+    json: JsonDocument = False,
+) -> None:
+    """Show the settings in which two runs differ."""
+    from l2o_tui.commands.diff import diff_runs
+
+    diff_runs(first, second, runs_dir=runs_dir, as_json_document=json)
+
+
+@app.command()
+def note(
+    run: RunName,
+    text: Annotated[str | None, typer.Argument(metavar="[NOTE]", help="The note, in place of the one it has.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="What the run is called in lists.")] = None,
+    tags: Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="A tag to add; repeatable.")] = None,
+    untags: Annotated[
+        list[str] | None, typer.Option("--untag", metavar="TAG", help="A tag to take away; repeatable.")
+    ] = None,
+    runs_dir: RunsDir = _RUNS,
+) -> None:
+    """Change RUN's note, name and tags, while it runs too; with RUN alone, print them."""
+    from l2o_tui.commands.note import note_run
+
+    note_run(run, note=text, name=name, tags=tags or (), untags=untags or (), runs_dir=runs_dir)
 
 
 @app.command()
@@ -612,6 +697,103 @@ def reproduce(
         runs_dir=runs_dir,
         backend=backend,
         command=proposed(*sys.argv[1:]),
+    )
+    sys.exit(code)
+
+
+@app.command()
+def sweep(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="PRESET",
+            help="A TOML file, or the name of a shipped preset; a study's file; or the folder of a study, to go on.",
+        ),
+    ],
+    over: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--over",
+            metavar="TABLE.KEY=A,B,C",
+            help="Vary a setting; repeatable. With --random or --latin also a range, LOW:HIGH or LOW:HIGH:log.",
+        ),
+    ] = None,
+    seeds: Annotated[int | None, typer.Option("--seeds", min=1, max=1024, help="Seeds of each setting.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="The first seed; the preset's.")] = None,
+    random: Annotated[int | None, typer.Option("--random", min=1, help="Draw so many points.")] = None,
+    latin: Annotated[int | None, typer.Option("--latin", min=1, help="Draw so many, as a Latin hypercube.")] = None,
+    draw_seed: Annotated[int, typer.Option("--draw-seed", min=0, help="Decides the points that are drawn.")] = 0,
+    halving: Annotated[
+        bool,
+        typer.Option("--halving", help="Give up the worse half of the settings, by successive halving, at reports."),
+    ] = False,
+    halving_from: Annotated[
+        int | None, typer.Option("--halving-from", min=1, help="Not before this meta-iteration.")
+    ] = None,
+    iterations: Annotated[int | None, typer.Option("--iterations", min=1, help="Meta-iterations of each run.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting of every run; repeatable."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="The study's, and its folder's in the runs folder.")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", min=1, help="Processes side by side; as many as cores, if not given.")
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option("--scheduler", metavar="ADDRESS", help="Run on Dask: tcp://host:port, or a scheduler's file."),
+    ] = None,
+    stop: Annotated[
+        bool, typer.Option("--stop", help="Stop the study of this folder, whoever runs it, after checkpoints.")
+    ] = False,
+    show: Annotated[bool, typer.Option("--show", help="Print what is there, and train nothing.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="FILE", help="Also draw a picture: a name in .svg, .png or .pdf.")
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a line, for each setting, the best first.")
+    ] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV in place of the table.")] = False,
+    runs_dir: RunsDir = _RUNS,
+    backend: Backend = None,
+    plain: Ascii = False,
+    data_dir: DataDir = None,
+    allow_code: AllowCode = None,
+) -> None:
+    """Run PRESET with every combination of settings over seeds; the same command goes on."""
+    if json and csv:
+        raise typer.BadParameter("--json and --csv are two answers to one question; give one")
+    if random and latin:
+        raise typer.BadParameter("--random and --latin are two answers to one question; give one")
+    from l2o_tui.commands.sweep.command import Asked, run_sweep, stop_sweep
+
+    if stop:
+        sys.exit(stop_sweep(what, runs_dir))
+    asked = Asked(
+        what=what,
+        over=over or (),
+        set=settings or (),
+        random=random,
+        latin=latin,
+        draw_seed=draw_seed,
+        seed=seed,
+        seeds=seeds,
+        iterations=iterations,
+        backend=backend.value if backend else None,
+        halving=halving,
+        halving_from=halving_from,
+        name=name,
+    )
+    code = run_sweep(
+        asked,
+        runs_dir=runs_dir,
+        jobs=jobs,
+        scheduler=scheduler,
+        form="json" if json else "csv" if csv else "table",
+        output=output,
+        only_show=show,
     )
     sys.exit(code)
 

@@ -22,6 +22,7 @@ from l2o_engine.records.codec import CheckpointLine, StartLine, as_json
 from l2o_engine.records.events import Event
 from l2o_engine.records.rows import Rows
 from l2o_engine.runs import checkpoints
+from l2o_engine.runs.about import NOTHING_SAID, About
 from l2o_engine.runs.blocks_file import BlockWriter, cuts
 from l2o_engine.runs.checkpoints import Checkpoint, CheckpointError, Kind
 from l2o_engine.runs.commands import Inbox
@@ -61,6 +62,10 @@ if TYPE_CHECKING:
 _GUARD_SECONDS = 1.0
 _FILES_MADE = ("events.jsonl", "run.json", "metrics.csv", START_FILE, "preset.toml")
 _FOLDERS_MADE = ("checkpoints", "commands")
+
+
+class InOtherHandsError(RunError):
+    """Another process drives the run: it cannot be taken now."""
 
 
 class TakenError(RunError):
@@ -124,7 +129,15 @@ class DrivenRun(Run):
         self._format = _format_of(preset)
 
     @classmethod
-    def create(cls, preset: Preset, folder: Path, start: Exported | None = None) -> "DrivenRun":
+    def create(
+        cls,
+        preset: Preset,
+        folder: Path,
+        start: Exported | None = None,
+        *,
+        about: About = NOTHING_SAID,
+        origin: Preset | None = None,
+    ) -> "DrivenRun":
         """Make the folder of a new run; what a process left of one that was killed while it made it is taken.
 
         Parameters
@@ -135,6 +148,11 @@ class DrivenRun(Run):
             Where to.
         start
             What the training begins with, where the preset has a table ``[start]``.
+        about
+            A person's words for the run.
+        origin
+            The preset that it was made of, from which the run records how it differs; the shipped one of its name, if
+            not given.
 
         Raises
         ------
@@ -166,7 +184,7 @@ class DrivenRun(Run):
                 write_atomically(folder / START_FILE, weights)
             write_atomically(folder / "preset.toml", to_toml(preset).encode())
             write_atomically(folder / "metrics.csv", _format_of(preset).header.encode())
-            write_record(folder / "run.json", new_record(preset, lock.driver, sources))
+            write_record(folder / "run.json", new_record(preset, lock.driver, sources, about, origin))
             return cls(folder, lock)
         except HeldError as error:
             raise RunError(f"another process is making a run in {folder}") from error
@@ -207,9 +225,11 @@ class DrivenRun(Run):
 
         Raises
         ------
+        InOtherHandsError
+            If another process drives it.
         RunError
-            If there is none, another process drives it, preset.toml has been edited, a link or something else that is
-            no file stands where the run has a file, or there is nothing good to go on from. Nothing is changed then.
+            If there is none, preset.toml has been edited, a link or something else that is no file stands where the run
+            has a file, or there is nothing good to go on from. Nothing is changed then.
         """
         run = Run(folder)
         found = run.record()
@@ -220,13 +240,13 @@ class DrivenRun(Run):
                 place = place if found.host == socket.gethostname() else found.host
                 tell(f"{run.name} was last driven on {place}: watching {WATCH_SECONDS:g} s for a sign of life")
             if is_beating(run.record):
-                raise RunError(in_other_hands)
+                raise InOtherHandsError(in_other_hands)
         try:
             with ExitStack() as undo:
                 lock = take_lock(folder)
                 undo.callback(lock.release)
                 if lock.is_contested(run.record()):
-                    raise RunError(in_other_hands)
+                    raise InOtherHandsError(in_other_hands)
                 edited = _what_was_edited(run, accept=accept_changes)
                 taken = cls(folder, lock, notices)
                 undo.pop_all()
@@ -238,7 +258,7 @@ class DrivenRun(Run):
                 undo.pop_all()
                 return taken
         except HeldError as error:
-            raise RunError(in_other_hands) from error
+            raise InOtherHandsError(in_other_hands) from error
         except OSError as error:
             place = f"{error.filename}: " if error.filename else ""
             raise RunError(f"cannot go on with {run.name}: {place}{error.strerror}") from error

@@ -1,6 +1,5 @@
 """``l2o-tui compare``: the convergence of runs in one chart and their figures in a table, beside the baselines."""
 
-import os
 import sys
 from collections.abc import Sequence
 from math import nan
@@ -21,18 +20,14 @@ from l2o_tui import exit_codes
 from l2o_tui.charts.comparison import MOST_BANDS_IN_FILES, comparison
 from l2o_tui.charts.convergence import MOST_BANDS
 from l2o_tui.charts.matplotlib import check_picture, write_picture
-from l2o_tui.charts.plotext import Palette, printed
-from l2o_tui.charts.terminal import is_plain
+from l2o_tui.charts.printing import as_text, size_of_stdout
 from l2o_tui.text.commands import proposed
 from l2o_tui.text.comparison import figures_table, held_out_spread, notes_on
 from l2o_tui.text.numbers import count
 from l2o_tui.text.output import write_json, write_out
 from l2o_tui.text.streams import is_terminal, say
 
-_PIPED_SIZE = (100, 30)
 _GREATEST_HEIGHT, _LEAST_HEIGHT = 30, 14
-# Of the 256 colours: they can be read on a light and on a dark background, and told apart by the colour-blind.
-_COLOURS = Palette(series=(32, 166, 36, 175, 214, 75, 245), faint=(67, 137, 65, 139, 143, 110, 240))
 
 
 def compare_runs(names: Sequence[str], *, runs_dir: Path, output: Path | None, as_json: bool) -> int:
@@ -116,14 +111,10 @@ def _preset_of(name: str) -> str | None:
 
 
 def _chart(groups: Sequence[Group], levels: Sequence[NamedLevel], *, lines: int) -> str:
-    on_terminal = is_terminal(sys.stdout)
-    width, height = get_terminal_size() if on_terminal else _PIPED_SIZE
-    if on_terminal:
+    _, height = size_of_stdout()
+    if is_terminal(sys.stdout):
         height = min(max(height - lines - 4, _LEAST_HEIGHT), _GREATEST_HEIGHT)
-    in_colour = on_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    palette = _COLOURS if in_colour else None
-    chart = printed(comparison(groups, levels), width, height - 1, palette=palette, plain=is_plain())
-    return f"{_caption(groups)}\n{chart.rstrip()}"
+    return f"{_caption(groups)}\n{as_text(comparison(groups, levels), height - 1)}"
 
 
 def _caption(groups: Sequence[Group]) -> str:

@@ -17,7 +17,7 @@ from l2o_tui.state.feed import View
 from l2o_tui.text.health import findings_of
 from l2o_tui.text.numbers import count, duration, fixed, rate
 
-_MARKS = {
+MARKS = {
     "loading": ("◌", "$text-muted"),
     "running": ("●", "$text-success"),
     "paused": ("‖", "$text-warning"),
@@ -26,6 +26,7 @@ _MARKS = {
     "diverged": ("✖", "$text-error"),
     "failed": ("✖", "$text-error"),
 }
+"""By phase or status: its sign, and the colour that it has."""
 _LEAST_MESSAGE = 20  # cells; of which less is said, nothing is
 _LEAST_BAR, _GREATEST_BAR = 4, 40
 
@@ -93,7 +94,7 @@ class StatusLines(Pane):
         return Content(" · ").join(parts)
 
     def _run(self, view: View) -> Content:
-        mark, colour = _MARKS[view.phase]
+        mark, colour = MARKS[view.phase]
         seeds = self._preset.seeds
         parts = [
             Content.assemble(

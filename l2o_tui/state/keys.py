@@ -12,10 +12,11 @@ TRAINING, HOME, COMPARE = "training", "home", "compare"
 LOADING, RUNNING, PAUSED, FINISHED = "loading", "running", "paused", "finished"
 DIVERGED, FAILED, INTERRUPTED = "diverged", "failed", "interrupted"
 PRESET, DRIVEN_RUN, IDLE_RUN, UNREADABLE_RUN, NOTHING = "preset", "driven run", "idle run", "unreadable run", "nothing"
+STUDY, MORE = "study", "more"
 ALWAYS = frozenset(
     {
         *(LOADING, RUNNING, PAUSED, FINISHED, DIVERGED, FAILED, INTERRUPTED),
-        *(PRESET, DRIVEN_RUN, IDLE_RUN, UNREADABLE_RUN, NOTHING),
+        *(PRESET, DRIVEN_RUN, IDLE_RUN, UNREADABLE_RUN, STUDY, MORE, NOTHING),
     }
 )
 ALIVE = frozenset({RUNNING, PAUSED, FINISHED})
@@ -27,7 +28,8 @@ OWN, WATCHED = "own", "watched"
 
 # What a key may need, for not every screen has it at every time.
 REPLICATES, FILTER, PINNED, NETWORK, REMEDY = "replicates", "filter", "pinned runs", "network", "remedy"
-EVERYTHING = frozenset({REPLICATES, FILTER, PINNED, NETWORK, REMEDY})
+TWO_MARKED = "two marked runs"
+EVERYTHING = frozenset({REPLICATES, FILTER, PINNED, NETWORK, REMEDY, TWO_MARKED})
 
 
 NOT_SERVED = frozenset(
@@ -66,8 +68,8 @@ class Key:
     steers
         Whether it asks something of the process that drives the run: one that is watched must be driven for that.
     needs
-        What must be there: several replicates, a filter, pinned runs, a network, a finding with a setting that may
-        help; empty for nothing.
+        What must be there: several replicates, a filter, pinned runs, two marked runs, a network, a finding with a
+        setting that may help; empty for nothing.
     display
         How the footer writes the key, where textual's way will not do.
     """
@@ -103,6 +105,8 @@ KEYS = (
     ),
     Key("enter", "look", "look", "run: Look", "Look at the run.", _HOME, frozenset({IDLE_RUN, UNREADABLE_RUN})),
     Key("enter", "attach", "attach", "run: Attach", "Watch and steer the run.", _HOME, frozenset({DRIVEN_RUN})),
+    Key("enter", "unfold", "unfold", "view: Unfold", "Show its runs, or fold them.", _HOME, frozenset({STUDY})),
+    Key("enter", "more", "more", "view: More runs", "Show more of the older runs.", _HOME, frozenset({MORE})),
     Key(
         "r",
         "resume",
@@ -133,6 +137,35 @@ KEYS = (
         frozenset({IDLE_RUN, UNREADABLE_RUN}),
         display="del",
         shown=False,  # rare, and there is no room for q beside it
+    ),
+    Key(
+        "n",
+        "describe",
+        "",
+        "run: Name, note and tags",
+        "Say what the run is called, and what is to be remembered of it.",
+        _HOME,
+        RUNS,
+        shown=False,
+    ),
+    Key(
+        "d",
+        "diff",
+        "",
+        "run: Difference",
+        "Show the settings in which the two marked runs differ.",
+        _HOME,
+        needs=TWO_MARKED,
+        shown=False,
+    ),
+    Key(
+        "s",
+        "sort",
+        "",
+        "view: Sort",
+        "Sort the runs: the newest first, by preset, by name, the lowest end loss first.",
+        _HOME,
+        shown=False,
     ),
     Key("slash", "filter", "filter", "view: Filter", "Show only what has a text in it.", _HOME, display="/"),
     Key("escape", "clear_filter", "", "view: Show all", "Take the filter away.", _HOME, shown=False, needs=FILTER),
