@@ -112,7 +112,8 @@ class ConvergenceChart(Chart):
         self._levels: dict[str, float] = {}
         self._iterations = 0
         self._measured: tuple[Sequence[tuple[Lane, Curve]], bool] | None = None  # and whether it is a share
-        self._title = self.border_title = _FINAL_LOSS if in_truncations else _END_LOSS
+        self._title = _FINAL_LOSS if in_truncations else _END_LOSS
+        self.border_title = Content(self._title)
 
     def show_measure(self, title: str, lanes: Sequence[tuple[Lane, Curve]], *, is_share: bool) -> None:
         """Draw something else of these lanes than the end loss: log10 of it, or a share, whose axis is linear."""
@@ -123,7 +124,7 @@ class ConvergenceChart(Chart):
     def show_end_loss(self) -> None:
         """Draw the end loss again."""
         self._measured = None
-        self.border_title = self._title
+        self.border_title = Content(self._title)
         self.redraw()
 
     def show(self, lanes: Sequence[tuple[Lane, Curve]], levels: dict[str, float], iterations: int = 0) -> None:

@@ -35,7 +35,7 @@ class LeaveDialog(ModalScreen[str]):
     def compose(self) -> ComposeResult:
         """Lay out the question."""
         with Vertical(classes="dialog"):
-            yield Label(self._title, classes="dialog-title")
+            yield PlainText(self._title, classes="dialog-title")
             yield Label(
                 "A checkpoint is saved before leaving. Quit, and l2o-tui resume goes on from it; detach, and "
                 "training goes on in the background, where l2o-tui attach finds it."
