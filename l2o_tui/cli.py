@@ -46,6 +46,27 @@ class BackendChoice(StrEnum):
     torch = "torch"
 
 
+class State(StrEnum):
+    """The states of a run."""
+
+    running = "running"
+    paused = "paused"
+    finished = "finished"
+    interrupted = "interrupted"
+    failed = "failed"
+    diverged = "diverged"
+
+
+class SortBy(StrEnum):
+    """What runs are sorted by."""
+
+    newest = "newest"
+    oldest = "oldest"
+    name = "name"
+    preset = "preset"
+    result = "result"
+
+
 class Rival(StrEnum):
     """The hand-designed optimizers that are tuned, by name."""
 
@@ -55,6 +76,34 @@ class Rival(StrEnum):
     rmsprop = "rmsprop"
     adam = "adam"
     vsgd = "vsgd"
+
+
+def _complete_presets(incomplete: str) -> list[str]:
+    from l2o_tui.commands.completion import presets
+
+    return presets(incomplete)
+
+
+def _complete_runs(context: typer.Context, incomplete: str) -> list[str]:
+    from l2o_tui.commands.completion import runs
+
+    return runs(incomplete, Path(context.params.get("runs_dir") or os.environ.get("L2O_RUNS_DIR") or _RUNS))
+
+
+def _complete_runs_and_presets(context: typer.Context, incomplete: str) -> list[str]:
+    return [*_complete_runs(context, incomplete), *_complete_presets(incomplete)]
+
+
+def _complete_groups(incomplete: str) -> list[str]:
+    from l2o_tui.commands.completion import groups
+
+    return groups(incomplete)
+
+
+def _complete_settings(incomplete: str) -> list[str]:
+    from l2o_tui.commands.completion import settings
+
+    return settings(incomplete)
 
 
 NoUi = Annotated[bool, typer.Option("--no-ui", help="Print a progress table instead of opening the screen.")]
@@ -135,12 +184,18 @@ AllowCode = Annotated[
         help='Let Python code of this folder run, for a problem of kind "python"; repeatable.',
     ),
 ]
-RunName = Annotated[str, typer.Argument(metavar="RUN", help='A folder, a name in the runs folder, or "last".')]
+RunName = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN", help='A folder, a name in the runs folder, or "last".', autocompletion=_complete_runs
+    ),
+]
 RunOrFile = Annotated[
     str,
     typer.Argument(
         metavar="RUN|FILE",
         help='A folder, a name in the runs folder, or "last"; or a file that `export --format optimizer` wrote.',
+        autocompletion=_complete_runs,
     ),
 ]
 RunsOrFiles = Annotated[
@@ -148,6 +203,13 @@ RunsOrFiles = Annotated[
     typer.Argument(
         metavar="RUN|FILE...",
         help='Folders, names in the runs folder, or "last"; or files that `export --format optimizer` wrote.',
+        autocompletion=_complete_runs,
+    ),
+]
+PresetName = Annotated[
+    str,
+    typer.Argument(
+        metavar="PRESET", help="A TOML file, or the name of a shipped preset.", autocompletion=_complete_presets
     ),
 ]
 _RUNS = Path("runs")
@@ -194,7 +256,7 @@ def _top(
 
 @app.command()
 def run(
-    preset: Annotated[str, typer.Argument(metavar="PRESET", help="A TOML file, or the name of a shipped preset.")],
+    preset: PresetName,
     no_ui: NoUi = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -203,7 +265,12 @@ def run(
     iterations: Annotated[int | None, typer.Option("--iterations", min=1, help="Meta-iterations in all.")] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting of the preset; repeatable."),
+        typer.Option(
+            "--set",
+            metavar="TABLE.KEY=VALUE",
+            help="Change a setting of the preset; repeatable.",
+            autocompletion=_complete_settings,
+        ),
     ] = None,
     start_from: Annotated[
         str | None,
@@ -212,6 +279,7 @@ def run(
             metavar="RUN|FILE",
             help="Begin with the weights of a run, or of a file that `export --format optimizer` wrote, in place of "
             "drawn ones: every replicate with the same.",
+            autocompletion=_complete_runs,
         ),
     ] = None,
     from_checkpoint: Annotated[
@@ -226,6 +294,18 @@ def run(
     run_dir: Annotated[
         Path | None, typer.Option("--run-dir", help="The run's exact folder; never one that is in use.")
     ] = None,
+    name: Annotated[str, typer.Option("--name", help="What the run is called in lists.")] = "",
+    note: Annotated[str, typer.Option("--note", help="What is to be remembered of it.")] = "",
+    tags: Annotated[
+        list[str] | None, typer.Option("--tag", metavar="TAG", help="A word to find it by; repeatable.")
+    ] = None,
+    resume_or_start: Annotated[
+        bool,
+        typer.Option(
+            "--resume-or-start",
+            help="Go on with the run in --run-dir, if there is one, unless it is finished: for a job that is repeated.",
+        ),
+    ] = False,
     backend: Backend = None,
     device: Device = None,
     chunk: Chunk = None,
@@ -237,6 +317,7 @@ def run(
 ) -> None:
     """Meta-train PRESET, with the live screen."""
     front_end = _front_end(no_ui=no_ui, json=json, quiet=quiet, chunk=chunk, on_hangup=on_hangup, fps=fps)
+    from l2o_engine.runs.about import About
     from l2o_tui.commands.run import run_preset
 
     code = run_preset(
@@ -245,6 +326,8 @@ def run(
         options={"seed": seed, "seeds": seeds, "iterations": iterations, "backend": backend, "device": device},
         runs_dir=runs_dir,
         run_dir=run_dir,
+        resumes=resume_or_start,
+        about=About(name, note, tuple(tags or ())),
         front_end=front_end,
         start_from=start_from,
         from_checkpoint=from_checkpoint,
@@ -312,11 +395,30 @@ def attach(
 
 
 @app.command()
-def runs(runs_dir: RunsDir = _RUNS, json: JsonDocument = False) -> None:
-    """List the runs."""
+def runs(
+    where: Annotated[
+        list[str] | None,
+        typer.Option("--where", metavar="TABLE.KEY=VALUE", help="Only those with this setting; repeatable: with all."),
+    ] = None,
+    tags: Annotated[
+        list[str] | None, typer.Option("--tag", metavar="TAG", help="Only those with this tag; repeatable: with all.")
+    ] = None,
+    states: Annotated[
+        list[State] | None, typer.Option("--state", help="Only those in this state; repeatable: in one of them.")
+    ] = None,
+    order: Annotated[
+        SortBy, typer.Option("--sort", help="By what; those of one preset stand together by preset.")
+    ] = SortBy.newest,
+    unfold: Annotated[bool, typer.Option("--all", help="A line for each run of a study, too.")] = False,
+    runs_dir: RunsDir = _RUNS,
+    json: JsonDocument = False,
+) -> None:
+    """List the runs, the newest first; those of a study in one line."""
+    from l2o_engine.runs.selection import Selection
     from l2o_tui.commands.runs import print_runs
 
-    print_runs(runs_dir, as_json_document=json)
+    selection = Selection(tuple(where or ()), tuple(tags or ()), tuple(state.value for state in states or ()))
+    print_runs(runs_dir, selection=selection, order=order.value, unfolds=unfold, as_json_document=json)
 
 
 @app.command()
@@ -330,6 +432,36 @@ def show(run: RunOrFile, runs_dir: RunsDir = _RUNS, json: JsonDocument = False) 
     if names_file(run):
         return print_optimizer(Path(run), as_json_document=json)
     return print_run(find_run(run, runs_dir), as_json_document=json)
+
+
+@app.command()
+def diff(
+    first: Annotated[str, typer.Argument(metavar="RUN", help='A folder, a name in the runs folder, or "last".')],
+    second: Annotated[str, typer.Argument(metavar="RUN", help="Another.")],
+    runs_dir: RunsDir = _RUNS,
+    json: JsonDocument = False,
+) -> None:
+    """Show the settings in which two runs differ."""
+    from l2o_tui.commands.diff import diff_runs
+
+    diff_runs(first, second, runs_dir=runs_dir, as_json_document=json)
+
+
+@app.command()
+def note(
+    run: RunName,
+    text: Annotated[str | None, typer.Argument(metavar="[NOTE]", help="The note, in place of the one it has.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="What the run is called in lists.")] = None,
+    tags: Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="A tag to add; repeatable.")] = None,
+    untags: Annotated[
+        list[str] | None, typer.Option("--untag", metavar="TAG", help="A tag to take away; repeatable.")
+    ] = None,
+    runs_dir: RunsDir = _RUNS,
+) -> None:
+    """Change RUN's note, name and tags, while it runs too; with RUN alone, print them."""
+    from l2o_tui.commands.note import note_run
+
+    note_run(run, note=text, name=name, tags=tags or (), untags=untags or (), runs_dir=runs_dir)
 
 
 @app.command()
@@ -350,6 +482,12 @@ def export(
     every: Annotated[
         int, typer.Option("--every", min=1, help="Only meta-iterations that this divides, and the last.")
     ] = 1,
+    decimal: Annotated[
+        Literal[".", ","] | None,
+        typer.Option(
+            "--decimal", help='Of csv: "," writes 0,5 and semicolons, as spreadsheets of many languages read it.'
+        ),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Whose optimizer; the first replicate's, if not given.")
     ] = None,
@@ -372,6 +510,8 @@ def export(
         raise typer.BadParameter("--seed and --checkpoint say which optimizer is meant: --format optimizer")
     if is_optimizer and every != 1:
         raise typer.BadParameter("--every is of metrics; --format optimizer writes none")
+    if decimal is not None and file_format != "csv":
+        raise typer.BadParameter("--decimal is of --format csv")
     from l2o_engine.runs.catalogue import find_run
     from l2o_tui.commands.export import export_run, export_run_optimizer
 
@@ -379,7 +519,7 @@ def export(
         return export_run_optimizer(
             find_run(run, runs_dir), output, seed=seed, checkpoint=checkpoint or "best", force=force
         )
-    return export_run(find_run(run, runs_dir), file_format, output, every=every, force=force)
+    return export_run(find_run(run, runs_dir), file_format, output, every=every, decimal=decimal or ".", force=force)
 
 
 @app.command()
@@ -392,12 +532,23 @@ def convert(
         ),
     ],
     preset: Annotated[
-        str, typer.Option("--preset", metavar="PRESET", help="What they were trained as: dm_mnist, rnnprop_mnist, ….")
+        str,
+        typer.Option(
+            "--preset",
+            metavar="PRESET",
+            help="What they were trained as: dm_mnist, rnnprop_mnist, ….",
+            autocompletion=_complete_presets,
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", metavar="FILE", help="Where the optimizer is written.")],
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting of the preset; repeatable."),
+        typer.Option(
+            "--set",
+            metavar="TABLE.KEY=VALUE",
+            help="Change a setting of the preset; repeatable.",
+            autocompletion=_complete_settings,
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an output that is there.")] = False,
 ) -> None:
@@ -410,7 +561,12 @@ def convert(
 @app.command()
 def compare(
     runs: Annotated[
-        list[str], typer.Argument(metavar="RUN...", help='Folders, names in the runs folder, or "last"; one or more.')
+        list[str],
+        typer.Argument(
+            metavar="RUN|PRESET...",
+            help='Folders, names in the runs folder, or "last"; or presets, whose runs are all compared.',
+            autocompletion=_complete_runs_and_presets,
+        ),
     ],
     output: Annotated[
         Path | None, typer.Option("--output", metavar="FILE", help="Also draw a picture: a name in .svg, .png or .pdf.")
@@ -421,7 +577,7 @@ def compare(
     data_dir: DataDir = None,
     allow_code: AllowCode = None,
 ) -> None:
-    """Compare runs: convergence in one chart, medians over seeds in a table, beside the baselines."""
+    """Compare runs, or all of a preset: convergence in a chart, medians over seeds in a table, beside the baselines."""
     from l2o_tui.commands.compare import compare_runs
 
     sys.exit(compare_runs(runs, runs_dir=runs_dir, output=output, as_json=json))
@@ -436,6 +592,7 @@ def evaluate(
             "--on",
             metavar="PRESET",
             help='A preset, or a shipped function such as rosenbrock; "own", the default, is the run\'s. Repeatable.',
+            autocompletion=_complete_presets,
         ),
     ] = None,
     steps: Annotated[
@@ -456,7 +613,12 @@ def evaluate(
     ] = 0,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="problem.KEY=VALUE", help="Change every problem; repeatable."),
+        typer.Option(
+            "--set",
+            metavar="problem.KEY=VALUE",
+            help="Change every problem; repeatable.",
+            autocompletion=_complete_settings,
+        ),
     ] = None,
     newest: Annotated[
         bool, typer.Option("--newest", help="Judge the newest checkpoint, not the best by the report's figure.")
@@ -502,6 +664,7 @@ def reproduce(
             metavar="GROUP",
             help="episode1, episode2, episode3, beyond (ours, on the notebook's problem), or all of these; deepmind "
             "takes hours.",
+            autocompletion=_complete_groups,
         ),
     ],
     seeds: Annotated[int, typer.Option("--seeds", min=1, max=1024, help="Seeds of each experiment, from 0 on.")] = 8,
@@ -637,7 +800,7 @@ def sweep(
 
 @app.command()
 def tune(
-    preset: Annotated[str, typer.Argument(metavar="PRESET", help="A TOML file, or the name of a shipped preset.")],
+    preset: PresetName,
     metric: Annotated[
         Literal["end", "sum"] | None,
         typer.Option(
@@ -657,7 +820,12 @@ def tune(
     ] = False,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting of the preset; repeatable."),
+        typer.Option(
+            "--set",
+            metavar="TABLE.KEY=VALUE",
+            help="Change a setting of the preset; repeatable.",
+            autocompletion=_complete_settings,
+        ),
     ] = None,
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Decides the problems; the preset's, if not given.")
@@ -716,8 +884,43 @@ def new_task(
 
 
 @app.command()
+def serve(
+    host: Annotated[
+        str, typer.Option("--host", help="The address to listen on; one that others reach asks for a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="The port.")] = 8000,
+    token: Annotated[
+        bool | None,
+        typer.Option(
+            "--token/--no-token",
+            help="Ask for a token (L2O_SERVE_TOKEN, or a new one, in the link that is printed). On 127.0.0.1 none is "
+            "asked for, if not given, though every user of this machine can connect there.",
+        ),
+    ] = None,
+    runs_dir: RunsDir = _RUNS,
+) -> None:
+    """Show the home screen in a browser, to look at runs and steer them; it trains nothing itself."""
+    from l2o_tui.commands.serve import run_server
+
+    sys.exit(run_server(host=host, port=port, token=token, runs_dir=runs_dir))
+
+
+@app.command(name="serve-session", hidden=True)
+def serve_session(runs_dir: RunsDir = _RUNS, fps: Fps = _FPS) -> None:
+    """Show the home screen to one browser: what `serve` starts."""
+    from l2o_tui.commands.serve import show_session
+
+    sys.exit(show_session(runs_dir=runs_dir, fps=fps))
+
+
+@app.command()
 def check(
-    files: Annotated[list[str], typer.Argument(metavar="FILE", help="A TOML file, or the name of a shipped preset.")],
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE", help="A TOML file, or the name of a shipped preset.", autocompletion=_complete_presets
+        ),
+    ],
     allow_code: AllowCode = None,
 ) -> None:
     """Check FILE without running it."""
@@ -728,14 +931,19 @@ def check(
 
 @app.command()
 def bench(
-    preset: Annotated[str, typer.Option("--preset", metavar="PRESET", help="What to measure.")] = "log30",
+    preset: Annotated[
+        str, typer.Option("--preset", metavar="PRESET", help="What to measure.", autocompletion=_complete_presets)
+    ] = "log30",
     seconds: Annotated[float, typer.Option("--seconds", min=0.1, help="For each contestant.")] = 5.0,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Also measure so many replicates side by side.")] = 1,
     scaling: Annotated[
         bool, typer.Option("--scaling", help="Also measure the kernel against dims, steps, hidden, layers, seeds.")
     ] = False,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="TABLE.KEY=VALUE", help="Change a setting; repeatable.", autocompletion=_complete_settings
+        ),
     ] = None,
     json: Json = False,
     data_dir: DataDir = None,

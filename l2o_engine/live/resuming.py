@@ -67,7 +67,8 @@ def resumable(
     notices = mend_record(folder)
     run = Run(folder)
     record = run.record()
-    admit(run.preset(), backend, device)
+    if iterations == record.iterations:
+        iterations = None  # it asks for what was asked for before, as a job does that is repeated
     least = record.iteration + (record.status != "finished")
     if iterations is not None and iterations < least:
         raise RunError(f"{run.name} is already at {record.iteration:,}: --iterations must be above that")
@@ -75,4 +76,7 @@ def resumable(
         raise RunError(f"{run.name} has diverged at {record.iteration:,}; there is nothing to continue")
     if iterations is not None and record.has_ended_early:
         raise RunError(f"{run.name} has ended at {record.iteration:,}: {record.message}")
-    return Resumable(run, iterations, tuple(notices))
+    found = Resumable(run, iterations, tuple(notices))
+    if not found.is_done:
+        admit(run.preset(), backend, device)
+    return found

@@ -23,6 +23,7 @@ from l2o_engine.records.events import (
     Changed,
     Checkpointed,
     Command,
+    Describe,
     Ended,
     Event,
     Extend,
@@ -444,6 +445,8 @@ class Session:
                 yield from self._checkpoint(Kind.KEPT)
             case Extend(iterations):
                 yield from self._extend(iterations)
+            case Describe():
+                self._run.update(**vars(command))
             case ShowDraws(seed=seed) if seed is None or seed in self._pipeline.states:
                 self._base_chart.shown = command
                 yield from self._base_chart.make()

@@ -237,6 +237,12 @@ def setting_of(name: str, value: Any) -> str:
     return f"{name}={text.partition('[')[2].rpartition(']')[0].strip().rstrip(',')}"
 
 
+def setting_names(name: str) -> list[str]:
+    """Return the tables and the key of a setting's name, a table by the name that it has today."""
+    keys = [key.strip() for key in name.split(".")]
+    return [FORMER_NAMES.get(keys[0], keys[0]), *keys[1:]]
+
+
 def _as_text(setting: str) -> str:
     """Return a setting as text: UTF-8, whatever the locale has the command line decoded as."""
     if _is_text(setting):
@@ -255,8 +261,7 @@ def _option(setting: str) -> str:
 def _apply(raw: dict[str, Any], setting: str) -> tuple[str | int, ...]:
     setting = _as_text(setting)
     name, equals, text = setting.partition("=")
-    keys = [key.strip() for key in name.split(".")]
-    keys[0] = FORMER_NAMES.get(keys[0], keys[0])
+    keys = setting_names(name)
     if not equals or not all(keys):
         raise PresetError(f"{_option(setting)}: write it as table.key=value, for example --set meta.epsilon=1e-16")
     if len(keys) > _DEEPEST:

@@ -28,6 +28,14 @@ def told_settings(preset: Preset) -> dict[str, Any]:
     return dict(sorted([*flat(tables), *there.items()]))
 
 
+def all_settings(preset: Preset) -> dict[str, Any]:
+    """Return all settings, as "table.key" → value: how long and how it is run and told as well."""
+    tables = to_dict(preset)
+    for name in ("notebook", "reference"):
+        tables.pop(name, None)
+    return dict(flat(tables))
+
+
 def experiment_settings(preset: Preset) -> dict[str, Any]:
     """Return those of :func:`told_settings` that make two runs different experiments: how one is told does not."""
     return {place: value for place, value in told_settings(preset).items() if place.split(".")[0] != "report"}
@@ -63,8 +71,9 @@ def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, 
 
 
 def in_words(changed: Mapping[str, Sequence[Any]]) -> str:
-    """Return settings that differ, "table.key" → [before, after], as a person says it."""
-    return ", ".join(f"{name} {quote(before)} → {quote(after)}" for name, (before, after) in changed.items())
+    """Return settings that differ, "table.key" → [before, after], as a person says it; None is what is not there."""
+    said = {name: ["–" if value is None else quote(value) for value in pair] for name, pair in changed.items()}
+    return ", ".join(f"{name} {before} → {after}" for name, (before, after) in said.items())
 
 
 def flat(node: Any, place: str = "") -> list[tuple[str, Any]]:

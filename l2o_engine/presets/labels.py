@@ -15,6 +15,9 @@ SHORT_NAMES = {
 }
 """Settings by the names that papers have for them; any other goes by the last part of its key."""
 
+_SYMBOLS = ("ε", "lr")  # before a number they need nothing between; β1 would
+_MOST_IN_LABEL = 3
+
 Settings = Mapping[str, Any]
 """An experiment's settings, "table.key" → value, see :func:`~l2o_engine.presets.identity.experiment_settings`."""
 
@@ -50,6 +53,53 @@ def what_differs(experiments: Sequence[Settings]) -> list[str]:
     telling = [key for key in differing if _differs_where_it_is(key, experiments)]
     said = _said(telling, experiments)
     return said if len(set(said)) == len(said) else _said(differing, experiments)
+
+
+def in_short(changed: Mapping[str, Sequence[Any]]) -> list[str]:
+    """Return settings that were changed as short as papers have them, one each: "ε 1e-12", "hidden 32".
+
+    Parameters
+    ----------
+    changed
+        "table.key" → (before, now), see :data:`~l2o_engine.presets.changed.Changed`. What is there with another kind,
+        or with a table that was not there before, goes without saying; so does how a run is reported.
+    """
+    changed = {key: pair for key, pair in changed.items() if not key.startswith("report.")}
+    owners = {key.removesuffix(".kind") for key in changed if key.endswith(".kind")}
+    owners |= {key for key, (before, _) in changed.items() if isinstance(before, bool)}  # an optional table
+    told = [key for key, pair in changed.items() if None not in pair or not _is_below(key, owners)]
+    names = [_name(key, {}) for key in told]
+    clear = [name if names.count(name) == 1 else key for key, name in zip(told, names, strict=True)]
+    values = ["none" if changed[key][1] is None else _value(changed[key][1]) for key in told]
+    return [f"{name} {value}" for name, value in zip(clear, values, strict=True)]
+
+
+def run_label(name: str, changed: Sequence[str], seed: int, seeds: int) -> str:
+    """Return what a run is called that nobody gave a name: its preset, what was changed, its seeds: "log30 ε1e-12 s3".
+
+    Parameters
+    ----------
+    name
+        The preset's name.
+    changed
+        What was changed of it, as :func:`in_short` says it.
+    seed, seeds
+        The first seed, and how many there are.
+    """
+    shortest = [_glued(one) for one in changed]
+    least = [*shortest[:_MOST_IN_LABEL], *([f"+{len(shortest) - _MOST_IN_LABEL}"] * (len(shortest) > _MOST_IN_LABEL))]
+    return " ".join([name, *least, f"s{seed}" if seeds == 1 else f"s{seed}-{seed + seeds - 1}"])
+
+
+def _glued(said: str) -> str:
+    """Return "ε 1e-12" as "ε1e-12", and "hidden 32" as "hidden=32", for it is one word of a label."""
+    name, _, value = said.rpartition(" ")
+    return f"{name}{value}" if name in _SYMBOLS else f"{name}={value}".replace(" ", "_")
+
+
+def _is_below(key: str, owners: set[str]) -> bool:
+    parts = key.split(".")
+    return any(".".join(parts[:depth]) in owners for depth in range(1, len(parts)))
 
 
 def without_common_beginning(names: Sequence[str]) -> list[str]:

@@ -235,6 +235,15 @@ class Extend:
 
 
 @dataclass(frozen=True)
+class Describe:
+    """Call the run something else: its name, its note and its tags from now on."""
+
+    given_name: str
+    note: str
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class ShowDraws:
     """Show problems in the base chart: ``count`` of its series, from number ``first`` on, by the replicate of a seed.
 
@@ -258,4 +267,4 @@ class Leave:
     """End watching a run that another process drives; the run goes on. What drives a run itself does nothing."""
 
 
-Command: TypeAlias = Pause | GoOn | SaveCheckpoint | Extend | ShowDraws | Stop | Leave
+Command: TypeAlias = Pause | GoOn | SaveCheckpoint | Extend | Describe | ShowDraws | Stop | Leave

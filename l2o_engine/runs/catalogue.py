@@ -72,8 +72,8 @@ def look_through(runs_dir: Path) -> Listing:
             run = Run(folder)
             found.append((run.record().created, run.name, run))
         except RunError as error:
-            if _looks_like_a_run(folder):
-                unreadable.append(_unreadable(folder, error))
+            if seen_as_run(folder):
+                unreadable.append(unreadable_of(folder, error))
     return Listing([run for _, _, run in sorted(found, key=lambda entry: entry[:2])], unreadable)
 
 
@@ -82,7 +82,18 @@ def list_runs(runs_dir: Path) -> list[Run]:
     return look_through(runs_dir).runs
 
 
-def _looks_like_a_run(folder: Path) -> bool:
+def runs_of_preset(name: str, runs_dir: Path) -> list[Run]:
+    """Return the readable runs of a folder that were started from the preset of this name, the oldest first."""
+    return [run for run in list_runs(runs_dir) if run.record().preset == name]
+
+
+def holds_run(folder: Path) -> bool:
+    """Return whether a folder holds a run, though it be damaged; the mere beginning of one is none."""
+    return folder.is_dir() and seen_as_run(folder) and not is_beginning(folder)
+
+
+def seen_as_run(folder: Path) -> bool:
+    """Return whether a folder holds a run by the names in it, or the beginning of one."""
     try:
         names = set(names_in(folder))
     except OSError:
@@ -90,7 +101,8 @@ def _looks_like_a_run(folder: Path) -> bool:
     return "run.json" in names or names >= _OF_A_RUN or is_beginning(folder)
 
 
-def _unreadable(folder: Path, error: RunError) -> Unreadable:
+def unreadable_of(folder: Path, error: RunError) -> Unreadable:
+    """Return a run that cannot be read, with what was wrong and what may be done."""
     if is_beginning(folder):
         return Unreadable(folder, "unfinished: who made it was killed", "`run` with this --run-dir takes it")
     if isinstance(error, LaterFormatError):
@@ -112,7 +124,7 @@ def find_folder(reference: str, runs_dir: Path) -> Path:
         raise RunError('name a run: a folder, a name in the runs folder, or "last"')
     for folder in (Path(reference), runs_dir / reference):
         try:
-            if folder.is_dir() and _looks_like_a_run(folder):
+            if folder.is_dir() and seen_as_run(folder):
                 return folder
         except OSError:  # no name that the file system knows
             continue
@@ -120,7 +132,8 @@ def find_folder(reference: str, runs_dir: Path) -> Path:
     if reference == "last" and listing.runs:
         return listing.runs[-1].folder
     there: list[Run | Unreadable] = [*listing.runs, *listing.unreadable]
-    matches = [run for run in there if run.name.startswith(reference)]
+    called: list[Run | Unreadable] = [run for run in listing.runs if run.record().given_name == reference]
+    matches = called or [run for run in there if run.name.startswith(reference)]
     if len(matches) == 1:
         return matches[0].folder
     if matches:
@@ -131,7 +144,7 @@ def find_folder(reference: str, runs_dir: Path) -> Path:
 
 
 def find_run(reference: str, runs_dir: Path) -> Run:
-    """Return the run that a user means: a path, a name in the runs folder, the beginning of one, or "last".
+    """Return the run that a user means: a path, a name in the runs folder or its beginning, a given name, or "last".
 
     Raises
     ------

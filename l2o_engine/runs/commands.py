@@ -14,13 +14,15 @@ import uuid
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import asdict
 from heapq import nsmallest
 from math import inf
 from pathlib import Path
 from time import monotonic, time_ns
 
 from l2o_engine.presets.schema import MOST_ITERATIONS
-from l2o_engine.records.events import Command, Extend, GoOn, Notice, Pause, SaveCheckpoint, Stop
+from l2o_engine.records.events import Command, Describe, Extend, GoOn, Notice, Pause, SaveCheckpoint, Stop
+from l2o_engine.runs.about import About, AboutError
 from l2o_engine.support.files import make_folder, names_in, read_bytes, remove, write_atomically
 from l2o_engine.support.wording import some_of
 
@@ -29,11 +31,12 @@ _NAMES: dict[type, str] = {
     GoOn: "go_on",
     SaveCheckpoint: "checkpoint",
     Extend: "extend",
+    Describe: "describe",
     Stop: "stop",
 }
 _NAME = re.compile(r"[0-9]{20}-[0-9a-f]{32}\.json")
 _TEMPORARY = re.compile(rf"\.{_NAME.pattern}\.[0-9]+\.tmp")
-_MOST_BYTES = 4096
+_MOST_BYTES = 16_384  # room for a note of any script
 _MOST_FILES = 200  # that one look takes away
 _SHARE = 0.02  # of the time that looks may take
 _JUNK_SECONDS = 10.0  # between two notices of files that are no commands
@@ -54,9 +57,11 @@ def send(folder: Path, command: Command) -> Path:
     document: dict[str, object] = {"command": _NAMES[type(command)]}
     if isinstance(command, Extend):
         document["iterations"] = command.iterations
+    if isinstance(command, Describe):
+        document |= asdict(command)
     document |= {"host": socket.gethostname(), "pid": os.getpid()}
     path = folder / f"{time_ns():020d}-{uuid.uuid4().hex}.json"
-    write_atomically(path, json.dumps(document).encode(), folder.parent)
+    write_atomically(path, json.dumps(document, ensure_ascii=False).encode(), folder.parent)
     return path
 
 
@@ -123,7 +128,7 @@ class Inbox:
                 continue
             try:
                 taken.append(_parse(content))
-            except (ValueError, RecursionError):
+            except (ValueError, RecursionError, AboutError):
                 self._junk.append(name)
         return [*self._told(), *taken, *self._told_of_foreign(found)]
 
@@ -163,6 +168,9 @@ def _parse(content: bytes) -> Command:
             return SaveCheckpoint()
         case {"command": "extend", "iterations": int(iterations)} if 1 <= iterations <= MOST_ITERATIONS:
             return Extend(iterations)
+        case {"command": "describe", "given_name": str(name), "note": str(note), "tags": list(tags)}:
+            about = About(name, note, tuple(tags))  # which refuses what no run is called
+            return Describe(about.name, about.note, about.tags)
         case {"command": "stop", "host": str(host), "pid": int(pid)} if host.isprintable():
             return Stop(f"stopped by process {pid} on {host}")
     raise ValueError("no command")

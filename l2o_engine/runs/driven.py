@@ -22,6 +22,7 @@ from l2o_engine.records.codec import CheckpointLine, StartLine, as_json
 from l2o_engine.records.events import Event
 from l2o_engine.records.rows import Rows
 from l2o_engine.runs import checkpoints
+from l2o_engine.runs.about import NOTHING_SAID, About
 from l2o_engine.runs.blocks_file import BlockWriter, cuts
 from l2o_engine.runs.checkpoints import Checkpoint, CheckpointError, Kind
 from l2o_engine.runs.commands import Inbox
@@ -128,7 +129,15 @@ class DrivenRun(Run):
         self._format = _format_of(preset)
 
     @classmethod
-    def create(cls, preset: Preset, folder: Path, start: Exported | None = None) -> "DrivenRun":
+    def create(
+        cls,
+        preset: Preset,
+        folder: Path,
+        start: Exported | None = None,
+        *,
+        about: About = NOTHING_SAID,
+        origin: Preset | None = None,
+    ) -> "DrivenRun":
         """Make the folder of a new run; what a process left of one that was killed while it made it is taken.
 
         Parameters
@@ -139,6 +148,11 @@ class DrivenRun(Run):
             Where to.
         start
             What the training begins with, where the preset has a table ``[start]``.
+        about
+            A person's words for the run.
+        origin
+            The preset that it was made of, from which the run records how it differs; the shipped one of its name, if
+            not given.
 
         Raises
         ------
@@ -170,7 +184,7 @@ class DrivenRun(Run):
                 write_atomically(folder / START_FILE, weights)
             write_atomically(folder / "preset.toml", to_toml(preset).encode())
             write_atomically(folder / "metrics.csv", _format_of(preset).header.encode())
-            write_record(folder / "run.json", new_record(preset, lock.driver, sources))
+            write_record(folder / "run.json", new_record(preset, lock.driver, sources, about, origin))
             return cls(folder, lock)
         except HeldError as error:
             raise RunError(f"another process is making a run in {folder}") from error

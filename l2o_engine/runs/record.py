@@ -16,9 +16,12 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from l2o_engine.backends.devices import CPU
+from l2o_engine.presets.changed import what_was_changed
+from l2o_engine.presets.labels import in_short, run_label
 from l2o_engine.presets.messages import rule_of
 from l2o_engine.presets.schema import MOST_ITERATIONS, Preset
 from l2o_engine.records.events import Status
+from l2o_engine.runs.about import MOST_NAME, MOST_NOTE, MOST_TAG, MOST_TAGS, NOTHING_SAID, About
 from l2o_engine.support.errors import UserError
 from l2o_engine.support.files import read_bytes, write_atomically
 
@@ -117,6 +120,10 @@ class Record:
     process is gone. ``levels`` is None until a session has measured them. ``driver`` tells the process of ``pid`` from
     others of that id; runs of an older version say nothing of it. ``changes`` are what was changed on the way.
     ``device`` is where the backend computes, and what that is.
+
+    ``given_name``, ``note`` and ``tags`` are a person's words for the run. ``changed`` is what its experiment differs
+    in from the preset that it was made of, "table.key" → [before, now]; None where that is not known, as of runs of an
+    older version; ``origin`` is the digest of that preset's settings.
     """
 
     status: Status
@@ -139,7 +146,17 @@ class Record:
     driver: Driver | None = None
     changes: tuple[Change, ...] = ()
     device: str = CPU
+    given_name: Annotated[str, Field(max_length=MOST_NAME)] = ""
+    note: Annotated[str, Field(max_length=MOST_NOTE)] = ""
+    tags: Annotated[tuple[Annotated[str, Field(max_length=MOST_TAG)], ...], Field(max_length=MOST_TAGS)] = ()
+    changed: dict[str, Annotated[list[Any], Field(min_length=2, max_length=2)]] | None = None
+    origin: Annotated[str, Field(max_length=64)] = ""
     format: int = FORMAT
+
+    @property
+    def label(self) -> str:
+        """What the run is called that has no given name: preset, what was changed, seeds."""
+        return run_label(self.preset, in_short(self.changed or {}), self.seed, self.seeds)
 
     @property
     def has_ended_early(self) -> bool:
@@ -148,12 +165,21 @@ class Record:
 
 
 _RECORDS = TypeAdapter(Record)
-_SETTLED_NS = 2_000_000_000
+SETTLED_NS = 2_000_000_000
+"""A file that was written so long ago will not be written again within one tick of its time."""
+Stamp: TypeAlias = tuple[int, int, int]
+"""What tells whether a file is still the one that was read: its inode, time and size."""
 _MOST_READ = 20_000
-_read: dict[Path, tuple[tuple[int, int, int], Record]] = {}  # by path: of thousands of runs, few change
+_read: dict[Path, tuple[Stamp, Record]] = {}  # by path: of thousands of runs, few change
 
 
-def new_record(preset: Preset, driver: Driver | None = None, sources: Mapping[str, str] | None = None) -> Record:
+def new_record(
+    preset: Preset,
+    driver: Driver | None = None,
+    sources: Mapping[str, str] | None = None,
+    about: About = NOTHING_SAID,
+    origin: Preset | None = None,
+) -> Record:
     """Return the record of a run that this process is about to begin.
 
     Parameters
@@ -162,8 +188,13 @@ def new_record(preset: Preset, driver: Driver | None = None, sources: Mapping[st
         The run's.
     sources
         What :func:`sources_of` says of its problem, where that is known.
+    about
+        A person's words for it.
+    origin
+        The preset that it was made of; the shipped one of its name, if not given.
     """
     moment = now()
+    changed, digest = what_was_changed(preset, origin)
     return Record(
         status="running",
         pid=os.getpid(),
@@ -182,6 +213,11 @@ def new_record(preset: Preset, driver: Driver | None = None, sources: Mapping[st
         message="",
         versions={**versions(), **(sources or {})},
         driver=driver,
+        given_name=about.name,
+        note=about.note,
+        tags=about.tags,
+        changed=None if changed is None else {name: list(pair) for name, pair in changed.items()},
+        origin=digest,
     )
 
 
@@ -193,27 +229,28 @@ def read_record(path: Path) -> Record:
     RunError
         If it is not there, cannot be read, is of another format, or says what no run does.
     """
-    stamp = _stamp_of(path)
+    stamp = stamp_of(path)
     if stamp is not None and (known := _read.get(path)) is not None and known[0] == stamp:
         return known[1]
-    record = _read_record(path)
-    if stamp is not None and time.time_ns() - stamp[1] > _SETTLED_NS:  # else it may be written again within one tick
+    record = read_record_once(path)
+    if stamp is not None and time.time_ns() - stamp[1] > SETTLED_NS:
         if len(_read) >= _MOST_READ:
             _read.clear()
         _read[path] = stamp, record
     return record
 
 
-def _stamp_of(path: Path) -> tuple[int, int, int] | None:
-    """Return what tells whether a file is still the one that was read: its inode, time and size."""
+def stamp_of(path: Path | str) -> Stamp | None:
+    """Return a file's stamp; None where there is no file."""
     try:
-        found = path.lstat()
+        found = os.lstat(path)
     except OSError:
         return None
     return found.st_ino, found.st_mtime_ns, found.st_size
 
 
-def _read_record(path: Path) -> Record:
+def read_record_once(path: Path) -> Record:
+    """Read a ``run.json`` and keep nothing of it: for who looks through thousands; see :func:`read_record`."""
     try:
         text = read_bytes(path, _MOST_BYTES)
         if not text:

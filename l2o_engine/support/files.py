@@ -87,6 +87,32 @@ def names_in(folder: Path, root: Path | None = None) -> list[str]:
         return [entry.name for entry in entries]
 
 
+def folders_in(folder: str | Path, *, follows: bool) -> list[str]:
+    """Return the paths of the folders in a folder, as strings: there may be ten thousand.
+
+    Parameters
+    ----------
+    folder
+        The folder, which may itself be a link.
+    follows
+        Whether a link that leads to a folder is one.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be read.
+    """
+    with os.scandir(folder) as entries:
+        return [entry.path for entry in entries if _is_folder(entry, follows=follows)]
+
+
+def _is_folder(entry: os.DirEntry[str], *, follows: bool) -> bool:
+    try:
+        return entry.is_dir(follow_symlinks=follows)
+    except OSError:
+        return False
+
+
 # Reading.
 
 

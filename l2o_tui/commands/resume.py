@@ -25,6 +25,7 @@ def resume_run(
     start_paused: bool,
     runs_dir: Path,
     front_end: FrontEnd,
+    shows_finished: bool = True,
 ) -> int:
     """Go on with a run.
 
@@ -44,6 +45,8 @@ def resume_run(
         Where runs are kept.
     front_end
         Shows the run.
+    shows_finished
+        Whether a run that is finished is shown, where there is a screen; else that is said, and all.
 
     Returns
     -------
@@ -62,7 +65,7 @@ def resume_run(
             found = resumable(find_folder(name, runs_dir), iterations=iterations, backend=backend, device=device)
     except EndedError as ended:
         return ended.tell("the run is as it was")
-    if found.is_done and not front_end.has_screen:
+    if found.is_done and not (shows_finished and front_end.has_screen):
         return _already_finished(found.run, front_end)
     driven = found.take(accept_changes=accept_changes, tell=lambda message: say(f"l2o-tui: {message}"))
     return drive(driven, front_end, backend=backend, device=device, start_paused=start_paused)

@@ -1,64 +1,155 @@
 """``l2o-tui runs``: the runs of a folder, as a table for people or JSON for scripts."""
 
+import sys
+from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import Any
 
-from l2o_engine.runs.catalogue import Unreadable, look_through
+from l2o_engine.runs.catalogue import Unreadable
 from l2o_engine.runs.folder import Run
+from l2o_engine.runs.listing import Listed, Study, Surveyor
 from l2o_engine.runs.record import RunError
+from l2o_engine.runs.selection import Order, Selection, sorted_by
 from l2o_engine.support.wording import shown
 from l2o_tui.text.commands import proposed
 from l2o_tui.text.numbers import age, count, duration, fixed
-from l2o_tui.text.output import Page, write_json
-from l2o_tui.text.streams import say
-from l2o_tui.text.tables import plain_table
+from l2o_tui.text.output import write_json, write_out
+from l2o_tui.text.streams import is_terminal, say
+from l2o_tui.text.tables import Column, fitted
+
+_COLUMNS = (  # of which those that say nothing are left out, and in a narrow terminal those with a high rank
+    Column("run"),
+    Column("name", rank=2, least=8, most=24),
+    Column("status"),
+    Column("iteration", right=True),
+    Column("average log", right=True),
+    Column("changed settings", rank=1, least=8, most=40),
+    Column("tags", rank=3, least=6, most=20),
+    Column("trained", rank=5, right=True),
+    Column("updated", rank=4),
+)
 
 
-def print_runs(runs_dir: Path, *, as_json_document: bool) -> None:
-    """Print the runs of a folder, the oldest first, then those that cannot be read, and why."""
-    listing = look_through(runs_dir)
-    runs, unreadable = listing.runs, listing.unreadable
+def print_runs(
+    runs_dir: Path,
+    *,
+    selection: Selection = Selection(),  # noqa: B008 (frozen)
+    order: Order = "newest",
+    unfolds: bool = False,
+    as_json_document: bool,
+) -> None:
+    """Print the runs of a folder, and, where none is asked for in particular, those that cannot be read, and why.
+
+    Parameters
+    ----------
+    runs_dir
+        The folder.
+    selection
+        Which runs are meant.
+    order
+        What they are sorted by; by "preset" those of one preset stand together.
+    unfolds
+        Whether a study's runs have a line each, and not one together.
+    as_json_document
+        Print JSON.
+
+    Raises
+    ------
+    UserError
+        If a condition of the selection is none.
+    """
+    survey = Surveyor(runs_dir).look()
+    meant = selection.of(survey.all_runs)
+    unreadable = survey.unreadable if selection.is_all else []
+    if unfolds:
+        runs, studies = sorted_by(meant, order), []
+    else:
+        runs, folded = sorted_by([run for run in meant if not run.study], order), [run for run in meant if run.study]
+        studies = [found for study in survey.studies if (found := study.among(folded)).runs or found.unreadable]
     if as_json_document:
-        return write_json([*map(summary_of, runs), *map(_summary_of_unreadable, unreadable)])
-    if not runs and not unreadable:
+        told = [summary_of_listed(run) for run in runs]
+        return write_json([*told, *map(_summary_of_study, studies), *map(_summary_of_unreadable, unreadable)])
+    if not runs and not studies and not unreadable:
+        if survey.all_runs:
+            return say("none of the runs is as you ask for")
         return say(f"no runs in {shown(str(runs_dir))} yet; start one: {proposed('run', 'log30')}")
-    page = Page()
-    console = page.console
-    headings = ["run", "status", "iteration", "average log", "trained", "updated"]
-    told = len(headings) if console.width >= 100 else 4  # in a narrow terminal the name matters most
-    table = plain_table(*headings[:told])
-    for run in runs:
-        try:
-            record, status = run.record(), run.status()
-        except RunError:  # vanished while we looked
-            continue
-        iteration = f"{count(record.iteration)} of {count(record.iterations)}"
-        average, trained = fixed(record.average_log_result), duration(record.elapsed_seconds)
-        table.add_row(*[run.name, status, iteration, average, trained, age(record.updated)][:told])
-    for one in unreadable:
-        table.add_row(*[one.name, "unreadable", *[""] * 4][:told])
-    console.print(table)
-    for one in unreadable:
-        console.print(shown(f"{one.name}: {'; '.join(filter(None, [one.reason, one.remedy]))}"), soft_wrap=True)
-    return page.write()
+    rows: list[Sequence[str]] = []
+    for _, together in groupby(runs, key=lambda run: run.preset if order == "preset" else ""):
+        rows += [[]] if rows else []
+        rows += map(_row, together)
+    rows += [_study_row(study) for study in studies]
+    rows += [[one.name, "", "unreadable", *[""] * 6] for one in unreadable]
+    lines = fitted(_COLUMNS, rows, get_terminal_size().columns if is_terminal(sys.stdout) else None)
+    lines += [shown(f"{one.name}: {'; '.join(filter(None, [one.reason, one.remedy]))}") for one in unreadable]
+    return write_out("\n".join(lines))
+
+
+def _row(run: Listed) -> Sequence[str]:
+    return [
+        run.name,
+        run.given_name,
+        run.status,
+        f"{count(run.iteration)} of {count(run.iterations)}",
+        fixed(run.average_log_result),
+        ", ".join(run.changed_in_short),
+        " ".join(run.tags),
+        duration(run.elapsed_seconds),
+        age(run.updated),
+    ]
+
+
+def _study_row(study: Study) -> Sequence[str]:
+    counts = study.counts
+    total = sum(counts.values())
+    return [
+        f"{study.name}/",
+        "",
+        "study",
+        f"{count(counts.get('finished', 0))} of {count(total)} runs",
+        fixed(study.best),
+        ", ".join(f"{count(number)} {status}" for status, number in counts.items()),
+        "",
+        "",
+        age(study.updated) if study.updated else "",
+    ]
 
 
 def _summary_of_unreadable(one: Unreadable) -> dict[str, Any]:
     return {"name": one.name, "path": str(one.folder), "status": "unreadable", "error": one.reason}
 
 
+def _summary_of_study(study: Study) -> dict[str, Any]:
+    return {
+        "name": study.name,
+        "path": str(study.folder),
+        "status": "study",
+        "runs": sum(study.counts.values()),
+        "counts": study.counts,
+        "average_log_result": study.best,
+        "updated": study.updated or None,
+    }
+
+
+def summary_of_listed(run: Listed) -> dict[str, Any]:
+    """Return what is told of a run in short, for scripts; in place of it what is wrong with its folder."""
+    try:
+        summary = summary_of(Run(run.folder))
+    except RunError as error:  # vanished while we looked
+        summary = {"path": str(run.folder), "error": str(error)}
+    return summary | {"name": run.name, "study": run.study}
+
+
 def summary_of(run: Run) -> dict[str, Any]:
     """Return what is told of a run in short, for scripts; in place of it what is wrong with its folder."""
     try:
-        driven = run.is_driven()
+        driven, record = run.is_driven(), run.record()
         return (
             {"name": run.name, "path": str(run.folder)}
-            | asdict(run.record())
-            | {
-                "status": run.status(),
-                "driven": driven,
-            }
+            | asdict(record)
+            | {"status": run.status(), "driven": driven, "label": record.label}
         )
     except RunError as error:  # vanished, or rewritten by another version, while we looked
         return {"name": run.name, "path": str(run.folder), "error": str(error)}

@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from l2o_engine.backends.devices import on_device
+from l2o_engine.presets.identity import in_words
 from l2o_engine.presets.tables import to_dict
 from l2o_engine.records.codec import as_json
 from l2o_engine.records.events import Diagnosed
@@ -38,6 +39,12 @@ def print_run(run: Run, *, as_json_document: bool) -> None:
     checkpoint = run.latest_checkpoint()
     host = f" (process {record.pid} on {record.host})" if run.is_driven() else ""
     state.add_row("run", str(run.folder))
+    state.add_row("label", record.label)
+    for heading, text in (("name", record.given_name), ("tags", " ".join(record.tags)), ("note", record.note)):
+        if text:
+            state.add_row(heading, text)
+    if record.changed:
+        state.add_row("changed", in_words(record.changed))
     state.add_row("preset", f"{preset.name}: {preset.title}" if preset.title else preset.name)
     state.add_row("status", run.status() + host + (f": {record.message}" if record.message else ""))
     state.add_row("iteration", f"{count(record.iteration)} of {count(record.iterations)}")

@@ -1,10 +1,14 @@
 """The home screen: the presets one can start and the runs that are there."""
 
+import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from time import monotonic
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -14,27 +18,39 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.content import Content
 from textual.coordinate import Coordinate
+from textual.theme import Theme
 from textual.widgets import DataTable, Input, Static
 
 from l2o_engine.presets.files import load
 from l2o_engine.presets.schema import Preset
 from l2o_engine.presets.shipped import find, shipped_names
 from l2o_engine.presets.story import in_order
-from l2o_engine.records.events import Status
-from l2o_engine.runs.catalogue import Unreadable, delete, look_through
+from l2o_engine.runs.about import About, AboutError
+from l2o_engine.runs.catalogue import Unreadable, delete
+from l2o_engine.runs.describe import about_of, describe
 from l2o_engine.runs.folder import Run
+from l2o_engine.runs.listing import Listed, Study, Survey, Surveyor
 from l2o_engine.runs.rebuild import mend_record
-from l2o_engine.runs.record import Record, RunError
+from l2o_engine.runs.record import RunError
+from l2o_engine.runs.selection import Order, sorted_by
 from l2o_engine.support.wording import shown
+from l2o_tui.charts.terminal import is_plain
+from l2o_tui.panes.detail import DetailPane
 from l2o_tui.panes.footer import KeyFooter
+from l2o_tui.panes.status import MARKS
 from l2o_tui.screens.compare import CompareScreen
+from l2o_tui.screens.describe import DescribeDialog
 from l2o_tui.screens.dialogs import ConfirmDialog, ExtendDialog
+from l2o_tui.screens.difference import DifferenceScreen
 from l2o_tui.screens.evaluate import EvaluateDialog, JudgedScreen, Wish
 from l2o_tui.screens.export import ExportDialog
 from l2o_tui.screens.keyed import KeyedScreen
+from l2o_tui.screens.opening import Opener, start_another
 from l2o_tui.screens.start import StartDialog
 from l2o_tui.state import keys
 from l2o_tui.state.workers import in_background, message_of
+from l2o_tui.text.detail import Line, detail_of_preset, detail_of_run, detail_of_study
+from l2o_tui.text.difference import difference_of
 from l2o_tui.text.names import cut
 from l2o_tui.text.numbers import age, compact, count, fixed, relative
 
@@ -45,22 +61,17 @@ _MOST_NAMED = 10  # runs to be deleted, one a line
 _LONGEST_NAME = 44  # cells of a preset's name, or of a broken one's file
 _LEAST_NAME = 12  # cells of a run's name
 WIDE = 130  # from this many columns on, the lists stand side by side
-
-
-class Opener(Protocol):
-    """What the home screen asks of the app."""
-
-    def start(self, preset: Preset) -> None:
-        """Start a new run and show it."""
-        ...
-
-    def resume(self, run: Run, iterations: int | None) -> None:
-        """Go on with a run, to a new total if one is given, and show it."""
-        ...
-
-    def look(self, run: Run) -> None:
-        """Show a run that another process drives, or none."""
-        ...
+VERY_WIDE = 190  # the same, with the detail pane beside them
+ROOMY = (110, 30)  # columns and rows from which on there is room for the detail pane
+MOST_RUNS = 500  # that are listed at once: a list of ten thousand takes seconds to be laid out
+_DETAIL_SECONDS = 0.1  # the cursor must have stood still for so long: who runs down a list wants no detail
+_SINCE = re.compile(r"-[0-9]{8}-[0-9]{6}")  # in the name of a folder that we have named: its age is in the list
+_ORDERS: dict[Order, str] = {
+    "newest": "the newest first",
+    "preset": "by preset",
+    "name": "by name",
+    "result": "the lowest log10 first",
+}
 
 
 @dataclass(frozen=True)
@@ -73,6 +84,8 @@ class PresetEntry:
     title: str
     problem: str = ""
     preset: Preset | None = None
+    runs: tuple[tuple[str, int], ...] = ()  # how many runs of it have which status
+    best: float | None = None  # the lowest log10 that one of them has reached
 
     @property
     def cells(self) -> list[str]:
@@ -80,27 +93,102 @@ class PresetEntry:
         return [
             cut(self.name, _LONGEST_NAME),
             compact(self.iterations) if self.iterations else "",
+            " ".join(f"{MARKS.get(status, ('?', ''))[0]}{compact(number)}" for status, number in self.runs),
+            fixed(self.best),
             self.problem or self.title,
         ]
+
+    @property
+    def words(self) -> str:
+        """What the filter looks into."""
+        return " ".join(self.cells).lower()
 
 
 @dataclass(frozen=True)
 class RunEntry:
-    """A line of the runs."""
+    """A line of the runs; ``record`` is what its run.json says, as far as lists tell it."""
 
-    run: Run
-    record: Record
-    status: Status
-    is_driven: bool
+    record: Listed
     is_marked: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return self.record.folder
+
+    @property
+    def run(self) -> Run:
+        """The run, which may have vanished: then this raises RunError."""
+        return Run(self.record.folder)
 
     @property
     def cells(self) -> list[str]:
         """What the line shows."""
-        at = f"{compact(self.record.iteration)}/{compact(self.record.iterations)}"
-        average = "" if self.record.average_log_result is None else fixed(self.record.average_log_result)
-        mark = "●" if self.is_marked else " "
-        return [mark, self.run.name, self.status, at, average, age(self.record.updated).removesuffix(" ago")]
+        record = self.record
+        at = f"{compact(record.iteration)}/{compact(record.iterations)}"
+        name = record.given_name or _SINCE.sub("", record.folder.name)
+        return [
+            "●" if self.is_marked else " ",
+            f"  {name}" if record.study else name,
+            ", ".join(record.changed_in_short),
+            _with_sign(record.status),
+            at,
+            fixed(record.average_log_result),
+            age(record.updated).removesuffix(" ago"),
+        ]
+
+    @property
+    def words(self) -> str:
+        """What the filter looks into."""
+        record = self.record
+        names = [record.name, record.given_name, record.preset, record.status, *record.tags, record.label]
+        return " ".join([*names, *record.changed_in_short]).lower()
+
+
+@dataclass(frozen=True)
+class StudyEntry:
+    """A line of the runs for all runs of a study."""
+
+    study: Study
+    is_unfolded: bool = False
+
+    @property
+    def cells(self) -> list[str]:
+        """What the line shows."""
+        study, counts = self.study, self.study.counts
+        status = next((name for name in ("running", "paused") if name in counts), next(iter(counts), ""))
+        total = sum(counts.values())
+        return [
+            "▾" if self.is_unfolded else "▸",
+            f"{study.name}/",
+            ", ".join(f"{number} {name}" for name, number in counts.items()),
+            _with_sign(status),
+            f"{counts.get('finished', 0)}/{total}",
+            fixed(study.best),
+            age(study.updated).removesuffix(" ago") if study.updated else "",
+        ]
+
+    @property
+    def words(self) -> str:
+        """What the filter looks into."""
+        return " ".join(self.cells).lower()
+
+
+@dataclass(frozen=True)
+class MoreEntry:
+    """The last line, where there are more runs than are listed."""
+
+    hidden: int
+
+    @property
+    def cells(self) -> list[str]:
+        """What the line shows."""
+        return ["", f"… and {count(self.hidden)} more", "", "", "", "", ""]
+
+    @property
+    def words(self) -> str:
+        """Nothing that a filter would look for."""
+        return ""
 
 
 @dataclass(frozen=True)
@@ -112,10 +200,20 @@ class UnreadableEntry:
     @property
     def cells(self) -> list[str]:
         """What the line shows."""
-        return ["", f"{self.found.name}: {self.found.reason}", "unreadable", "", "", ""]
+        return ["", f"{self.found.name}: {self.found.reason}", "", "unreadable", "", "", ""]
+
+    @property
+    def words(self) -> str:
+        """What the filter looks into."""
+        return " ".join(self.cells).lower()
 
 
-Entry = PresetEntry | RunEntry | UnreadableEntry
+Entry = PresetEntry | RunEntry | StudyEntry | UnreadableEntry | MoreEntry
+
+
+def _with_sign(status: str) -> str:
+    mark, _ = MARKS.get(status, ("", ""))
+    return f"{mark} {status}".strip()
 
 
 def read_presets() -> list[PresetEntry]:
@@ -165,10 +263,10 @@ class HomeScreen(KeyedScreen[None]):
     WHERE = keys.HOME
     READING = Content.from_markup(
         "[b]Presets[/b]  The shipped experiments and the TOML files of this folder, each with its number of "
-        "meta-iterations. Enter starts one.\n"
-        "[b]Runs[/b]  What is in the runs folder, the newest first: status, meta-iterations done of all, the mean "
-        "log10 of the last loss over the last report, and when it last changed. SGD ends at -3.7 and RMSProp at -18.2: "
-        "lower is better."
+        "meta-iterations, its runs by their state, and the lowest end loss of these. Enter starts one.\n"
+        "[b]Runs[/b]  What is in the runs folder, the newest first: what was changed of the preset, status, "
+        "meta-iterations done of all, the mean log10 of the last loss over the last report, and when it last changed. "
+        "SGD ends at -3.7 and RMSProp at -18.2: lower is better. A study is one line; enter shows its runs."
     )
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings(keys.HOME)]
 
@@ -177,7 +275,16 @@ class HomeScreen(KeyedScreen[None]):
         self._runs_dir = runs_dir
         self._opener = opener
         self._presets: list[PresetEntry] = []
+        self._surveyor = Surveyor(runs_dir)
+        self._survey = Survey([], [], [])
+        self._sound: dict[Path, Listed] = {}  # that can be shown
         self._runs: list[RunEntry] = []
+        self._order: Order = "newest"
+        self._unfolded: set[Path] = set()
+        self._room_for_runs = MOST_RUNS
+        self._detailed: Entry | None = None  # what is to be told of
+        self._told: Entry | None = None  # what the pane tells of
+        self._is_held: Path | None = None  # a run that is over, in another process's hands
         self._unreadable: list[UnreadableEntry] = []
         self._due = 0.0
         self._marked: set[Path] = set()
@@ -190,9 +297,14 @@ class HomeScreen(KeyedScreen[None]):
     def compose(self) -> ComposeResult:
         """Lay out the lists."""
         yield Static("l2o-tui: the laboratory for learned optimizers", id="home-title")
-        with Container(id="lists"):
-            yield EntryTable(("preset", "its", "what it is"), right=(1,), id="presets")
-            yield EntryTable(("", "run", "status", "at", "log10", "age"), right=(3, 4, 5), flexible=1, id="runs")
+        with Container(id="home"):
+            with Container(id="lists"):
+                yield EntryTable(
+                    ("preset", "its", "runs", "best", "what it is"), right=(1, 3), coloured=2, id="presets"
+                )
+                headings = ("", "run", "changed", "status", "at", "log10", "age")
+                yield EntryTable(headings, right=(4, 5, 6), flexible=(2, 1), coloured=3, id="runs")
+            yield DetailPane(id="detail")
         yield Input(placeholder="show only what has this in it; esc shows all again", id="filter", compact=True)
         yield KeyFooter()
 
@@ -200,7 +312,9 @@ class HomeScreen(KeyedScreen[None]):
         """Fill the lists, and keep the runs up to date."""
         self.query_one("#presets").border_title = "presets"
         self.query_one("#runs").border_title = Content(shown(f"runs in {relative(str(self._runs_dir.resolve()))}"))
+        self.query_one("#detail").border_title = "selected"
         self.query_one("#filter").display = False
+        self.app.theme_changed_signal.subscribe(self, self._recolour)
         self._presets = read_presets()
         self._take_runs(self._read_runs())
         self.set_interval(REFRESH_SECONDS, self._refresh_if_due)
@@ -209,12 +323,17 @@ class HomeScreen(KeyedScreen[None]):
     def on_screen_resume(self) -> None:
         """Show at once what has happened since: a run was trained, a file edited."""
         if self.is_mounted:
-            self._presets = read_presets()
+            self._presets = _with_state(read_presets(), self._survey.all_runs)
             self._refresh()
 
     def on_resize(self) -> None:
         """Choose the layout that fits."""
-        self.set_class(self.size.width >= WIDE, "wide")
+        is_roomy = self.size.width >= ROOMY[0] and self.size.height >= ROOMY[1]
+        if is_roomy != self.has_class("roomy"):
+            self.set_class(is_roomy, "roomy")
+            self._detailed = None  # it may not have been read, for there was no room to show it
+        self.set_class(self.size.width >= (VERY_WIDE if is_roomy else WIDE), "wide")
+        self._detail()
 
     # What is shown.
 
@@ -238,10 +357,13 @@ class HomeScreen(KeyedScreen[None]):
         match self.selected:
             case PresetEntry(problem=""):
                 return keys.PRESET
-            case RunEntry(is_driven=True):
-                return keys.DRIVEN_RUN
-            case RunEntry():
-                return keys.IDLE_RUN
+            case RunEntry(record=record):
+                is_driven = record.is_driven or record.folder == self._is_held
+                return keys.DRIVEN_RUN if is_driven else keys.IDLE_RUN
+            case StudyEntry():
+                return keys.STUDY
+            case MoreEntry():
+                return keys.MORE
             case UnreadableEntry():
                 return keys.UNREADABLE_RUN
             case _:
@@ -251,7 +373,8 @@ class HomeScreen(KeyedScreen[None]):
     def there(self) -> frozenset[str]:
         """What there is of all that keys may need."""
         there = {keys.NETWORK}  # whether a run trains one, its preset says, which is not read for a list
-        return frozenset(there | {keys.FILTER} if self._is_filtering else there)
+        there |= {keys.FILTER} if self._is_filtering else set()
+        return frozenset(there | ({keys.TWO_MARKED} if len(self._marked) == 2 else set()))
 
     def _refresh_if_due(self) -> None:
         if monotonic() >= self._due:
@@ -269,64 +392,137 @@ class HomeScreen(KeyedScreen[None]):
             self._trouble = message
             self.notify(message, severity="error")
 
-    def _read_runs(self) -> tuple[list[RunEntry], list[UnreadableEntry]]:
+    def _read_runs(self) -> Survey:
         """Read the runs folder: in a thread, for its disk may be slow."""
         began = monotonic()
-        found, listing = [], look_through(self._runs_dir)
-        unreadable = list(listing.unreadable)
-        for run in reversed(listing.runs):
+        survey = self._surveyor.look()
+        sound, odd = [], []
+        for listed in survey.runs:
             try:
-                entry = RunEntry(run, run.record(), run.status(), run.is_driven())
-                _ = entry.cells  # which says whether it can be shown, too
-                found.append(entry)
-            except RunError:  # vanished while we looked
-                continue
+                if self._sound.get(listed.folder) is not listed:
+                    _ = RunEntry(listed).cells  # which says whether it can be shown, too
+                sound.append(listed)
             except Exception as error:  # noqa: BLE001 (damaged in a way of its own: the others are none the worse)
-                unreadable.append(Unreadable(run.folder, message_of(error)))
+                odd.append(Unreadable(listed.folder, message_of(error)))
+        self._sound = {listed.folder: listed for listed in sound}
         self._due = monotonic() + (monotonic() - began) / _SHARE
-        return found, list(map(UnreadableEntry, unreadable))
+        return Survey(sound, survey.studies, [*survey.unreadable, *odd])
 
-    def _take_runs(self, found: tuple[list[RunEntry], list[UnreadableEntry]]) -> None:
-        entries, unreadable = found
-        self._runs, self._unreadable, self._trouble = entries, unreadable, ""
-        self._marked &= {entry.run.folder for entry in entries}
+    def _take_runs(self, survey: Survey) -> None:
+        self._survey, self._trouble = survey, ""
+        self._unreadable = list(map(UnreadableEntry, survey.unreadable))
+        everything = survey.all_runs
+        self._runs = list(map(RunEntry, everything))
+        self._marked &= {run.folder for run in everything}
+        self._presets = _with_state(self._presets, everything)
         self._show()
 
     def _show(self) -> None:
         self._presets_table.show(self._matching(self._presets))
-        # The marks of this moment: the runs may have been read before one was set.
-        runs = [replace(entry, is_marked=entry.run.folder in self._marked) for entry in self._runs]
-        self._runs_table.show(self._matching([*runs, *self._unreadable]))
-        hidden = len(self._runs) + len(self._unreadable) - self._runs_table.row_count
-        marked = f"{len(self._marked)} marked · " if self._marked else ""
-        said = f"{marked}{hidden} not shown" if hidden else marked.removesuffix(" · ")
-        self._runs_table.border_subtitle = Content(said)
-        if not self._runs and not self._unreadable:
+        listed = self._matching(self._entries())
+        self._runs_table.show(_shortened(listed, self._room_for_runs))
+        everything = len(self._survey.runs) + len(self._survey.studies) + len(self._unreadable)
+        inner = sum(isinstance(entry, RunEntry) and bool(entry.record.study) for entry in listed)
+        hidden = everything - (len(listed) - inner)
+        marked = [f"{len(self._marked)} marked"] if self._marked else []
+        order = [_ORDERS[self._order]] if self._order != "newest" else []
+        not_shown = [f"{hidden} not shown"] if hidden > 0 else []
+        self._runs_table.border_subtitle = Content(" · ".join([*order, *marked, *not_shown]))
+        if not everything:
             self._runs_table.border_subtitle = "none yet: start a preset with enter"
         if self._wanted and self._runs_table.select(self._wanted):
             self._wanted = None
             self._runs_table.focus()
         self.refresh_bindings()
+        self._detail()
+
+    def _entries(self) -> list[Entry]:
+        """Return the lines of the runs: each run, each study and, behind one that is unfolded, its runs."""
+        entries: list[Entry] = [self._entry(run) for run in sorted_by(self._survey.runs, self._order)]
+        for study in self._survey.studies:
+            is_unfolded = study.folder in self._unfolded
+            entries.append(StudyEntry(study, is_unfolded))
+            entries += [self._entry(run) for run in sorted_by(study.runs, self._order)] if is_unfolded else []
+        return [*entries, *self._unreadable]
+
+    def _entry(self, run: Listed) -> RunEntry:
+        return RunEntry(run, run.folder in self._marked)
 
     def _matching(self, entries: Iterable[Entry]) -> list[Entry]:
         wanted = self._filter.lower()
-        return [entry for entry in entries if wanted in " ".join(entry.cells).lower()]
+        return [entry for entry in entries if wanted in entry.words] if wanted else list(entries)
+
+    def _recolour(self, _: Theme) -> None:
+        for table in (self._presets_table, self._runs_table):
+            table.recolour()
+
+    # The detail of what is selected.
+
+    def _detail(self) -> None:
+        """Tell more of what is selected, once the cursor has come to rest on it."""
+        entry = self.selected
+        if entry == self._detailed or not self.is_mounted:
+            return
+        self._detailed = entry
+        self.set_timer(_DETAIL_SECONDS, lambda: self._tell_detail(entry))
+
+    @property
+    def has_told(self) -> bool:
+        """Whether what is selected is what the detail pane tells of."""
+        return not self.is_mounted or self._told is self._detailed
+
+    def _tell_detail(self, entry: Entry | None) -> None:
+        if entry is not self._detailed or entry is None:
+            self._told = entry if entry is self._detailed else self._told
+            return
+        plain = is_plain()
+
+        def read() -> tuple[list[Line], bool]:
+            match entry:
+                case RunEntry(record=record):
+                    run = entry.run
+                    is_held = not record.is_driven and run.is_driven()
+                    return detail_of_run(run, plain=plain) if self.has_class("roomy") else [], is_held
+                case StudyEntry(study=study):
+                    return detail_of_study(study), False
+                case PresetEntry():
+                    return detail_of_preset(entry.path, entry.problem or entry.title), False
+                case UnreadableEntry(found=found):
+                    return [Line(found.name, "title"), Line(found.reason), Line(found.remedy)], False
+            return [], False
+
+        def show(found: tuple[list[Line], bool]) -> None:
+            if entry is self._detailed:
+                self._told = entry
+                lines, is_held = found
+                self._is_held = entry.folder if is_held and isinstance(entry, RunEntry) else None
+                self.query_one(DetailPane).show(lines)
+                self.refresh_bindings()
+
+        def fail(message: str) -> None:
+            self._told = entry
+            self.query_one(DetailPane).show([Line(message, "warning")])
+
+        in_background(self, read, show, failed=fail, group="detail", exclusive=True)
 
     # Keys.
 
     @on(DataTable.RowSelected)
     async def _open(self) -> None:
         actions = {keys.PRESET: "start", keys.IDLE_RUN: "look", keys.UNREADABLE_RUN: "look", keys.DRIVEN_RUN: "attach"}
+        actions |= {keys.STUDY: "unfold", keys.MORE: "more"}
         if self.phase in actions:
             await self.run_action(actions[self.phase])
 
     @on(DataTable.RowHighlighted)
     def _on_highlighted(self) -> None:
         self.refresh_bindings()
+        self._detail()
 
     def on_descendant_focus(self) -> None:
         """Offer what applies in the list that has the focus."""
         self.refresh_bindings()
+        self._detail()
 
     def action_start(self) -> None:
         """Ask for seed and length, then start the preset."""
@@ -336,14 +532,19 @@ class HomeScreen(KeyedScreen[None]):
             dialog = StartDialog(entry.path)
         except Exception as error:  # noqa: BLE001 (it was edited or deleted since it was listed)
             self.notify(message_of(error), severity="error")
-            self._presets = read_presets()
+            self._presets = _with_state(read_presets(), self._survey.all_runs)
             self._show()
             return
-        self.app.push_screen(dialog, self._start)
 
-    def _start(self, preset: Preset | None) -> None:
-        if preset is not None:
-            self._opener.start(preset)
+        def start(preset: Preset | None) -> None:
+            if preset is not None:
+                self._opener.start(preset, entry.path.parent)
+
+        self.app.push_screen(dialog, start)
+
+    def action_clone(self) -> None:
+        """Start a new run as this one was, with edits."""
+        self._with_run(lambda run: start_another(self, self._opener, run))
 
     def action_look(self) -> None:
         """Look at the run; of one that cannot be read, say why."""
@@ -361,18 +562,19 @@ class HomeScreen(KeyedScreen[None]):
         if isinstance(unreadable := self.selected, UnreadableEntry):
             self._mend(unreadable.found.folder)
             return
-        if not isinstance(entry := self.selected, RunEntry):
-            return
-        record = entry.record
-        if entry.status == "diverged" and record.seeds == 1:
-            self.notify(f"{entry.run.name} has diverged; there is nothing to continue", severity="warning")
+        self._with_run(self._resume)
+
+    def _resume(self, run: Run) -> None:
+        record = run.record()
+        if record.status == "diverged" and record.seeds == 1:
+            self.notify(f"{run.name} has diverged; there is nothing to continue", severity="warning")
         elif record.has_ended_early:
-            self.notify(f"{entry.run.name} has ended: {record.message}", severity="warning")
-        elif entry.status == "finished":
+            self.notify(f"{run.name} has ended: {record.message}", severity="warning")
+        elif record.status == "finished":
             dialog = ExtendDialog(record.iteration, 2 * record.iterations)
-            self.app.push_screen(dialog, lambda total: self._continue(entry.run, total))
+            self.app.push_screen(dialog, lambda total: self._continue(run, total))
         else:
-            self._opener.resume(entry.run, None)
+            self._opener.resume(run, None)
 
     def _mend(self, folder: Path) -> None:
         try:
@@ -389,17 +591,83 @@ class HomeScreen(KeyedScreen[None]):
     def action_mark(self) -> None:
         """Mark the run or unmark it."""
         if isinstance(entry := self.selected, RunEntry):
-            self._marked ^= {entry.run.folder}
+            self._marked ^= {entry.folder}
             self._show()
             self._runs_table.action_cursor_down()
 
     def action_compare(self) -> None:
-        """Compare the marked runs, or this one alone."""
-        chosen = [entry.run for entry in reversed(self._runs) if entry.run.folder in self._marked]
-        if not chosen and isinstance(entry := self.selected, RunEntry):
-            chosen = [entry.run]
+        """Compare the marked runs, or this one alone; of a preset, all its runs."""
+        entry = self.selected
+        if isinstance(entry, PresetEntry):
+            chosen = self._runs_that(lambda run: run.record.preset == entry.name)
+            if not chosen:
+                self.notify(f"there is no run of {entry.name} yet: enter starts one")
+        else:
+            chosen = self._chosen()
+            if not chosen:
+                self._with_run(chosen.append)
         if chosen:
             self.app.push_screen(CompareScreen(chosen))
+
+    def _chosen(self) -> list[Run]:
+        """Return the marked runs, the oldest first."""
+        return self._runs_that(lambda run: run.folder in self._marked)
+
+    def _runs_that(self, wanted: Callable[[RunEntry], bool]) -> list[Run]:
+        """Return runs, the oldest first; one that has vanished is none."""
+        chosen = []
+        for entry in reversed(self._runs):
+            if wanted(entry):
+                with suppress(RunError):
+                    chosen.append(entry.run)
+        return chosen
+
+    def action_diff(self) -> None:
+        """Show the settings in which the two marked runs differ."""
+        runs = self._chosen()
+        if len(runs) == 2:
+            in_background(
+                self, lambda: difference_of(*runs), lambda found: self.app.push_screen(DifferenceScreen(runs, found))
+            )
+
+    def action_describe(self) -> None:
+        """Ask what the run is called, and keep that."""
+        self._with_run(self._ask_name)
+
+    def _ask_name(self, run: Run) -> None:
+        def answer(about: About | None) -> None:
+            if about is not None:
+                in_background(self, lambda: describe(run.folder, lambda _: about), told)
+
+        def told(is_done: bool) -> None:
+            if not is_done:
+                self.notify(f"{run.name}: the process that drives it has been asked, and has not answered yet")
+            self._detailed = None
+            self._refresh()
+
+        try:
+            self.app.push_screen(DescribeDialog(run.name, about_of(run.record())), answer)
+        except AboutError as error:  # a stranger's words
+            self.notify(str(error), severity="error")
+
+    def action_sort(self) -> None:
+        """Sort the runs another way."""
+        orders = list(_ORDERS)
+        self._order = orders[(orders.index(self._order) + 1) % len(orders)]
+        self.notify(f"runs: {_ORDERS[self._order]}", timeout=2)
+        self._show()
+        self._runs_table.move_cursor(row=0)
+
+    def action_unfold(self) -> None:
+        """Show the study's runs, or fold them."""
+        if isinstance(entry := self.selected, StudyEntry):
+            self._unfolded ^= {entry.study.folder}
+            self._show()
+
+    def action_more(self) -> None:
+        """Show more of the older runs."""
+        self._room_for_runs += MOST_RUNS
+        self._show()
 
     def action_export(self) -> None:
         """Write the run's metrics in another tool's format."""
@@ -431,9 +699,9 @@ class HomeScreen(KeyedScreen[None]):
             case UnreadableEntry(found):
                 doomed = {found.folder: found.reason}
             case RunEntry() as selected:
-                entries = [entry for entry in self._runs if entry.run.folder in self._marked] or [selected]
+                entries = [entry for entry in self._runs if entry.folder in self._marked] or [selected]
                 doomed = {
-                    entry.run.folder: f"{count(entry.record.iteration)} meta-iterations, {entry.status}"
+                    entry.folder: f"{count(entry.record.iteration)} meta-iterations, {entry.record.status}"
                     for entry in entries
                 }
             case _:
@@ -471,7 +739,12 @@ class HomeScreen(KeyedScreen[None]):
 
     def _with_run(self, action: Callable[[Run], object]) -> None:
         if isinstance(entry := self.selected, RunEntry):
-            action(entry.run)
+            try:
+                run = entry.run
+            except RunError as error:  # it has gone since it was listed
+                self.notify(str(error), severity="error")
+                return
+            action(run)
 
     def action_other_list(self) -> None:
         """Go from the presets to the runs and back."""
@@ -519,7 +792,9 @@ class EntryTable(DataTable[Text], inherit_bindings=False):
     right
         Which of them are aligned to the right.
     flexible
-        Which of them gives way where there is no room for all; -1 for none.
+        Which of them give way where there is no room for all, the first one first.
+    coloured
+        Which of them holds signs of states, which have colours; -1 for none.
     """
 
     # Textual's own, but for enter, which is the screen's.
@@ -539,14 +814,16 @@ class EntryTable(DataTable[Text], inherit_bindings=False):
         headings: tuple[str, ...],
         *,
         right: tuple[int, ...],
-        flexible: int = -1,
+        flexible: tuple[int, ...] = (),
+        coloured: int = -1,
         id: str,  # noqa: A002 (textual's name)
     ) -> None:
         super().__init__(id=id, cursor_type="row", zebra_stripes=True, cell_padding=1)
         self._headings = headings
         self._right = right
         self._flexible = flexible
-        self._room = 0  # cells that the flexible column's texts were cut to
+        self._coloured = coloured
+        self._room: dict[int, int] = {}  # cells that the flexible columns' texts were cut to
         self._entries: list[Entry] = []
         self._cells: list[list[str]] = []  # as they were drawn: an age differs by when it is asked
 
@@ -555,8 +832,13 @@ class EntryTable(DataTable[Text], inherit_bindings=False):
         self._add_columns()
 
     def _add_columns(self) -> None:
-        for place, heading in enumerate(self._headings):
+        for place, heading in enumerate(self._headings_for(self._cells)):
             self.add_column(self._text(place, heading))
+
+    def _headings_for(self, cells: list[list[str]]) -> list[str]:
+        """Return the headings; the column that gives way first has none where no line says anything there."""
+        unsaid = [place for place in self._flexible[:1] if not any(line[place] for line in cells)]
+        return ["" if place in unsaid else heading for place, heading in enumerate(self._headings)]
 
     def on_resize(self) -> None:
         """Cut the flexible column anew, if it has another width; textual calls DataTable's own handler as well."""
@@ -600,18 +882,56 @@ class EntryTable(DataTable[Text], inherit_bindings=False):
             self.add_row(*(self._text(place, cell) for place, cell in enumerate(line)))
         self.move_cursor(row=cursor, animate=False)
 
-    def _room_for(self, cells: list[list[str]]) -> int:
-        """Return how many cells the other columns leave to the flexible one."""
-        if self._flexible < 0:
-            return 0
-        widths = [max(map(cell_len, column)) for column in zip(self._headings, *cells, strict=True)]
-        taken = sum(widths) - widths[self._flexible] + 2 * self.cell_padding * len(widths)
-        room = self.size.width - self.styles.scrollbar_size_vertical - taken
-        return min(max(room, _LEAST_NAME), widths[self._flexible])
+    def recolour(self) -> None:
+        """Draw the signs in the colours of the theme that there is now."""
+        if self._entries:
+            self._fill()
+
+    def _room_for(self, cells: list[list[str]]) -> dict[int, int]:
+        """Return how many cells each flexible column gets, where the others leave too little for all of them."""
+        widths = [max(map(cell_len, column)) for column in zip(self._headings_for(cells), *cells, strict=True)]
+        room = self.size.width - self.styles.scrollbar_size_vertical - sum(widths) - 2 * self.cell_padding * len(widths)
+        found = {}
+        for place in self._flexible:
+            found[place] = min(max(widths[place] + room, _LEAST_NAME), widths[place])
+            room += widths[place] - found[place]
+        return found
 
     def _text(self, place: int, text: str) -> Text:
-        shown = cut(text, self._room) if place == self._flexible and self._room else text
-        return Text(shown, justify="right" if place in self._right else "left", no_wrap=True)
+        if place in self._room:
+            text = cut(text, self._room[place])
+        if place == self._coloured and text:
+            return self._in_colours(text)
+        return Text(text, justify="right" if place in self._right else "left", no_wrap=True)
+
+    def _in_colours(self, text: str) -> Text:
+        """Return signs of states and what stands behind each, in its colour."""
+        colours = {mark: self.app.theme_variables.get(colour.removeprefix("$"), "") for mark, colour in MARKS.values()}
+        parts = text.split(" ")
+        told, colour = Text(no_wrap=True), ""
+        for place, part in enumerate(parts):
+            colour = colours.get(part[:1], colour)
+            told.append(f"{' ' if place else ''}{part}", style=colour if colour.startswith("#") else "")
+        return told
+
+
+def _with_state(presets: Sequence[PresetEntry], runs: Sequence[Listed]) -> list[PresetEntry]:
+    """Return presets with how many of these runs each has in which state, and the best of them."""
+    states: dict[str, Counter[str]] = {}
+    best: dict[str, float] = {}
+    for run in runs:
+        states.setdefault(run.preset, Counter())[run.status] += 1
+        if run.average_log_result is not None:
+            best[run.preset] = min(run.average_log_result, best.get(run.preset, inf))
+    return [
+        replace(one, runs=tuple(states.get(one.name, Counter()).most_common()), best=best.get(one.name))
+        for one in presets
+    ]
+
+
+def _shortened(entries: list[Entry], most: int) -> list[Entry]:
+    """Return as many entries as are listed at once, and behind them how many are not."""
+    return entries if len(entries) <= most else [*entries[:most], MoreEntry(len(entries) - most)]
 
 
 def _identity(entry: Entry) -> Path:
@@ -620,5 +940,9 @@ def _identity(entry: Entry) -> Path:
             return entry.path
         case UnreadableEntry():
             return entry.found.folder
-        case RunEntry():
-            return entry.run.folder
+        case RunEntry(record=record):
+            return record.folder
+        case StudyEntry(study=study):
+            return study.folder
+        case MoreEntry():
+            return Path()

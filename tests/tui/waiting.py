@@ -5,6 +5,7 @@ from time import monotonic
 
 from textual.pilot import Pilot
 
+from l2o_tui.screens.home import HomeScreen
 from l2o_tui.screens.training import TrainingScreen
 
 PATIENCE_SECONDS = 60.0
@@ -34,6 +35,7 @@ async def at_rest(pilot: Pilot[int]) -> str:
         await pilot.pause()
         shown = [screen for screen in pilot.app.screen_stack if isinstance(screen, TrainingScreen)]
         is_drawn = all(screen.view == screen.opened.feed.view() for screen in shown)
+        is_drawn &= all(screen.has_told for screen in pilot.app.screen_stack if isinstance(screen, HomeScreen))
         text = "".join(f"{line.rstrip()}\n" for line in text_of(pilot).splitlines())
         unchanged = unchanged + 1 if text == before and is_drawn else 0
         before = text

@@ -94,7 +94,7 @@ def test_what_is_for_the_viewer_is_not_sent(command: Command, inbox: Inbox, tmp_
         b'{"command": "extend", "iterations": 1000000000001}',
         b'{"command": "stop"}',
         b'{"command": "stop", "host": "\\u001b[2J", "pid": 1}',
-        b'{"command": "pause", "why": "' + b"x" * 5000 + b'"}',
+        b'{"command": "pause", "why": "' + b"x" * 20_000 + b'"}',
     ],
     ids=range(15),
 )

@@ -18,6 +18,8 @@ COMMANDS = (
     "attach",
     "runs",
     "show",
+    "diff",
+    "note",
     "export",
     "convert",
     "compare",
@@ -27,6 +29,7 @@ COMMANDS = (
     "tune",
     "presets",
     "new-task",
+    "serve",
     "check",
     "bench",
 )
@@ -109,16 +112,16 @@ def test_every_shipped_preset_is_valid(name: str) -> None:
     assert "is a valid preset" in result.out
 
 
-def test_runs_lists_the_oldest_first(runs_dir: Path) -> None:
+def test_runs_lists_the_newest_first(runs_dir: Path) -> None:
     result = call("runs", "--runs-dir", runs_dir)
     assert [line.split()[:5] for line in result.out.splitlines()[1:]] == [
-        ["first", "finished", "20", "of", "20"],
         ["second", "finished", "20", "of", "20"],
+        ["first", "finished", "20", "of", "20"],
     ]
     documents = json.loads(call("runs", "--runs-dir", runs_dir, "--json").out)
     assert [(document["name"], document["status"], document["driven"]) for document in documents] == [
-        ("first", "finished", False),
         ("second", "finished", False),
+        ("first", "finished", False),
     ]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,13 +15,18 @@ from textual.pilot import Pilot
 from textual.widgets import Input, RadioButton, Static
 
 from l2o_engine.presets.tables import to_toml
+from l2o_engine.runs.about import About
 from l2o_engine.runs.catalogue import list_runs
+from l2o_engine.runs.describe import about_of
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.export import export_file
 from l2o_engine.runs.folder import Run
 from l2o_tui.app import L2oApp
+from l2o_tui.charts.widget import ComparisonChart
 from l2o_tui.screens.compare import CompareScreen
+from l2o_tui.screens.describe import DescribeDialog
 from l2o_tui.screens.dialogs import ConfirmDialog, ExtendDialog, FailureScreen, HelpScreen
+from l2o_tui.screens.difference import DifferenceScreen
 from l2o_tui.screens.export import ExportDialog
 from l2o_tui.screens.home import EntryTable, HomeScreen, PresetEntry, read_presets
 from l2o_tui.screens.start import StartDialog
@@ -105,7 +111,7 @@ async def test_a_run_that_cannot_be_read_is_listed_with_its_reason_and_mended(ru
     (runs_dir / "first-s0" / "run.json").write_text("")
     (runs_dir / "later").mkdir()
     (runs_dir / "later" / "run.json").write_text('{"format": 2}')
-    async with home(runs_dir) as pilot:
+    async with home(runs_dir, (160, 50)) as pilot:
         seen = text_of(pilot)
         assert "first-s0: cannot be read: it is empty" in seen
         assert "later: is of format 2, this version reads 1" in seen
@@ -203,6 +209,63 @@ async def test_marked_runs_are_compared(runs_dir: Path) -> None:
         await on_screen(pilot, HelpScreen)
         await pilot.press("escape", "y", "q")
         await on_screen(pilot, HomeScreen)
+
+
+async def test_all_runs_of_a_preset_are_compared_and_the_table_is_sorted(runs_dir: Path, workplace: Path) -> None:
+    tiny.run(runs_dir / "third-s0", tiny.tiny_preset("meta.learning_rate=0.1"))
+    (workplace / "mine.toml").write_text(to_toml(tiny.tiny_preset()))
+    (workplace / "other.toml").write_text(to_toml(tiny.tiny_preset()).replace('"tiny"', '"other"'))
+    async with home(runs_dir) as pilot:
+        app = pilot.app
+        await pilot.press("tab", "end", "c")
+        await until(pilot, lambda: "there is no run of other yet" in text_of(pilot))
+        await pilot.press("up", "c")
+        await on_screen(pilot, CompareScreen)
+        await until(pilot, lambda: "floor of" in text_of(pilot))
+        figures = app.screen.query_one("#figures-text", Static)
+
+        def order() -> list[str]:
+            lines = str(figures.render()).splitlines()
+            return [line[0] for line in lines if " lr " in line]
+
+        chart = app.screen.query_one(ComparisonChart)
+        assert chart.drawn is not None
+        marks = [series.style.marker() for series in chart.drawn.series]
+        assert order() == marks
+        finals = [series.at for series in chart.drawn.series]
+        await pilot.press("o")
+        await until(pilot, lambda: "sorted by final" in str(figures.render()))
+        assert order() == [mark for _, mark in sorted(zip(finals, marks, strict=True))]
+        assert [series.style.marker() for series in chart.drawn.series] == marks  # the chart stays as it is
+        await pilot.press("s")
+        assert sum(series.is_replicate for series in chart.drawn.series) == 2  # of the two seeds
+        await pilot.press("s", "right_square_bracket")
+        assert not any(series.is_replicate for series in chart.drawn.series)
+        assert "of 10" in chart.drawn.caption
+        await pilot.press("left_square_bracket")
+        assert " of " not in chart.drawn.caption
+        scroller = app.screen.query_one("#figures")
+        shown = []
+        for _ in range(3):
+            await pilot.press("m")
+            shown.append((chart.display, scroller.display))
+        assert shown == [(True, False), (False, True), (True, True)]
+        await pilot.resize_terminal(80, 16)
+        await pilot.press("down")
+        await until(pilot, lambda: scroller.scroll_y == 1)
+
+
+async def test_a_run_is_started_anew_with_edits(runs_dir: Path) -> None:
+    async with home(runs_dir) as pilot:
+        await pilot.press("k")
+        await on_screen(pilot, StartDialog)
+        assert "Start anew from second-s1" in text_of(pilot)
+        pilot.app.screen.query_one("#settings", Input).value = "meta.epsilon=1e-12"
+        await pilot.press("enter")
+        await on_screen(pilot, TrainingScreen)
+        await until(pilot, lambda: "finished" in text_of(pilot))
+    *_, newest = list_runs(runs_dir)
+    assert (newest.preset().meta.epsilon, newest.preset().run.seed) == (1e-12, 1)
 
 
 async def test_what_must_be_known_of_a_comparison_is_said_below_it(runs_dir: Path) -> None:
@@ -520,3 +583,89 @@ async def test_an_export_outlives_its_dialog(runs_dir: Path, monkeypatch: pytest
         may_write.set()
         await until(pilot, lambda: any("exported to" in told.message for told in pilot.app._notifications))
     assert (runs_dir.parent / "second-s1.csv").read_bytes() == (runs_dir / "second-s1" / "metrics.csv").read_bytes()
+
+
+# Names, studies, and more of what is selected.
+
+
+async def test_what_is_selected_is_told_beside_the_lists_where_there_is_room(runs_dir: Path) -> None:
+    tiny.run(runs_dir / "third", tiny.tiny_preset("meta.epsilon=1e-12", "name=log30"))
+    async with home(runs_dir) as pilot:
+        await until(pilot, lambda: "changed of log30" in text_of(pilot))
+        await until(pilot, lambda: "meta.epsilon 1e-08 → 1e-12" in text_of(pilot))
+        assert "end loss, log10" in text_of(pilot)
+        await pilot.press("tab")
+        await until(pilot, lambda: 'kind = "quadratic"' in text_of(pilot))
+        await pilot.resize_terminal(80, 24)
+        await until(pilot, lambda: 'kind = "quadratic"' not in text_of(pilot))
+
+
+async def test_a_study_is_one_line_that_enter_unfolds(runs_dir: Path) -> None:
+    for seed in range(2):
+        tiny.run(runs_dir / "sweep" / f"a-s{seed}", tiny.tiny_preset(f"run.seed={seed}"))
+    async with home(runs_dir) as pilot:
+        await until(pilot, lambda: "sweep/" in text_of(pilot) and table(pilot, "runs").row_count == 3)
+        assert "2 finished" in text_of(pilot)
+        await pilot.press("end", "enter")
+        await until(pilot, lambda: table(pilot, "runs").row_count == 5)
+        await pilot.press("down", "enter")
+        await on_screen(pilot, TrainingScreen)
+        await pilot.press("q")
+        await on_screen(pilot, HomeScreen)
+        await pilot.press("up", "enter")
+        await until(pilot, lambda: table(pilot, "runs").row_count == 3)
+
+
+async def test_what_a_run_is_called_is_asked_and_kept(runs_dir: Path) -> None:
+    async with home(runs_dir) as pilot:
+        await pilot.press("n")
+        await on_screen(pilot, DescribeDialog)
+        await pilot.press(*"best", "down", *"a,b", "enter")
+        await on_screen(pilot, HomeScreen)
+        await until(pilot, lambda: "best" in text_of(pilot))
+        await pilot.press("n")
+        await on_screen(pilot, DescribeDialog)
+        pilot.app.screen.query_one("#about-tags", Input).value = "x" * 41
+        await pilot.press("enter")
+        await until(pilot, lambda: "a tag may have 40 characters" in text_of(pilot))
+        await pilot.press("escape")
+        await pilot.press("slash", *"best", "enter")
+        await until(pilot, lambda: table(pilot, "runs").row_count == 1)
+    assert about_of(Run(runs_dir / "second-s1").record()) == About("best", "", ("a", "b"))
+
+
+async def test_the_difference_of_two_marked_runs_is_shown(runs_dir: Path) -> None:
+    async with home(runs_dir) as pilot:
+        await pilot.press("d")  # nothing is marked
+        assert isinstance(pilot.app.screen, HomeScreen)
+        await pilot.press("space", "space")
+        await until(pilot, lambda: "2 marked" in text_of(pilot))
+        await pilot.press("d")
+        await on_screen(pilot, DifferenceScreen)
+        assert re.search(r"first-s0 +second-s1 ", text_of(pilot))
+        assert re.search(r"run\.seed +0 +1 ", text_of(pilot))
+        await pilot.press("escape")
+        await on_screen(pilot, HomeScreen)
+
+
+async def test_runs_are_sorted_another_way_and_the_presets_say_how_theirs_are(runs_dir: Path) -> None:
+    async with home(runs_dir) as pilot:
+        names = [line.split()[1] for line in text_of(pilot).splitlines() if "30/30" in line]
+        assert names == ["second-s1", "first-s0"]
+        await pilot.press("s", "s")
+        await until(pilot, lambda: "by name" in text_of(pilot))
+        names = [line.split()[1] for line in text_of(pilot).splitlines() if "30/30" in line]
+        assert names == ["first-s0", "second-s1"]
+
+
+async def test_of_very_many_runs_the_newest_are_listed_and_more_on_request(
+    runs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("l2o_tui.screens.home.MOST_RUNS", 1)
+    async with home(runs_dir) as pilot:
+        assert table(pilot, "runs").row_count == 2
+        assert "… and 1 more" in text_of(pilot)
+        await pilot.press("slash", *"first", "enter")  # the filter looks at all of them
+        await until(pilot, lambda: "first-s0" in text_of(pilot))
+        await pilot.press("escape", "end", "enter")
+        await until(pilot, lambda: "first-s0" in text_of(pilot) and "more" not in text_of(pilot))

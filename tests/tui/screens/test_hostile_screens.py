@@ -12,7 +12,10 @@ from textual.widgets import Button, Input
 from l2o_engine.presets.tables import to_toml
 from l2o_engine.records.events import Ended, Found, LaneResult, Notice, Preparing
 from l2o_engine.records.health import Finding
+from l2o_engine.runs import listing
 from l2o_engine.runs.folder import Run
+from l2o_engine.runs.listing import Surveyor
+from l2o_engine.runs.record import read_record_once
 from l2o_engine.support.wording import shown
 from l2o_tui.app import L2oApp
 from l2o_tui.screens import compare, home
@@ -68,8 +71,11 @@ def runs_dir(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 async def test_home_lists_evil_presets_and_runs(runs_dir: Path) -> None:
-    async with opened(L2oApp(runs_dir=runs_dir), (170, 80)) as pilot:  # where all presets have room
-        await is_clean(pilot, START[:25], r"\x1b[2J[/]: unknown key", shown(NAME)[:20], r"\udcff1", r"\udcff2")
+    async with opened(L2oApp(runs_dir=runs_dir), (280, 80)) as pilot:  # where all presets have room
+        await is_clean(pilot, START[:25], r"\x1b[2J[/]: unknown key", shown(NAME)[:20])
+        for name in (r"\udcff2", r"\udcff1"):  # of the selected one's folder: it is called something evil, too
+            await is_clean(pilot, name)
+            await pilot.press("down")
         await pilot.press("slash", *"[/]", "enter")
         await is_clean(pilot)
         await pilot.press("escape")
@@ -196,12 +202,11 @@ async def test_a_run_that_cannot_be_listed_keeps_no_other_from_it(
 ) -> None:
     for name in ("good", "worse"):
         made_run(workplace / "runs" / name, tiny_preset(), [[-1.0] * 25])
-    status = Run.status
 
-    def of_one(run: Run) -> Any:
-        return fails() if run.name == "worse" else status(run)
+    def of_one(path: Path) -> Any:
+        return fails() if path.parent.name == "worse" else read_record_once(path)
 
-    monkeypatch.setattr(Run, "status", of_one)
+    monkeypatch.setattr(listing, "read_record_once", of_one)
     async with opened(L2oApp(runs_dir=workplace / "runs")) as pilot:
         await is_clean(pilot, "good", "worse: IndexError: [/x] of a", "unreadable")
 
@@ -211,7 +216,7 @@ async def test_a_runs_folder_that_cannot_be_read_says_so_once(workplace: Path, m
     told: list[str] = []
     async with opened(L2oApp(runs_dir=workplace / "runs")) as pilot:
         monkeypatch.setattr(pilot.app, "notify", lambda message, **_: told.append(message))
-        monkeypatch.setattr(home, "look_through", fails)
+        monkeypatch.setattr(Surveyor, "look", fails)
         await until(pilot, lambda: bool(told))
         await pilot.pause(0.3)
         assert told == ["IndexError: [/x] of a neighbour\x1b[2J"]  # as it is: notify makes it safe

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 from textual.pilot import Pilot
-from textual.widgets import Footer, Static
+from textual.widgets import Footer
 from textual.widgets._footer import FooterKey
 from textual.widgets._toast import Toast
 
@@ -162,14 +162,14 @@ async def test_at_home_a_name_gives_way_to_what_stands_beside_it(workplace: Path
     async with at_home((80, 24)) as pilot:
         lines = [line for line in text_of(pilot).splitlines() if "finished" in line]
         assert len(lines) == 2
-        whole = re.compile(r"a-very-long\S*…\S+ +finished +\S+/\S+ +(\S+ +)?(now|\d+(\.\d)?s|\d+m \d+s) *│$")
+        whole = re.compile(r"a-very-long\S*…\S+ +✔ finished +\S+/\S+ +(\S+ +)?(now|\d+(\.\d)?s|\d+m \d+s) *│$")
         assert [line for line in lines if not whole.search(line)] == []
-        assert sum("-005411-2 " in line for line in lines) == 1
+        assert sum("-s0-2 " in line for line in lines) == 1
         await pilot.resize_terminal(160, 40)
         await until(pilot, lambda: name[:15] in text_of(pilot))
         assert pilot.app.screen.query_one("#runs").max_scroll_x == 0
-        await pilot.resize_terminal(129, 40)
-        await until(pilot, lambda: name in text_of(pilot))
+        await pilot.resize_terminal(109, 40)  # without the time, which the last column tells
+        await until(pilot, lambda: f"{name.removesuffix('-20261126-005411')}-2 " in text_of(pilot))
 
 
 async def test_at_80_by_24_the_comparison_shows_its_last_line_and_reads_out_the_cursor(workplace: Path) -> None:
@@ -182,12 +182,11 @@ async def test_at_80_by_24_the_comparison_shows_its_last_line_and_reads_out_the_
         await pilot.press("space", "space", "c")
         await until(pilot, lambda: isinstance(pilot.app.screen, CompareScreen) and "floor of" in text_of(pilot))
         await at_rest(pilot)
-        figures = pilot.app.screen.query_one("#figures", Static)
-        assert figures.max_scroll_y == 0
+        assert pilot.app.screen.query_one("#figures").max_scroll_y == 0
         assert pilot.app.screen.query_one(Chart).size.height >= 8
         seen = text_of(pilot)
         assert "those of dtype float64 over 200" in " ".join(seen.split())
-        assert len(re.findall(r"^ *RMSProp +-", seen, re.MULTILINE)) == 1
+        assert len(re.findall(r"^ *■ RMSProp +-", seen, re.MULTILINE)) == 1
         await pilot.press("right", "left")
         read = (await at_rest(pilot)).splitlines()
         assert any("it " in line and "dtype float" in line for line in read)

@@ -57,6 +57,7 @@ from l2o_tui.screens.start import StartDialog
 from l2o_tui.state import feed, keys
 from l2o_tui.state.open_run import OpenRun
 from l2o_tui.state.themes import THEMES
+from l2o_tui.text import detail
 from tests.engine import tiny
 from tests.engine.made import made_run
 from tests.tui.curves import falling
@@ -104,7 +105,8 @@ def _same_everywhere(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shipped, "shipped_folder", lambda: shelf)
     seconds = count(step=0.25)
     monkeypatch.setattr(feed, "monotonic", lambda: next(seconds))  # asked once for every chunk of rows
-    monkeypatch.setattr(home, "age", lambda _: "2h 05m ago")
+    for module in (home, detail):
+        monkeypatch.setattr(module, "age", lambda _: "2h 05m ago")
     monkeypatch.setattr(training, "LOOK_SECONDS", 0.02)
     monkeypatch.setattr(status, "resident_bytes", lambda: 250_000_000)
 
