@@ -178,7 +178,7 @@ class _Finding(_Object):
     code: str
     message: str
     remedy: str
-    settings: dict[str, float | str | dict[str, str]] = Field(default_factory=dict)  # earlier versions had none
+    settings: dict[str, float | str | dict[str, str]] | None = None  # left out where there are none
     optimizer: str
     seed: _Seed
 
@@ -343,7 +343,8 @@ def _objects_of(event: Event) -> Sequence[Recorded]:
 def _found_of_lane(event: Found | Validated | Imitated) -> Recorded:
     match event:
         case Found(lane, iteration, finding):
-            return _Finding(iteration=iteration, **vars(finding), **vars(lane))
+            told = vars(finding) | {"settings": dict(finding.settings) or None}
+            return _Finding(iteration=iteration, **told, **vars(lane))
         case Validated(lane, verdict):
             return ValidationLine(**vars(verdict), **vars(lane))
         case Imitated(lane, likeness):
@@ -387,7 +388,7 @@ def event_of(objects: Sequence[Recorded]) -> Event:
         case [ProgressLine() as one]:
             event = progress_of(one)
         case [_Finding() as one]:
-            event = Found(_lane_of(one), one.iteration, Finding(one.code, one.message, one.remedy, one.settings))
+            event = Found(_lane_of(one), one.iteration, Finding(one.code, one.message, one.remedy, one.settings or {}))
         case [ValidationLine() as one]:
             event = validated_of(one)
         case [ImitationLine() as one]:

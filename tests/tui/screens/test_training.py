@@ -246,6 +246,8 @@ async def test_help_lists_every_key_and_closes() -> None:
         await pilot.pause()
         assert isinstance(pilot.app.screen, HelpScreen)
         text = text_of(pilot)
+        await pilot.press("pagedown")
+        text += await at_rest(pilot)
         for key in ("space", "tab", "q", "+ or =", "left", "[", "]"):
             assert key in text
         await pilot.press("escape")
@@ -566,7 +568,7 @@ async def test_what_lies_over_the_screen_of_a_run_that_is_left_goes_with_it(
             may_go_on.set()
         await until(pilot, lambda: isinstance(pilot.app.screen, HomeScreen))
         assert len(pilot.app.screen_stack) == 2  # textual's own is below
-        await until(pilot, lambda: "goes on in the background" in messages(pilot))
+        await until(pilot, lambda: "interrupted, in the background" in messages(pilot))  # as its folder says
 
 
 async def test_the_header_says_that_a_run_is_detached_until_it_is(
