@@ -142,7 +142,7 @@ async def picture_home(runs_dir: Path) -> None:
         await pilot.press("escape", "space", "up", "up", "space")
         await pilot.press("c")
         await until(pilot, lambda: isinstance(app.screen, CompareScreen))
-        await until(pilot, lambda: "floor of" in str(app.screen.query_one("#figures", Static).render()))
+        await until(pilot, lambda: "floor of" in str(app.screen.query_one("#figures-text", Static).render()))
         await save(pilot, PICTURES / "compare.svg")
 
 

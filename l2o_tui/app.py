@@ -14,16 +14,19 @@ from typing import ClassVar
 
 from rich.console import RenderableType
 from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.notifications import Notify, SeverityLevel
 from textual.screen import Screen
 
 from l2o_engine.live.sizes import admit
 from l2o_engine.presets.schema import Preset
+from l2o_engine.records.events import Status
 from l2o_engine.runs.catalogue import new_folder
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run
-from l2o_engine.runs.record import RunError
+from l2o_engine.runs.record import ACTIVE, RunError
+from l2o_engine.runs.starting import start_beside
 from l2o_engine.support.user_code import StoppedError, end_hanging, hanging
 from l2o_engine.support.wording import shown, shown_lines
 from l2o_tui import exit_codes
@@ -42,6 +45,7 @@ from l2o_tui.text.streams import fitting, say
 from l2o_tui.textual_private import PatientPalette, ThinApp
 
 _NOTICE, _NOTICE_LINES = 500, 12  # characters a line, and lines: a notice covers what is under it
+_LOOK_SECONDS = 0.25  # between two looks whether a run that was handed over is over already
 _HANGING_SECONDS = 3.0  # for which a user's code may go on that was told to end
 _FAILURE_SECONDS = 30.0  # for which a failure on leaving is shown
 
@@ -94,12 +98,16 @@ class L2oApp(ThinApp[int]):
         What becomes of a run that is driven here when the terminal is gone: "detach" or "checkpoint".
     fps
         How often the training screen is drawn a second, at most.
+    is_served
+        Whether it is shown to a browser: then it looks at runs and steers them, and nothing is trained by it.
     """
 
     CSS_PATH = "styles.tcss"
     TITLE = "l2o-tui"
     COMMANDS: ClassVar = {*App.COMMANDS, KeyCommands}
     ENABLE_COMMAND_PALETTE = True
+    # In dialogs too, whatever has the focus.
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+z", "suspend", show=False, priority=True)]
 
     def __init__(
         self,
@@ -108,8 +116,10 @@ class L2oApp(ThinApp[int]):
         runs_dir: Path = Path("runs"),
         on_hangup: str = "detach",
         fps: float = FPS,
+        is_served: bool = False,
     ) -> None:
         super().__init__()
+        self.is_served = is_served
         self.hung = ""  # where a user's code was that had to be ended on leaving
         self.preferences = Preferences()
         for theme in THEMES:
@@ -127,6 +137,7 @@ class L2oApp(ThinApp[int]):
         self._signalled_at = 0.0
         self._leaving = False
         self._is_opening = False
+        self._detaches_for_next = False  # whether the run that is shown goes on in the background then
         self._next: OpenRun | None = None  # taken over, to be shown once it is no longer watched
         self.left: list[OpenRun] = []  # the runs that were shown, for a last word about each
 
@@ -156,7 +167,9 @@ class L2oApp(ThinApp[int]):
         for command in super().get_system_commands(screen):
             if command.title == "Theme":
                 yield command._replace(title="app: Change the theme")
-        yield SystemCommand("app: Save a picture", "Save this screen as SVG in the working folder.", self._save_picture)
+        if not self.is_served:
+            what = "Save this screen as SVG in the working folder."
+            yield SystemCommand("app: Save a picture", what, self._save_picture)
 
     def _save_picture(self) -> None:
         try:
@@ -202,11 +215,15 @@ class L2oApp(ThinApp[int]):
 
     def action_suspend(self) -> None:
         """Stop until the shell goes on with us; without one nobody could."""
-        if not has_job_control():
+        if self.is_served or not has_job_control():
             self.notify("no shell waits for this program, and could go on with it", severity="warning")
             return
         self.app_suspend_signal.publish(self)
         os.killpg(os.getpgrp(), signal.SIGTSTP)  # as the terminal does: who started us waits for all of the group
+
+    def validate_app_focus(self, has_focus: bool) -> bool:
+        """Keep the focus in a browser, which says that we have lost it before it ever says that we have it."""
+        return has_focus or self.is_served
 
     # What the user prefers.
 
@@ -226,7 +243,7 @@ class L2oApp(ThinApp[int]):
     def show_run(self, opened: OpenRun) -> None:
         """Show a run; its events are listened to once the screen is painted."""
         self._opened, self._leaving = opened, False
-        screen = TrainingScreen(opened, self.preferences, fps=self._fps)
+        screen = TrainingScreen(opened, self.preferences, opener=self, fps=self._fps)
         self.push_screen(screen)
 
         def listen() -> None:
@@ -234,9 +251,25 @@ class L2oApp(ThinApp[int]):
 
         screen.call_after_refresh(listen)
 
-    def start(self, preset: Preset) -> None:
-        """Start a new run and show it."""
-        self._open(lambda: OpenRun.driving(DrivenRun.create(preset, new_folder(self._runs_dir, preset))))
+    def start(self, preset: Preset, beside: Path) -> None:
+        """Start a new run and show it; weights that it begins with lie in the folder ``beside``.
+
+        Of one that is driven here, first ask what becomes of it.
+        """
+
+        def make() -> OpenRun:
+            start = start_beside(preset, beside)  # before there is a folder: it may be refused
+            return OpenRun.driving(DrivenRun.create(preset, new_folder(self._runs_dir, preset), start))
+
+        def answer(answer: str | None) -> None:
+            if answer in ("quit", "detach"):
+                self._detaches_for_next = answer == "detach"
+                self._open(make)
+
+        if self._opened is not None and self._opened.has_something_to_lose:
+            self.push_screen(LeaveDialog("Another run begins, and this one is not finished."), answer)
+        else:
+            self._open(make)
 
     def resume(self, run: Run, iterations: int | None) -> None:
         """Go on with a run, to a new total if one is given, and show it."""
@@ -244,10 +277,13 @@ class L2oApp(ThinApp[int]):
 
     def look(self, run: Run) -> None:
         """Show a run that another process drives, or none."""
-        self._open(lambda: OpenRun.watching(run))
+        self._open(lambda: OpenRun.watching(run), is_look=True)
 
-    def _open(self, make: Callable[[], OpenRun]) -> None:
+    def _open(self, make: Callable[[], OpenRun], *, is_look: bool = False) -> None:
         """Open a run in a thread: to learn whether another process drives it may take seconds."""
+        if self.is_served and not is_look:
+            self.notify("a browser's view trains nothing; start and resume on a terminal", severity="warning")
+            return
         if self._is_opening:
             self.notify("a run is being opened already; a moment")
             return
@@ -259,7 +295,7 @@ class L2oApp(ThinApp[int]):
         self.call_later(self.notify, message)
 
     def _on_refused(self, message: str) -> None:
-        self._is_opening = False
+        self._is_opening = self._detaches_for_next = False
         self.notify(message, severity="error")
 
     def _on_made(self, opened: OpenRun) -> None:
@@ -268,7 +304,8 @@ class L2oApp(ThinApp[int]):
             self.show_run(opened)
         else:
             self._next = opened
-            self._leave("taken over")
+            self._opened.detaching, self._detaches_for_next = self._detaches_for_next, False
+            self._leave("taken over" if opened.folder == self._opened.folder else "another run was started")
 
     # Leaving them.
 
@@ -321,7 +358,8 @@ class L2oApp(ThinApp[int]):
             self._leaving = True
             for screen in self.screen_stack:
                 if isinstance(screen, TrainingScreen) and screen.opened is self._opened and screen.is_mounted:
-                    screen.answer("leaving")  # a chunk and a checkpoint come first
+                    # A chunk and a checkpoint come first.
+                    screen.answer("detaching" if self._opened.detaching else "leaving")
             self._opened.leave(reason)
             self._on_over(self._opened)
 
@@ -340,7 +378,10 @@ class L2oApp(ThinApp[int]):
         if self._next is not None and not self._signal:
             self._close(opened)
             self.show_run(self._next)
+            if opened.driver == keys.OWN and not self._has_home:
+                self.left.append(opened)
             self._next = None
+            self._tell_left(opened)
             return
         self.left.append(opened)
         if not self._has_home or self._signal:
@@ -350,10 +391,39 @@ class L2oApp(ThinApp[int]):
         self._close(opened)
         if isinstance(self.screen, HomeScreen):
             self.screen.select(opened.folder)
-        if opened.failure:  # on leaving, perhaps: then no screen has shown it
+        self._tell_left(opened)
+
+    def _tell_left(self, opened: OpenRun) -> None:
+        """Say what no screen has shown of a run that was left."""
+        if opened.failure:  # on leaving, perhaps
             self.notify(opened.failure, title=opened.folder.name, severity="error", timeout=_FAILURE_SECONDS)
         if opened.background_pid:
-            self.notify(f"{opened.in_background}: {opened.folder.name}")
+            self._tell_background(opened)
+
+    def _tell_background(self, opened: OpenRun) -> None:
+        """Say what becomes of a run that was handed over, for as long as that is so."""
+        run, name = Run(opened.folder), opened.folder.name
+        until = monotonic() + self.NOTIFICATION_TIMEOUT
+
+        def end() -> Status | None:
+            while monotonic() < until:
+                if (status := run.status()) not in ACTIVE:
+                    return status
+                sleep(_LOOK_SECONDS)
+            return None
+
+        def tell_end(status: Status | None) -> None:
+            if status is not None:
+                self.notify(f"{status}, in the background: {name}")
+
+        def tell(status: Status) -> None:
+            if status in ACTIVE:
+                self.notify(f"{opened.in_background}: {name}")
+                in_background(self, end, tell_end, group="background")
+            else:
+                tell_end(status)
+
+        in_background(self, run.status, tell, group="background")
 
     def _close(self, opened: OpenRun) -> None:
         """Take a run's screen away, with the help, palette or dialog that may lie over it."""
@@ -434,7 +504,7 @@ def _terminal_is_gone() -> bool:
     return False
 
 
-def run_app(opened: OpenRun | None, *, runs_dir: Path, on_hangup: str, fps: float) -> int:
+def run_app(opened: OpenRun | None, *, runs_dir: Path, on_hangup: str, fps: float, is_served: bool = False) -> int:
     """Show a run, or the home screen.
 
     Returns
@@ -442,7 +512,7 @@ def run_app(opened: OpenRun | None, *, runs_dir: Path, on_hangup: str, fps: floa
     int
         The exit code, see :mod:`l2o_tui.exit_codes`.
     """
-    app = L2oApp(opened, runs_dir=runs_dir, on_hangup=on_hangup, fps=fps)
+    app = L2oApp(opened, runs_dir=runs_dir, on_hangup=on_hangup, fps=fps, is_served=is_served)
     app.hear_signals()
     app.run()
     if app.hung:

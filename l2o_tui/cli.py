@@ -78,6 +78,34 @@ class Rival(StrEnum):
     vsgd = "vsgd"
 
 
+def _complete_presets(incomplete: str) -> list[str]:
+    from l2o_tui.commands.completion import presets
+
+    return presets(incomplete)
+
+
+def _complete_runs(context: typer.Context, incomplete: str) -> list[str]:
+    from l2o_tui.commands.completion import runs
+
+    return runs(incomplete, Path(context.params.get("runs_dir") or os.environ.get("L2O_RUNS_DIR") or _RUNS))
+
+
+def _complete_runs_and_presets(context: typer.Context, incomplete: str) -> list[str]:
+    return [*_complete_runs(context, incomplete), *_complete_presets(incomplete)]
+
+
+def _complete_groups(incomplete: str) -> list[str]:
+    from l2o_tui.commands.completion import groups
+
+    return groups(incomplete)
+
+
+def _complete_settings(incomplete: str) -> list[str]:
+    from l2o_tui.commands.completion import settings
+
+    return settings(incomplete)
+
+
 NoUi = Annotated[bool, typer.Option("--no-ui", help="Print a progress table instead of opening the screen.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line, and no screen.")]
 JsonDocument = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -156,12 +184,18 @@ AllowCode = Annotated[
         help='Let Python code of this folder run, for a problem of kind "python"; repeatable.',
     ),
 ]
-RunName = Annotated[str, typer.Argument(metavar="RUN", help='A folder, a name in the runs folder, or "last".')]
+RunName = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN", help='A folder, a name in the runs folder, or "last".', autocompletion=_complete_runs
+    ),
+]
 RunOrFile = Annotated[
     str,
     typer.Argument(
         metavar="RUN|FILE",
         help='A folder, a name in the runs folder, or "last"; or a file that `export --format optimizer` wrote.',
+        autocompletion=_complete_runs,
     ),
 ]
 RunsOrFiles = Annotated[
@@ -169,6 +203,13 @@ RunsOrFiles = Annotated[
     typer.Argument(
         metavar="RUN|FILE...",
         help='Folders, names in the runs folder, or "last"; or files that `export --format optimizer` wrote.',
+        autocompletion=_complete_runs,
+    ),
+]
+PresetName = Annotated[
+    str,
+    typer.Argument(
+        metavar="PRESET", help="A TOML file, or the name of a shipped preset.", autocompletion=_complete_presets
     ),
 ]
 _RUNS = Path("runs")
@@ -215,7 +256,7 @@ def _top(
 
 @app.command()
 def run(
-    preset: Annotated[str, typer.Argument(metavar="PRESET", help="A TOML file, or the name of a shipped preset.")],
+    preset: PresetName,
     no_ui: NoUi = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -224,7 +265,12 @@ def run(
     iterations: Annotated[int | None, typer.Option("--iterations", min=1, help="Meta-iterations in all.")] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting of the preset; repeatable."),
+        typer.Option(
+            "--set",
+            metavar="TABLE.KEY=VALUE",
+            help="Change a setting of the preset; repeatable.",
+            autocompletion=_complete_settings,
+        ),
     ] = None,
     start_from: Annotated[
         str | None,
@@ -233,6 +279,7 @@ def run(
             metavar="RUN|FILE",
             help="Begin with the weights of a run, or of a file that `export --format optimizer` wrote, in place of "
             "drawn ones: every replicate with the same.",
+            autocompletion=_complete_runs,
         ),
     ] = None,
     from_checkpoint: Annotated[
@@ -435,6 +482,12 @@ def export(
     every: Annotated[
         int, typer.Option("--every", min=1, help="Only meta-iterations that this divides, and the last.")
     ] = 1,
+    decimal: Annotated[
+        Literal[".", ","] | None,
+        typer.Option(
+            "--decimal", help='Of csv: "," writes 0,5 and semicolons, as spreadsheets of many languages read it.'
+        ),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Whose optimizer; the first replicate's, if not given.")
     ] = None,
@@ -457,6 +510,8 @@ def export(
         raise typer.BadParameter("--seed and --checkpoint say which optimizer is meant: --format optimizer")
     if is_optimizer and every != 1:
         raise typer.BadParameter("--every is of metrics; --format optimizer writes none")
+    if decimal is not None and file_format != "csv":
+        raise typer.BadParameter("--decimal is of --format csv")
     from l2o_engine.runs.catalogue import find_run
     from l2o_tui.commands.export import export_run, export_run_optimizer
 
@@ -464,7 +519,7 @@ def export(
         return export_run_optimizer(
             find_run(run, runs_dir), output, seed=seed, checkpoint=checkpoint or "best", force=force
         )
-    return export_run(find_run(run, runs_dir), file_format, output, every=every, force=force)
+    return export_run(find_run(run, runs_dir), file_format, output, every=every, decimal=decimal or ".", force=force)
 
 
 @app.command()
@@ -477,12 +532,23 @@ def convert(
         ),
     ],
     preset: Annotated[
-        str, typer.Option("--preset", metavar="PRESET", help="What they were trained as: dm_mnist, rnnprop_mnist, ….")
+        str,
+        typer.Option(
+            "--preset",
+            metavar="PRESET",
+            help="What they were trained as: dm_mnist, rnnprop_mnist, ….",
+            autocompletion=_complete_presets,
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", metavar="FILE", help="Where the optimizer is written.")],
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting of the preset; repeatable."),
+        typer.Option(
+            "--set",
+            metavar="TABLE.KEY=VALUE",
+            help="Change a setting of the preset; repeatable.",
+            autocompletion=_complete_settings,
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an output that is there.")] = False,
 ) -> None:
@@ -495,7 +561,12 @@ def convert(
 @app.command()
 def compare(
     runs: Annotated[
-        list[str], typer.Argument(metavar="RUN...", help='Folders, names in the runs folder, or "last"; one or more.')
+        list[str],
+        typer.Argument(
+            metavar="RUN|PRESET...",
+            help='Folders, names in the runs folder, or "last"; or presets, whose runs are all compared.',
+            autocompletion=_complete_runs_and_presets,
+        ),
     ],
     output: Annotated[
         Path | None, typer.Option("--output", metavar="FILE", help="Also draw a picture: a name in .svg, .png or .pdf.")
@@ -506,7 +577,7 @@ def compare(
     data_dir: DataDir = None,
     allow_code: AllowCode = None,
 ) -> None:
-    """Compare runs: convergence in one chart, medians over seeds in a table, beside the baselines."""
+    """Compare runs, or all of a preset: convergence in a chart, medians over seeds in a table, beside the baselines."""
     from l2o_tui.commands.compare import compare_runs
 
     sys.exit(compare_runs(runs, runs_dir=runs_dir, output=output, as_json=json))
@@ -521,6 +592,7 @@ def evaluate(
             "--on",
             metavar="PRESET",
             help='A preset, or a shipped function such as rosenbrock; "own", the default, is the run\'s. Repeatable.',
+            autocompletion=_complete_presets,
         ),
     ] = None,
     steps: Annotated[
@@ -541,7 +613,12 @@ def evaluate(
     ] = 0,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="problem.KEY=VALUE", help="Change every problem; repeatable."),
+        typer.Option(
+            "--set",
+            metavar="problem.KEY=VALUE",
+            help="Change every problem; repeatable.",
+            autocompletion=_complete_settings,
+        ),
     ] = None,
     newest: Annotated[
         bool, typer.Option("--newest", help="Judge the newest checkpoint, not the best by the report's figure.")
@@ -587,6 +664,7 @@ def reproduce(
             metavar="GROUP",
             help="episode1, episode2, episode3, beyond (ours, on the notebook's problem), or all of these; deepmind "
             "takes hours.",
+            autocompletion=_complete_groups,
         ),
     ],
     seeds: Annotated[int, typer.Option("--seeds", min=1, max=1024, help="Seeds of each experiment, from 0 on.")] = 8,
@@ -624,8 +702,105 @@ def reproduce(
 
 
 @app.command()
+def sweep(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="PRESET",
+            help="A TOML file, or the name of a shipped preset; a study's file; or the folder of a study, to go on.",
+        ),
+    ],
+    over: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--over",
+            metavar="TABLE.KEY=A,B,C",
+            help="Vary a setting; repeatable. With --random or --latin also a range, LOW:HIGH or LOW:HIGH:log.",
+        ),
+    ] = None,
+    seeds: Annotated[int | None, typer.Option("--seeds", min=1, max=1024, help="Seeds of each setting.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="The first seed; the preset's.")] = None,
+    random: Annotated[int | None, typer.Option("--random", min=1, help="Draw so many points.")] = None,
+    latin: Annotated[int | None, typer.Option("--latin", min=1, help="Draw so many, as a Latin hypercube.")] = None,
+    draw_seed: Annotated[int, typer.Option("--draw-seed", min=0, help="Decides the points that are drawn.")] = 0,
+    halving: Annotated[
+        bool,
+        typer.Option("--halving", help="Give up the worse half of the settings, by successive halving, at reports."),
+    ] = False,
+    halving_from: Annotated[
+        int | None, typer.Option("--halving-from", min=1, help="Not before this meta-iteration.")
+    ] = None,
+    iterations: Annotated[int | None, typer.Option("--iterations", min=1, help="Meta-iterations of each run.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting of every run; repeatable."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="The study's, and its folder's in the runs folder.")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", min=1, help="Processes side by side; as many as cores, if not given.")
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option("--scheduler", metavar="ADDRESS", help="Run on Dask: tcp://host:port, or a scheduler's file."),
+    ] = None,
+    stop: Annotated[
+        bool, typer.Option("--stop", help="Stop the study of this folder, whoever runs it, after checkpoints.")
+    ] = False,
+    show: Annotated[bool, typer.Option("--show", help="Print what is there, and train nothing.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="FILE", help="Also draw a picture: a name in .svg, .png or .pdf.")
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a line, for each setting, the best first.")
+    ] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV in place of the table.")] = False,
+    runs_dir: RunsDir = _RUNS,
+    backend: Backend = None,
+    plain: Ascii = False,
+    data_dir: DataDir = None,
+    allow_code: AllowCode = None,
+) -> None:
+    """Run PRESET with every combination of settings over seeds; the same command goes on."""
+    if json and csv:
+        raise typer.BadParameter("--json and --csv are two answers to one question; give one")
+    if random and latin:
+        raise typer.BadParameter("--random and --latin are two answers to one question; give one")
+    from l2o_tui.commands.sweep.command import Asked, run_sweep, stop_sweep
+
+    if stop:
+        sys.exit(stop_sweep(what, runs_dir))
+    asked = Asked(
+        what=what,
+        over=over or (),
+        set=settings or (),
+        random=random,
+        latin=latin,
+        draw_seed=draw_seed,
+        seed=seed,
+        seeds=seeds,
+        iterations=iterations,
+        backend=backend.value if backend else None,
+        halving=halving,
+        halving_from=halving_from,
+        name=name,
+    )
+    code = run_sweep(
+        asked,
+        runs_dir=runs_dir,
+        jobs=jobs,
+        scheduler=scheduler,
+        form="json" if json else "csv" if csv else "table",
+        output=output,
+        only_show=show,
+    )
+    sys.exit(code)
+
+
+@app.command()
 def tune(
-    preset: Annotated[str, typer.Argument(metavar="PRESET", help="A TOML file, or the name of a shipped preset.")],
+    preset: PresetName,
     metric: Annotated[
         Literal["end", "sum"] | None,
         typer.Option(
@@ -645,7 +820,12 @@ def tune(
     ] = False,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting of the preset; repeatable."),
+        typer.Option(
+            "--set",
+            metavar="TABLE.KEY=VALUE",
+            help="Change a setting of the preset; repeatable.",
+            autocompletion=_complete_settings,
+        ),
     ] = None,
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Decides the problems; the preset's, if not given.")
@@ -704,8 +884,43 @@ def new_task(
 
 
 @app.command()
+def serve(
+    host: Annotated[
+        str, typer.Option("--host", help="The address to listen on; one that others reach asks for a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="The port.")] = 8000,
+    token: Annotated[
+        bool | None,
+        typer.Option(
+            "--token/--no-token",
+            help="Ask for a token (L2O_SERVE_TOKEN, or a new one, in the link that is printed). On 127.0.0.1 none is "
+            "asked for, if not given, though every user of this machine can connect there.",
+        ),
+    ] = None,
+    runs_dir: RunsDir = _RUNS,
+) -> None:
+    """Show the home screen in a browser, to look at runs and steer them; it trains nothing itself."""
+    from l2o_tui.commands.serve import run_server
+
+    sys.exit(run_server(host=host, port=port, token=token, runs_dir=runs_dir))
+
+
+@app.command(name="serve-session", hidden=True)
+def serve_session(runs_dir: RunsDir = _RUNS, fps: Fps = _FPS) -> None:
+    """Show the home screen to one browser: what `serve` starts."""
+    from l2o_tui.commands.serve import show_session
+
+    sys.exit(show_session(runs_dir=runs_dir, fps=fps))
+
+
+@app.command()
 def check(
-    files: Annotated[list[str], typer.Argument(metavar="FILE", help="A TOML file, or the name of a shipped preset.")],
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE", help="A TOML file, or the name of a shipped preset.", autocompletion=_complete_presets
+        ),
+    ],
     allow_code: AllowCode = None,
 ) -> None:
     """Check FILE without running it."""
@@ -716,14 +931,19 @@ def check(
 
 @app.command()
 def bench(
-    preset: Annotated[str, typer.Option("--preset", metavar="PRESET", help="What to measure.")] = "log30",
+    preset: Annotated[
+        str, typer.Option("--preset", metavar="PRESET", help="What to measure.", autocompletion=_complete_presets)
+    ] = "log30",
     seconds: Annotated[float, typer.Option("--seconds", min=0.1, help="For each contestant.")] = 5.0,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Also measure so many replicates side by side.")] = 1,
     scaling: Annotated[
         bool, typer.Option("--scaling", help="Also measure the kernel against dims, steps, hidden, layers, seeds.")
     ] = False,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="TABLE.KEY=VALUE", help="Change a setting; repeatable.", autocompletion=_complete_settings
+        ),
     ] = None,
     json: Json = False,
     data_dir: DataDir = None,

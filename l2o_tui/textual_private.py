@@ -9,7 +9,7 @@ Textual's own update sends such a line from the left edge of its widget up to th
 and the colours anew with every piece of a widget, such as a table's cell, be they the same or not.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -19,8 +19,11 @@ from rich.control import Control
 from rich.segment import Segment, Segments
 from textual import on
 from textual._compositor import ChopsUpdate, LayoutUpdate
+from textual._xterm_parser import XTermParser
 from textual.app import App, ReturnType
 from textual.command import CommandPalette
+from textual.drivers import linux_driver, web_driver
+from textual.events import Key
 from textual.screen import Screen
 from textual.strip import Strip
 from textual.widget import Widget
@@ -85,6 +88,29 @@ def thinned(update: RenderableType | None, fit: Fit = _as_it_is) -> RenderableTy
     if isinstance(update, LayoutUpdate):
         return LayoutUpdate([[_fitted(strip, fit) for strip in line] for line in update.strips], update.region)
     return update
+
+
+_ESCAPE = "\x1b"
+_BEGIN_SEQUENCES = "[O"  # behind an escape: what follows tells which key it is
+_WORD_BY_WORD = ("\x1bb", "\x1bf")  # what a Mac's terminals send for option and an arrow, which inputs know
+
+
+class EscapeParser(XTermParser):
+    """textual's parser of what the terminal sends, where an escape and the key that is pressed right behind are two.
+
+    Textual takes both for one key, with alt, which nothing here is bound to; of some it drops the escape.
+    """
+
+    def _sequence_to_key_events(self, sequence: str, alt: bool = False) -> Iterable[Key]:
+        follows = sequence[1:] if sequence.startswith(_ESCAPE) and sequence not in _WORD_BY_WORD else ""
+        if alt or (len(follows) == 1 and follows not in _BEGIN_SEQUENCES):
+            yield Key("escape", _ESCAPE)
+            sequence = sequence[-1]
+        yield from super()._sequence_to_key_events(sequence)
+
+
+for _driver in (linux_driver, web_driver):  # which have no other place for a parser
+    vars(_driver)["XTermParser"] = EscapeParser
 
 
 class ThinApp(App[ReturnType]):

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from l2o_engine.meta.validation import Standing
 
 CHUNK_SECONDS = 0.05
+"""How long a chunk is to take, about: a key is answered between two."""
 
 Advance: TypeAlias = tuple[TrainerState, list[Chunk], float]
 """What one trainer did of a chunk: its state after, the chunk, seconds."""
@@ -66,9 +67,11 @@ class Pipeline:
     executor
         Advances the replicates; None for threads of this process, as many as the backend can use.
     chunk
-        Meta-iterations of a chunk, or as many as there is memory for; None to adapt to about 50 ms.
+        Meta-iterations of a chunk, or as many as there is memory for; None to adapt to ``chunk_seconds``.
     sign_of_life
         Called every second while a chunk is waited for.
+    chunk_seconds
+        How long a chunk is to take, about.
 
     Attributes
     ----------
@@ -79,7 +82,14 @@ class Pipeline:
         How long it has computed what was collected.
     """
 
-    def __init__(self, executor: Executor | None, chunk: int | None, sign_of_life: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        executor: Executor | None,
+        chunk: int | None,
+        sign_of_life: Callable[[], None],
+        *,
+        chunk_seconds: float = CHUNK_SECONDS,
+    ) -> None:
         self.states: dict[int, TrainerState] = {}
         self.seconds = 0.0
         self._trainers: dict[int, Trainer] = {}
@@ -90,6 +100,7 @@ class Pipeline:
         self._workers = 1
         self._in_flight: _InFlight | None = None
         self._fixed_chunk = chunk
+        self._chunk_seconds = chunk_seconds
         self._chunk = chunk or 1
         self._longest = GREATEST_CHUNK
         self._sign_of_life = sign_of_life
@@ -215,7 +226,7 @@ class Pipeline:
 
     def _adapt_chunk(self, n: int, seconds: float) -> None:
         if self._fixed_chunk is None and 2 * n > self._chunk:  # of fewer, the time says little
-            wanted = int(n * CHUNK_SECONDS / max(seconds, 1e-6))
+            wanted = int(n * self._chunk_seconds / max(seconds, 1e-6))
             self._chunk = min(max(wanted, 1), 2 * self._chunk, self._longest)
 
     def give_up(self, seeds: Iterable[int]) -> None:

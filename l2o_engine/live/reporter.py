@@ -141,6 +141,8 @@ class Reporter:
         states = pipeline.states
         yield from self._look([chunk.lane for chunk in chunks if states[chunk.lane.seed].is_over], states)
         yield from self._reports(rows, seconds)
+        if iteration == total and total % self._every:
+            yield from self._last_rows(rows, states, seconds)
         if iteration == next_look(iteration, self._every) or iteration == total < next_look(0, self._every):
             yield from self._look([lane for lane in self.lanes if not states[lane.seed].is_over], states)
 
@@ -194,6 +196,16 @@ class Reporter:
                     yield self._progress(lane, self._windows[index], part, rate, then)
         for index, of_lane in enumerate(by_lane):
             self._windows[index].add(of_lane.between(starts[index], len(of_lane)))
+
+    def _last_rows(self, rows: Rows, states: Mapping[int, TrainerState], seconds: float) -> Iterator[Progress]:
+        """Yield what a report says at the run's end, which lies between two; nothing of a report to come changes."""
+        before, iteration = self._last_report
+        last = int(rows.iteration[-1])
+        rate = (last - iteration) / max(seconds - before, 1e-9)
+        for index, lane in enumerate(self.lanes):
+            of_lane = rows.of_lane(index)
+            if len(of_lane) and not states[lane.seed].is_over:
+                yield self._progress(lane, self._windows[index], of_lane, rate, seconds)
 
     def _progress(self, lane: Lane, window: ReportWindow, rows: Rows, rate: float, seconds: float) -> Progress:
         return Progress(

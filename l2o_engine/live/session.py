@@ -14,7 +14,7 @@ from time import monotonic
 
 from l2o_engine.backends.devices import CPU
 from l2o_engine.live.mailbox import Mailbox
-from l2o_engine.live.pipeline import Pipeline
+from l2o_engine.live.pipeline import CHUNK_SECONDS, Pipeline
 from l2o_engine.live.preparing import SIGN_SECONDS, Computing, Patience, find_levels, load_backend
 from l2o_engine.live.reporter import BaseChart, Reporter
 from l2o_engine.live.saving import Saving
@@ -92,7 +92,7 @@ class Session:
     device
         "cpu", "cuda", "cuda:1", "mps", "auto"; None for what the preset says.
     chunk
-        Meta-iterations between two looks into the mailbox; None to adapt to about 50 ms.
+        Meta-iterations between two looks into the mailbox; None to adapt to ``chunk_seconds``.
     interactive
         Whether somebody is there: then it is watched, and after the end the session waits for commands, to look and to
         continue. When the disk fails it pauses; without anybody to make room it ends.
@@ -102,6 +102,8 @@ class Session:
         Whether the run waits for a GoOn before it trains.
     executor
         Advances the replicates; None for threads of this process, as many as the backend can use.
+    chunk_seconds
+        How long it may take until a command is obeyed, about. Where nobody watches, longer chunks cost less.
 
     Attributes
     ----------
@@ -122,6 +124,7 @@ class Session:
         watched: bool = False,
         start_paused: bool = False,
         executor: Executor | None = None,
+        chunk_seconds: float = CHUNK_SECONDS,
     ) -> None:
         self.mailbox = Mailbox()
         self.folder = run.folder
@@ -131,7 +134,7 @@ class Session:
         self._interactive = interactive
         self._is_watched = interactive or watched
         self._start_paused = start_paused
-        self._pipeline = Pipeline(executor, chunk, self._give_sign_of_life)
+        self._pipeline = Pipeline(executor, chunk, self._give_sign_of_life, chunk_seconds=chunk_seconds)
         self._reporter = Reporter(run.current)
         self._base_chart = BaseChart(self._pipeline, self._give_sign_of_life)
         self._stopwatch = _Stopwatch(0.0)

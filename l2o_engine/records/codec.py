@@ -178,6 +178,7 @@ class _Finding(_Object):
     code: str
     message: str
     remedy: str
+    settings: dict[str, float | str | dict[str, str]] = Field(default_factory=dict)  # earlier versions had none
     optimizer: str
     seed: _Seed
 
@@ -386,7 +387,7 @@ def event_of(objects: Sequence[Recorded]) -> Event:
         case [ProgressLine() as one]:
             event = progress_of(one)
         case [_Finding() as one]:
-            event = Found(_lane_of(one), one.iteration, Finding(one.code, one.message, one.remedy))
+            event = Found(_lane_of(one), one.iteration, Finding(one.code, one.message, one.remedy, one.settings))
         case [ValidationLine() as one]:
             event = validated_of(one)
         case [ImitationLine() as one]:

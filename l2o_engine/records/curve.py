@@ -113,10 +113,13 @@ class History:
 
     def add(self, rows: Rows) -> None:
         """Take in the next rows."""
-        results = rows.results
         self._non_finite += rows.unseen
         self._zeros += int((rows.end_loss == 0).sum())
-        table = np.stack([rows.iteration.astype(np.float64), results, self._rolling.over(results)], axis=1)
+        self.add_values(rows.iteration, rows.results)
+
+    def add_values(self, iteration: Integers, values: Doubles) -> None:
+        """Take in the next values [n] of whatever is told of each meta-iteration [n]; NaN where there is none."""
+        table = np.stack([iteration.astype(np.float64), values, self._rolling.over(values)], axis=1)
         self._pending = np.concatenate([self._pending, table])
         while len(self._pending) >= self._width:
             if self._count == self._capacity:

@@ -82,6 +82,11 @@ def list_runs(runs_dir: Path) -> list[Run]:
     return look_through(runs_dir).runs
 
 
+def runs_of_preset(name: str, runs_dir: Path) -> list[Run]:
+    """Return the readable runs of a folder that were started from the preset of this name, the oldest first."""
+    return [run for run in list_runs(runs_dir) if run.record().preset == name]
+
+
 def holds_run(folder: Path) -> bool:
     """Return whether a folder holds a run, though it be damaged; the mere beginning of one is none."""
     return folder.is_dir() and seen_as_run(folder) and not is_beginning(folder)

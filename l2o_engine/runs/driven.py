@@ -64,6 +64,10 @@ _FILES_MADE = ("events.jsonl", "run.json", "metrics.csv", START_FILE, "preset.to
 _FOLDERS_MADE = ("checkpoints", "commands")
 
 
+class InOtherHandsError(RunError):
+    """Another process drives the run: it cannot be taken now."""
+
+
 class TakenError(RunError):
     """The run is in another process's hands meanwhile: this one must write nothing more."""
 
@@ -221,9 +225,11 @@ class DrivenRun(Run):
 
         Raises
         ------
+        InOtherHandsError
+            If another process drives it.
         RunError
-            If there is none, another process drives it, preset.toml has been edited, a link or something else that is
-            no file stands where the run has a file, or there is nothing good to go on from. Nothing is changed then.
+            If there is none, preset.toml has been edited, a link or something else that is no file stands where the run
+            has a file, or there is nothing good to go on from. Nothing is changed then.
         """
         run = Run(folder)
         found = run.record()
@@ -234,13 +240,13 @@ class DrivenRun(Run):
                 place = place if found.host == socket.gethostname() else found.host
                 tell(f"{run.name} was last driven on {place}: watching {WATCH_SECONDS:g} s for a sign of life")
             if is_beating(run.record):
-                raise RunError(in_other_hands)
+                raise InOtherHandsError(in_other_hands)
         try:
             with ExitStack() as undo:
                 lock = take_lock(folder)
                 undo.callback(lock.release)
                 if lock.is_contested(run.record()):
-                    raise RunError(in_other_hands)
+                    raise InOtherHandsError(in_other_hands)
                 edited = _what_was_edited(run, accept=accept_changes)
                 taken = cls(folder, lock, notices)
                 undo.pop_all()
@@ -252,7 +258,7 @@ class DrivenRun(Run):
                 undo.pop_all()
                 return taken
         except HeldError as error:
-            raise RunError(in_other_hands) from error
+            raise InOtherHandsError(in_other_hands) from error
         except OSError as error:
             place = f"{error.filename}: " if error.filename else ""
             raise RunError(f"cannot go on with {run.name}: {place}{error.strerror}") from error

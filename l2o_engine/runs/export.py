@@ -47,6 +47,7 @@ from l2o_engine.training.trainer import Lane
 
 FORMAT = 1
 FileFormat = Literal["csv", "json", "parquet"]
+DecimalMark = Literal[".", ","]
 
 _INTEGERS = ("iteration", "seed", "non_finite")
 _KEYS = ("iteration", "optimizer", "seed")
@@ -68,7 +69,9 @@ class ExportError(UserError):
     """The export cannot be written as asked. The message is meant for the user."""
 
 
-def write_metrics(run: Run, file_format: FileFormat, file: BinaryIO, *, every: int = 1) -> None:
+def write_metrics(
+    run: Run, file_format: FileFormat, file: BinaryIO, *, every: int = 1, decimal: DecimalMark = "."
+) -> None:
     """Write a run's metrics to an open file.
 
     Parameters
@@ -84,6 +87,8 @@ def write_metrics(run: Run, file_format: FileFormat, file: BinaryIO, *, every: i
         Where the bytes go; OSErrors of writing to it are passed on.
     every
         Only the meta-iterations that it divides are written, and each lane's last one.
+    decimal
+        Of CSV: with ",", numbers have decimal commas, and semicolons stand between them.
 
     Raises
     ------
@@ -94,7 +99,10 @@ def write_metrics(run: Run, file_format: FileFormat, file: BinaryIO, *, every: i
     """
     with _reading(run):
         lines = ThinnedLines(run.metrics_path, lanes_of(run.preset()), every)
-        if file_format == "csv":
+        if file_format == "csv" and decimal == ",":
+            for block in lines.blocks_with_commas():
+                file.write(block)
+        elif file_format == "csv":
             file.write(lines.header)
             for block in lines.blocks():
                 file.write(block)
@@ -104,7 +112,15 @@ def write_metrics(run: Run, file_format: FileFormat, file: BinaryIO, *, every: i
             _write_json(run, lines, file)
 
 
-def export_file(run: Run, file_format: FileFormat, output: Path, *, every: int = 1, force: bool = False) -> None:
+def export_file(
+    run: Run,
+    file_format: FileFormat,
+    output: Path,
+    *,
+    every: int = 1,
+    decimal: DecimalMark = ".",
+    force: bool = False,
+) -> None:
     """Write a run's metrics into a file, whole or not at all; ``force`` replaces one that is there and not empty.
 
     See :func:`write_metrics` for the formats. A pipe or a device is written to as it is.
@@ -119,7 +135,7 @@ def export_file(run: Run, file_format: FileFormat, output: Path, *, every: int =
         If writing fails on the way; nothing is left of it then.
     """
     with _output(output, file_format, run.folder, force=force) as file:
-        write_metrics(run, file_format, file, every=every)
+        write_metrics(run, file_format, file, every=every, decimal=decimal)
 
 
 def export_optimizer(

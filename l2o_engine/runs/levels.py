@@ -81,7 +81,12 @@ def of_runs(runs: Iterable[Run], preset: Preset, seed: int) -> Levels:
 
 def circumstances(preset: Preset) -> tuple[object, ...]:
     """Return all settings that the level of a baseline depends on, but for its own and the seed."""
-    return preset.problem, preset.experiment.steps, preset.run.dtype, preset.report.baseline_draws
+    return *conditions(preset), preset.report.baseline_draws
+
+
+def conditions(preset: Preset) -> tuple[object, ...]:
+    """Return those of :func:`circumstances` that make it another level, and not the same one told over other draws."""
+    return preset.problem, preset.experiment.steps, preset.run.dtype
 
 
 def _digest(preset: Preset) -> str:

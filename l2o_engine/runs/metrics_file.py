@@ -469,6 +469,18 @@ class ThinnedLines:
         for block in self._blocks():
             yield block if self._every == 1 else b"".join(line + b"\n" for line in self._kept(block))
 
+    def blocks_with_commas(self) -> Iterator[bytes]:
+        """Yield header and lines as spreadsheets read them that write 0,5: semicolons between cells, decimal commas."""
+        yield self.header.replace(b",", b";")
+        for rows in self.rows():
+            yield b"".join(b";".join(self._with_comma(row)) + b"\n" for row in rows)
+
+    def _with_comma(self, row: Sequence[bytes]) -> list[bytes]:
+        *numbers, optimizer, seed = row
+        if b";" in optimizer or b'"' in optimizer:
+            optimizer = b'"' + optimizer.replace(b'"', b'""') + b'"'
+        return [*(number.replace(b".", b",") for number in numbers), optimizer, seed]
+
     def rows(self) -> Iterator[list[list[bytes]]]:
         """Yield the cells of the lines, some lines at a time."""
         for block in self._blocks():

@@ -317,24 +317,36 @@ def baseline_levels(groups: Sequence[Group], seed: int | None = None) -> list[Na
     """Return what the groups' baselines reach over the presets' number of draws, each that differs once.
 
     The draws are those of one seed, so that one baseline has one level: the smallest that a group has if none is given.
-    Baselines of one name whose figures agree to two decimals, as in float32 and float64, are one.
+    Baselines of one name whose figures agree to two decimals, as in float32 and float64, are one. So are those that
+    runs measured over another number of draws: the greatest says it best.
     """
     seed = min(seed for group in groups for seed in group.seeds) if seed is None else seed
+    of_each = [(group, _baselines_of(group.preset)) for group in groups if group.learns]
+    draws = {key: 0 for _, baselines in of_each for key in baselines}  # in the order in which they are told
+    for group, baselines in of_each:
+        draws |= {key: max(draws[key], group.preset.report.baseline_draws) for key in baselines}
     found: dict[str, tuple[str, str, Level, bool]] = {}
-    for group in groups:
+    for group, baselines in of_each:
         preset = group.preset
-        if not group.learns:
-            continue
-        new = {repr((baseline, levels.circumstances(preset))): baseline.name for baseline in preset.baseline}
-        new = {key: name for key, name in new.items() if key not in found}
+        new = {
+            key: name
+            for key, name in baselines.items()
+            if key not in found and draws[key] == preset.report.baseline_draws
+        }
         reached = levels.of_runs((replicate.run for replicate in group.replicates), preset, seed) if new else {}
         found |= {key: (name, group.label, reached[name], name in preset.tuned) for key, name in new.items()}
+    found = {key: found[key] for key in draws}
     differing = {(one[0], *_shown(one[2])): one for one in reversed(found.values())}
     names = [name for name, *_ in differing.values()]
     return [
         NamedLevel(name if names.count(name) == 1 else f"{name} ({label})", level, label, is_tuned)
         for name, label, level, is_tuned in reversed(differing.values())
     ]
+
+
+def _baselines_of(preset: Preset) -> dict[str, str]:
+    """Return a preset's baselines by what their levels depend on, but for the draws → their names."""
+    return {repr((baseline, levels.conditions(preset))): baseline.name for baseline in preset.baseline}
 
 
 def _shown(level: Level) -> tuple[str, ...]:

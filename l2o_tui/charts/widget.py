@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 
 import numpy as np
+from textual.content import Content
 
 from l2o_engine.presets.labels import level_label
 from l2o_engine.presets.published import PublishedRow
@@ -24,6 +25,13 @@ __all__ = ["BaseChart", "Chart", "ComparisonChart", "ConvergenceChart"]
 _WINDOWS = tuple(digit * 10**power for power in range(6) for digit in (1, 2, 5))
 _END_LOSS = "end loss over the meta-iterations"
 _FINAL_LOSS = "final loss of the episodes, over the meta-iterations"
+
+
+def next_window(windows: Sequence[int], window: int, by: int, own: int) -> int:
+    """Return the next greater window, or the next smaller one for -1, of these and the reports' own; else itself."""
+    there = sorted({*windows, own})
+    others = [one for one in there if (one > window if by > 0 else one < window)]
+    return (others[0] if by > 0 else others[-1]) if others else window
 
 
 class BaseChart(Chart):
@@ -94,8 +102,7 @@ class ConvergenceChart(Chart):
         id: str,  # noqa: A002 (textual's name)
     ) -> None:
         super().__init__(id=id)
-        self._windows = sorted({*_WINDOWS, window})
-        self._window = window
+        self._window = self._own_window = window
         self._notebook = notebook
         self._tuned = tuned
         self._bands = True
@@ -104,7 +111,20 @@ class ConvergenceChart(Chart):
         self._pinned: dict[str, Curve] = {}
         self._levels: dict[str, float] = {}
         self._iterations = 0
-        self.border_title = _FINAL_LOSS if in_truncations else _END_LOSS
+        self._measured: tuple[Sequence[tuple[Lane, Curve]], bool] | None = None  # and whether it is a share
+        self._title = self.border_title = _FINAL_LOSS if in_truncations else _END_LOSS
+
+    def show_measure(self, title: str, lanes: Sequence[tuple[Lane, Curve]], *, is_share: bool) -> None:
+        """Draw something else of these lanes than the end loss: log10 of it, or a share, whose axis is linear."""
+        self._measured = lanes, is_share
+        self.border_title = Content(title)
+        self.redraw()
+
+    def show_end_loss(self) -> None:
+        """Draw the end loss again."""
+        self._measured = None
+        self.border_title = self._title
+        self.redraw()
 
     def show(self, lanes: Sequence[tuple[Lane, Curve]], levels: dict[str, float], iterations: int = 0) -> None:
         """Draw these lanes, and these levels as lines across; the x axis goes to the number of iterations."""
@@ -123,9 +143,7 @@ class ConvergenceChart(Chart):
 
     def change_window(self, by: int) -> None:
         """Take the next greater window, or the next smaller one for -1."""
-        others = [window for window in self._windows if (window > self._window if by > 0 else window < self._window)]
-        if others:
-            self.window = others[0] if by > 0 else others[-1]
+        self.window = next_window(_WINDOWS, self._window, by, self._own_window)
 
     @property
     def bands(self) -> bool:
@@ -159,6 +177,8 @@ class ConvergenceChart(Chart):
 
     def figure(self, view: Span | None) -> Figure | None:
         """Return the lanes, the other runs, the levels and the notebook's points; None before there is a run."""
+        if self._measured is not None:
+            return self._figure_of_measure(view, *self._measured)
         if not self._lanes:
             return None
         styles = optimizer_styles([*(lane.optimizer for lane, _ in self._lanes), *self._levels])
@@ -183,6 +203,23 @@ class ConvergenceChart(Chart):
             caption=caption,
         )
 
+    def _figure_of_measure(
+        self, view: Span | None, lanes: Sequence[tuple[Lane, Curve]], is_share: bool
+    ) -> Figure | None:
+        """Return what was measured of the lanes: nothing that is reached by the end loss stands beside it."""
+        if not lanes:
+            return None
+        styles = optimizer_styles(lane.optimizer for lane, _ in lanes)
+        return convergence(
+            lane_series(lanes, styles, self._window, each=self._each_seed),
+            {},
+            logarithmic=self.logarithmic and not is_share,
+            view=view,
+            right=self._iterations,
+            bands=self._bands,
+            caption="at each look" if is_share else f"line: mean of {count(self._window)}, of logarithms",
+        )
+
     def _caption(self, banded: int) -> str:
         """Say what line and band are, and what is left out: that first, for the rest of the line may be cut off."""
         lanes = [curve for _, curve in self._lanes]
@@ -203,6 +240,8 @@ class ComparisonChart(Chart):
         super().__init__(id=id)
         self._groups: Sequence[Group] = ()
         self._levels: Sequence[NamedLevel] = ()
+        self._window: int | None = None
+        self._each_seed = False
         self.border_title = _END_LOSS
 
     def show(self, groups: Sequence[Group], levels: Sequence[NamedLevel]) -> None:
@@ -214,4 +253,33 @@ class ComparisonChart(Chart):
         """Return the bands, the levels and the lines."""
         if not self._groups:
             return None
-        return comparison(self._groups, self._levels, logarithmic=self.logarithmic, view=view)
+        return comparison(
+            self._groups,
+            self._levels,
+            logarithmic=self.logarithmic,
+            view=view,
+            window=self._window,
+            each_seed=self._each_seed,
+        )
+
+    @property
+    def window(self) -> int | None:
+        """Number of results in the rolling means; None for what each group's reports say, which is exact."""
+        return self._window
+
+    def change_window(self, by: int) -> None:
+        """Take the next greater window, or the next smaller one for -1; between them, the reports' own."""
+        own = max((group.preset.report.rolling_window for group in self._groups), default=1)
+        window = next_window(_WINDOWS, self._window or own, by, own)
+        self._window = None if window == own else window
+        self.redraw()
+
+    @property
+    def each_seed(self) -> bool:
+        """Whether replicates are drawn one by one, too."""
+        return self._each_seed
+
+    @each_seed.setter
+    def each_seed(self, value: bool) -> None:
+        self._each_seed = value
+        self.redraw()

@@ -1,6 +1,5 @@
 """``l2o-tui compare``: the convergence of runs in one chart and their figures in a table, beside the baselines."""
 
-import os
 import sys
 from collections.abc import Sequence
 from math import nan
@@ -8,9 +7,11 @@ from pathlib import Path
 from shutil import get_terminal_size
 from typing import Any
 
+from l2o_engine.presets.files import load
+from l2o_engine.presets.shipped import shipped_names
 from l2o_engine.records.codec import finite
 from l2o_engine.records.statistics import Spread
-from l2o_engine.runs.catalogue import find_folder
+from l2o_engine.runs.catalogue import find_folder, runs_of_preset
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.record import RunError
 from l2o_engine.studies.comparison import Group, NamedLevel, Replicate, baseline_levels, compare
@@ -19,17 +20,14 @@ from l2o_tui import exit_codes
 from l2o_tui.charts.comparison import MOST_BANDS_IN_FILES, comparison
 from l2o_tui.charts.convergence import MOST_BANDS
 from l2o_tui.charts.matplotlib import check_picture, write_picture
-from l2o_tui.charts.plotext import Palette, printed
-from l2o_tui.charts.terminal import is_plain
+from l2o_tui.charts.printing import as_text, size_of_stdout
+from l2o_tui.text.commands import proposed
 from l2o_tui.text.comparison import figures_table, held_out_spread, notes_on
 from l2o_tui.text.numbers import count
 from l2o_tui.text.output import write_json, write_out
 from l2o_tui.text.streams import is_terminal, say
 
-_PIPED_SIZE = (100, 30)
 _GREATEST_HEIGHT, _LEAST_HEIGHT = 30, 14
-# Of the 256 colours: they can be read on a light and on a dark background, and told apart by the colour-blind.
-_COLOURS = Palette(series=(32, 166, 36, 175, 214, 75, 245), faint=(67, 137, 65, 139, 143, 110, 240))
 
 
 def compare_runs(names: Sequence[str], *, runs_dir: Path, output: Path | None, as_json: bool) -> int:
@@ -40,7 +38,7 @@ def compare_runs(names: Sequence[str], *, runs_dir: Path, output: Path | None, a
     Parameters
     ----------
     names
-        The runs: folders, names in the runs folder, or "last".
+        The runs: folders, names in the runs folder, or "last"; of a preset, all its runs in the folder.
     runs_dir
         Where runs are kept.
     output
@@ -58,7 +56,7 @@ def compare_runs(names: Sequence[str], *, runs_dir: Path, output: Path | None, a
     UserError
         If a name means no run, none of the runs has figures, or the picture cannot be drawn.
     """
-    folders = [find_folder(name, runs_dir) for name in names]
+    folders = [folder for name in names for folder in _folders_of(name, runs_dir)]
     if output:
         check_picture(output)
     runs: list[Run] = []
@@ -84,22 +82,39 @@ def compare_runs(names: Sequence[str], *, runs_dir: Path, output: Path | None, a
     if as_json:
         write_json(_document(groups, levels, held_out))
         return code
-    lines = figures_table(
-        groups, levels, held_out, width=get_terminal_size().columns if is_terminal(sys.stdout) else None
-    )
+    width = get_terminal_size().columns if is_terminal(sys.stdout) else None
+    lines = figures_table(groups, levels, held_out, width=width)
     write_out("\n".join([_chart(groups, levels, lines=len(lines)), "", *lines]), is_coloured=True)
     return code
 
 
+def _folders_of(name: str, runs_dir: Path) -> list[Path]:
+    """Return the folder of the run that is meant, or of all runs of the preset that is.
+
+    A run is what it is taken for if there is one of exactly this name; a preset before the beginning of a run's name.
+    """
+    is_exact = any((folder / "run.json").exists() for folder in (Path(name), runs_dir / name))
+    preset = None if is_exact else _preset_of(name)
+    if preset is None:
+        return [find_folder(name, runs_dir)]
+    found = [run.folder for run in runs_of_preset(preset, runs_dir)]
+    if not found:
+        raise RunError(f"there is no run of {preset} in {runs_dir}; start one: {proposed('run', name)}")
+    return found
+
+
+def _preset_of(name: str) -> str | None:
+    """Return the name of the preset that is meant; None if that is no shipped preset and no preset file."""
+    if name in shipped_names():
+        return name
+    return load(Path(name)).name if name.endswith(".toml") else None
+
+
 def _chart(groups: Sequence[Group], levels: Sequence[NamedLevel], *, lines: int) -> str:
-    on_terminal = is_terminal(sys.stdout)
-    width, height = get_terminal_size() if on_terminal else _PIPED_SIZE
-    if on_terminal:
+    _, height = size_of_stdout()
+    if is_terminal(sys.stdout):
         height = min(max(height - lines - 4, _LEAST_HEIGHT), _GREATEST_HEIGHT)
-    in_colour = on_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    palette = _COLOURS if in_colour else None
-    chart = printed(comparison(groups, levels), width, height - 1, palette=palette, plain=is_plain())
-    return f"{_caption(groups)}\n{chart.rstrip()}"
+    return f"{_caption(groups)}\n{as_text(comparison(groups, levels), height - 1)}"
 
 
 def _caption(groups: Sequence[Group]) -> str:

@@ -5,7 +5,14 @@ from io import BufferedWriter
 from pathlib import Path
 from typing import Literal
 
-from l2o_engine.runs.export import ExportError, export_file, export_optimizer, export_tensorboard, write_metrics
+from l2o_engine.runs.export import (
+    DecimalMark,
+    ExportError,
+    export_file,
+    export_optimizer,
+    export_tensorboard,
+    write_metrics,
+)
 from l2o_engine.runs.exported import choice_of
 from l2o_engine.runs.folder import Run
 from l2o_engine.support.errors import Failure
@@ -16,7 +23,13 @@ STDOUT = Path("-")
 
 
 def export_run(
-    run: Run, file_format: Literal["csv", "json", "parquet", "tensorboard"], output: Path, *, every: int, force: bool
+    run: Run,
+    file_format: Literal["csv", "json", "parquet", "tensorboard"],
+    output: Path,
+    *,
+    every: int,
+    decimal: DecimalMark,
+    force: bool,
 ) -> None:
     """Write a run's metrics to a file, a folder or stdout; on stderr, what is known to be damaged of the run.
 
@@ -30,6 +43,8 @@ def export_run(
         A file, "-" for stdout, or for tensorboard a folder.
     every
         Only meta-iterations that this divides, and the last.
+    decimal
+        What stands before the decimals in CSV.
     force
         Whether an output that is there is replaced.
 
@@ -45,16 +60,16 @@ def export_run(
             raise ExportError("--format tensorboard writes a folder; name it: --output DIR")
         export_tensorboard(run, output, every=every, force=force)
     elif output != STDOUT:
-        export_file(run, file_format, output, every=every, force=force)
+        export_file(run, file_format, output, every=every, decimal=decimal, force=force)
     else:
         if file_format == "parquet" and os.isatty(1):
             raise ExportError("--format parquet writes bytes, which no terminal shows; name a file: --output FILE")
         try:
             terminal = BufferedWriter(TerminalBytes(1)) if os.isatty(1) else None
             with terminal or os.fdopen(1, "wb", closefd=False) as stdout:
-                write_metrics(run, file_format, stdout, every=every)
+                write_metrics(run, file_format, stdout, every=every, decimal=decimal)
         except BrokenPipeError:
-            raise  # who reads has seen enough: typer ends the program without a message
+            return  # who reads, such as head, has seen enough
         except OSError as error:
             raise Failure(f"stdout: {error.strerror}") from error
     for note in run.damage():

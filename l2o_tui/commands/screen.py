@@ -31,6 +31,13 @@ def open_home(*, runs_dir: Path, on_hangup: str, fps: float) -> int:
     return _show(None, runs_dir=runs_dir, on_hangup=on_hangup, fps=fps)
 
 
+def open_served(*, runs_dir: Path, fps: float) -> int:
+    """Show the home screen to a browser, which textual's driver for that talks to; return the exit code."""
+    from l2o_tui.app import run_app
+
+    return run_app(None, runs_dir=runs_dir, on_hangup="checkpoint", fps=fps, is_served=True)
+
+
 def open_watched(run: Run, *, runs_dir: Path, fps: float) -> int:
     """Show a run that another process drives, or none; return the exit code."""
     from l2o_tui.state.open_run import OpenRun

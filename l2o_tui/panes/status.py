@@ -64,7 +64,7 @@ class StatusLines(Pane):
         """Show the run's state, and how much memory the program takes now."""
         if view is self._shown:
             return
-        if view.phase != self._shown.phase:
+        if view.phase not in (self._shown.phase, keys.LOADING):  # to hand a run over is still to leave it
             self._answer = ""
         self._shown = view
         self._memory = resident_bytes() if self._driver == keys.OWN and view.phase == keys.RUNNING else 0
@@ -103,6 +103,8 @@ class StatusLines(Pane):
             Content.styled(self._preset.name, "bold"),
             Content(f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]}–{seeds[-1]}"),
         ]
+        is_others = self._driver == keys.WATCHED and view.phase in (keys.RUNNING, keys.PAUSED)
+        parts += [Content(f"driven by {view.driver}")] if is_others and view.driver else []
         parts += [Content.styled(f"{count(view.non_finite)} not finite", "$text-error")] if view.non_finite else []
         codes = dict.fromkeys(finding.code for _, finding in findings_of(view.diagnoses))
         parts += [Content.styled(f"⚠ {', '.join(codes)}", "$text-warning")] if codes else []
@@ -135,7 +137,7 @@ class StatusLines(Pane):
         if view.checkpoint >= 0:
             parts.append(f"saved at {count(view.checkpoint)}")
         if self._memory:
-            parts.append(f"{self._memory / 1e6:.0f} MB")
+            parts.append(f"memory {self._memory / 1e6:.0f} MB")
         numbers = self._fitting(list(map(Content, parts)), self.content_size.width - _LEAST_BAR - 1)
         room = self.content_size.width - numbers.cell_length - 1
         width = min(max(room, _LEAST_BAR), _GREATEST_BAR)

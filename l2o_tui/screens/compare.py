@@ -5,24 +5,28 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
+from textual.containers import VerticalScroll
 from textual.content import Content
 
 from l2o_engine.runs.folder import Run
 from l2o_engine.studies.comparison import Group, NamedLevel, baseline_levels, compare
 from l2o_engine.studies.held_out import HeldOut, held_out_of
-from l2o_tui.charts.widget import Chart, ComparisonChart
+from l2o_tui.charts.comparison import marks_of
+from l2o_tui.charts.terminal import is_plain
+from l2o_tui.charts.widget import ComparisonChart
 from l2o_tui.panes.footer import KeyFooter
 from l2o_tui.panes.plain import PlainText
 from l2o_tui.screens.keyed import ChartScreen
 from l2o_tui.state import keys
 from l2o_tui.state.workers import in_background
-from l2o_tui.text.comparison import figures_table, notes_on
+from l2o_tui.text.comparison import ORDERS, figures_table, notes_on, sorted_by
 from l2o_tui.text.names import wrapped
 
 if TYPE_CHECKING:
     from l2o_engine.runs.record import RunError
 
 _MARGINS = 3  # columns beside the table: its padding, and its scroll bar
+_SHOWN = ((True, True), (True, False), (False, True))  # chart and table
 
 
 class CompareScreen(ChartScreen[None]):
@@ -49,22 +53,31 @@ class CompareScreen(ChartScreen[None]):
         self._compared: tuple[Sequence[Group], Sequence[NamedLevel], HeldOut] | None = None
         self._notes: Sequence[str] = ()
         self._failed: Sequence[str] = ()  # of runs that could not be read
+        self._order = ORDERS[0]
+        self._shown = 0  # of _SHOWN
 
     @property
     def phase(self) -> str:
         """There is but one."""
         return keys.FINISHED
 
+    @property
+    def there(self) -> frozenset[str]:
+        """What there is of all that keys may need."""
+        groups = self._compared[0] if self._compared else ()
+        return frozenset({keys.REPLICATES} if any(len(group.replicates) > 1 for group in groups) else ())
+
     def compose(self) -> ComposeResult:
         """Lay out chart and table."""
         yield ComparisonChart(id="comparison")
-        yield PlainText("reading the runs …", id="figures")
+        with VerticalScroll(id="figures", can_focus=False):
+            yield PlainText("reading the runs …", id="figures-text")
         yield KeyFooter()
 
     def on_mount(self) -> None:
         """Start reading; there are no axes before there is something to draw."""
         self.chart.display = False
-        in_background(self, self._read, self._show, failed=self.query_one("#figures", PlainText).update)
+        in_background(self, self._read, self._show, failed=self.query_one(PlainText).update)
 
     def _read(self) -> tuple[Sequence[Group], Sequence[NamedLevel], Sequence[str]]:
         failed: list[RunError] = []
@@ -78,6 +91,7 @@ class CompareScreen(ChartScreen[None]):
         chart.show(groups, levels)
         self._compared, self._notes = (groups, levels, HeldOut()), [*self._failed, "judging on held-out draws …"]
         self._show_figures()
+        self.refresh_bindings()
         in_background(self, lambda: _judged(groups), self._show_judged)  # which may have to load PyTorch
 
     def _show_judged(self, judged: tuple[HeldOut, Sequence[str]]) -> None:
@@ -89,16 +103,20 @@ class CompareScreen(ChartScreen[None]):
 
     def _show_figures(self) -> None:
         if self._compared:
-            lines = figures_table(*self._compared, width=self.size.width - _MARGINS)
-            notes = [line for note in self._notes for line in wrapped(f"i {note}", self.size.width - _MARGINS)]
-            self.query_one("#figures", PlainText).update("\n".join([*lines, *notes]))
+            groups, levels, held_out = self._compared
+            marks = marks_of(groups, levels, plain=is_plain())
+            rows, width = sorted_by(groups, self._order, held_out), self.size.width - _MARGINS
+            lines = figures_table(rows, levels, held_out, width=width, marks=marks)
+            said = [*([f"sorted by {self._order}"] if self._order else []), *self._notes]
+            notes = [line for note in said for line in wrapped(f"i {note}", width)]
+            self.query_one(PlainText).update("\n".join([*lines, *notes]))
 
     def on_resize(self) -> None:
         """Fold the table as the width asks for."""
         self._show_figures()
 
     @property
-    def chart(self) -> Chart:
+    def chart(self) -> ComparisonChart:
         """The one chart."""
         return self.query_one(ComparisonChart)
 
@@ -110,6 +128,33 @@ class CompareScreen(ChartScreen[None]):
     def action_scale(self) -> None:
         """Change between logarithmic and linear."""
         self.chart.logarithmic = not self.chart.logarithmic
+
+    def action_change_window(self, by: int) -> None:
+        """Average over more results, or fewer."""
+        self.chart.change_window(by)
+
+    def action_each_seed(self) -> None:
+        """Show each replicate, or their median."""
+        self.chart.each_seed = not self.chart.each_seed
+
+    def action_sort(self) -> None:
+        """Sort the table by the next figure that there is."""
+        if self._compared:
+            orders = [order for order in ORDERS if order != "held out" or self._compared[2].reached]
+            place = orders.index(self._order) if self._order in orders else 0
+            self._order = orders[(place + 1) % len(orders)]
+            self._show_figures()
+
+    def action_scroll(self, by: int) -> None:
+        """Scroll the table by a line."""
+        self.query_one("#figures").scroll_relative(y=by, animate=False)
+
+    def action_maximise(self) -> None:
+        """Show the chart alone, then the table alone, then both again."""
+        if self._compared:
+            self._shown = (self._shown + 1) % len(_SHOWN)
+            self.chart.display, self.query_one("#figures").display = _SHOWN[self._shown]
+            self.set_class(not self.chart.display, "table-alone")
 
     def action_back(self) -> None:
         """Take the cursor away; without one, go back."""

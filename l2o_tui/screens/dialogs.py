@@ -28,10 +28,14 @@ class LeaveDialog(ModalScreen[str]):
         Binding("right,down", "app.focus_next", show=False),
     ]
 
+    def __init__(self, title: str = "The run is not finished.") -> None:
+        super().__init__()
+        self._title = title
+
     def compose(self) -> ComposeResult:
         """Lay out the question."""
         with Vertical(classes="dialog"):
-            yield Label("The run is not finished.", classes="dialog-title")
+            yield Label(self._title, classes="dialog-title")
             yield Label(
                 "A checkpoint is saved before leaving. Quit, and l2o-tui resume goes on from it; detach, and "
                 "training goes on in the background, where l2o-tui attach finds it."

@@ -19,14 +19,23 @@ from l2o_tui.state.workers import in_background
 
 _FORMATS = {
     "csv": ".csv",
+    "commas": ".csv",
     "json": ".json",
     "parquet": ".parquet",
     "tensorboard": "-tensorboard",
     "optimizer": ".safetensors",
 }
-_SHORT = {"csv": "CSV", "json": "JSON", "parquet": "Parquet", "tensorboard": "events", "optimizer": "optimizer"}
+_SHORT = {
+    "csv": "CSV",
+    "commas": "CSV",
+    "json": "JSON",
+    "parquet": "Parquet",
+    "tensorboard": "events",
+    "optimizer": "optimizer",
+}
 _NAMES = {
     "csv": "CSV",
+    "commas": "CSV with decimal commas, for spreadsheets",
     "json": "JSON",
     "parquet": "Parquet",
     "tensorboard": "TensorBoard event files",
@@ -138,7 +147,8 @@ class ExportDialog(ModalScreen[None]):
             _, why_not = export_optimizer(self._run, output)
             return [f"it does not say which losses it meets: {why_not}"] if why_not else []
         else:
-            export_file(self._run, cast("FileFormat", file_format), output)
+            kind = cast("FileFormat", "csv" if file_format == "commas" else file_format)
+            export_file(self._run, kind, output, decimal="," if file_format == "commas" else ".")
         return self._run.damage()
 
     def _say(self, text: str) -> None:

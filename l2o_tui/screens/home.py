@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 from time import monotonic
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -45,6 +45,7 @@ from l2o_tui.screens.difference import DifferenceScreen
 from l2o_tui.screens.evaluate import EvaluateDialog, JudgedScreen, Wish
 from l2o_tui.screens.export import ExportDialog
 from l2o_tui.screens.keyed import KeyedScreen
+from l2o_tui.screens.opening import Opener, start_another
 from l2o_tui.screens.start import StartDialog
 from l2o_tui.state import keys
 from l2o_tui.state.workers import in_background, message_of
@@ -71,22 +72,6 @@ _ORDERS: dict[Order, str] = {
     "name": "by name",
     "result": "the lowest log10 first",
 }
-
-
-class Opener(Protocol):
-    """What the home screen asks of the app."""
-
-    def start(self, preset: Preset) -> None:
-        """Start a new run and show it."""
-        ...
-
-    def resume(self, run: Run, iterations: int | None) -> None:
-        """Go on with a run, to a new total if one is given, and show it."""
-        ...
-
-    def look(self, run: Run) -> None:
-        """Show a run that another process drives, or none."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -550,11 +535,16 @@ class HomeScreen(KeyedScreen[None]):
             self._presets = _with_state(read_presets(), self._survey.all_runs)
             self._show()
             return
-        self.app.push_screen(dialog, self._start)
 
-    def _start(self, preset: Preset | None) -> None:
-        if preset is not None:
-            self._opener.start(preset)
+        def start(preset: Preset | None) -> None:
+            if preset is not None:
+                self._opener.start(preset, entry.path.parent)
+
+        self.app.push_screen(dialog, start)
+
+    def action_clone(self) -> None:
+        """Start a new run as this one was, with edits."""
+        self._with_run(lambda run: start_another(self, self._opener, run))
 
     def action_look(self) -> None:
         """Look at the run; of one that cannot be read, say why."""
@@ -606,21 +596,30 @@ class HomeScreen(KeyedScreen[None]):
             self._runs_table.action_cursor_down()
 
     def action_compare(self) -> None:
-        """Compare the marked runs, or this one alone."""
-        chosen = self._chosen()
+        """Compare the marked runs, or this one alone; of a preset, all its runs."""
+        entry = self.selected
+        if isinstance(entry, PresetEntry):
+            chosen = self._readable(run for run in self._runs if run.record.preset == entry.name)
+            if not chosen:
+                self.notify(f"there is no run of {entry.name} yet: enter starts one")
+        else:
+            chosen = self._chosen()
         if not chosen:
             self._with_run(chosen.append)
         if chosen:
             self.app.push_screen(CompareScreen(chosen))
 
     def _chosen(self) -> list[Run]:
-        """Return the marked runs, the oldest first; one that has vanished is none."""
-        chosen = []
-        for entry in reversed(self._runs):
-            if entry.folder in self._marked:
-                with suppress(RunError):
-                    chosen.append(entry.run)
-        return chosen
+        """Return the marked runs, the oldest first."""
+        return self._readable(entry for entry in self._runs if entry.folder in self._marked)
+
+    def _readable(self, entries: Iterable[RunEntry]) -> list[Run]:
+        """Return the runs of these lines, the oldest first; one that has vanished is none."""
+        found = []
+        for entry in reversed(list(entries)):
+            with suppress(RunError):
+                found.append(entry.run)
+        return found
 
     def action_diff(self) -> None:
         """Show the settings in which the two marked runs differ."""

@@ -12,6 +12,8 @@ from l2o_tui.charts.widget import Chart
 from l2o_tui.screens import giving
 from l2o_tui.screens.dialogs import HelpScreen
 from l2o_tui.state import keys
+from l2o_tui.state.clipboard import copied
+from l2o_tui.state.workers import in_background
 from l2o_tui.text.numbers import relative
 
 Result = TypeVar("Result")
@@ -43,11 +45,16 @@ class KeyedScreen(Screen[Result]):
 
     def offered_keys(self) -> list[keys.Key]:
         """Return the keys that apply now."""
-        return keys.offered(self.WHERE, self.phase, self.driver, self.there)
+        found = keys.offered(self.WHERE, self.phase, self.driver, self.there)
+        return [key for key in found if not self._is_denied(key.action)]
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer only what applies now."""
-        return keys.applies(self.WHERE, action, self.phase, self.driver, self.there)
+        is_there = not self._is_denied(action)
+        return is_there and keys.applies(self.WHERE, action, self.phase, self.driver, self.there)
+
+    def _is_denied(self, action: str) -> bool:
+        return action in keys.NOT_SERVED and getattr(self.app, "is_served", False)
 
     def action_help(self) -> None:
         """Show the help."""
@@ -95,10 +102,18 @@ class ChartScreen(KeyedScreen[Result]):
         self._save(".svg", giving.as_svg)
 
     def action_copy_chart(self) -> None:
-        """Give the chart, as text, to the terminal, which may put it on the clipboard."""
-        if lines := self._lines():
-            self.app.copy_to_clipboard(giving.as_text(self.given_name, lines))
-            self.notify("the chart is on the clipboard, if this terminal takes it (OSC 52)")
+        """Give the chart, as text, to the clipboard; where that cannot be, say so."""
+        if not (lines := self._lines()):
+            return
+        text, app = giving.as_text(self.given_name, lines), self.app
+
+        def tell(said: tuple[bool, str]) -> None:
+            is_copied, what = said
+            instead = "" if is_copied else "; w writes it into a file"
+            self.notify(f"the chart {what}{instead}", severity="information" if is_copied else "warning")
+
+        # tmux, if it is there, may take a moment.
+        in_background(self, lambda: copied(text, lambda it: app.call_from_thread(app.copy_to_clipboard, it)), tell)
 
     def _save(self, suffix: str, write: Callable[[str, Sequence[Strip]], str]) -> None:
         lines = self._lines()

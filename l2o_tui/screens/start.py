@@ -1,9 +1,10 @@
 """The dialog before a run is started: its seed, its replicates, its length, and any other setting."""
 
 import shlex
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -15,6 +16,7 @@ from textual.widgets import Button, Input, Label
 from l2o_engine.live.sizes import admit
 from l2o_engine.presets.files import load
 from l2o_engine.presets.schema import Preset
+from l2o_engine.presets.tables import inline
 from l2o_tui.panes.plain import PlainText
 from l2o_tui.state.workers import in_background, message_of
 from l2o_tui.text.numbers import whole_number
@@ -29,6 +31,12 @@ class StartDialog(ModalScreen[Preset | None]):
     ----------
     path
         The preset's file.
+    title, about
+        What is said above the fields; that the preset is started, and its title, if not given.
+    settings
+        What is proposed to be changed, "table.key" → value.
+    follows
+        Whether the file may be a link, which that of a run may not.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -37,28 +45,47 @@ class StartDialog(ModalScreen[Preset | None]):
         Binding("down", "app.focus_next", show=False),
     ]
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        title: str = "",
+        about: str = "",
+        settings: Mapping[str, Any] | None = None,
+        follows: bool = True,
+    ) -> None:
         super().__init__()
         self._path = path
-        self._preset = load(path)
+        self._follows = follows
+        self._preset = load(path, follows=follows)
+        self._title = title or f"Start {self._preset.name}"
+        self._about = about or self._preset.title
+        self._settings = typed(settings or {})
 
     def compose(self) -> ComposeResult:
         """Lay out the fields, as the preset has them."""
         run = self._preset.run
         with Vertical(classes="dialog"):
-            yield PlainText(f"Start {self._preset.name}", classes="dialog-title")
-            yield PlainText(self._preset.title)
+            yield PlainText(self._title, classes="dialog-title")
+            yield PlainText(self._about)
             for name, label in _FIELDS.items():
                 with Horizontal(classes="field"):
                     yield Label(Content(label))
                     yield Input(str(getattr(run, name)), id=name, compact=True)
             with Horizontal(classes="field"):
                 yield Label("settings")
-                yield Input(placeholder="meta.epsilon=1e-12 network.hidden=32", id="settings", compact=True)
+                yield Input(
+                    self._settings, placeholder="meta.epsilon=1e-12 network.hidden=32", id="settings", compact=True
+                )
             yield PlainText(id="start-error")
             with Horizontal(classes="dialog-buttons"):
                 yield Button("Start (enter)", id="start", variant="primary")
                 yield Button("Back (esc)", id="back")
+
+    def on_mount(self) -> None:
+        """Begin at the settings, where some are proposed."""
+        if self._settings:
+            self.query_one("#settings").focus()
 
     def on_input_submitted(self) -> None:
         """Start, if all is well."""
@@ -76,7 +103,7 @@ class StartDialog(ModalScreen[Preset | None]):
         try:
             settings = shlex.split(self.query_one("#settings", Input).value)
             numbers = {name: _number(label, values[name]) for name, label in _FIELDS.items() if values[name]}
-            preset = load(self._path, settings, numbers)
+            preset = load(self._path, settings, numbers, follows=self._follows)
             if preset.problem.is_code:
                 self._tell("the code of its problem is run …")
                 in_background(self, partial(admit, preset), lambda _: self.dismiss(preset), failed=self._tell)
@@ -90,6 +117,12 @@ class StartDialog(ModalScreen[Preset | None]):
 
     def _tell(self, said: str) -> None:
         self.query_one("#start-error", PlainText).update(said)
+
+
+def typed(settings: Mapping[str, Any]) -> str:
+    """Return settings as the dialog's field has them, which is as a shell has those behind ``--set``."""
+    values = {key: value if isinstance(value, str) else inline(value) for key, value in settings.items()}
+    return shlex.join(f"{key}={value}" for key, value in values.items())
 
 
 def _number(label: str, text: str) -> str:

@@ -1,11 +1,11 @@
 """The training screen: two charts, the progress table, the status lines. It reads a feed and fills a mailbox."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import inf
 from pathlib import Path
 from time import monotonic
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -22,6 +22,7 @@ from l2o_tui.panes.convergence_pane import ConvergencePane
 from l2o_tui.panes.footer import KeyFooter
 from l2o_tui.panes.health_pane import HealthPane
 from l2o_tui.panes.log_pane import LogPane
+from l2o_tui.panes.measured import Measured
 from l2o_tui.panes.other_problem import OtherProblem
 from l2o_tui.panes.pinned_runs import PinnedRuns
 from l2o_tui.panes.plain import PlainText
@@ -30,10 +31,15 @@ from l2o_tui.panes.status import StatusLines
 from l2o_tui.screens.dialogs import ConfirmDialog, ExtendDialog, FailureScreen
 from l2o_tui.screens.evaluate import EvaluateDialog, JudgedScreen, Wish
 from l2o_tui.screens.keyed import ChartScreen
+from l2o_tui.screens.opening import Opener, start_another
 from l2o_tui.state import keys
 from l2o_tui.state.feed import View
 from l2o_tui.state.open_run import OpenRun
 from l2o_tui.state.preferences import Preferences
+from l2o_tui.text.health import findings_of, sentence
+
+if TYPE_CHECKING:
+    from l2o_engine.records.health import Finding
 
 READING = Content.from_markup(
     "[b]Convergence[/b]  The last loss of each meta-iteration. The faint band holds every raw result; the line is "
@@ -66,6 +72,8 @@ class TrainingScreen(ChartScreen[None]):
         The run.
     preferences
         How the user wants it shown.
+    opener
+        Starts others; None where nothing can.
     fps
         How often numbers and charts are drawn a second, at most.
     """
@@ -77,8 +85,11 @@ class TrainingScreen(ChartScreen[None]):
     view: var[View] = var(View(phase=keys.LOADING), init=False)
     """What is shown of the run, and what the panes watch: the feed's view, a new phase at once, the rest in turn."""
 
-    def __init__(self, opened: OpenRun, preferences: Preferences, *, fps: float = FPS) -> None:
+    def __init__(
+        self, opened: OpenRun, preferences: Preferences, *, opener: Opener | None = None, fps: float = FPS
+    ) -> None:
         super().__init__()
+        self._opener = opener
         self.opened = opened
         self._preset = opened.preset
         self._preferences = preferences
@@ -86,6 +97,7 @@ class TrainingScreen(ChartScreen[None]):
         self._drawn_at = -inf
         self._convergence = ConvergencePane(opened, id="convergence")
         self._pinned = PinnedRuns(self._convergence, opened.folder, opened.preset)
+        self._measured = Measured(self._convergence, opened.folder, opened.preset)
         self._base = BasePane(has_replicates=self.has_replicates, id="base")
         self._other = OtherProblem(self._base, opened.folder, opened.preset)
         self._draws = ShowDraws(0, 1, opened.preset.seeds[0])  # what the base chart was asked to show
@@ -154,6 +166,7 @@ class TrainingScreen(ChartScreen[None]):
             keys.REPLICATES: self.has_replicates,
             keys.PINNED: bool(self._pinned),
             keys.NETWORK: self._preset.learns,
+            keys.REMEDY: self._remedy is not None,
         }
         return frozenset(name for name, is_there in there.items() if is_there)
 
@@ -171,9 +184,10 @@ class TrainingScreen(ChartScreen[None]):
 
     def watch_view(self, before: View, view: View) -> None:
         """Offer the keys that apply now; what is drawn is the panes' business."""
-        if view.phase != before.phase:
+        if view.phase != before.phase or view.diagnoses is not before.diagnoses:
             self.refresh_bindings()
         self._other.keep_up(view.checkpoint)
+        self._measured.keep_up(view)
 
     def _tell_notices(self, view: View) -> None:
         if view.starts and (self._started_at == inf or view.is_reading):
@@ -268,6 +282,25 @@ class TrainingScreen(ChartScreen[None]):
         self._panes.bring(self._base)
         self._other.show_next(self._draws, self.view.checkpoint)
 
+    @property
+    def _remedy(self) -> "Finding | None":
+        """The likeliest cause of what is wrong for which a setting is known that may help."""
+        found = [finding for _, finding in findings_of(self.view.diagnoses) if finding.settings]
+        return found[0] if found else None
+
+    def action_remedy(self) -> None:
+        """Propose a new run with the setting that may help."""
+        if (finding := self._remedy) is not None:
+            self._start_another(finding.settings, f"{finding.code}: {sentence(finding)}")
+
+    def action_clone(self) -> None:
+        """Start a new run as this one was, with edits."""
+        self._start_another({}, "")
+
+    def _start_another(self, settings: Mapping[str, Any], why: str) -> None:
+        if self._opener is not None:
+            start_another(self, self._opener, Run(self.opened.folder), settings=settings, why=why)
+
     def action_evaluate(self) -> None:
         """Ask on what the network is to be judged, then show how it does."""
 
@@ -317,6 +350,11 @@ class TrainingScreen(ChartScreen[None]):
     def action_each_seed(self) -> None:
         """Show each replicate, or their median."""
         self._convergence.each_seed = not self._convergence.each_seed
+
+    def action_next_figure(self) -> None:
+        """Show another figure than the end loss over the meta-iterations; after the last one, that again."""
+        self._panes.bring(self._convergence)
+        self._measured.show_next(self.view)
 
     def action_pin(self) -> None:
         """Draw one more run of the folder beside this one, the newest first."""

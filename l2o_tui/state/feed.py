@@ -84,6 +84,8 @@ class View:
         NaN where there is none, or no network is trained.
     levels
         Name → mean log10 of the last loss of each baseline.
+    driver
+        Of a watched run, who drove it when it was last told to begin: "process 17 on node4".
     checkpoint
         The iteration of the last checkpoint; -1 where there is none.
     non_finite
@@ -114,6 +116,7 @@ class View:
     curves: Curves | None = None
     diagnoses: Mapping[Lane, Diagnosis] = field(default_factory=dict)
     verdicts: Mapping[Lane, Verdict] = field(default_factory=dict)
+    driver: str = ""
     checkpoint: int = -1
     non_finite: int = 0
     starts: int = 0
@@ -169,6 +172,11 @@ class Feed:
         """Note that this program failed: nothing more will be told."""
         with self._lock:
             self._change(phase="failed", message=message, failed_here=True)
+
+    def note_driver(self, driver: str) -> None:
+        """Note who drives a run that is watched."""
+        with self._lock:
+            self._change(driver=driver)
 
     def view(self) -> View:
         """Return the state now."""

@@ -27,9 +27,18 @@ RUNS = frozenset({DRIVEN_RUN, IDLE_RUN})
 OWN, WATCHED = "own", "watched"
 
 # What a key may need, for not every screen has it at every time.
-REPLICATES, FILTER, PINNED, NETWORK = "replicates", "filter", "pinned runs", "network"
+REPLICATES, FILTER, PINNED, NETWORK, REMEDY = "replicates", "filter", "pinned runs", "network", "remedy"
 TWO_MARKED = "two marked runs"
-EVERYTHING = frozenset({REPLICATES, FILTER, PINNED, NETWORK, TWO_MARKED})
+EVERYTHING = frozenset({REPLICATES, FILTER, PINNED, NETWORK, REMEDY, TWO_MARKED})
+
+
+NOT_SERVED = frozenset(
+    {
+        *("start", "resume", "take_over", "clone", "remedy", "evaluate"),
+        *("delete", "export", "save_text", "save_svg", "suspend", "describe"),
+    }
+)
+"""What a browser's view does not do, which is there to look and to steer: train, judge, write files where it runs."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +68,8 @@ class Key:
     steers
         Whether it asks something of the process that drives the run: one that is watched must be driven for that.
     needs
-        What must be there: several replicates, a filter, pinned runs, two marked runs, a network; empty for nothing.
+        What must be there: several replicates, a filter, pinned runs, two marked runs, a network, a finding with a
+        setting that may help; empty for nothing.
     display
         How the footer writes the key, where textual's way will not do.
     """
@@ -107,7 +117,15 @@ KEYS = (
         frozenset({IDLE_RUN, UNREADABLE_RUN}),
     ),
     Key("space", "mark", "mark", "run: Mark", "Mark the run, to compare it with others.", _HOME, RUNS),
-    Key("c", "compare", "compare", "run: Compare", "Compare the marked runs, or this one alone.", _HOME, RUNS),
+    Key(
+        "c",
+        "compare",
+        "compare",
+        "run: Compare",
+        "Compare the marked runs, or this one alone; of a preset, all its runs.",
+        _HOME,
+        RUNS | {PRESET},
+    ),
     Key("e", "export", "export", "run: Export", "Write the run's metrics in another tool's format.", _HOME, RUNS),
     Key(
         "delete,D",
@@ -154,6 +172,15 @@ KEYS = (
     Key("tab", "other_list", "", "view: Other list", "Go from the presets to the runs and back.", _HOME, shown=False),
     Key("space", "pause", "pause", "run: Pause", "Pause, after a checkpoint.", phases=frozenset({RUNNING})),
     Key("space", "go_on", "go on", "run: Go on", "Train again after a pause.", phases=frozenset({PAUSED})),
+    Key(
+        "a",
+        "remedy",
+        "remedy",
+        "run: Try the remedy",
+        "Start a new run with the setting that may help against what health has found; asks first.",
+        phases=SEEN,
+        needs=REMEDY,
+    ),
     Key("question_mark,f1", "help", "help", "app: Help", "Show this help.", _ALL, display="?"),
     Key("q", "leave", "leave", "app: Leave", "Leave; while training, asks what becomes of the run.", _ALL),
     Key("ctrl+c", "leave", "", "", "Leave, the same.", _ALL, shown=False),
@@ -239,7 +266,46 @@ KEYS = (
         shown=False,
         needs=NETWORK,
     ),
+    Key(
+        "k",
+        "clone",
+        "",
+        "run: Start anew",
+        "Start a new run as this one was, with another seed, length or settings; asks for them first.",
+        frozenset({TRAINING, HOME}),
+        SEEN | RUNS | {LOADING},
+        shown=False,
+    ),
     Key("y", "scale", "scale", "view: Log or linear", "Draw losses on a logarithmic or a linear axis.", _CHART),
+    Key(
+        "o",
+        "sort",
+        "sort",
+        "view: Sort the table",
+        "Sort the table: as the runs were named, by final, held out, Σ losses, took off.",
+        frozenset({COMPARE}),
+    ),
+    Key("up", "scroll(-1)", "", "view: Scroll the table up", "Scroll the table.", frozenset({COMPARE}), shown=False),
+    Key("down", "scroll(1)", "", "view: Scroll the table down", "Scroll it down.", frozenset({COMPARE}), shown=False),
+    Key(
+        "m",
+        "maximise",
+        "",
+        "view: Chart or table",
+        "Show the chart alone, then the table alone, then both again.",
+        frozenset({COMPARE}),
+        shown=False,
+    ),
+    Key(
+        "g",
+        "next_figure",
+        "",
+        "chart: Next figure",
+        "Show the sum of the losses in place of the end loss, then the meta-gradient's norm, min_log, the share lost "
+        "to ε, and the end loss again.",
+        phases=SEEN,
+        shown=False,
+    ),
     Key("tab", "next_pane(1)", "pane", "view: Next pane", "Go to the next pane; on a small screen, show it."),
     Key("shift+tab", "next_pane(-1)", "", "view: Previous pane", "Go back to the pane before.", shown=False),
     Key("m", "maximise", "", "view: Maximise", "Show the pane alone; again for all panes.", shown=False),
@@ -285,6 +351,7 @@ KEYS = (
         "",
         "chart: Less smoothing",
         "Average over fewer results.",
+        _CHART,
         shown=False,
     ),
     Key(
@@ -293,6 +360,7 @@ KEYS = (
         "",
         "chart: More smoothing",
         "Average over more results.",
+        _CHART,
         shown=False,
     ),
     Key("b", "bands", "", "chart: Bands", "Show or hide the bands: raw results, or quartiles.", shown=False),
@@ -302,6 +370,7 @@ KEYS = (
         "",
         "chart: Each seed",
         "Show each replicate's line, or only their median.",
+        _CHART,
         shown=False,
         needs=REPLICATES,
     ),

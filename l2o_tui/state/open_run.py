@@ -1,14 +1,16 @@
 """A run on the screen: what tells its events, and the feed that keeps them for the screen."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from pwd import getpwuid
 from typing import Protocol
 
 from l2o_engine.live.background import hand_over
 from l2o_engine.live.session import Session
 from l2o_engine.live.watcher import Watcher
 from l2o_engine.presets.schema import Preset
-from l2o_engine.records.events import Command, Ended, Event, Leave, Preparing, StatusChanged, Stop
+from l2o_engine.records.events import Command, Ended, Event, Leave, Preparing, Started, StatusChanged, Stop
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.record import ACTIVE
@@ -132,6 +134,8 @@ class OpenRun:
                 is_handed_over = is_interrupted and self.detaching and self.driver == keys.OWN
                 # It is not over: to say for the seconds that this takes that it was interrupted would be wrong.
                 self.feed.publish(Preparing(_HANDING_OVER) if is_handed_over else self._with_reason(event))
+                if isinstance(event, Started) and self.driver == keys.WATCHED:
+                    self.feed.note_driver(_driver_of(Run(self.folder)))
             if self.detaching and self.driver == keys.OWN and is_interrupted:
                 self.background_pid = hand_over(self.folder, self._resuming())
         except (Failure, UserError) as error:
@@ -184,3 +188,19 @@ class OpenRun:
         yield f"{status} at {record.iteration:,} of {record.iterations:,}{message}: {folder}"
         if status in ("interrupted", "failed"):
             yield f"go on with: {proposed('resume', path, *permissions())}"
+
+
+def _driver_of(run: Run) -> str:
+    """Return who drives a run, if anybody does: a process of whom and where."""
+    record = run.record()
+    whose = f"{shown(owner)}'s " if (owner := _other_user(run.folder)) else ""
+    return f"{whose}process {record.pid} on {shown(record.host)}"
+
+
+def _other_user(folder: Path) -> str:
+    """Return whose a folder is, if not ours; nothing where the system does not say."""
+    try:
+        owner = folder.stat().st_uid
+        return "" if owner == os.getuid() else getpwuid(owner).pw_name
+    except (OSError, KeyError):  # it is gone, or of a user whom this machine does not know
+        return ""

@@ -1,7 +1,7 @@
 """The figures of compared runs in a table, and what must be known of them: the same printed and on the screen."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import isnan, nan
 from pathlib import Path
 
@@ -94,8 +94,30 @@ def _repeated(groups: Sequence[Group]) -> list[str]:
     ]
 
 
+ORDERS = ("", "final", "held out", "Σ losses", "took off")
+"""What a table can be sorted by: as the runs were named, or a column, the best first."""
+
+
+def sorted_by(groups: Sequence[Group], order: str, held_out: HeldOut) -> list[Group]:
+    """Return groups in one of :data:`ORDERS`; those without the figure come last, equal ones stay as they were."""
+    figures: dict[str, Callable[[Group], float]] = {
+        "": lambda group: 0.0,
+        "final": lambda group: group.final.median,
+        "held out": lambda group: held_out_spread(group, held_out).median,
+        "Σ losses": lambda group: group.sum_loss.median,
+        "took off": lambda group: -group.took_off / len(group.replicates) if group.learns else nan,
+    }
+    figure = figures[order]
+    return sorted(groups, key=lambda group: (isnan(figure(group)), figure(group)))
+
+
 def figures_table(
-    groups: Sequence[Group], levels: Sequence[NamedLevel], held_out: HeldOut, *, width: int | None = None
+    groups: Sequence[Group],
+    levels: Sequence[NamedLevel],
+    held_out: HeldOut,
+    *,
+    width: int | None = None,
+    marks: Mapping[str, str] | None = None,
 ) -> list[str]:
     """Return the table's lines: a line a group, the baselines, the floor of Σ, the notebook.
 
@@ -108,38 +130,49 @@ def figures_table(
     width
         Of the terminal; a table that is wider is folded: headings in two lines, names cut in the middle, and at last
         without the held-out figures. None for a table as wide as it needs.
+    marks
+        The marker of each group in the chart, by its label, and of each level by its name: they stand before them.
     """
+    marks = marks or {}
     labels = {group.label: shown(group.label) for group in groups}
     headings = _there(_HEADINGS, held_out)
-    lines = aligned([headings, *_rows(groups, levels, held_out, labels)])
+    lines = aligned([headings, *_rows(groups, levels, held_out, labels, marks)])
     if width is None or max(map(cell_len, lines)) <= width:
         return lines
     folded = [tuple(heading.rpartition(" ")[0] for heading in headings)]
     folded.append(tuple(heading.rpartition(" ")[2] for heading in headings))
-    lines = aligned([*folded, *_closer(_rows(groups, levels, held_out, labels))])
+    lines = aligned([*folded, *_closer(_rows(groups, levels, held_out, labels, marks))])
     if max(map(cell_len, lines)) <= width:
         return lines
-    rows = _closer(_rows(groups, levels, held_out, labels))
+    rows = _closer(_rows(groups, levels, held_out, labels, marks))
     _, *columns = zip(*folded, *rows, strict=True)
     room = width - sum(max(map(cell_len, column)) + 1 for column in columns)
     cut = [(names.cut(name, room), *cells) for name, *cells in rows]
     if room >= _LEAST_NAME and len({name for name, *_ in cut}) == len(cut):
         return aligned([*folded, *cut])
     numbers = {label: str(number) for number, label in enumerate(labels, 1)}
-    lines = aligned([*folded, *_closer(_rows(groups, levels, held_out, numbers))])
+    lines = aligned([*folded, *_closer(_rows(groups, levels, held_out, numbers, marks))])
     if held_out.reached and max(map(cell_len, lines)) > width:
-        return figures_table(groups, levels, HeldOut(), width=width)
+        return figures_table(groups, levels, HeldOut(), width=width, marks=marks)
     return lines + [names.cut(f"{number}: {label}", width) for label, number in numbers.items()]
 
 
 def _rows(
-    groups: Sequence[Group], levels: Sequence[NamedLevel], held_out: HeldOut, labels: Mapping[str, str]
+    groups: Sequence[Group],
+    levels: Sequence[NamedLevel],
+    held_out: HeldOut,
+    labels: Mapping[str, str],
+    marks: Mapping[str, str],
 ) -> list[tuple[str, ...]]:
     """Return the cells below the headings, with these labels in place of the groups' own."""
-    rows = [(labels[group.label], *_row(group, held_out)) for group in groups]
+
+    def marked(name: str, owner: str) -> str:
+        return f"{marks[owner]} {name}" if owner in marks else name
+
+    rows = [(marked(labels[group.label], group.label), *_row(group, held_out)) for group in groups]
     for named in levels:
         name = named.name.replace(f"({named.group})", f"({labels.get(named.group, named.group)})")
-        name = level_label(name, is_tuned=named.is_tuned)
+        name = marked(level_label(name, is_tuned=named.is_tuned), named.name)
         rows.append(_line(name, final=named.level.end_log10, sum_loss=named.level.sum_loss))
     floors = {fixed(named.level.first_loss): named.group for named in reversed(levels)}
     for floor, owner in reversed(floors.items()):

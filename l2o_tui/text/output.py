@@ -38,7 +38,7 @@ def write_out(text: str, *, is_coloured: bool = False, consolation: str = "") ->
     Failure
         If stdout cannot be written to: its disk is full, or, with a consolation, who read it has left.
     SystemExit
-        With 1, if who read it has left and there is no consolation.
+        With 0, if who read it has left and there is no consolation: ``head`` has had what it wanted.
     """
     try:
         print(text if is_coloured else all_shown(text), flush=True)  # noqa: T201 (data)
@@ -46,7 +46,7 @@ def write_out(text: str, *, is_coloured: bool = False, consolation: str = "") ->
         silence(sys.stdout)
         is_closed = isinstance(error, BrokenPipeError)
         if is_closed and not consolation:
-            raise SystemExit(exit_codes.FAILED) from error
+            raise SystemExit(exit_codes.DONE) from error
         what = "stdout was closed" if is_closed else f"stdout: {error.strerror or error}"
         raise Failure(f"{what}; {consolation}" if consolation else what) from error
 

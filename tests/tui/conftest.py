@@ -130,7 +130,8 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
     for name in [name for name in os.environ if name.startswith("L2O_RUNS")]:
         monkeypatch.delenv(name)
-    monkeypatch.delenv("L2O_ASCII", raising=False)
+    for name in ("L2O_ASCII", "TMUX", "STY"):
+        monkeypatch.delenv(name, raising=False)
     if os.environ.get("TERM") in {"dumb", "linux"}:
         monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLORTERM", "truecolor")  # a terminal of 16 colours has others

@@ -11,6 +11,8 @@ from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
+from textual.drivers import linux_driver
+from textual.events import Key
 from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
@@ -148,7 +150,9 @@ async def test_a_whole_screen_that_fits_keeps_what_it_has_rendered_and_another_i
 def test_the_one_module_is_seen_to_use_them() -> None:
     assert private_uses("l2o_tui.textual_private") == {
         "textual._compositor",
+        "textual._xterm_parser",
         "textual.widgets._footer",
+        "EscapeParser._sequence_to_key_events",
         "ThinApp._display",
         "ThinApp._print_error_renderables",
         "PatientPalette._select_or_command",
@@ -170,3 +174,25 @@ async def test_a_key_of_the_footer_takes_as_many_cells_as_are_reckoned() -> None
         await pilot.pause()
         keys = list(app.query_one(Footer).children)
         assert [cells_of_key(key) for key in keys] == [key.outer_size.width for key in keys] == [10, 7]
+
+
+@pytest.mark.parametrize(
+    ("sent", "keys"),
+    [
+        ("\x1bq", ["escape", "q"]),
+        ("\x1b", ["escape"]),
+        ("\x1b\x1b", ["escape", "escape"]),
+        ("\x1b/log\r", ["escape", "slash", "l", "o", "g", "enter"]),
+        ("\x1bD", ["escape", "D"]),
+        ("\x1b\t", ["escape", "tab"]),
+        ("\x1b\x1b[A", ["escape", "up"]),
+        ("\x1b[Aq", ["up", "q"]),
+        ("\x1bOP", ["f1"]),
+        ("\x1b[1;3A", ["alt+up"]),
+        ("\x1bb", ["ctrl+left"]),  # option and an arrow on a Mac
+    ],
+)
+def test_a_key_that_is_pressed_right_behind_escape_is_not_lost(sent: str, keys: list[str]) -> None:
+    parser = vars(linux_driver)["XTermParser"]()
+    found = [*parser.feed(sent), *parser.feed("")]
+    assert [event.key for event in found if isinstance(event, Key)] == keys

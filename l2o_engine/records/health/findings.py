@@ -1,8 +1,9 @@
 """What keeps a run from learning: one function a finding, each with its evidence and what to do."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from math import ceil, inf, isnan, log10, nan, sqrt
+from typing import Any
 
 from l2o_engine.meta.experiment import Experiment
 from l2o_engine.optimizers.learned.inputs.log_and_sign import LogAndSign
@@ -29,15 +30,31 @@ from l2o_engine.support.wording import shown
 _USUAL_RATE = 3e-4  # the notebook's
 _USUAL_NORMS = (0.1, 1e4)  # of a meta-gradient of a network that is not lost: 0.4 to 270 of DeepMind's problems
 _BIG_UPDATE = 0.3  # of the distance to the optimum
+_SMALL_EPSILON = 1e-16  # presets/log43_eps16.toml's
+_MIN_LOGS = (-15.0, -30.0, -43.0, -60.0)  # the presets'
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that keeps a run from learning: a name for scripts, a sentence with its evidence, what to do."""
+    """Something that keeps a run from learning.
+
+    Attributes
+    ----------
+    code
+        A name for scripts.
+    message
+        A sentence with the evidence.
+    remedy
+        What to do, in words.
+    settings
+        What to try first of that, "table.key" → value, as a preset's settings; nothing where no setting is known to
+        be better than another.
+    """
 
     code: str
     message: str
     remedy: str
+    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 def examine(experiment: Experiment, history: Sequence[Vitals]) -> list[Finding]:
@@ -85,11 +102,13 @@ def _exploding(experiment: Experiment, vitals: Vitals) -> Finding | None:
         evidence = f"the last loss is {times} times {_beside(experiment)}"
     average = vitals.average_log_result
     clip = ', or set meta.gradient = "clip"' if experiment.meta.gradient == "none" else ""
+    rate = experiment.meta.learning_rate
     return Finding(
         "exploding",
         f"the updates carry x away: {evidence}"
         + ("" if isnan(average) else f" (mean log10 of the last loss {average:.2f})"),
-        f"lower meta.learning_rate (it is {experiment.meta.learning_rate:g}){clip}",
+        f"lower meta.learning_rate (it is {rate:g}){clip}",
+        _lower_rate(rate),
     )
 
 
@@ -109,6 +128,7 @@ def _non_finite(experiment: Experiment, vitals: Vitals) -> Finding | None:
         f"{vitals.non_finite:,} of {vitals.rows:,} meta-iterations met a NaN or an infinity; "
         f"{policies[experiment.meta.non_finite]}",
         (f"{lower}, {nearer}" if rate > 3 * _USUAL_RATE else f"{nearer}, {lower}") + finer,
+        {"run.dtype": "float64"} if finer and rate <= 3 * _USUAL_RATE else _lower_rate(rate),
     )
 
 
@@ -127,6 +147,7 @@ def _epsilon(experiment: Experiment, vitals: Vitals) -> Finding | None:
         f"the meta-gradient is {number(vitals.gradient_norm)}{weight}, Adam's ε is {number(experiment.meta.epsilon)}: "
         f"{percent(vitals.epsilon_share)} of the step is lost",
         f"{unit}lower meta.epsilon, as in presets/log43_eps16.toml",
+        {"meta.gradient": "unit"} if helps else {"meta.epsilon": _smaller_epsilon(vitals)},
     )
 
 
@@ -138,11 +159,14 @@ def _spikes(experiment: Experiment, vitals: Vitals) -> Finding | None:
         return None
     steps = experiment.truncation.steps
     where = "" if isnan(found.spike_step) else f", where the gradient was longest at step {found.spike_step:.0f}"
+    norm = vitals.gradient_norm
     remedies = [f"lower meta.clip_norm (it is {number(meta.clip_norm)})"]
+    settings: dict[str, Any] = {"meta.clip_norm": _rounded(norm)}
     if meta.gradient == "none":
-        norm = vitals.gradient_norm
-        near = f" and meta.clip_norm near {number(norm)}" if _USUAL_NORMS[0] < norm < _USUAL_NORMS[1] else ""
+        is_usual = _USUAL_NORMS[0] < norm < _USUAL_NORMS[1]
+        near = f" and meta.clip_norm near {number(norm)}" if is_usual else ""
         remedies = [f'set meta.gradient = "clip"{near}']
+        settings = {"meta.gradient": "clip"} | (settings if is_usual else {})
     remedies.append(f"lower meta.learning_rate (it is {meta.learning_rate:g})")
     remedies.append(f"a shorter unroll.truncation (it is {steps})")
     if (scale := _output_scale(experiment)) is not None:
@@ -153,6 +177,7 @@ def _spikes(experiment: Experiment, vitals: Vitals) -> Finding | None:
         f"{SPIKE:.0f} times their median, {number(vitals.gradient_norm)}, and one {number(found.gradient_peak)} times"
         f"{where}; after each Adam's steps are small for long",
         ", ".join(remedies[:-1]) + f", or {remedies[-1]}",
+        settings,
     )
 
 
@@ -171,6 +196,7 @@ def _gates(experiment: Experiment, vitals: Vitals) -> Finding | None:
         f"the gates of {_named(worst)} are open or closed for good ({each}): hardly any derivative goes through them",
         f"lower meta.learning_rate (it is {experiment.meta.learning_rate:g}) and begin anew, or from a checkpoint "
         "before: such weights do not come back",
+        _lower_rate(experiment.meta.learning_rate),
     )
 
 
@@ -183,15 +209,18 @@ def _layers(experiment: Experiment, vitals: Vitals) -> Finding | None:
     if not moved[most] > LAYERS * moved[least]:
         return None
     inputs = experiment.trained.inputs
-    shows = (
-        f"a greater inputs.k (it is {inputs.k:g})" if isinstance(inputs, LogAndSign) else 'inputs.kind = "log_and_sign"'
-    )
+    settings: dict[str, Any]
+    if isinstance(inputs, LogAndSign):
+        shows, settings = f"a greater inputs.k (it is {inputs.k:g})", {"inputs.k": 2 * inputs.k}
+    else:
+        shows, settings = 'inputs.kind = "log_and_sign"', {"inputs": {"kind": "log_and_sign"}}
     return Finding(
         "layers",
         f"{_named(least)} of the problem does not move: its updates are {number(moved[least])} in the median, those of "
         f"{_named(most)} {number(moved[most])}",
         f"let the network see small gradients as well as large ones ({shows}), or give these weights a network of "
         'their own (network.kind = "by_group")',
+        settings,
     )
 
 
@@ -213,6 +242,7 @@ def _flipped(experiment: Experiment, vitals: Vitals) -> Finding | None:
         f"{percent(vitals.flipped)} of the last gradients lie below e^{_min_log(vitals):g}, where the log casting "
         "turns their sign: the network cannot tell which way is down",
         "lower inputs.min_log, or let it follow the gradients: inputs.adaptive, as in presets/logv_end_log.toml",
+        {"inputs.min_log": _lower_min_log(vitals)},
     )
 
 
@@ -237,12 +267,16 @@ def _plateau(experiment: Experiment, history: Sequence[Vitals]) -> Finding | Non
     if moves and not casts:
         return None  # as near as so few steps, or this network, can get
     rate = experiment.meta.learning_rate
-    remedies = []
+    remedies: list[str] = []
+    settings: list[dict[str, Any]] = []
     if experiment.meta.gradient != "unit" and not moves:
+        settings.append({"meta.gradient": "unit"})
         remedies.append('try meta.gradient = "unit", as in presets/log30_unit.toml')
     if not _USUAL_RATE / 3 < rate < _USUAL_RATE * 3:
+        settings.append({"meta.learning_rate": _USUAL_RATE})
         remedies.append(f"{'raise' if rate < _USUAL_RATE else 'lower'} meta.learning_rate (it is {rate:g})")
     if moves:
+        settings.append({"inputs.min_log": _lower_min_log(vitals)})
         remedies.append(f"lower inputs.min_log (it is {_min_log(vitals):g}): smaller gradients are all the same to it")
     remedies.append("some seeds take tens of thousands of meta-iterations to take off: wait, or try another run.seed")
     if vitals.has_distance:
@@ -255,7 +289,28 @@ def _plateau(experiment: Experiment, history: Sequence[Vitals]) -> Finding | Non
         f"the mean log10 of the last loss has stayed at {vitals.average_log_result:.2f} since meta-iteration "
         f"{flat_since(history):,}: {evidence}",
         "; ".join(remedies),
+        settings[0] if settings else {},
     )
+
+
+def _lower_rate(rate: float) -> dict[str, Any]:
+    """Return the setting of a lower learning rate: the usual one, or a third of one that is not far above it."""
+    return {"meta.learning_rate": _USUAL_RATE if rate > 3 * _USUAL_RATE else _rounded(rate / 3)}
+
+
+def _smaller_epsilon(vitals: Vitals) -> float:
+    """Return an ε beside which a hundredth of what Adam divides by still counts."""
+    return _rounded(min(_SMALL_EPSILON, vitals.root / 100)) if vitals.root > 0 else _SMALL_EPSILON
+
+
+def _lower_min_log(vitals: Vitals) -> float:
+    """Return the next lower one of the presets', or one lower than all of them."""
+    now = _min_log(vitals)
+    return next((one for one in _MIN_LOGS if one < now), _rounded(1.5 * now))
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.1e}")
 
 
 def _min_log(vitals: Vitals) -> float:

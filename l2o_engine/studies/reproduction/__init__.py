@@ -6,10 +6,11 @@ reproduction that was interrupted, or killed, goes on where it was when it is st
 
 from l2o_engine.studies.reproduction.course import Reproduction, Standing
 from l2o_engine.studies.reproduction.experiments import GROUPS, ReproductionError, experiments_of
-from l2o_engine.studies.reproduction.jobs import Job, Outcome, run_job
+from l2o_engine.studies.reproduction.jobs import Outcome, run_job
 from l2o_engine.studies.reproduction.results import FEW_SEEDS, NOTEBOOK_LEVELS, Result, wall_seconds
 from l2o_engine.studies.reproduction.rivalry import COUNTS, Judgement, Rivalry, judged_results, sees_curvature
-from l2o_engine.studies.reproduction.workers import cores, process_pool
+from l2o_engine.studies.sweep.jobs import Job
+from l2o_engine.studies.sweep.workers import cores, process_pool
 
 __all__ = [
     "COUNTS",

@@ -527,5 +527,5 @@ def _singles(
     axes += [tuple(parameters[name].shape[: parameters[name].ndim - len(shape)]) for name, shape in shapes.items()]
     leading = np.broadcast_shapes(*axes)
     own = {name: parameters[name].expand(*leading, *shape).reshape(-1, *shape) for name, shape in shapes.items()}
-    flat_seeds = None if seeds is None else seeds.expand(leading).reshape(-1).tolist()
+    flat_seeds = None if seeds is None else seeds.expand(leading).reshape(-1).cpu().tolist()
     return _Singles(x.expand(*leading, x.shape[-1]).reshape(-1, x.shape[-1]), own, flat_seeds, leading)

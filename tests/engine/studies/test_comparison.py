@@ -363,6 +363,13 @@ def test_baselines_that_differ_are_told_apart(tmp_path: Path) -> None:
     assert [named.name for named in found] == ["SGD (tiny)", "RMSProp", "SGD (tuned)"]
 
 
+def test_a_baseline_that_runs_measured_over_other_numbers_of_draws_is_there_once(tmp_path: Path) -> None:
+    few = made_run(tmp_path / "few", tiny_preset("meta.epsilon=1"), [[-1.0] * 25])
+    many = made_run(tmp_path / "many", tiny_preset("report.baseline_draws=50"), [[-1.0] * 25])
+    both, best = baseline_levels(compare([few, many])), baseline_levels(compare([many]))
+    assert [(one.name, one.level) for one in both] == [(one.name, one.level) for one in best]
+
+
 def test_a_baseline_that_differs_in_no_figure_that_is_shown_is_there_once(tmp_path: Path) -> None:
     one = made_run(tmp_path / "a", tiny_preset("run.dtype=float64"), [[-1.0]])
     two = made_run(tmp_path / "b", tiny_preset(), [[-1.0]])

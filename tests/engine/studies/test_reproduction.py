@@ -32,8 +32,8 @@ from l2o_engine.studies.reproduction import (
     run_job,
     wall_seconds,
 )
-from l2o_engine.studies.reproduction.jobs import is_done
-from l2o_engine.studies.reproduction.workers import PoolProcess
+from l2o_engine.studies.sweep.jobs import is_done
+from l2o_engine.studies.sweep.workers import PoolProcess
 from tests.engine.made import made_run
 from tests.engine.tiny import run, tiny_preset
 
@@ -352,13 +352,13 @@ def test_a_job_that_fails_unexpectedly_is_told_and_the_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Failing(Session):
-        def __init__(self, run: DrivenRun) -> None:
+        def __init__(self, run: DrivenRun, **options: Any) -> None:
             if run.current.run.seed == 1:
                 run.close()
                 raise ZeroDivisionError("of a test")
-            super().__init__(run)
+            super().__init__(run, **options)
 
-    monkeypatch.setattr("l2o_engine.studies.reproduction.jobs.Session", Failing)
+    monkeypatch.setattr("l2o_engine.studies.sweep.jobs.Session", Failing)
     reproduction = reproduce(tmp_path, ONE, seeds=3)
     assert statuses(reproduction) == {"one-s0": "done", "one-s1": "failed", "one-s2": "done"}
     (result,) = reproduction.results()
@@ -384,7 +384,7 @@ def test_a_run_that_another_process_drives_is_waited_for(tmp_path: Path) -> None
 def test_a_run_that_another_process_drives_and_that_stands_still_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("l2o_engine.studies.reproduction.jobs._PATIENCE", 0.0)
+    monkeypatch.setattr("l2o_engine.studies.sweep.jobs._PATIENCE", 0.0)
     job = job_of(tmp_path, ONE)
     theirs = DrivenRun.create(job.preset, job.folder)
     try:
@@ -399,11 +399,11 @@ def test_a_run_that_another_process_stops_is_reported_and_gone_on_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Stopped(Session):
-        def __init__(self, run: DrivenRun) -> None:
-            super().__init__(run)
+        def __init__(self, run: DrivenRun, **options: Any) -> None:
+            super().__init__(run, **options)
             self.mailbox.put(Stop("a test"))
 
-    monkeypatch.setattr("l2o_engine.studies.reproduction.jobs.Session", Stopped)
+    monkeypatch.setattr("l2o_engine.studies.sweep.jobs.Session", Stopped)
     outcome = run_job(job_of(tmp_path, ONE))
     assert (outcome.status, outcome.message) == ("failed", "another process stopped it")
     monkeypatch.undo()
@@ -435,7 +435,7 @@ def prepared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return replace(choice, to_compile=name[0] if name[0] in "ab" else "", load=load)
 
     for module in ("course", "jobs"):
-        monkeypatch.setattr(f"l2o_engine.studies.reproduction.{module}.choose", fake)
+        monkeypatch.setattr(f"l2o_engine.studies.sweep.{module}.choose", fake)
     return loaded
 
 

@@ -25,9 +25,11 @@ COMMANDS = (
     "compare",
     "evaluate",
     "reproduce",
+    "sweep",
     "tune",
     "presets",
     "new-task",
+    "serve",
     "check",
     "bench",
 )

@@ -111,6 +111,8 @@ def test_what_is_there_is_replaced_only_by_force(file_format: str, workplace: Pa
         pytest.param(("first", "--format", "tensorboard"), ["folder", "--output"], id="no folder"),
         pytest.param(("first", "--format", "tensorboard", "--output", "-"), ["--output"], id="events on stdout"),
         pytest.param(("first", "--format", "csv", "--output", "."), [". is a folder"], id="a folder for a file"),
+        pytest.param(("first", "--format", "json", "--decimal", ","), ["--decimal"], id="JSON with commas"),
+        pytest.param(("first", "--format", "csv", "--decimal", ";"), ["--decimal"], id="no decimal mark"),
         pytest.param(("first", "--format", "csv", "--output", "no/out"), ["no/out", "No such"], id="no such folder"),
         pytest.param(
             ("first", "--format", "csv", "--output", "no/out", "--runs-dir", "elsewhere"),
@@ -126,9 +128,22 @@ def test_a_wrong_argument_is_refused_and_leaves_nothing(
     assert files_below(workplace) == []
 
 
-def test_a_reader_that_leaves_ends_the_export_without_a_message() -> None:
+def test_a_reader_that_has_seen_enough_is_no_failure() -> None:
     result = _shell('"$@" | head -1; exit ${PIPESTATUS[0]}', "export", "first", "--format", "csv")
-    assert (result.code, result.out, result.err) == (1, HEADER, "")
+    assert (result.code, result.out, result.err) == (0, HEADER, "")
+
+
+def test_a_spreadsheet_with_decimal_commas_reads_the_same_numbers(metrics: bytes) -> None:
+    result = call("export", "first", "--format", "csv", "--decimal", ",", "--every", "1000", "--output", "out.csv")
+    assert (result.code, result.out, result.err) == (0, "", "")
+    assert call("export", "first", "--format", "csv", "--every", "1000", "--output", "points.csv").code == 0
+    heading, *rows = [line.split(";") for line in Path("out.csv").read_text().splitlines()]
+    assert ",".join(heading) == metrics.decode().splitlines()[0]
+    assert all("." not in cell for row in rows for cell in row)
+    points = [line.split(",") for line in Path("points.csv").read_text().splitlines()[1:]]
+    assert [[cell.replace(",", ".") for cell in row] for row in rows] == points
+    assert call("export", "first", "--format", "csv", "--decimal", ".", "--output", "same.csv").code == 0
+    assert Path("same.csv").read_bytes() == metrics
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux's /dev/full")  # noqa: PTH110

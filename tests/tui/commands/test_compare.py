@@ -76,6 +76,22 @@ def test_runs_of_one_experiment_are_one_line_and_lost_ones_are_counted(runs_dir:
     assert [" ".join(row[:2]) for row in table[-2:]] == ["notebook, log30", "notebook, simple_sum"]
 
 
+def test_a_preset_stands_for_all_its_runs(runs_dir: Path, workplace: Path) -> None:
+    shutil.copy(find("simple_sum"), "mine.toml")
+    for named, meant in ((["log30"], ["three", "lost"]), (["mine.toml", "three"], ["other", "three"])):
+        by_preset, by_name = (call("compare", *names, "--runs-dir", runs_dir, "--json") for names in (named, meant))
+        assert by_preset.code == 0
+        assert {repr(one) for one in json.loads(by_preset.out)["experiments"]} == {
+            repr(one) for one in json.loads(by_name.out)["experiments"]
+        }
+    made_run(workplace / "runs" / "log30", load(find("simple_sum"), ["run.iterations=10"]), [[-1.0] * 11])
+    (one,) = json.loads(call("compare", "log30", "--json").out)["experiments"]
+    assert one["preset"] == "simple_sum"  # a run of that very name is what is meant
+    result = call("compare", "log43_unit", "--runs-dir", runs_dir)
+    assert (result.code, result.out) == (2, "")
+    assert "there is no run of log43_unit" in result.err
+
+
 def test_a_pipe_gets_no_colours_and_a_chart_of_fixed_size(runs_dir: Path) -> None:
     out = call("compare", "three", "other", "--runs-dir", runs_dir).out
     assert "\x1b" not in out

@@ -22,6 +22,7 @@ from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.export import export_file
 from l2o_engine.runs.folder import Run
 from l2o_tui.app import L2oApp
+from l2o_tui.charts.widget import ComparisonChart
 from l2o_tui.screens.compare import CompareScreen
 from l2o_tui.screens.describe import DescribeDialog
 from l2o_tui.screens.dialogs import ConfirmDialog, ExtendDialog, FailureScreen, HelpScreen
@@ -208,6 +209,63 @@ async def test_marked_runs_are_compared(runs_dir: Path) -> None:
         await on_screen(pilot, HelpScreen)
         await pilot.press("escape", "y", "q")
         await on_screen(pilot, HomeScreen)
+
+
+async def test_all_runs_of_a_preset_are_compared_and_the_table_is_sorted(runs_dir: Path, workplace: Path) -> None:
+    tiny.run(runs_dir / "third-s0", tiny.tiny_preset("meta.learning_rate=0.1"))
+    (workplace / "mine.toml").write_text(to_toml(tiny.tiny_preset()))
+    (workplace / "other.toml").write_text(to_toml(tiny.tiny_preset()).replace('"tiny"', '"other"'))
+    async with home(runs_dir) as pilot:
+        app = pilot.app
+        await pilot.press("tab", "end", "c")
+        await until(pilot, lambda: "there is no run of other yet" in text_of(pilot))
+        await pilot.press("up", "c")
+        await on_screen(pilot, CompareScreen)
+        await until(pilot, lambda: "floor of" in text_of(pilot))
+        figures = app.screen.query_one("#figures-text", Static)
+
+        def order() -> list[str]:
+            lines = str(figures.render()).splitlines()
+            return [line[0] for line in lines if " lr " in line]
+
+        chart = app.screen.query_one(ComparisonChart)
+        assert chart.drawn is not None
+        marks = [series.style.marker() for series in chart.drawn.series]
+        assert order() == marks
+        finals = [series.at for series in chart.drawn.series]
+        await pilot.press("o")
+        await until(pilot, lambda: "sorted by final" in str(figures.render()))
+        assert order() == [mark for _, mark in sorted(zip(finals, marks, strict=True))]
+        assert [series.style.marker() for series in chart.drawn.series] == marks  # the chart stays as it is
+        await pilot.press("s")
+        assert sum(series.is_replicate for series in chart.drawn.series) == 2  # of the two seeds
+        await pilot.press("s", "right_square_bracket")
+        assert not any(series.is_replicate for series in chart.drawn.series)
+        assert "of 10" in chart.drawn.caption
+        await pilot.press("left_square_bracket")
+        assert " of " not in chart.drawn.caption
+        scroller = app.screen.query_one("#figures")
+        shown = []
+        for _ in range(3):
+            await pilot.press("m")
+            shown.append((chart.display, scroller.display))
+        assert shown == [(True, False), (False, True), (True, True)]
+        await pilot.resize_terminal(80, 16)
+        await pilot.press("down")
+        await until(pilot, lambda: scroller.scroll_y == 1)
+
+
+async def test_a_run_is_started_anew_with_edits(runs_dir: Path) -> None:
+    async with home(runs_dir) as pilot:
+        await pilot.press("k")
+        await on_screen(pilot, StartDialog)
+        assert "Start anew from second-s1" in text_of(pilot)
+        pilot.app.screen.query_one("#settings", Input).value = "meta.epsilon=1e-12"
+        await pilot.press("enter")
+        await on_screen(pilot, TrainingScreen)
+        await until(pilot, lambda: "finished" in text_of(pilot))
+    *_, newest = list_runs(runs_dir)
+    assert (newest.preset().meta.epsilon, newest.preset().run.seed) == (1e-12, 1)
 
 
 async def test_what_must_be_known_of_a_comparison_is_said_below_it(runs_dir: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 from textual.pilot import Pilot
-from textual.widgets import Footer, Static
+from textual.widgets import Footer
 from textual.widgets._footer import FooterKey
 from textual.widgets._toast import Toast
 
@@ -182,12 +182,11 @@ async def test_at_80_by_24_the_comparison_shows_its_last_line_and_reads_out_the_
         await pilot.press("space", "space", "c")
         await until(pilot, lambda: isinstance(pilot.app.screen, CompareScreen) and "floor of" in text_of(pilot))
         await at_rest(pilot)
-        figures = pilot.app.screen.query_one("#figures", Static)
-        assert figures.max_scroll_y == 0
+        assert pilot.app.screen.query_one("#figures").max_scroll_y == 0
         assert pilot.app.screen.query_one(Chart).size.height >= 8
         seen = text_of(pilot)
         assert "those of dtype float64 over 200" in " ".join(seen.split())
-        assert len(re.findall(r"^ *RMSProp +-", seen, re.MULTILINE)) == 1
+        assert len(re.findall(r"^ *■ RMSProp +-", seen, re.MULTILINE)) == 1
         await pilot.press("right", "left")
         read = (await at_rest(pilot)).splitlines()
         assert any("it " in line and "dtype float" in line for line in read)

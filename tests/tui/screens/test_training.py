@@ -3,20 +3,25 @@
 from asyncio import sleep
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from math import inf
+from dataclasses import replace
+from math import inf, log
 from pathlib import Path
+from signal import SIGTSTP
 from threading import Event as Flag
 from typing import Any
 
 import pytest
+from numpy import log10
 from textual.command import Hits
 from textual.events import Key
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 from l2o_engine.live.background import HandOverError
 from l2o_engine.live.session import SessionError
 from l2o_engine.presets.schema import Preset
 from l2o_engine.records.events import (
+    Diagnosed,
     Ended,
     Event,
     Extend,
@@ -30,7 +35,9 @@ from l2o_engine.records.events import (
     Stop,
     Validated,
 )
+from l2o_engine.records.health import Diagnostician
 from l2o_engine.runs.driven import DrivenRun
+from l2o_engine.runs.folder import Run
 from l2o_engine.training.validating import Verdict
 from l2o_tui.app import KeyCommands, L2oApp
 from l2o_tui.charts.widget import BaseChart, ConvergenceChart
@@ -39,10 +46,13 @@ from l2o_tui.panes.status import StatusLines
 from l2o_tui.screens import training
 from l2o_tui.screens.dialogs import ExtendDialog, FailureScreen, HelpScreen, LeaveDialog
 from l2o_tui.screens.home import HomeScreen
+from l2o_tui.screens.start import StartDialog
 from l2o_tui.screens.training import TrainingScreen
+from l2o_tui.state import keys
 from l2o_tui.state.open_run import OpenRun
 from tests.engine import tiny
 from tests.engine.made import made_run
+from tests.engine.records.test_health import HEALTHY
 from tests.tui.scripted import LANE, ScriptedSession, a_run, curves, ended, preset, progress, rows, started
 from tests.tui.waiting import PATIENCE_SECONDS, at_rest, text_of, until
 
@@ -557,6 +567,152 @@ async def test_what_lies_over_the_screen_of_a_run_that_is_left_goes_with_it(
         await until(pilot, lambda: isinstance(pilot.app.screen, HomeScreen))
         assert len(pilot.app.screen_stack) == 2  # textual's own is below
         await until(pilot, lambda: "goes on in the background" in messages(pilot))
+
+
+async def test_the_header_says_that_a_run_is_detached_until_it_is(
+    interrupted: OpenRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_go_on = Flag()
+
+    def slowly(*_: object, **__: object) -> int:
+        assert may_go_on.wait(PATIENCE_SECONDS)
+        return 77
+
+    monkeypatch.setattr("l2o_tui.state.open_run.hand_over", slowly)
+    async with shown_from_home(interrupted) as pilot:
+        try:
+            await pilot.press("d")
+            await until(pilot, lambda: "handing it over" in text_of(pilot))
+            assert "detaching …" in text_of(pilot)
+            assert "loading" not in text_of(pilot)
+        finally:
+            may_go_on.set()
+        await until(pilot, lambda: isinstance(pilot.app.screen, HomeScreen))
+        await until(pilot, lambda: "in the background" in messages(pilot))
+
+
+async def test_the_message_after_a_detach_does_not_outlive_the_run(
+    interrupted: OpenRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def goes_on(folder: Path, *_: object) -> int:
+        DrivenRun.take(folder).close()  # as it is for a moment: "running", and driven
+        return 77
+
+    states = iter(["running", "running", "finished"])
+    monkeypatch.setattr("l2o_tui.state.open_run.hand_over", goes_on)
+    async with shown_from_home(interrupted) as pilot:
+        monkeypatch.setattr("l2o_engine.runs.folder.Run.status", lambda _: next(states, "finished"))
+        said: list[str] = []
+        notify = pilot.app.notify
+
+        def note(message: str, **rest: Any) -> None:
+            said.append(message)
+            notify(message, **rest)
+
+        monkeypatch.setattr(pilot.app, "notify", note)
+        await pilot.press("d")
+        await until(pilot, lambda: len(said) == 2)
+        assert said == ["training goes on in the background: ours", "finished, in the background: ours"]
+        assert "goes on" not in messages(pilot)
+
+
+async def test_the_header_of_a_watched_run_says_who_drives_it(tmp_path: Path) -> None:
+    run = made_run(tmp_path / "run", tiny.tiny_preset(), [[-1.0] * 25])
+    record = run.record()
+    session = ScriptedSession(a_run(preset()), ANSWERS)
+    opened = OpenRun(session, preset(), folder=run.folder, driver=keys.WATCHED)
+    async with L2oApp(opened, fps=FPS).run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: f"driven by process {record.pid} on {record.host}" in text_of(pilot))
+        opened.feed.publish(StatusChanged("interrupted", 10_000))
+        await until(pilot, lambda: "interrupted" in text_of(pilot))
+        assert "driven by" not in text_of(pilot)
+        session.mailbox.put(Stop("the test is over"))  # it knows no Leave
+
+
+async def test_other_figures_are_shown_over_the_meta_iterations(tmp_path: Path) -> None:
+    experiment = tiny.tiny_preset('inputs={kind="log", min_log=-15.0, adaptive=true}')
+    tiny.run(tmp_path / "run", experiment)
+    opened = OpenRun.driving(DrivenRun.take(tmp_path / "run"))
+    async with L2oApp(opened, fps=FPS).run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: "finished" in text_of(pilot))
+        chart = pilot.app.screen.query_one(ConvergenceChart)
+        last = [*Run(tmp_path / "run").rows()][-1]
+        ends = {"Σ of the losses": log10(last.sum_loss[-5:]).mean(), "norm of": log10(last.gradient_norm[-5:]).mean()}
+        ends |= {"e^min_log": last.numbers["min_log"][-5:].mean() / log(10), "lost to ε": None}
+        for title, value in ends.items():
+            await pilot.press("g")
+            await until(pilot, lambda title=title: title in text_of(pilot) and bool(chart.drawn and chart.drawn.series))  # type: ignore[misc]
+            await until(pilot, lambda: chart.drawn is not None and not chart.drawn.levels)
+            assert chart.drawn is not None
+            assert chart.drawn.y.logarithmic == (value is not None)
+            if value is not None:
+                assert chart.drawn.series[0].at == pytest.approx(value, abs=1e-5)
+            else:
+                assert 0 <= 10 ** chart.drawn.series[0].at <= 1
+        await pilot.press("g")
+        await until(pilot, lambda: chart.drawn is not None and len(chart.drawn.levels) == 2)
+        assert "end loss" in text_of(pilot)
+
+
+# What is to be done about it.
+
+
+def stuck(experiment: Preset) -> list[Event]:
+    vitals = replace(HEALTHY, distance_ratio=1.0, epsilon_share=0.9999, gradient_norm=1e-14)
+    diagnosis = Diagnostician(experiment.experiment, experiment.report.every).judge(vitals)
+    return [*a_run(experiment), Diagnosed(LANE, diagnosis)]
+
+
+async def test_the_remedy_is_one_key_away(tmp_path: Path) -> None:
+    experiment = tiny.tiny_preset('inputs={kind="log", min_log=-15.0}')
+    run = made_run(tmp_path / "runs" / "stuck", experiment, [[-1.0] * 25])
+    session = ScriptedSession(stuck(experiment), ANSWERS)
+    app = L2oApp(OpenRun(session, experiment, folder=run.folder), runs_dir=run.folder.parent, fps=FPS)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await until(pilot, lambda: "a remedy" in text_of(pilot))
+        await pilot.press("a")
+        await until(pilot, lambda: isinstance(app.screen, StartDialog) and "Start anew from stuck" in text_of(pilot))
+        assert "epsilon: the meta-gradient is 1e-14" in text_of(pilot)
+        assert app.screen.query_one("#settings", Input).value == "meta.gradient=unit"
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, LeaveDialog))  # this one is not finished
+        await pilot.press("q")
+        await until(pilot, lambda: isinstance(app.screen, TrainingScreen) and app.screen.opened.folder != run.folder)
+        started_run = Run(app.screen.opened.folder)  # type: ignore[attr-defined]
+        assert started_run.preset().meta.gradient == "unit"
+        assert [command for command in session.commands if isinstance(command, Stop)] == [
+            Stop("another run was started")
+        ]
+        await until(pilot, lambda: "finished" in text_of(pilot))
+
+
+async def test_who_stays_with_a_run_starts_no_other(tmp_path: Path) -> None:
+    run = made_run(tmp_path / "runs" / "ours", tiny.tiny_preset(), [[-1.0] * 25])
+    session = ScriptedSession(a_run(tiny.tiny_preset()), ANSWERS)
+    app = L2oApp(OpenRun(session, tiny.tiny_preset(), folder=run.folder), runs_dir=run.folder.parent, fps=FPS)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await until(pilot, lambda: "● running" in text_of(pilot))
+        assert "a remedy" not in text_of(pilot)  # nothing is wrong
+        await pilot.press("a", "k")
+        await until(pilot, lambda: isinstance(app.screen, StartDialog))
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, LeaveDialog))
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, TrainingScreen))
+        assert [path.name for path in run.folder.parent.iterdir()] == ["ours"]
+        assert not session.commands
+
+
+async def test_ctrl_z_suspends_under_a_dialog_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped: list[int] = []
+    monkeypatch.setattr("l2o_tui.app.has_job_control", lambda: True)
+    monkeypatch.setattr("l2o_tui.app.os.killpg", lambda _, number: stopped.append(number))
+    async with showing(ScriptedSession(a_run(preset()), ANSWERS)) as pilot:
+        await pilot.press("ctrl+z")
+        await pilot.press("+")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ExtendDialog))
+        await pilot.press("ctrl+z")
+        assert stopped == [SIGTSTP, SIGTSTP]
 
 
 # Other runs beside this one.

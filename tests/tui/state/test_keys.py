@@ -86,7 +86,7 @@ def test_every_action_is_offered_just_when_it_applies() -> None:
     assert "extend" not in offered(keys.TRAINING, keys.LOADING, keys.OWN)
     assert "extend" not in offered(keys.TRAINING, keys.DIVERGED, keys.OWN)
     one_seed = offered(keys.TRAINING, keys.RUNNING, keys.OWN, frozenset())
-    assert running - one_seed == {"next_seed", "each_seed", "unpin", "evaluate", "other_problem"}
+    assert running - one_seed == {"next_seed", "each_seed", "unpin", "evaluate", "other_problem", "remedy"}
     assert "evaluate" in offered(keys.HOME, keys.IDLE_RUN) & offered(keys.HOME, keys.DRIVEN_RUN)
     assert "evaluate" not in offered(keys.HOME, keys.PRESET) | offered(keys.TRAINING, keys.LOADING)
     assert offered(keys.HOME, keys.NOTHING) - offered(keys.HOME, keys.NOTHING, there=frozenset()) == {

@@ -1,0 +1,75 @@
+"""Sweeps: one question asked of many runs, over settings and seeds, on the cores of this machine or on a cluster.
+
+A study (``study``) says what is varied (``over``) and over how many seeds. Every run of it is a job (``jobs``,
+``seeds``): a plain function of plain values, whose whole state is a run's folder, so a study that was interrupted or
+killed goes on where it was. A course (``course``, ``sweep``) gives them to an executor: this machine's processes
+(``workers``), or a Dask cluster (``cluster``). ``results`` says what came of the settings; ``halving`` gives up the
+hopeless ones early.
+"""
+
+from l2o_engine.studies.sweep.cluster import (
+    DaskExecutor,
+    WorkerSeen,
+    check_memory,
+    check_workers,
+    dask_executor,
+    told_of,
+)
+from l2o_engine.studies.sweep.halving import Halving
+from l2o_engine.studies.sweep.over import Over, Range, SweepError, parse_over
+from l2o_engine.studies.sweep.results import SettingResult
+from l2o_engine.studies.sweep.seeds import SeedOutcome
+from l2o_engine.studies.sweep.study import (
+    STATE_FILE,
+    STOP_FILE,
+    STUDY_FILE,
+    Draw,
+    Study,
+    StudySettings,
+    StudyState,
+    Variation,
+    is_study,
+    overs_of,
+    presets_of,
+    read_settings,
+    read_state,
+    read_study,
+    study_of,
+)
+from l2o_engine.studies.sweep.sweep import Sweep, stop_study
+from l2o_engine.studies.sweep.workers import cores, process_pool
+
+__all__ = [
+    "STATE_FILE",
+    "STOP_FILE",
+    "STUDY_FILE",
+    "DaskExecutor",
+    "Draw",
+    "Halving",
+    "Over",
+    "Range",
+    "SeedOutcome",
+    "SettingResult",
+    "Study",
+    "StudySettings",
+    "StudyState",
+    "Sweep",
+    "SweepError",
+    "Variation",
+    "WorkerSeen",
+    "check_memory",
+    "check_workers",
+    "cores",
+    "dask_executor",
+    "is_study",
+    "overs_of",
+    "parse_over",
+    "presets_of",
+    "process_pool",
+    "read_settings",
+    "read_state",
+    "read_study",
+    "stop_study",
+    "study_of",
+    "told_of",
+]

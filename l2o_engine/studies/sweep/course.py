@@ -1,0 +1,248 @@
+"""Jobs in the hands of an executor: given to it a few at a time, waited for, told to stop."""
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from time import sleep
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from l2o_engine.backends.choose import choose
+from l2o_engine.live.sizes import admit
+from l2o_engine.runs.record import RunError
+from l2o_engine.studies.sweep.jobs import Ending, Job, Outcome, difference, is_begun, is_done, prepare
+from l2o_engine.studies.sweep.workers import stop_workers
+from l2o_engine.support.errors import UserError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Told = TypeVar("Told", bound=Outcome)
+
+WINDOW = 2000
+"""Jobs that an executor has at a time, at most: what it keeps of those that wait is bounded."""
+
+ABRUPT = "a worker process ended abruptly (out of memory?)"
+
+
+class Course(ABC, Generic[Told]):
+    """Jobs in the hands of an executor.
+
+    Parameters
+    ----------
+    jobs
+        In the order in which they are to be begun.
+    window
+        How many the executor is given at a time.
+
+    Attributes
+    ----------
+    jobs
+        All jobs.
+    is_stopped
+        Whether it was told to begin nothing more.
+    """
+
+    remedy = "choose another --runs-dir"
+    """What is proposed, beside deleting it, where a folder holds another run."""
+    prepares = True
+    """Whether kernels are compiled first, each once: where the workers share what was compiled."""
+
+    def __init__(self, jobs: Sequence[Job], *, window: int = WINDOW) -> None:
+        self.jobs = list(jobs)
+        self.is_stopped = False
+        self._window = window
+        self._kernels: dict[str, str] = {}  # what a job is a seed of → the kernel that has to be compiled for it
+        self._done: set[Path] = set()
+        self._outcomes: dict[Path, Told] = {}
+        self._executor: Executor | None = None
+        self._ready: deque[Job] = deque()
+        self._running: dict[Future[Any], Job] = {}
+        self._preparing: dict[Future[None], list[Job]] = {}
+
+    # What is done with a job.
+
+    @abstractmethod
+    def _call(self, job: Job) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        """Return what the executor is given: a plain function, and its arguments."""
+
+    @abstractmethod
+    def _answered(self, job: Job, answer: Any) -> Told:
+        """Return the outcome that the function's answer tells of."""
+
+    @abstractmethod
+    def _ended(self, job: Job, status: Ending, message: str = "") -> Told:
+        """Return the outcome of a job that the function has not told of."""
+
+    @abstractmethod
+    def _refusal(self, message: str) -> UserError:
+        """Return the error that says that it cannot be begun."""
+
+    def _is_loss(self, error: BaseException) -> bool:
+        """Return whether an error says that a job's worker was lost, and nothing of the job."""
+        return False
+
+    def _is_tried_again(self, job: Job) -> bool:
+        """Return whether a job whose worker was lost goes on in the hands of another."""
+        return False
+
+    # Before it starts.
+
+    def check(self, known: Callable[[Job], bool] = lambda job: False) -> None:
+        """Check all that can be checked before anything is started, and note what is done and what to compile.
+
+        Parameters
+        ----------
+        known
+            Tells of which jobs it is known that their folders hold no other run.
+
+        Raises
+        ------
+        UserError
+            If a job's folder holds a run with other settings, or one that cannot be read; if the backend cannot take a
+            preset, or this machine has not the memory for a run.
+        """
+        for job in self.jobs:
+            try:
+                other = difference(job) if is_begun(job) and not known(job) else ""
+                if is_done(job):
+                    self._done.add(job.folder)
+            except RunError as error:
+                raise self._refusal(f"{error}. Delete {job.folder}, or {self.remedy}") from error
+            if other:
+                raise self._refusal(
+                    f"{job.folder} holds a run with other settings ({other}). Delete it, or {self.remedy}"
+                )
+            if job.folder not in self._done and job.of not in self._kernels:
+                self._kernels[job.of] = self._admitted(job)
+
+    def _admitted(self, job: Job) -> str:
+        """Refuse a job that cannot be done here; return the kernel that has to be compiled for it."""
+        admit(job.preset)
+        return choose(job.preset.experiment, job.preset.run.backend).to_compile if self.prepares else ""
+
+    # Under way.
+
+    def start(self, executor: Executor) -> None:
+        """Give all jobs to an executor; those whose kernel is still to be compiled wait for that."""
+        self._executor = executor
+        self._ready.extend(job for job in self.jobs if job.folder in self._done)  # to read a run takes no time
+        self._fill()
+        waiting: dict[str, list[Job]] = {}
+        for job in self.jobs:
+            if job.folder not in self._done:
+                waiting.setdefault(self._kernels.get(job.of, ""), []).append(job)
+        ready = waiting.pop("", [])
+        for jobs in waiting.values():
+            self._preparing[executor.submit(prepare, jobs[0].preset)] = jobs
+        self._ready.extend(ready)
+        self._fill()
+
+    def go_on_with(self, executor: Executor) -> None:
+        """Go on with another executor, in place of one that has broken."""
+        self._executor = executor
+        self._fill()
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether there are jobs left and the executor has broken."""
+        return self._executor is None and self.is_going_on
+
+    def _fill(self) -> None:
+        """Give the executor what it has room for."""
+        while self._ready and self._executor is not None and len(self._running) < self._window:
+            function, arguments = self._call(self._ready[0])
+            try:
+                future = self._executor.submit(function, *arguments)
+            except BrokenExecutor:
+                self._executor = None
+                self._keep([self._lost(self._ready.popleft()) for _ in range(len(self._ready))])
+                return
+            self._running[future] = self._ready.popleft()
+
+    @property
+    def _futures(self) -> list[Future[Any]]:
+        return [*self._running, *self._preparing]
+
+    @property
+    def is_going_on(self) -> bool:
+        """Whether there are jobs that have no outcome yet."""
+        return bool(self._running or self._preparing or self._ready)
+
+    def wait(self, seconds: float) -> list[Told]:
+        """Wait for outcomes, for so many seconds at most, and return the new ones."""
+        if self.is_stopped:
+            self._tell_to_stop()  # again: one that was being set up did not hear it
+        if not self._futures:
+            sleep(seconds)
+        done, _ = wait(self._futures, seconds, FIRST_COMPLETED)
+        found = []
+        for future in done:
+            if future in self._running:
+                found.append(self._outcome(future, self._running.pop(future)))
+            else:
+                found += self._prepared(future, self._preparing.pop(future))
+        kept = self._keep(found)
+        self._fill()
+        return kept
+
+    def _keep(self, found: Iterable[Told | None]) -> list[Told]:
+        """Take in outcomes; return those that are news."""
+        there = [outcome for outcome in found if outcome is not None]
+        self._outcomes |= {outcome.job.folder: outcome for outcome in there}
+        return there
+
+    def _prepared(self, future: "Future[None]", jobs: list[Job]) -> list[Told | None]:
+        """Go on with jobs whose kernel has been prepared; if that failed, each of them will tell why."""
+        if self.is_stopped:
+            return [self._ended(job, "interrupted") for job in jobs]
+        if not future.cancelled() and isinstance(future.exception(), BrokenExecutor):
+            self._executor = None
+            return [self._lost(job) for job in jobs]
+        self._ready.extend(jobs)
+        return []
+
+    def _outcome(self, future: "Future[Any]", job: Job) -> Told | None:
+        error = None if future.cancelled() else future.exception()
+        if self.is_stopped and (future.cancelled() or error is not None):
+            return self._ended(job, "interrupted")
+        if isinstance(error, BrokenExecutor):
+            self._executor = None
+            return self._lost(job)
+        if future.cancelled() or (error is not None and self._is_loss(error)):
+            return self._lost(job)
+        return self._ended(job, "failed", f"{type(error).__name__}: {error}") if error else self._told(job, future)
+
+    def _told(self, job: Job, future: "Future[Any]") -> Told:
+        return self._answered(job, future.result())
+
+    def _lost(self, job: Job) -> Told | None:
+        """Return the outcome of a job whose worker was lost; None if it goes on elsewhere."""
+        if self.is_stopped or not self._is_tried_again(job):
+            return self._ended(job, "interrupted") if self.is_stopped else self._ended(job, "failed", ABRUPT)
+        self._ready.append(job)
+        return None
+
+    def stop(self) -> None:
+        """Begin nothing more, and let the workers save what they are at; their outcomes are still to be waited for.
+
+        Of an executor of another kind than ours, what is under way comes to its end.
+        """
+        self.is_stopped = True
+        self._keep(self._ended(self._ready.popleft(), "interrupted") for _ in range(len(self._ready)))
+        for future, job in [*self._running.items(), *((one, jobs[0]) for one, jobs in self._preparing.items())]:
+            if self._may_be_cancelled(job):
+                future.cancel()
+        self._tell_to_stop()
+
+    def _may_be_cancelled(self, job: Job) -> bool:
+        """Return whether a job that is begun nonetheless would be noticed: futures of ours cannot be cancelled then."""
+        return True
+
+    def _tell_to_stop(self) -> None:
+        stop_workers()
+
+    @property
+    def outcomes(self) -> list[Told]:
+        """What came of the jobs so far."""
+        return list(self._outcomes.values())

@@ -1,0 +1,1 @@
+"""``l2o-tui sweep``: many runs of one question."""
