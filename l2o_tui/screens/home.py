@@ -599,28 +599,27 @@ class HomeScreen(KeyedScreen[None]):
         """Compare the marked runs, or this one alone; of a preset, all its runs."""
         entry = self.selected
         if isinstance(entry, PresetEntry):
-            chosen = self._runs_that(lambda run: run.record.preset == entry.name)
+            chosen = self._readable(run for run in self._runs if run.record.preset == entry.name)
             if not chosen:
                 self.notify(f"there is no run of {entry.name} yet: enter starts one")
         else:
             chosen = self._chosen()
-            if not chosen:
-                self._with_run(chosen.append)
+        if not chosen:
+            self._with_run(chosen.append)
         if chosen:
             self.app.push_screen(CompareScreen(chosen))
 
     def _chosen(self) -> list[Run]:
         """Return the marked runs, the oldest first."""
-        return self._runs_that(lambda run: run.folder in self._marked)
+        return self._readable(entry for entry in self._runs if entry.folder in self._marked)
 
-    def _runs_that(self, wanted: Callable[[RunEntry], bool]) -> list[Run]:
-        """Return runs, the oldest first; one that has vanished is none."""
-        chosen = []
-        for entry in reversed(self._runs):
-            if wanted(entry):
-                with suppress(RunError):
-                    chosen.append(entry.run)
-        return chosen
+    def _readable(self, entries: Iterable[RunEntry]) -> list[Run]:
+        """Return the runs of these lines, the oldest first; one that has vanished is none."""
+        found = []
+        for entry in reversed(list(entries)):
+            with suppress(RunError):
+                found.append(entry.run)
+        return found
 
     def action_diff(self) -> None:
         """Show the settings in which the two marked runs differ."""

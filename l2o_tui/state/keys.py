@@ -35,7 +35,7 @@ EVERYTHING = frozenset({REPLICATES, FILTER, PINNED, NETWORK, REMEDY, TWO_MARKED}
 NOT_SERVED = frozenset(
     {
         *("start", "resume", "take_over", "clone", "remedy", "evaluate"),
-        *("delete", "export", "save_text", "save_svg", "suspend"),
+        *("delete", "export", "save_text", "save_svg", "suspend", "describe"),
     }
 )
 """What a browser's view does not do, which is there to look and to steer: train, judge, write files where it runs."""

@@ -146,7 +146,7 @@ def _range(said: str, source: str) -> Range | None:
     is_log = match[3] is not None
     is_whole = isinstance(low, int) and isinstance(high, int)
     if not (isfinite(low) and isfinite(high) and low < high):
-        raise SweepError(f"{source}: the first bound must be below the second")
+        raise SweepError(f"{source}: the bounds must be numbers, the first below the second")
     if is_log and low <= 0:
         raise SweepError(f"{source}: with :log the bounds must be above 0")
     return Range(float(low), float(high), is_log, is_whole)
@@ -155,8 +155,10 @@ def _range(said: str, source: str) -> Range | None:
 def _number(text: str) -> float | int | None:
     for kind in (int, float):
         try:
-            return kind(text.strip().replace("_", ""))
-        except ValueError:
+            value = kind(text.strip().replace("_", ""))
+            _ = float(value)  # a whole number may be too large to be reckoned with
+            return value
+        except (ValueError, OverflowError):
             continue
     return None
 

@@ -1,6 +1,7 @@
 """One run of a study: trained as far as it is to go, in whatever process, and what came of it as plain values."""
 
 import os
+import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,7 +25,8 @@ from l2o_engine.studies.sweep.jobs import (
     sum_up,
     take_if_free,
 )
-from l2o_engine.studies.sweep.study import STOP_FILE
+from l2o_engine.studies.sweep.over import SweepError
+from l2o_engine.studies.sweep.study import STOP_FILE, STUDY_FILE
 from l2o_engine.studies.sweep.workers import worker
 from l2o_engine.support.errors import Failure, UserError
 from l2o_engine.support.user_code import allow_code
@@ -133,6 +135,11 @@ def _run(job: Job, until: int | None) -> SeedOutcome:
     if not before:
         if is_stopped():
             return SeedOutcome(job, "interrupted")
+        if not (job.folder.parent / STUDY_FILE).is_file():  # a worker that came later, and would train into the void
+            raise SweepError(
+                f"{socket.gethostname()} does not see {job.folder.parent}: the runs folder must be on a file system "
+                "that all workers share, by the same path"
+            )
         admit(job.preset)  # where it is computed there may be less room than where it was asked for
         drive(take_if_free(job), enough, is_stopped=is_stopped)
     if is_done(job):

@@ -74,6 +74,14 @@ def test_a_worker_that_cannot_do_a_run_is_refused() -> None:
         check_workers([HERE], ["worker x cannot do a run: ModuleNotFoundError: No module named 'l2o_engine'"], study)
 
 
+def test_a_worker_that_comes_later_and_does_not_see_the_folder_makes_none(tmp_path: Path) -> None:
+    job = sweep_of(tmp_path).jobs[0]  # which has not begun: there is no folder
+    answer = run_seed(to_dict(job.preset), str(job.folder))
+    assert answer["status"] == "failed"
+    assert f"does not see {job.folder.parent}" in answer["message"]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_runs_that_no_worker_has_the_memory_for_are_refused() -> None:
     check_memory([HERE], [ONE])
     check_memory([], [ONE])

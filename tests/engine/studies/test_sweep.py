@@ -117,7 +117,8 @@ def test_every_combination_is_run_once_whatever_a_value_is_typed_as() -> None:
     [
         (("meta.learning_rate",), {}, "write it as table.key=a,b,c"),
         (("meta.learning_rate=1e-3,,2e-3",), {}, "a value is missing"),
-        (("meta.learning_rate=1e-3:1e-4:log",), {"draw": "random", "points": 2}, "must be below"),
+        (("meta.learning_rate=1e-3:1e-4:log",), {"draw": "random", "points": 2}, "the first below the second"),
+        ((f"run.iterations=1:{'9' * 400}",), {"draw": "random", "points": 2}, "the first below the second"),
         (("meta.learning_rate=-1:1:log",), {"draw": "random", "points": 2}, "above 0"),
         (("meta.learning_rate=1e-4:1e-3",), {}, r"is a range: say how many points"),
         (("meta.learning_rate=1", "meta.learning_rate=2"), {}, "varied twice"),
