@@ -569,9 +569,9 @@ async def test_filtering_presets_stays_among_presets_and_begins_at_the_first(run
 async def test_an_export_outlives_its_dialog(runs_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     may_write = Flag()
 
-    def slow(*args: Any) -> None:
+    def slow(*args: Any, **options: Any) -> None:
         assert may_write.wait(60)
-        export_file(*args)
+        export_file(*args, **options)
 
     monkeypatch.setattr("l2o_tui.screens.export.export_file", slow)
     async with home(runs_dir) as pilot:
