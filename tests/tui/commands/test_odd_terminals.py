@@ -1,5 +1,6 @@
 """The screens on terminals that are not what they say, or that cannot show all: on a real pseudo-terminal."""
 
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 import pexpect
 import pyte
 
+from l2o_engine.runs.folder import Run
 from tests.hostile import evil_preset, evil_run, unseen_in
 
 COLUMNS, LINES = 100, 30
@@ -82,8 +84,15 @@ def test_what_a_shell_has_exported_is_not_the_terminal_s_size(tmp_path: Path) ->
     assert not [line for line in screen.display if line[COLUMNS:].strip()]
 
 
+def unnamed(run: Run) -> Run:
+    """Take away what the run was called: lists then have its folder's name."""
+    record = json.loads(run.record_path.read_text())
+    run.record_path.write_text(json.dumps(record | {"given_name": ""}))
+    return run
+
+
 def test_an_encoding_that_lacks_boxes_gets_plain_ones(tmp_path: Path) -> None:
-    evil_run(tmp_path / "runs" / "均方根 é", evil_preset())
+    unnamed(evil_run(tmp_path / "runs" / "均方根 é", evil_preset()))
     with on_terminal(tmp_path, *HOME, encoding="latin-1", PYTHONIOENCODING="latin-1") as child:
         sent = leave(child)
     screen = seen(sent, COLUMNS, LINES)
@@ -94,7 +103,8 @@ def test_an_encoding_that_lacks_boxes_gets_plain_ones(tmp_path: Path) -> None:
 
 
 def test_nothing_of_strangers_is_obeyed(tmp_path: Path) -> None:
-    run = evil_run(tmp_path / "runs" / "a\x1b]0;pwned\x07\x1b[2Jb")
+    evil_run(tmp_path / "runs" / "named")
+    run = unnamed(evil_run(tmp_path / "runs" / "a\x1b]0;pwned\x07\x1b[2Jb"))
     run.folder.rename(run.folder.with_name("c\x1b]52;c;cHduZWQ=\x07"))
     (tmp_path / "evil.toml").write_text('name = "x"\n"\\u001b]0;pwned\\u0007" = 1\n')
     with on_terminal(tmp_path, *HOME) as child:
