@@ -12,8 +12,9 @@ from torch import Tensor
 from l2o_engine.optimizers.learned.exported import Exported
 from l2o_engine.support.wording import shown
 from l2o_engine.torch_optim import guard as guarding
+from l2o_engine.torch_optim.loading import check_digest, states_of
 from l2o_engine.torch_optim.options import Guard, Scale
-from l2o_engine.torch_optim.passes import GUARD, Computing, Slot, is_ours, member_for, members_of, updates
+from l2o_engine.torch_optim.passes import STEP, Computing, Slot, member_for, members_of, updates
 from l2o_engine.torch_optim.watch import Watch, number_in, rms
 
 Parameters: TypeAlias = "Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]"
@@ -25,8 +26,6 @@ _COMPUTED_IN = {
     torch.float32: torch.float32,
     torch.float64: torch.float64,
 }
-_SHOWN = 12  # characters of a digest
-_STEP = "step"  # which PyTorch's state dicts do not cast
 
 
 class TorchOptimizer(torch.optim.Optimizer):
@@ -185,7 +184,9 @@ class TorchOptimizer(torch.optim.Optimizer):
         found: defaultdict[Tensor, Any] = defaultdict(dict)
 
         def take_out(_: torch.optim.Optimizer, given: dict[str, Any]) -> dict[str, Any]:
-            found.update(self._states_of(given))
+            check_digest(given["param_groups"], self.exported.digest)
+            own = [named for group in self.param_groups for named in self._named(group)]
+            found.update(states_of(given, own, self._computing, is_guarded=self._guard is not None))
             return {**given, "state": {}}
 
         def put_in(_: torch.optim.Optimizer) -> None:
@@ -202,51 +203,6 @@ class TorchOptimizer(torch.optim.Optimizer):
         finally:
             before.remove()
             after.remove()
-
-    def _states_of(self, given: Mapping[str, Any]) -> dict[Any, Any]:
-        """Return copies of the states that a state dict holds, by parameter; what is of none stays as it is."""
-        for group in given["param_groups"]:
-            if group.get("learned") != self.exported.digest:
-                theirs = str(group.get("learned"))[:_SHOWN]
-                ours = self.exported.digest[:_SHOWN]
-                raise ValueError(f"the state is of another learned optimizer: its digest is {theirs}…, not {ours}…")
-        saved = [key for group in given["param_groups"] for key in group["params"]]
-        own = [named for group in self.param_groups for named in self._named(group)]
-        if len(saved) != len(own):
-            return {}  # which PyTorch says, group by group
-        named_by_key = dict(zip(saved, own, strict=True))
-        found: dict[Any, Any] = {}
-        for key, state in given["state"].items():
-            if key in named_by_key:
-                name, parameter = named_by_key[key]
-                found[parameter] = self._copied(name, parameter, state)
-            else:
-                found[key] = state
-        return found
-
-    def _copied(self, name: str, parameter: Tensor, state: Any) -> dict[str, Any]:
-        dtype = _COMPUTED_IN[parameter.dtype]
-        if not isinstance(state, Mapping):
-            raise ValueError(f"the state of {name} is none of this optimizer: it is a {type(state).__name__}")
-
-        def copy_of(key: str, value: Any) -> Any:
-            if not isinstance(value, Tensor):
-                return value
-            if not is_ours(key):  # the step, and what others keep there
-                return value.clone()
-            return value.detach().to(parameter.device, dtype, copy=True).contiguous()
-
-        copied = {
-            key: copy_of(key, value) for key, value in state.items() if self._guard or not str(key).startswith(GUARD)
-        }
-        why_not = ""
-        if _STEP in copied:
-            why_not = self._computing(name, parameter).why_no_state(copied, parameter.numel())
-        elif any(map(is_ours, copied)):
-            why_not = f"it has no {_STEP}"
-        if why_not:
-            raise ValueError(f"the state of {name} is none of this optimizer: {why_not}")
-        return copied
 
     # A step.
 
@@ -313,10 +269,10 @@ class TorchOptimizer(torch.optim.Optimizer):
             if group["maximize"]:
                 downhill = -downhill
             slot = Slot(parameter, state, self._as_seen(downhill, group["scale"]), downhill, group)
-            if _STEP not in state:  # what else is there is somebody's own
+            if STEP not in state:  # what else is there is somebody's own
                 if group["scale"] is None:
                     self._watch.gradient(name, downhill)
-                state |= {_STEP: torch.tensor(0.0, dtype=torch.float32, device="cpu"), **computing.begin(slot.x)}
+                state |= {STEP: torch.tensor(0.0, dtype=torch.float32, device="cpu"), **computing.begin(slot.x)}
             elif not computing.fits(state):
                 raise ValueError(
                     f"{name} is {_dtype(parameter)} now, and its state is not: load_state_dict(state_dict()) casts it"
@@ -348,8 +304,8 @@ class TorchOptimizer(torch.optim.Optimizer):
             if self._guard is not None:
                 updates_ = tuple(self._guarded(*one, self._guard) for one in zip(slots, updates_, strict=True))
             for slot in slots:
-                slot.state[_STEP] += 1
-            self._watch.steps(max(float(slot.state[_STEP]) for slot in slots))
+                slot.state[STEP] += 1
+            self._watch.steps(max(float(slot.state[STEP]) for slot in slots))
             parameters = [slot.parameter for slot in slots]
             added = [update.view(one.shape) for update, one in zip(updates_, parameters, strict=True)]
             lr, weight_decay, factor = slots[0].group["lr"], slots[0].group["weight_decay"], 1.0

@@ -25,6 +25,9 @@ from l2o_engine.support.wording import shown
 
 _UNDIVIDED = 2**15  # coordinates, at most, of which torch's operations are not worth a second thread
 _KERNEL_AT_ONCE, _TORCH_AT_ONCE = 2**18, 2**16  # coordinates: what torch keeps of one is some hundred numbers
+STEP = "step"
+"""How many steps a parameter has taken, in its state; PyTorch's state dicts do not cast what is called so."""
+
 _NETWORK, _MEMORY, GUARD = "network.", "memory.", "guard."
 
 
