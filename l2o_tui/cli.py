@@ -206,6 +206,15 @@ RunsOrFiles = Annotated[
         autocompletion=_complete_runs,
     ),
 ]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="TABLE.KEY=VALUE",
+        help="Change a setting of the preset; repeatable.",
+        autocompletion=_complete_settings,
+    ),
+]
 PresetName = Annotated[
     str,
     typer.Argument(
@@ -263,15 +272,7 @@ def run(
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Decides the weights and every draw.")] = None,
     seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="Replicates, from --seed on.")] = None,
     iterations: Annotated[int | None, typer.Option("--iterations", min=1, help="Meta-iterations in all.")] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="TABLE.KEY=VALUE",
-            help="Change a setting of the preset; repeatable.",
-            autocompletion=_complete_settings,
-        ),
-    ] = None,
+    settings: Settings = None,
     start_from: Annotated[
         str | None,
         typer.Option(
@@ -541,15 +542,7 @@ def convert(
         ),
     ],
     output: Annotated[Path, typer.Option("--output", metavar="FILE", help="Where the optimizer is written.")],
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="TABLE.KEY=VALUE",
-            help="Change a setting of the preset; repeatable.",
-            autocompletion=_complete_settings,
-        ),
-    ] = None,
+    settings: Settings = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an output that is there.")] = False,
 ) -> None:
     """Make an optimizer file of weights that were trained elsewhere, by DeepMind's code or what is made of it."""
@@ -818,15 +811,7 @@ def tune(
     rate_only: Annotated[
         bool, typer.Option("--rate-only", help="Search the learning rate alone, and no β or decay.")
     ] = False,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="TABLE.KEY=VALUE",
-            help="Change a setting of the preset; repeatable.",
-            autocompletion=_complete_settings,
-        ),
-    ] = None,
+    settings: Settings = None,
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Decides the problems; the preset's, if not given.")
     ] = None,

@@ -77,7 +77,23 @@ class BaseChart(Chart):
         return " · ".join([*left_out(non_finite, zeros, logarithmic=self.logarithmic), *said])
 
 
-class ConvergenceChart(Chart):
+class ReplicatesChart(Chart):
+    """A chart of runs that may have replicates."""
+
+    _each_seed = False
+
+    @property
+    def each_seed(self) -> bool:
+        """Whether replicates are drawn one by one, too."""
+        return self._each_seed
+
+    @each_seed.setter
+    def each_seed(self, value: bool) -> None:
+        self._each_seed = value
+        self.redraw()
+
+
+class ConvergenceChart(ReplicatesChart):
     """The end loss over the meta-iterations: raw band, rolling log-average, and what to compare them with.
 
     Parameters
@@ -106,7 +122,6 @@ class ConvergenceChart(Chart):
         self._notebook = notebook
         self._tuned = tuned
         self._bands = True
-        self._each_seed = False
         self._lanes: Sequence[tuple[Lane, Curve]] = ()
         self._pinned: dict[str, Curve] = {}
         self._levels: dict[str, float] = {}
@@ -154,16 +169,6 @@ class ConvergenceChart(Chart):
     @bands.setter
     def bands(self, value: bool) -> None:
         self._bands = value
-        self.redraw()
-
-    @property
-    def each_seed(self) -> bool:
-        """Whether replicates are drawn one by one, too."""
-        return self._each_seed
-
-    @each_seed.setter
-    def each_seed(self, value: bool) -> None:
-        self._each_seed = value
         self.redraw()
 
     def pin(self, name: str, curve: Curve) -> None:
@@ -234,7 +239,7 @@ class ConvergenceChart(Chart):
         return " · ".join([*left_out(non_finite, zeros, logarithmic=self.logarithmic), *said])
 
 
-class ComparisonChart(Chart):
+class ComparisonChart(ReplicatesChart):
     """The rolling log-average of each experiment, and the baselines' levels."""
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 (textual's name)
@@ -242,7 +247,6 @@ class ComparisonChart(Chart):
         self._groups: Sequence[Group] = ()
         self._levels: Sequence[NamedLevel] = ()
         self._window: int | None = None
-        self._each_seed = False
         self.border_title = _END_LOSS
 
     def show(self, groups: Sequence[Group], levels: Sequence[NamedLevel]) -> None:
@@ -273,14 +277,4 @@ class ComparisonChart(Chart):
         own = max((group.preset.report.rolling_window for group in self._groups), default=1)
         window = next_window(_WINDOWS, self._window or own, by, own)
         self._window = None if window == own else window
-        self.redraw()
-
-    @property
-    def each_seed(self) -> bool:
-        """Whether replicates are drawn one by one, too."""
-        return self._each_seed
-
-    @each_seed.setter
-    def each_seed(self, value: bool) -> None:
-        self._each_seed = value
         self.redraw()

@@ -6,7 +6,6 @@ compute on it, and what one CPU has written another reads.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
 
 import torch
 from torch import Tensor
@@ -72,8 +71,3 @@ def scatter(states: Mapping[str, Tensor], pieces: Sequence[Piece]) -> None:
     for name, values in states.items():
         for piece, part in zip(pieces, torch.split(values, sizes), strict=True):
             put_rows(piece.states[name], part)
-
-
-def bytes_of(states: Mapping[str, Tensor]) -> int:
-    """Return how many bytes states take."""
-    return sum(prod(tiles.shape) * tiles.element_size() for tiles in states.values())

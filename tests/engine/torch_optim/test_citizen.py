@@ -392,10 +392,20 @@ def test_maximizing_is_minimizing_the_negative() -> None:
 
 
 def test_gradients_may_be_clipped_before() -> None:
-    optimizer = TorchOptimizer(ones := parameters(), exported())
-    give_gradients(ones, 1)
-    nn.utils.clip_grad_norm_(ones, 1e-3)
+    made = exported(inputs=LogAndSign())
+    ones, twos = parameters(), parameters()
+    optimizer, other = TorchOptimizer(ones, made), TorchOptimizer(twos, made)
+    for each in (ones, twos):
+        give_gradients(each, 1)
+    factor = 0.1 / nn.utils.clip_grad_norm_(ones, 0.1)
+    for two in twos:
+        assert two.grad is not None
+        two.grad = two.grad * factor
     optimizer.step()
+    other.step()
+    assert factor < 0.5
+    for one, two in zip(ones, twos, strict=True):
+        torch.testing.assert_close(one, two)
 
 
 def test_scaled_by_their_rms_gradients_of_any_magnitude_are_as_in_training() -> None:
