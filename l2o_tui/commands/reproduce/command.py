@@ -171,7 +171,7 @@ def _drive(reproduction: Reproduction, notes: Notes, workers: int, *, as_json: b
         try:
             reproduction.start(executor)
             while reproduction.is_going_on:
-                notes.show(reproduction)
+                notes.show_reproduction(reproduction)
                 outcomes = reproduction.wait(_TICK)
                 if received:
                     # What comes now was interrupted, or broken by the same signal: neither is news.

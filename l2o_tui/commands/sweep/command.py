@@ -291,7 +291,7 @@ def _drive(sweep: Sweep, pool: Pool, progress: SweepProgress) -> int:
                     is_begun = True
                     before = sweep.done
                     while sweep.is_going_on and not sweep.is_broken:
-                        progress.show(sweep)
+                        progress.show_sweep(sweep)
                         for outcome in sweep.wait(_TICK):
                             _tell(outcome, progress, told)
                         if received and not sweep.is_stopped:

@@ -210,8 +210,8 @@ def test_a_terminal_sees_how_far_it_is(shipped: Path, workplace: Path, monkeypat
     begun.close()
     screen = StringIO()
     terminal = Console(file=screen, force_terminal=True, color_system=None, width=80)
-    monkeypatch.setattr("l2o_tui.commands.reproduce.notes.TextConsole", lambda **options: terminal)
-    monkeypatch.setattr("l2o_tui.commands.reproduce.notes.is_terminal", lambda stream: True)
+    monkeypatch.setattr("l2o_tui.text.job_bars.TextConsole", lambda **options: terminal)
+    monkeypatch.setattr("l2o_tui.text.job_bars.is_terminal", lambda stream: True)
     result = call("reproduce", "all", "--seeds", "2", "--json")
     assert len(result.documents) == 3  # stdout has them, not the terminal
     first = screen.getvalue().partition("100%")[0]
