@@ -9,6 +9,7 @@ hopeless ones early.
 
 from l2o_engine.studies.sweep.cluster import (
     DaskExecutor,
+    LostSchedulerError,
     WorkerSeen,
     check_memory,
     check_workers,
@@ -46,6 +47,7 @@ __all__ = [
     "DaskExecutor",
     "Draw",
     "Halving",
+    "LostSchedulerError",
     "Over",
     "Range",
     "SeedOutcome",
