@@ -113,7 +113,9 @@ async def _schedule(folder: Path) -> None:
         return got
 
     with patch.object(IOStream, "write_to_fd", write_to_fd), patch.object(IOStream, "read_from_fd", read_from_fd):
-        async with distributed.Scheduler(host="127.0.0.1", port=0, dashboard=False) as scheduler:
+        async with distributed.Scheduler(
+            host="127.0.0.1", port=0, dashboard=False, dashboard_address=":0"
+        ) as scheduler:
             (folder / ".address").write_text(scheduler.address)
             (folder / ".address").replace(folder / "address")
             while True:
