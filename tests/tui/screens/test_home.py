@@ -23,12 +23,14 @@ from l2o_engine.runs.export import export_file
 from l2o_engine.runs.folder import Run
 from l2o_tui.app import L2oApp
 from l2o_tui.charts.widget import ComparisonChart
+from l2o_tui.panes.entry_table import EntryTable
+from l2o_tui.panes.preset_entries import PresetEntry, read_presets
 from l2o_tui.screens.compare import CompareScreen
 from l2o_tui.screens.describe import DescribeDialog
 from l2o_tui.screens.dialogs import ConfirmDialog, ExtendDialog, FailureScreen, HelpScreen
 from l2o_tui.screens.difference import DifferenceScreen
 from l2o_tui.screens.export import ExportDialog
-from l2o_tui.screens.home import EntryTable, HomeScreen, PresetEntry, read_presets
+from l2o_tui.screens.home import HomeScreen
 from l2o_tui.screens.start import StartDialog
 from l2o_tui.screens.training import TrainingScreen
 from tests.engine import tiny
