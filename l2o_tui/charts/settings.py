@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from l2o_engine.presets.labels import short_number
+from l2o_engine.presets.labels import SHORT_NAMES, short_number
 from l2o_engine.records.statistics import Spread, quartiles
 from l2o_engine.studies.sweep import frozen
 from l2o_engine.support.wording import shown
@@ -173,9 +173,11 @@ def _lines(
         return []
     if len(groups) <= _MOST_LINES:
         found = []
-        for owner, group in sorted(groups.items(), key=lambda item: [_ordered(value) for _, value in item[0]]):
+        for which, group in sorted(groups.items(), key=lambda item: [_ordered(value) for _, value in item[0]]):
             at = sorted((place_of[frozen(_value(one, key))], one.final.median) for one in group)
-            label = ", ".join(f"{name.rpartition('.')[2]} {_said(value)}" for name, value in owner)
+            label = ", ".join(
+                f"{SHORT_NAMES.get(name, name.rpartition('.')[2])} {_said(value)}" for name, value in which
+            )
             y = np.array([median for _, median in at])
             found.append(Series(label, Style(0), np.array([x for x, _ in at], np.int64), y, (), float(y[-1])))
         return found

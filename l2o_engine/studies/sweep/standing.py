@@ -188,14 +188,17 @@ class StudyStanding:
         paces = [job.iteration / job.seconds for job in self.jobs if job.state == "running" and job.seconds > 0]
         return left / sum(paces) if sum(paces) > 0 else inf
 
-    def settings(self, *, with_under_way: bool = False) -> list[SettingStanding]:
-        """Return how the settings stand, the best first.
+    @cached_property
+    def settings(self) -> list[SettingStanding]:
+        """How the settings stand, by their runs that are over, the best first."""
+        return self._settings(with_under_way=False)
 
-        Parameters
-        ----------
-        with_under_way
-            Whether runs that are not over count, too, as they are now.
-        """
+    @cached_property
+    def settings_so_far(self) -> list[SettingStanding]:
+        """The same, where runs that are not over count, too, as they are now."""
+        return self._settings(with_under_way=True)
+
+    def _settings(self, *, with_under_way: bool) -> list[SettingStanding]:
         together: dict[Any, list[JobStanding]] = {}
         for job in self.jobs:
             together.setdefault((job.preset, frozen(job.settings)), []).append(job)
