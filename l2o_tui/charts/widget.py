@@ -295,7 +295,7 @@ class SettingChart(Chart):
         """Draw these."""
         self._results = results
         key = self.key
-        several = f" ({self.keys.index(key) + 1} of {len(self.keys)}: g)" if key and len(self.keys) > 1 else ""
+        several = f" ({self.keys.index(key) + 1} of {len(self.keys)})" if key and len(self.keys) > 1 else ""
         self.border_title = Content(f"final log10 against {shown(key)}{several}" if key else _NOTHING_VARIED)
         self.redraw()
 

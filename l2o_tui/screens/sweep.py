@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
+from textual.events import Resize
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label
 
@@ -20,6 +21,7 @@ from l2o_tui.state.studies import begin_study
 from l2o_tui.state.workers import in_background, message_of
 from l2o_tui.text.numbers import count, whole_number
 
+_LOW = 28  # lines of a terminal, below which the dialog would not fit
 _SEEDS = 4  # with fewer a median says little
 
 
@@ -71,6 +73,10 @@ class SweepDialog(ModalScreen[Path | None]):
                 yield Button("Start (enter)", id="start", variant="primary")
                 yield Button("Back (esc)", id="back")
 
+    def on_resize(self, event: Resize) -> None:
+        """Leave no room between the fields where there is none."""
+        self.set_class(event.size.height < _LOW, "low")
+
     def on_input_submitted(self) -> None:
         """Begin, if all is well."""
         self._begin()
@@ -90,12 +96,13 @@ class SweepDialog(ModalScreen[Path | None]):
             settings = [*shlex.split(self._value("settings")), f"run.iterations={self._number('iterations')}"]
             asked = StudySettings(set=tuple(settings), seeds=self._number("seeds"))
             study = study_of(asked, [load(self._path)], overs)
+            runs = len(study.variations) * study.seeds
         except Exception as error:  # noqa: BLE001 (whatever a file or a setting does to what reads it)
             said = str(error) if isinstance(error, ValueError) else message_of(error)
             self._tell("\n".join(line.removeprefix("--set ").removeprefix("--") for line in said.splitlines()))
             return
         self._is_beginning = True
-        self._tell(f"{count(len(study.variations) * study.seeds)} runs: starting …")
+        self._tell(f"{count(runs)} runs: starting …")
         in_background(self, lambda: begin_study(study, self._runs_dir), self.dismiss, failed=self._fail)
 
     def _fail(self, said: str) -> None:

@@ -231,7 +231,7 @@ KEYS = (
         frozenset({INTERRUPTED, FAILED}),
         needs=SWEEP,
     ),
-    Key("tab", "other_table", "other list", "view: Other list", "Go from the runs to the settings and back.", _STUDY),
+    Key("tab", "other_table", "lists", "view: Other list", "Go from the runs to the settings and back.", _STUDY),
     Key("c", "compare", "compare", "study: Compare", "Compare the runs of its best settings.", _STUDY),
     Key(
         "g",
