@@ -6,7 +6,9 @@ from math import ceil, inf, isnan, log10, nan, sqrt
 from typing import Any
 
 from l2o_engine.meta.experiment import Experiment
+from l2o_engine.optimizers.learned.inputs.log import Log
 from l2o_engine.optimizers.learned.inputs.log_and_sign import LogAndSign
+from l2o_engine.optimizers.learned.inputs.ratio_log import RatioLog
 from l2o_engine.optimizers.learned.networks.lstm import LSTM
 from l2o_engine.records.health.thresholds import (
     EPSILON_SHARE,
@@ -312,6 +314,8 @@ def _lower_min_log(experiment: Experiment, vitals: Vitals) -> dict[str, Any]:
     """
     now, learned = _min_log(vitals), experiment.trained
     lower = next((one for one in _MIN_LOGS if one < now), _rounded(1.5 * now))
+    if not isinstance(learned.inputs, Log | RatioLog):
+        return {}
     try:
         replace(experiment, learned=replace(learned, inputs=replace(learned.inputs, min_log=lower)))
     except ValueError:
@@ -322,7 +326,7 @@ def _lower_min_log(experiment: Experiment, vitals: Vitals) -> dict[str, Any]:
 def _nearer_to_1(experiment: Experiment) -> str:
     """Return what brings a problem's numbers nearer to 1, by the settings that one of its kind has."""
     task = experiment.task  # which may be a user's own class, and a formula may have no parameters
-    there = {one.name for one in fields(task) if getattr(task, one.name)} if is_dataclass(task) else set()
+    there: set[str] = {one.name for one in fields(task) if getattr(task, one.name)} if is_dataclass(task) else set()
     names = ", ".join(f"problem.{name}" for name in ("start", "scale", "parameters") if name in there)
     return f"bring the problem's numbers nearer to 1{f' ({names})' if names else ''}"
 
