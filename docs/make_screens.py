@@ -38,7 +38,7 @@ from l2o_tui.screens.sweep import SweepDialog
 from l2o_tui.screens.training import TrainingScreen
 from l2o_tui.state import keys
 from l2o_tui.state.open_run import OpenRun
-from l2o_tui.state.preferences import preferences_path
+from l2o_tui.state.place import preferences_path
 from l2o_tui.state.themes import DEFAULT_THEME
 
 DOCS = Path(__file__).resolve().parent

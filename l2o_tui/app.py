@@ -20,7 +20,7 @@ from textual.notifications import Notify, SeverityLevel
 from textual.screen import Screen
 
 from l2o_engine.live.sizes import admit
-from l2o_engine.presets.schema import Preset
+from l2o_engine.presets.labels import Settings
 from l2o_engine.records.events import Status
 from l2o_engine.runs.catalogue import new_folder
 from l2o_engine.runs.driven import DrivenRun
@@ -34,6 +34,7 @@ from l2o_tui.screens.dialogs import LeaveDialog
 from l2o_tui.screens.giving import well_formed
 from l2o_tui.screens.home import HomeScreen
 from l2o_tui.screens.keyed import KeyedScreen
+from l2o_tui.screens.start import NewRun
 from l2o_tui.screens.study import StudyScreen
 from l2o_tui.screens.training import FPS, TrainingScreen
 from l2o_tui.state import keys
@@ -257,15 +258,17 @@ class L2oApp(ThinApp[int]):
 
         screen.call_after_refresh(listen)
 
-    def start(self, preset: Preset, beside: Path) -> None:
-        """Start a new run and show it; weights that it begins with lie in the folder ``beside``.
+    def start(self, wanted: NewRun, beside: Path, origin: Settings | None = None) -> None:
+        """Start a new run and show it; of one that is driven here, first ask what becomes of it.
 
-        Of one that is driven here, first ask what becomes of it.
+        See :class:`~l2o_tui.screens.opening.Opener`.
         """
+        preset = wanted.preset
 
         def make() -> OpenRun:
             start = start_beside(preset, beside)  # before there is a folder: it may be refused
-            return OpenRun.driving(DrivenRun.create(preset, new_folder(self._runs_dir, preset), start))
+            folder = new_folder(self._runs_dir, preset)
+            return OpenRun.driving(DrivenRun.create(preset, folder, start, about=wanted.about, origin=origin))
 
         def answer(answer: str | None) -> None:
             if answer in ("quit", "detach"):

@@ -855,6 +855,21 @@ def presets(json: JsonDocument = False) -> None:
     print_presets(as_json_document=json)
 
 
+@app.command()
+def paths(
+    context: typer.Context, runs_dir: RunsDir = _RUNS, data_dir: DataDir = None, json: JsonDocument = False
+) -> None:
+    """Say where runs, presets, compiled kernels, preferences and data sets are looked for."""
+    from l2o_tui.commands.paths import print_paths
+
+    said_by = {}
+    for name, option in (("runs_dir", "--runs-dir"), ("data_dir", "--data-dir")):
+        source = context.get_parameter_source(name)
+        told = {"COMMANDLINE": option, "ENVIRONMENT": {"runs_dir": "L2O_RUNS_DIR"}.get(name, _DATA_VARIABLE)}
+        said_by[name] = told.get(source.name if source else "", "default")
+    print_paths(runs_dir, runs_said_by=said_by["runs_dir"], data_said_by=said_by["data_dir"], as_json_document=json)
+
+
 @app.command(name="new-task")
 def new_task(
     file: Annotated[Path, typer.Argument(metavar="FILE.py", help="The module to write; its preset goes beside it.")],

@@ -14,7 +14,7 @@ from textual.content import Content
 from textual.theme import Theme
 from textual.widgets import DataTable, Input, Static
 
-from l2o_engine.presets.schema import Preset
+from l2o_engine.runs import origin
 from l2o_engine.runs.about import About, AboutError
 from l2o_engine.runs.catalogue import Unreadable, delete
 from l2o_engine.runs.describe import about_of, describe
@@ -38,7 +38,7 @@ from l2o_tui.screens.evaluate import EvaluateDialog, JudgedScreen, Wish
 from l2o_tui.screens.export import ExportDialog
 from l2o_tui.screens.keyed import KeyedScreen
 from l2o_tui.screens.opening import Opener, start_another
-from l2o_tui.screens.start import StartDialog
+from l2o_tui.screens.start import NewRun, StartDialog
 from l2o_tui.screens.study import StudyScreen
 from l2o_tui.screens.sweep import SweepDialog
 from l2o_tui.state import keys
@@ -350,9 +350,9 @@ class HomeScreen(KeyedScreen[None]):
             self._show()
             return
 
-        def start(preset: Preset | None) -> None:
-            if preset is not None:
-                self._opener.start(preset, entry.path.parent)
+        def start(wanted: NewRun | None) -> None:
+            if wanted is not None:
+                self._opener.start(wanted, entry.path.parent, origin.of_file(entry.path))
 
         self.app.push_screen(dialog, start)
 
