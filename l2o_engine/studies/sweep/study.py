@@ -8,7 +8,7 @@ looks at it. Each run has a folder of its own below.
 import json
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -487,6 +487,25 @@ class StudyState:
 
 
 _STATES = TypeAdapter(StudyState)
+
+
+def jobs_text(jobs: Iterable[StoredJob]) -> str:
+    """Return the runs of a study as ``study.json`` has them: once, for they stay as they are while the rest changes."""
+    return json.dumps([vars(job) for job in jobs])
+
+
+def state_text(state: StudyState, jobs: str) -> str:
+    """Return ``study.json``.
+
+    Parameters
+    ----------
+    state
+        What it says, of no jobs.
+    jobs
+        What :func:`jobs_text` made of them.
+    """
+    said = {name: value for name, value in vars(state).items() if name != "jobs"}
+    return f'{json.dumps(said)[:-1]}, "jobs": {jobs}}}\n'
 
 
 def read_state(folder: Path) -> StudyState | None:
