@@ -46,6 +46,7 @@ _REFRESH_SECONDS = 1.0
 _SHARE = 0.05  # of the time that looking may take: at thousands of runs it looks more seldom
 _MOST_LINES = 500  # that a list has: one of ten thousand takes seconds to be laid out
 _MOST_COMPARED = 6  # settings: of more lines none can be told from the others
+_WITH_UNDER_WAY = "with the runs under way, as they are now"
 ROOMY = (110, 30)  # columns and rows from which on both lists stand there
 
 
@@ -167,7 +168,7 @@ class StudyScreen(ChartScreen[None]):
         self.query_one(StudyStatus).show(standing, labels)
         settings = standing.settings_so_far if self._counts_under_way else standing.settings
         self.chart.show(settings)
-        self.chart.border_subtitle = "with the runs under way, as they are now" if self._counts_under_way else ""
+        self.chart.border_subtitle = _WITH_UNDER_WAY if self._counts_under_way else ""
         lines = [SettingEntry(one, labels.of_settings(one.preset_name, one.settings)) for one in settings]
         self._settings.show(shortened(lines, _MOST_LINES, columns=len(SETTING_HEADINGS)))
         jobs = [JobEntry(job, labels.of_job(job)) for job in in_order(standing.jobs, self._order)]
@@ -175,7 +176,7 @@ class StudyScreen(ChartScreen[None]):
         self._jobs.show(shortened(jobs, _MOST_LINES, columns=len(JOB_HEADINGS)))
         if is_at_top:  # what is under way changes, and who has chosen nothing wants to see it
             self._jobs.move_cursor(row=0)
-        self._jobs.border_subtitle = self._order
+        self._jobs.border_subtitle = Content(self._order)
         self.refresh_bindings()
 
     def _show_again(self) -> None:

@@ -26,7 +26,8 @@ from l2o_engine.support.process_ids import began
 JobState = Status | Literal["waits", "given up"]
 """A run's status; of a job that has no run yet, "waits"; of a run that halving has given up, "given up"."""
 
-_OVER = ("finished", "diverged", "failed", "given up")
+_WITH_RESULT = ("finished", "diverged", "given up")
+_OVER = (*_WITH_RESULT, "failed")
 _UNDER_WAY = ("running", "paused")
 
 
@@ -111,9 +112,9 @@ class SettingStanding:
         return {job.seed: job.final for job in self.jobs if self._has_figure(job)}
 
     def _has_figure(self, job: JobStanding) -> bool:
-        if job.state in ("finished", "diverged", "given up"):
+        if job.state in _WITH_RESULT:
             return True
-        return self.counts_under_way and isfinite(job.final)
+        return self.counts_under_way and job.state != "failed" and isfinite(job.final)
 
     @cached_property
     def final(self) -> Spread:
@@ -173,8 +174,8 @@ class StudyStanding:
 
     @property
     def best(self) -> JobStanding | None:
-        """The job with the lowest figure of those that are over; None where there is none."""
-        found = [job for job in self.jobs if job.is_over and isfinite(job.final)]
+        """The job with the lowest figure of those that have a result; None where there is none."""
+        found = [job for job in self.jobs if job.state in _WITH_RESULT and isfinite(job.final)]
         return min(found, key=lambda job: job.final, default=None)
 
     @property

@@ -198,6 +198,7 @@ def test_runs_under_way_count_only_where_it_is_asked_for() -> None:
         JobStanding(Path("a"), "p", {"k": 1}, 0, "finished", 10, 10, -3.0),
         JobStanding(Path("b"), "p", {"k": 1}, 1, "diverged", 5, 10, nan),
         JobStanding(Path("c"), "p", {"k": 2}, 0, "running", 5, 10, -9.0, 1.0),
+        JobStanding(Path("d"), "p", {"k": 2}, 1, "failed", 5, 10, -8.0, 1.0),
     ]
     found = StudyStanding("s", Path("s"), "running", tuple(jobs))
     by_value = {one.settings["k"]: one for one in found.settings}
