@@ -218,8 +218,8 @@ class StudyScreen(ChartScreen[None]):
         if self._shown == 1:
             self._shown = 0
         other = self._jobs if self.focused is self._settings else self._settings
-        other.display = True  # what cannot be seen does not take the focus
-        other.parent.display = True  # type: ignore[union-attr]
+        for hidden in (self.query_one("#study-above"), other):
+            hidden.display = True  # what cannot be seen does not take the focus
         other.focus()
         self.call_after_refresh(self._arrange)
 

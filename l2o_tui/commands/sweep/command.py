@@ -49,6 +49,7 @@ from l2o_tui.charts.figure import Figure
 from l2o_tui.charts.matplotlib import check_picture, write_panels
 from l2o_tui.charts.printing import as_text, size_of_stdout
 from l2o_tui.charts.settings import setting_figures
+from l2o_tui.commands.screen import has_terminal
 from l2o_tui.commands.sweep.progress import SweepProgress
 from l2o_tui.text.commands import proposed
 from l2o_tui.text.headless import signals_to
@@ -155,6 +156,8 @@ def run_sweep(
     progress = SweepProgress(with_bars=not (form != "table" and is_terminal(sys.stdout)))
     received = 0
     if not only_show:
+        if has_terminal():
+            progress.say(f"watch it on a screen: {proposed('attach', Path(relative(str(sweep.folder))))}")
         workers = min(jobs or cores(), len(sweep.jobs))
         pool = partial(process_pool, workers) if scheduler is None else _reconnecting(scheduler, progress)
         received = _drive(sweep, pool, progress)
