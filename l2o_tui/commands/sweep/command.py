@@ -156,8 +156,6 @@ def run_sweep(
     progress = SweepProgress(with_bars=not (form != "table" and is_terminal(sys.stdout)))
     received = 0
     if not only_show:
-        if has_terminal():
-            progress.say(f"watch it on a screen: {proposed('attach', Path(relative(str(sweep.folder))))}")
         workers = min(jobs or cores(), len(sweep.jobs))
         pool = partial(process_pool, workers) if scheduler is None else _reconnecting(scheduler, progress)
         received = _drive(sweep, pool, progress)
@@ -291,6 +289,8 @@ def _drive(sweep: Sweep, pool: Pool, progress: SweepProgress) -> int:
     told: set[str] = set()
     with signals_to(Mailbox()) as received:
         sweep.begin()
+        if has_terminal():
+            progress.say(f"watch it on a screen: {proposed('attach', Path(relative(str(sweep.folder))))}")
         try:
             breaks, is_begun = 0, False
             while not is_begun or (sweep.is_broken and not received):
