@@ -1,9 +1,10 @@
 """The lines of a list of runs: a run, a study of many, one that cannot be read, and how many more there are."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from l2o_engine.runs.catalogue import Unreadable
 from l2o_engine.runs.folder import Run
@@ -11,6 +12,8 @@ from l2o_engine.runs.listing import Listed, Study
 from l2o_tui.panes.entry_table import Entry
 from l2o_tui.panes.status import with_sign
 from l2o_tui.text.numbers import age, compact, count, fixed
+
+Thing = TypeVar("Thing")
 
 _SINCE = re.compile(r"-[0-9]{8}-[0-9]{6}")  # in the name of a folder that we have named: its age is in the list
 
@@ -137,17 +140,21 @@ class UnreadableEntry:
         return " ".join(self.cells).lower()
 
 
-def shortened(entries: Sequence[Entry], most: int, *, columns: int, place: int = 0) -> list[Entry]:
+def shortened(
+    found: Sequence[Thing], most: int, entry: Callable[[Thing], Entry], *, columns: int, place: int = 0
+) -> list[Entry]:
     """Return as many entries as are listed at once, and behind them how many are not.
 
     Parameters
     ----------
-    entries
-        All of them.
+    found
+        All that there is.
     most
-        How many are listed.
+        How many of them are listed.
+    entry
+        Makes the line of one.
     columns, place
-        How many the list has, and in which of them it is said how many are not.
+        How many the list has, and in which of them it is said how many are not listed.
     """
-    left_out = len(entries) - most
-    return [*entries[:most], MoreEntry(left_out, columns, place)] if left_out > 0 else list(entries)
+    left_out = len(found) - most
+    return [*map(entry, found[:most]), *([MoreEntry(left_out, columns, place)] if left_out > 0 else [])]

@@ -234,7 +234,9 @@ class HomeScreen(KeyedScreen[None]):
     def _show(self) -> None:
         self._presets_table.show(self._matching(self._presets))
         listed = self._matching(self._entries())
-        self._runs_table.show(shortened(listed, self._room_for_runs, columns=len(_RUN_HEADINGS), place=1))
+        self._runs_table.show(
+            shortened(listed, self._room_for_runs, lambda entry: entry, columns=len(_RUN_HEADINGS), place=1)
+        )
         everything = len(self._survey.runs) + len(self._survey.studies) + len(self._unreadable)
         inner = sum(isinstance(entry, RunEntry) and bool(entry.record.study) for entry in listed)
         hidden = everything - (len(listed) - inner)

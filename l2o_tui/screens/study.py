@@ -104,7 +104,7 @@ class StudyScreen(ChartScreen[None]):
 
     def on_screen_resume(self) -> None:
         """Show at once what has happened since."""
-        if self.is_mounted:
+        if self._standing is not None:  # else the first look is under way
             self._refresh()
 
     def on_resize(self) -> None:
@@ -169,11 +169,21 @@ class StudyScreen(ChartScreen[None]):
         settings = standing.settings_so_far if self._counts_under_way else standing.settings
         self.chart.show(settings)
         self.chart.border_subtitle = _WITH_UNDER_WAY if self._counts_under_way else ""
-        lines = [SettingEntry(one, labels.of_settings(one.preset_name, one.settings)) for one in settings]
-        self._settings.show(shortened(lines, _MOST_LINES, columns=len(SETTING_HEADINGS)))
-        jobs = [JobEntry(job, labels.of_job(job)) for job in in_order(standing.jobs, self._order)]
+        lines = shortened(
+            settings,
+            _MOST_LINES,
+            lambda one: SettingEntry(one, labels.of_settings(one.preset_name, one.settings)),
+            columns=len(SETTING_HEADINGS),
+        )
+        self._settings.show(lines)
+        jobs = shortened(
+            in_order(standing.jobs, self._order),
+            _MOST_LINES,
+            lambda job: JobEntry(job, labels.of_job(job)),
+            columns=len(JOB_HEADINGS),
+        )
         is_at_top = self._jobs.cursor_row <= 0
-        self._jobs.show(shortened(jobs, _MOST_LINES, columns=len(JOB_HEADINGS)))
+        self._jobs.show(jobs)
         if is_at_top:  # what is under way changes, and who has chosen nothing wants to see it
             self._jobs.move_cursor(row=0)
         self._jobs.border_subtitle = Content(self._order)
