@@ -22,7 +22,9 @@ from l2o_engine.studies.sweep.jobs import Ending, Job, is_begun, iteration_of
 from l2o_engine.studies.sweep.over import SweepError
 from l2o_engine.studies.sweep.results import SettingResult, results_of
 from l2o_engine.studies.sweep.seeds import SeedOutcome, outcome_of, read_seed, run_seed
+from l2o_engine.studies.sweep.steering import is_told_to_stop
 from l2o_engine.studies.sweep.study import (
+    PAUSE_FILE,
     STATE_FILE,
     STOP_FILE,
     STUDY_FILE,
@@ -42,6 +44,7 @@ from l2o_engine.tasks.data.base import FOLDER_VARIABLE
 _TRIES = 3  # of a job whose worker was lost without having come any further
 _STATE_SECONDS = 5.0  # between two times that study.json is written
 _STOP_SECONDS = 1.0  # between two times that runs are told to stop
+_LONGEST_FAILURE = 500  # characters of why a run has failed, in study.json
 _LOOK_SECONDS = 0.25  # between two times that the study's folder is asked what other processes do
 _LOOKS = 100  # runs whose progress is looked at at a time, at most
 _MOMENT = 0.05  # seconds that this may take
@@ -108,6 +111,7 @@ class Sweep(Course[SeedOutcome]):
                 dict(self._slugs[job.of].settings),
                 job.seed,
                 digests[job.of],
+                job.iterations,
             )
             for job in self.jobs
         )
@@ -176,7 +180,8 @@ class Sweep(Course[SeedOutcome]):
             if names and STUDY_FILE not in names:
                 raise SweepError(f"{self.folder} holds something else than a study; choose another --name")
             write_atomically(self.folder / STUDY_FILE, self.study.to_toml().encode())
-            remove(self.folder / STOP_FILE)
+            for sign in (STOP_FILE, PAUSE_FILE):  # of what another session was told
+                remove(self.folder / sign)
             self._write_state("running")
         except OSError as error:
             raise SweepError(f"cannot make {self.folder}: {error.strerror or error}") from error
@@ -196,7 +201,7 @@ class Sweep(Course[SeedOutcome]):
     def wait(self, seconds: float) -> list[SeedOutcome]:
         """Wait for outcomes, for so many seconds at most, and return the new ones."""
         is_time = monotonic() >= self._look_due  # not for each outcome: a look may wait for a network
-        if is_time and not self.is_stopped and (self.folder / STOP_FILE).exists():
+        if is_time and not self.is_stopped and is_told_to_stop(self.folder):
             self.stop()
         found = super().wait(seconds)
         if is_time:
@@ -317,6 +322,12 @@ class Sweep(Course[SeedOutcome]):
             stopped=sum(job.of in self._stopped for job in self.jobs),
             failed=endings.count("failed"),
             jobs=(),
+            failures={
+                outcome.job.folder.name: outcome.message[:_LONGEST_FAILURE]
+                for outcome in self.outcomes
+                if outcome.status == "failed"
+            },
+            given_up={job.folder.name: self._stopped[job.of] for job in self.jobs if job.of in self._stopped},
         )
         write_atomically(self.folder / STATE_FILE, state_text(state, self._stored).encode())
 
@@ -367,39 +378,3 @@ class Sweep(Course[SeedOutcome]):
 
 def _nothing() -> Any:
     raise RunError("there is no run yet")
-
-
-def stop_study(folder: Path) -> int:
-    """Tell whoever works on a study to begin nothing more, and its runs to save their state and end, on whatever host.
-
-    Parameters
-    ----------
-    folder
-        The study's.
-
-    Returns
-    -------
-    int
-        How many runs were told.
-
-    Raises
-    ------
-    SweepError
-        If there is no study, or the folder cannot be written into.
-    """
-    if not (folder / STUDY_FILE).is_file():
-        raise SweepError(f"{folder} holds no study (there is no {STUDY_FILE})")
-    told = 0
-    try:
-        write_atomically(folder / STOP_FILE, b"")
-        for name in names_in(folder):
-            try:
-                run = Run(folder / name)
-                if run.record().status in ACTIVE and run.is_driven():
-                    send(run.commands_path, Stop("the study was stopped"))
-                    told += 1
-            except RunError:  # no run, or none that can be read
-                continue
-    except OSError as error:
-        raise SweepError(f"cannot stop {folder}: {error.strerror or error}") from error
-    return told

@@ -425,6 +425,7 @@ def test_what_study_json_says_of_the_runs_is_made_once_and_read_back_whole(tmp_p
         {"meta.learning_rate": 1e-3, "network.hidden": 4},
         0,
         digest_of(sweep.jobs[1].preset),
+        30,
     )
     sweep.close(status="interrupted")
     ended = read_state(sweep.folder)
