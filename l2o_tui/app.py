@@ -35,6 +35,7 @@ from l2o_tui.screens.giving import well_formed
 from l2o_tui.screens.home import HomeScreen
 from l2o_tui.screens.keyed import KeyedScreen
 from l2o_tui.screens.start import NewRun
+from l2o_tui.screens.study import StudyScreen
 from l2o_tui.screens.training import FPS, TrainingScreen
 from l2o_tui.state import keys
 from l2o_tui.state.open_run import OpenRun
@@ -87,12 +88,14 @@ class _Action:
 
 
 class L2oApp(ThinApp[int]):
-    """Shows a run, or the home screen and whatever is opened from there.
+    """Shows a run, or the home screen, or a study's, and whatever is opened from there.
 
     Parameters
     ----------
     opened
         The run to show; the app closes when it is left. None for the home screen.
+    study
+        The folder of a study to show in place of the home screen.
     runs_dir
         Where runs are kept.
     on_hangup
@@ -114,6 +117,7 @@ class L2oApp(ThinApp[int]):
         self,
         opened: OpenRun | None = None,
         *,
+        study: Path | None = None,
         runs_dir: Path = Path("runs"),
         on_hangup: str = "detach",
         fps: float = FPS,
@@ -131,7 +135,8 @@ class L2oApp(ThinApp[int]):
         self._fit = fitting(painted, is_console=os.environ.get("TERM") == "linux")
         self._fps = fps
         self._opened = opened
-        self._has_home = opened is None
+        self._study = study
+        self._has_home = opened is None  # or a study's screen in its place
         self._runs_dir = runs_dir
         self._on_hangup = on_hangup
         self._signal = 0
@@ -149,7 +154,8 @@ class L2oApp(ThinApp[int]):
         if self._opened is not None:
             self.show_run(self._opened)
         elif not self._signal:
-            self.push_screen(HomeScreen(self._runs_dir, self))
+            home = HomeScreen(self._runs_dir, self) if self._study is None else StudyScreen(self._study, self)
+            self.push_screen(home)
         if self._signal:  # it came before there was a screen, and the session ends as it would have ended later
             self._obey(self._signal)
 
@@ -507,15 +513,23 @@ def _terminal_is_gone() -> bool:
     return False
 
 
-def run_app(opened: OpenRun | None, *, runs_dir: Path, on_hangup: str, fps: float, is_served: bool = False) -> int:
-    """Show a run, or the home screen.
+def run_app(
+    opened: OpenRun | None,
+    *,
+    study: Path | None = None,
+    runs_dir: Path,
+    on_hangup: str,
+    fps: float,
+    is_served: bool = False,
+) -> int:
+    """Show a run, a study, or the home screen.
 
     Returns
     -------
     int
         The exit code, see :mod:`l2o_tui.exit_codes`.
     """
-    app = L2oApp(opened, runs_dir=runs_dir, on_hangup=on_hangup, fps=fps, is_served=is_served)
+    app = L2oApp(opened, study=study, runs_dir=runs_dir, on_hangup=on_hangup, fps=fps, is_served=is_served)
     app.hear_signals()
     app.run()
     if app.hung:

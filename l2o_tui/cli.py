@@ -419,7 +419,7 @@ def attach(
     data_dir: DataDir = None,
     allow_code: AllowCode = None,
 ) -> None:
-    """Watch and steer RUN, which another process drives; leaving does not end it."""
+    """Watch and steer RUN, which another process drives, or a study; leaving ends neither."""
     from l2o_tui.commands.attach import attach_run
 
     sys.exit(attach_run(run, runs_dir=runs_dir, fps=fps))
@@ -793,6 +793,10 @@ def sweep(
     stop: Annotated[
         bool, typer.Option("--stop", help="Stop the study of this folder, whoever runs it, after checkpoints.")
     ] = False,
+    pause: Annotated[
+        bool, typer.Option("--pause", help="Let the study of this folder wait, whoever runs it, after checkpoints.")
+    ] = False,
+    go_on: Annotated[bool, typer.Option("--go-on", help="Let the study of this folder go on after a pause.")] = False,
     show: Annotated[bool, typer.Option("--show", help="Print what is there, and train nothing.")] = False,
     output: Annotated[
         Path | None, typer.Option("--output", metavar="FILE", help="Also draw a picture: a name in .svg, .png or .pdf.")
@@ -812,10 +816,12 @@ def sweep(
         raise typer.BadParameter("--json and --csv are two answers to one question; give one")
     if random and latin:
         raise typer.BadParameter("--random and --latin are two answers to one question; give one")
-    from l2o_tui.commands.sweep.command import Asked, run_sweep, stop_sweep
+    if stop + pause + go_on > 1:
+        raise typer.BadParameter("--stop, --pause and --go-on are three commands; give one")
+    from l2o_tui.commands.sweep.command import Asked, run_sweep, steer_sweep
 
-    if stop:
-        sys.exit(stop_sweep(what, runs_dir))
+    if stop or pause or go_on:
+        sys.exit(steer_sweep(what, "stop" if stop else "pause" if pause else "go_on", runs_dir))
     asked = Asked(
         what=what,
         over=over or (),

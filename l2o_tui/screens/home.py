@@ -39,6 +39,8 @@ from l2o_tui.screens.export import ExportDialog
 from l2o_tui.screens.keyed import KeyedScreen
 from l2o_tui.screens.opening import Opener, start_another
 from l2o_tui.screens.start import NewRun, StartDialog
+from l2o_tui.screens.study import StudyScreen
+from l2o_tui.screens.sweep import SweepDialog
 from l2o_tui.state import keys
 from l2o_tui.state.workers import in_background, message_of
 from l2o_tui.text.detail import Line, detail_of_preset, detail_of_run, detail_of_study
@@ -53,6 +55,7 @@ VERY_WIDE = 190  # the same, with the detail pane beside them
 ROOMY = (110, 30)  # columns and rows from which on there is room for the detail pane
 MOST_RUNS = 500  # that are listed at once: a list of ten thousand takes seconds to be laid out
 _DETAIL_SECONDS = 0.1  # the cursor must have stood still for so long: who runs down a list wants no detail
+_RUN_HEADINGS = ("", "run", "changed", "status", "at", "log10", "age")
 _ORDERS: dict[Order, str] = {
     "newest": "the newest first",
     "preset": "by preset",
@@ -78,7 +81,7 @@ class HomeScreen(KeyedScreen[None]):
         "meta-iterations, its runs by their state, and the lowest end loss of these. Enter starts one.\n"
         "[b]Runs[/b]  What is in the runs folder, the newest first: what was changed of the preset, status, "
         "meta-iterations done of all, the mean log10 of the last loss over the last report, and when it last changed. "
-        "SGD ends at -3.7 and RMSProp at -18.2: lower is better. A study is one line; enter shows its runs."
+        "SGD ends at -3.7 and RMSProp at -18.2: lower is better. A study is one line; enter opens it."
     )
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings(keys.HOME)]
 
@@ -114,8 +117,7 @@ class HomeScreen(KeyedScreen[None]):
                 yield EntryTable(
                     ("preset", "its", "runs", "best", "what it is"), right=(1, 3), coloured=2, id="presets"
                 )
-                headings = ("", "run", "changed", "status", "at", "log10", "age")
-                yield EntryTable(headings, right=(4, 5, 6), flexible=(2, 1), coloured=3, id="runs")
+                yield EntryTable(_RUN_HEADINGS, right=(4, 5, 6), flexible=(2, 1), coloured=3, id="runs")
             yield DetailPane(id="detail")
         yield Input(placeholder="show only what has this in it; esc shows all again", id="filter", compact=True)
         yield KeyFooter()
@@ -232,7 +234,9 @@ class HomeScreen(KeyedScreen[None]):
     def _show(self) -> None:
         self._presets_table.show(self._matching(self._presets))
         listed = self._matching(self._entries())
-        self._runs_table.show(shortened(listed, self._room_for_runs))
+        self._runs_table.show(
+            shortened(listed, self._room_for_runs, lambda entry: entry, columns=len(_RUN_HEADINGS), place=1)
+        )
         everything = len(self._survey.runs) + len(self._survey.studies) + len(self._unreadable)
         inner = sum(isinstance(entry, RunEntry) and bool(entry.record.study) for entry in listed)
         hidden = everything - (len(listed) - inner)
@@ -322,7 +326,7 @@ class HomeScreen(KeyedScreen[None]):
     @on(DataTable.RowSelected)
     async def _open(self) -> None:
         actions = {keys.PRESET: "start", keys.IDLE_RUN: "look", keys.UNREADABLE_RUN: "look", keys.DRIVEN_RUN: "attach"}
-        actions |= {keys.STUDY: "unfold", keys.MORE: "more"}
+        actions |= {keys.STUDY: "open_study", keys.MORE: "more"}
         if self.phase in actions:
             await self.run_action(actions[self.phase])
 
@@ -468,6 +472,26 @@ class HomeScreen(KeyedScreen[None]):
         self.notify(f"runs: {_ORDERS[self._order]}", timeout=2)
         self._show()
         self._runs_table.move_cursor(row=0)
+
+    def action_open_study(self) -> None:
+        """Watch the study."""
+        if isinstance(entry := self.selected, StudyEntry):
+            self.app.push_screen(StudyScreen(entry.study.folder, self._opener))
+
+    def action_sweep(self) -> None:
+        """Ask what is to be varied of the preset, begin the study, and watch it."""
+        if not isinstance(entry := self.selected, PresetEntry):
+            return
+
+        def watch(folder: Path | None) -> None:
+            if folder is not None:
+                self._wanted = folder
+                self.app.push_screen(StudyScreen(folder, self._opener))
+
+        try:
+            self.app.push_screen(SweepDialog(entry.path, self._runs_dir), watch)
+        except Exception as error:  # noqa: BLE001 (it was edited or deleted since it was listed)
+            self.notify(message_of(error), severity="error")
 
     def action_unfold(self) -> None:
         """Show the study's runs, or fold them."""

@@ -30,9 +30,11 @@ from l2o_engine.studies.sweep import (
     check_workers,
     cores,
     dask_executor,
+    go_on_with_study,
     is_study,
     overs_of,
     parse_over,
+    pause_study,
     presets_of,
     process_pool,
     read_settings,
@@ -47,6 +49,7 @@ from l2o_tui.charts.figure import Figure
 from l2o_tui.charts.matplotlib import check_picture, write_panels
 from l2o_tui.charts.printing import as_text, size_of_stdout
 from l2o_tui.charts.settings import setting_figures
+from l2o_tui.commands.screen import has_terminal
 from l2o_tui.commands.sweep.progress import SweepProgress
 from l2o_tui.text.commands import proposed
 from l2o_tui.text.headless import signals_to
@@ -168,8 +171,11 @@ def run_sweep(
     return exit_codes.of_signal(received) if received else code
 
 
-def stop_sweep(name: str, runs_dir: Path) -> int:
-    """Stop a study that any process works on, after checkpoints; return the exit code.
+Steering = Literal["stop", "pause", "go_on"]
+
+
+def steer_sweep(name: str, what: Steering, runs_dir: Path) -> int:
+    """Stop a study that any process works on, let it pause or go on; return the exit code.
 
     Raises
     ------
@@ -177,8 +183,13 @@ def stop_sweep(name: str, runs_dir: Path) -> int:
         If there is no such study.
     """
     folder = _folder(name, runs_dir) or runs_dir / name
-    told = stop_study(folder)
-    say(f"told {told} run{'' if told == 1 else 's'} to save and stop; go on with: {proposed('sweep', folder)}")
+    tell, told_to, then = {
+        "stop": (stop_study, "save and stop", proposed("sweep", folder)),
+        "pause": (pause_study, "save and wait", proposed("sweep", folder, "--go-on")),
+        "go_on": (go_on_with_study, "go on", ""),
+    }[what]
+    told = tell(folder)
+    say(f"told {told} run{'' if told == 1 else 's'} to {told_to}" + (f"; go on with: {then}" if then else ""))
     return exit_codes.DONE
 
 
@@ -278,6 +289,8 @@ def _drive(sweep: Sweep, pool: Pool, progress: SweepProgress) -> int:
     told: set[str] = set()
     with signals_to(Mailbox()) as received:
         sweep.begin()
+        if has_terminal():
+            progress.say(f"watch it on a screen: {proposed('attach', Path(relative(str(sweep.folder))))}")
         try:
             breaks, is_begun = 0, False
             while not is_begun or (sweep.is_broken and not received):

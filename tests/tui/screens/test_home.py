@@ -623,19 +623,19 @@ async def test_what_is_selected_is_told_beside_the_lists_where_there_is_room(run
         await until(pilot, lambda: 'kind = "quadratic"' not in text_of(pilot))
 
 
-async def test_a_study_is_one_line_that_enter_unfolds(runs_dir: Path) -> None:
+async def test_a_study_is_one_line_that_can_be_unfolded(runs_dir: Path) -> None:
     for seed in range(2):
         tiny.run(runs_dir / "sweep" / f"a-s{seed}", tiny.tiny_preset(f"run.seed={seed}"))
     async with home(runs_dir) as pilot:
         await until(pilot, lambda: "sweep/" in text_of(pilot) and table(pilot, "runs").row_count == 3)
         assert "2 finished" in text_of(pilot)
-        await pilot.press("end", "enter")
+        await pilot.press("end", "u")
         await until(pilot, lambda: table(pilot, "runs").row_count == 5)
         await pilot.press("down", "enter")
         await on_screen(pilot, TrainingScreen)
         await pilot.press("q")
         await on_screen(pilot, HomeScreen)
-        await pilot.press("up", "enter")
+        await pilot.press("up", "u")
         await until(pilot, lambda: table(pilot, "runs").row_count == 3)
 
 
