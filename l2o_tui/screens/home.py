@@ -1,43 +1,35 @@
 """The home screen: the presets one can start and the runs that are there."""
 
-import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from math import inf
 from pathlib import Path
 from time import monotonic
 from typing import ClassVar
 
-from rich.cells import cell_len
-from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Container
 from textual.content import Content
-from textual.coordinate import Coordinate
 from textual.theme import Theme
 from textual.widgets import DataTable, Input, Static
 
-from l2o_engine.presets.files import load
-from l2o_engine.presets.schema import Preset
-from l2o_engine.presets.shipped import find, shipped_names
-from l2o_engine.presets.story import in_order
+from l2o_engine.runs import origin
 from l2o_engine.runs.about import About, AboutError
 from l2o_engine.runs.catalogue import Unreadable, delete
 from l2o_engine.runs.describe import about_of, describe
 from l2o_engine.runs.folder import Run
-from l2o_engine.runs.listing import Listed, Study, Survey, Surveyor
+from l2o_engine.runs.listing import Listed, Survey, Surveyor
 from l2o_engine.runs.rebuild import mend_record
 from l2o_engine.runs.record import RunError
 from l2o_engine.runs.selection import Order, sorted_by
 from l2o_engine.support.wording import shown
 from l2o_tui.charts.terminal import is_plain
 from l2o_tui.panes.detail import DetailPane
+from l2o_tui.panes.entry_table import Entry, EntryTable
 from l2o_tui.panes.footer import KeyFooter
-from l2o_tui.panes.status import MARKS
+from l2o_tui.panes.preset_entries import PresetEntry, read_presets, with_state
+from l2o_tui.panes.run_entries import MoreEntry, RunEntry, StudyEntry, UnreadableEntry, shortened
 from l2o_tui.screens.compare import CompareScreen
 from l2o_tui.screens.describe import DescribeDialog
 from l2o_tui.screens.dialogs import ConfirmDialog, ExtendDialog
@@ -46,207 +38,30 @@ from l2o_tui.screens.evaluate import EvaluateDialog, JudgedScreen, Wish
 from l2o_tui.screens.export import ExportDialog
 from l2o_tui.screens.keyed import KeyedScreen
 from l2o_tui.screens.opening import Opener, start_another
-from l2o_tui.screens.start import StartDialog
+from l2o_tui.screens.start import NewRun, StartDialog
+from l2o_tui.screens.study import StudyScreen
+from l2o_tui.screens.sweep import SweepDialog
 from l2o_tui.state import keys
 from l2o_tui.state.workers import in_background, message_of
 from l2o_tui.text.detail import Line, detail_of_preset, detail_of_run, detail_of_study
 from l2o_tui.text.difference import difference_of
-from l2o_tui.text.names import cut
-from l2o_tui.text.numbers import age, compact, count, fixed, relative
+from l2o_tui.text.numbers import count, relative
 
 REFRESH_SECONDS = 2.0
 _SHARE = 0.02  # of the time that keeping the list up to date may take: of thousands of runs it is so more seldom
-_OTHER_TOOLS = ("pyproject.toml", "Cargo.toml")  # TOML files of a project, not presets
 _MOST_NAMED = 10  # runs to be deleted, one a line
-_LONGEST_NAME = 44  # cells of a preset's name, or of a broken one's file
-_LEAST_NAME = 12  # cells of a run's name
 WIDE = 130  # from this many columns on, the lists stand side by side
 VERY_WIDE = 190  # the same, with the detail pane beside them
 ROOMY = (110, 30)  # columns and rows from which on there is room for the detail pane
 MOST_RUNS = 500  # that are listed at once: a list of ten thousand takes seconds to be laid out
 _DETAIL_SECONDS = 0.1  # the cursor must have stood still for so long: who runs down a list wants no detail
-_SINCE = re.compile(r"-[0-9]{8}-[0-9]{6}")  # in the name of a folder that we have named: its age is in the list
+_RUN_HEADINGS = ("", "run", "changed", "status", "at", "log10", "age")
 _ORDERS: dict[Order, str] = {
     "newest": "the newest first",
     "preset": "by preset",
     "name": "by name",
     "result": "the lowest log10 first",
 }
-
-
-@dataclass(frozen=True)
-class PresetEntry:
-    """A line of the presets; ``problem`` says what is wrong with one that cannot be started, and has no ``preset``."""
-
-    path: Path
-    name: str
-    iterations: int
-    title: str
-    problem: str = ""
-    preset: Preset | None = None
-    runs: tuple[tuple[str, int], ...] = ()  # how many runs of it have which status
-    best: float | None = None  # the lowest log10 that one of them has reached
-
-    @property
-    def cells(self) -> list[str]:
-        """What the line shows."""
-        return [
-            cut(self.name, _LONGEST_NAME),
-            compact(self.iterations) if self.iterations else "",
-            " ".join(f"{MARKS.get(status, ('?', ''))[0]}{compact(number)}" for status, number in self.runs),
-            fixed(self.best),
-            self.problem or self.title,
-        ]
-
-    @property
-    def words(self) -> str:
-        """What the filter looks into."""
-        return " ".join(self.cells).lower()
-
-
-@dataclass(frozen=True)
-class RunEntry:
-    """A line of the runs; ``record`` is what its run.json says, as far as lists tell it."""
-
-    record: Listed
-    is_marked: bool = False
-
-    @property
-    def folder(self) -> Path:
-        """The run's folder."""
-        return self.record.folder
-
-    @property
-    def run(self) -> Run:
-        """The run, which may have vanished: then this raises RunError."""
-        return Run(self.record.folder)
-
-    @property
-    def cells(self) -> list[str]:
-        """What the line shows."""
-        record = self.record
-        at = f"{compact(record.iteration)}/{compact(record.iterations)}"
-        name = record.given_name or _SINCE.sub("", record.folder.name)
-        return [
-            "●" if self.is_marked else " ",
-            f"  {name}" if record.study else name,
-            ", ".join(record.changed_in_short),
-            _with_sign(record.status),
-            at,
-            fixed(record.average_log_result),
-            age(record.updated).removesuffix(" ago"),
-        ]
-
-    @property
-    def words(self) -> str:
-        """What the filter looks into."""
-        record = self.record
-        names = [record.name, record.given_name, record.preset, record.status, *record.tags, record.label]
-        return " ".join([*names, *record.changed_in_short]).lower()
-
-
-@dataclass(frozen=True)
-class StudyEntry:
-    """A line of the runs for all runs of a study."""
-
-    study: Study
-    is_unfolded: bool = False
-
-    @property
-    def cells(self) -> list[str]:
-        """What the line shows."""
-        study, counts = self.study, self.study.counts
-        status = next((name for name in ("running", "paused") if name in counts), next(iter(counts), ""))
-        total = sum(counts.values())
-        return [
-            "▾" if self.is_unfolded else "▸",
-            f"{study.name}/",
-            ", ".join(f"{number} {name}" for name, number in counts.items()),
-            _with_sign(status),
-            f"{counts.get('finished', 0)}/{total}",
-            fixed(study.best),
-            age(study.updated).removesuffix(" ago") if study.updated else "",
-        ]
-
-    @property
-    def words(self) -> str:
-        """What the filter looks into."""
-        return " ".join(self.cells).lower()
-
-
-@dataclass(frozen=True)
-class MoreEntry:
-    """The last line, where there are more runs than are listed."""
-
-    hidden: int
-
-    @property
-    def cells(self) -> list[str]:
-        """What the line shows."""
-        return ["", f"… and {count(self.hidden)} more", "", "", "", "", ""]
-
-    @property
-    def words(self) -> str:
-        """Nothing that a filter would look for."""
-        return ""
-
-
-@dataclass(frozen=True)
-class UnreadableEntry:
-    """A line of the runs, for one that cannot be read."""
-
-    found: Unreadable
-
-    @property
-    def cells(self) -> list[str]:
-        """What the line shows."""
-        return ["", f"{self.found.name}: {self.found.reason}", "", "unreadable", "", "", ""]
-
-    @property
-    def words(self) -> str:
-        """What the filter looks into."""
-        return " ".join(self.cells).lower()
-
-
-Entry = PresetEntry | RunEntry | StudyEntry | UnreadableEntry | MoreEntry
-
-
-def _with_sign(status: str) -> str:
-    mark, _ = MARKS.get(status, ("", ""))
-    return f"{mark} {status}".strip()
-
-
-def read_presets() -> list[PresetEntry]:
-    """Return the shipped presets, then those of the working folder and its folder ``presets``."""
-    shipped = _in_order(_read_preset(find(name)) for name in shipped_names())
-    here = sorted({_resolved(path) for folder in (Path(), Path("presets")) for path in folder.glob("*.toml")})
-    known = {_resolved(entry.path) for entry in shipped}
-    local = [path for path in here if path not in known and path.name not in _OTHER_TOOLS]
-    return [*shipped, *map(_read_preset, local)]
-
-
-def _resolved(path: Path) -> Path:
-    try:
-        return path.resolve()
-    except (OSError, RuntimeError):  # a link to itself
-        return path.absolute()
-
-
-def _in_order(entries: Iterable[PresetEntry]) -> list[PresetEntry]:
-    """Return entries in the order of the story, those that cannot be read behind."""
-    known = {entry.path: entry for entry in entries}
-    readable = {entry.preset.name: entry for entry in known.values() if entry.preset is not None}
-    told = [readable[preset.name] for preset in in_order(e.preset for e in readable.values() if e.preset is not None)]
-    return [*told, *(entry for entry in known.values() if entry not in told)]
-
-
-def _read_preset(path: Path) -> PresetEntry:
-    try:
-        preset = load(path)
-    except Exception as error:  # noqa: BLE001 (the home screen shows what is wrong with a file, whatever that is)
-        problem = message_of(error).splitlines()[0].removeprefix(shown(f"{path}: "))
-        return PresetEntry(path, relative(str(path)), 0, "", problem)
-    return PresetEntry(path, preset.name, preset.run.iterations, preset.title, preset=preset)
 
 
 class HomeScreen(KeyedScreen[None]):
@@ -266,7 +81,7 @@ class HomeScreen(KeyedScreen[None]):
         "meta-iterations, its runs by their state, and the lowest end loss of these. Enter starts one.\n"
         "[b]Runs[/b]  What is in the runs folder, the newest first: what was changed of the preset, status, "
         "meta-iterations done of all, the mean log10 of the last loss over the last report, and when it last changed. "
-        "SGD ends at -3.7 and RMSProp at -18.2: lower is better. A study is one line; enter shows its runs."
+        "SGD ends at -3.7 and RMSProp at -18.2: lower is better. A study is one line; enter opens it."
     )
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings(keys.HOME)]
 
@@ -302,8 +117,7 @@ class HomeScreen(KeyedScreen[None]):
                 yield EntryTable(
                     ("preset", "its", "runs", "best", "what it is"), right=(1, 3), coloured=2, id="presets"
                 )
-                headings = ("", "run", "changed", "status", "at", "log10", "age")
-                yield EntryTable(headings, right=(4, 5, 6), flexible=(2, 1), coloured=3, id="runs")
+                yield EntryTable(_RUN_HEADINGS, right=(4, 5, 6), flexible=(2, 1), coloured=3, id="runs")
             yield DetailPane(id="detail")
         yield Input(placeholder="show only what has this in it; esc shows all again", id="filter", compact=True)
         yield KeyFooter()
@@ -323,7 +137,7 @@ class HomeScreen(KeyedScreen[None]):
     def on_screen_resume(self) -> None:
         """Show at once what has happened since: a run was trained, a file edited."""
         if self.is_mounted:
-            self._presets = _with_state(read_presets(), self._survey.all_runs)
+            self._presets = with_state(read_presets(), self._survey.all_runs)
             self._refresh()
 
     def on_resize(self) -> None:
@@ -338,11 +152,11 @@ class HomeScreen(KeyedScreen[None]):
     # What is shown.
 
     @property
-    def _presets_table(self) -> "EntryTable":
+    def _presets_table(self) -> EntryTable:
         return self.query_one("#presets", EntryTable)
 
     @property
-    def _runs_table(self) -> "EntryTable":
+    def _runs_table(self) -> EntryTable:
         return self.query_one("#runs", EntryTable)
 
     @property
@@ -414,13 +228,15 @@ class HomeScreen(KeyedScreen[None]):
         everything = survey.all_runs
         self._runs = list(map(RunEntry, everything))
         self._marked &= {run.folder for run in everything}
-        self._presets = _with_state(self._presets, everything)
+        self._presets = with_state(self._presets, everything)
         self._show()
 
     def _show(self) -> None:
         self._presets_table.show(self._matching(self._presets))
         listed = self._matching(self._entries())
-        self._runs_table.show(_shortened(listed, self._room_for_runs))
+        self._runs_table.show(
+            shortened(listed, self._room_for_runs, lambda entry: entry, columns=len(_RUN_HEADINGS), place=1)
+        )
         everything = len(self._survey.runs) + len(self._survey.studies) + len(self._unreadable)
         inner = sum(isinstance(entry, RunEntry) and bool(entry.record.study) for entry in listed)
         hidden = everything - (len(listed) - inner)
@@ -495,7 +311,7 @@ class HomeScreen(KeyedScreen[None]):
             if entry is self._detailed:
                 self._told = entry
                 lines, is_held = found
-                self._is_held = entry.folder if is_held and isinstance(entry, RunEntry) else None
+                self._is_held = entry.record.folder if is_held and isinstance(entry, RunEntry) else None
                 self.query_one(DetailPane).show(lines)
                 self.refresh_bindings()
 
@@ -510,7 +326,7 @@ class HomeScreen(KeyedScreen[None]):
     @on(DataTable.RowSelected)
     async def _open(self) -> None:
         actions = {keys.PRESET: "start", keys.IDLE_RUN: "look", keys.UNREADABLE_RUN: "look", keys.DRIVEN_RUN: "attach"}
-        actions |= {keys.STUDY: "unfold", keys.MORE: "more"}
+        actions |= {keys.STUDY: "open_study", keys.MORE: "more"}
         if self.phase in actions:
             await self.run_action(actions[self.phase])
 
@@ -532,13 +348,13 @@ class HomeScreen(KeyedScreen[None]):
             dialog = StartDialog(entry.path)
         except Exception as error:  # noqa: BLE001 (it was edited or deleted since it was listed)
             self.notify(message_of(error), severity="error")
-            self._presets = _with_state(read_presets(), self._survey.all_runs)
+            self._presets = with_state(read_presets(), self._survey.all_runs)
             self._show()
             return
 
-        def start(preset: Preset | None) -> None:
-            if preset is not None:
-                self._opener.start(preset, entry.path.parent)
+        def start(wanted: NewRun | None) -> None:
+            if wanted is not None:
+                self._opener.start(wanted, entry.path.parent, origin.of_file(entry.path))
 
         self.app.push_screen(dialog, start)
 
@@ -591,7 +407,7 @@ class HomeScreen(KeyedScreen[None]):
     def action_mark(self) -> None:
         """Mark the run or unmark it."""
         if isinstance(entry := self.selected, RunEntry):
-            self._marked ^= {entry.folder}
+            self._marked ^= {entry.record.folder}
             self._show()
             self._runs_table.action_cursor_down()
 
@@ -611,7 +427,7 @@ class HomeScreen(KeyedScreen[None]):
 
     def _chosen(self) -> list[Run]:
         """Return the marked runs, the oldest first."""
-        return self._readable(entry for entry in self._runs if entry.folder in self._marked)
+        return self._readable(entry for entry in self._runs if entry.record.folder in self._marked)
 
     def _readable(self, entries: Iterable[RunEntry]) -> list[Run]:
         """Return the runs of these lines, the oldest first; one that has vanished is none."""
@@ -657,6 +473,26 @@ class HomeScreen(KeyedScreen[None]):
         self._show()
         self._runs_table.move_cursor(row=0)
 
+    def action_open_study(self) -> None:
+        """Watch the study."""
+        if isinstance(entry := self.selected, StudyEntry):
+            self.app.push_screen(StudyScreen(entry.study.folder, self._opener))
+
+    def action_sweep(self) -> None:
+        """Ask what is to be varied of the preset, begin the study, and watch it."""
+        if not isinstance(entry := self.selected, PresetEntry):
+            return
+
+        def watch(folder: Path | None) -> None:
+            if folder is not None:
+                self._wanted = folder
+                self.app.push_screen(StudyScreen(folder, self._opener))
+
+        try:
+            self.app.push_screen(SweepDialog(entry.path, self._runs_dir), watch)
+        except Exception as error:  # noqa: BLE001 (it was edited or deleted since it was listed)
+            self.notify(message_of(error), severity="error")
+
     def action_unfold(self) -> None:
         """Show the study's runs, or fold them."""
         if isinstance(entry := self.selected, StudyEntry):
@@ -698,9 +534,9 @@ class HomeScreen(KeyedScreen[None]):
             case UnreadableEntry(found):
                 doomed = {found.folder: found.reason}
             case RunEntry() as selected:
-                entries = [entry for entry in self._runs if entry.folder in self._marked] or [selected]
+                entries = [entry for entry in self._runs if entry.record.folder in self._marked] or [selected]
                 doomed = {
-                    entry.folder: f"{count(entry.record.iteration)} meta-iterations, {entry.record.status}"
+                    entry.record.folder: f"{count(entry.record.iteration)} meta-iterations, {entry.record.status}"
                     for entry in entries
                 }
             case _:
@@ -779,169 +615,3 @@ class HomeScreen(KeyedScreen[None]):
         tables = [self._filtered_from, self._runs_table, self._presets_table]
         found = [table for table in tables if table is not None and table.row_count]
         (found[0] if found else self._presets_table).focus()
-
-
-class EntryTable(DataTable[Text], inherit_bindings=False):
-    """A list of entries, one selected; only what has changed is drawn again.
-
-    Parameters
-    ----------
-    headings
-        The columns.
-    right
-        Which of them are aligned to the right.
-    flexible
-        Which of them give way where there is no room for all, the first one first.
-    coloured
-        Which of them holds signs of states, which have colours; -1 for none.
-    """
-
-    # Textual's own, but for enter, which is the screen's.
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up", "cursor_up", show=False),
-        Binding("down", "cursor_down", show=False),
-        Binding("left", "scroll_left", show=False),
-        Binding("right", "scroll_right", show=False),
-        Binding("pageup", "page_up", show=False),
-        Binding("pagedown", "page_down", show=False),
-        Binding("home,ctrl+home", "scroll_top", show=False),
-        Binding("end,ctrl+end", "scroll_bottom", show=False),
-    ]
-
-    def __init__(
-        self,
-        headings: tuple[str, ...],
-        *,
-        right: tuple[int, ...],
-        flexible: tuple[int, ...] = (),
-        coloured: int = -1,
-        id: str,  # noqa: A002 (textual's name)
-    ) -> None:
-        super().__init__(id=id, cursor_type="row", zebra_stripes=True, cell_padding=1)
-        self._headings = headings
-        self._right = right
-        self._flexible = flexible
-        self._coloured = coloured
-        self._room: dict[int, int] = {}  # cells that the flexible columns' texts were cut to
-        self._entries: list[Entry] = []
-        self._cells: list[list[str]] = []  # as they were drawn: an age differs by when it is asked
-
-    def on_mount(self) -> None:
-        """Make the columns."""
-        self._add_columns()
-
-    def _add_columns(self) -> None:
-        for place, heading in enumerate(self._headings_for(self._cells)):
-            self.add_column(self._text(place, heading))
-
-    def _headings_for(self, cells: list[list[str]]) -> list[str]:
-        """Return the headings; the column that gives way first has none where no line says anything there."""
-        unsaid = [place for place in self._flexible[:1] if not any(line[place] for line in cells)]
-        return ["" if place in unsaid else heading for place, heading in enumerate(self._headings)]
-
-    def on_resize(self) -> None:
-        """Cut the flexible column anew, if it has another width; textual calls DataTable's own handler as well."""
-        if self._entries and self._room_for(self._cells) != self._room:
-            self._fill()
-
-    @property
-    def selected(self) -> Entry | None:
-        """The entry that the cursor is on."""
-        return self._entries[self.cursor_row] if 0 <= self.cursor_row < len(self._entries) else None
-
-    def select(self, path: Path) -> bool:
-        """Go to the entry of this path; return whether it is there."""
-        places = [place for place, entry in enumerate(self._entries) if _identity(entry).resolve() == path.resolve()]
-        if places:
-            self.move_cursor(row=places[0], animate=False)
-        return bool(places)
-
-    def show(self, entries: list[Entry]) -> None:
-        """Show these; the cursor stays on its entry if that is still there."""
-        before, cells = self._cells, [list(map(shown, entry.cells)) for entry in entries]
-        chosen = _identity(self.selected) if self.selected else None
-        same_rows = list(map(_identity, self._entries)) == list(map(_identity, entries))
-        row_before = self.cursor_row
-        self._entries, self._cells = entries, cells
-        if same_rows and self._room_for(cells) == self._room:
-            for row, (old, new) in enumerate(zip(before, cells, strict=True)):
-                for column in (place for place, cell in enumerate(new) if cell != old[place]):
-                    self.update_cell_at(Coordinate(row, column), self._text(column, new[column]), update_width=True)
-            return
-        places = [place for place, entry in enumerate(entries) if _identity(entry) == chosen]
-        self._fill(places[0] if places else min(row_before, len(entries) - 1))
-
-    def _fill(self, cursor: int | None = None) -> None:
-        """Write all rows; the cursor stays where it is, or goes to a row."""
-        cursor = self.cursor_row if cursor is None else cursor
-        self._room = self._room_for(self._cells)
-        self.clear(columns=True)  # for a column is never narrower than it was
-        self._add_columns()
-        for line in self._cells:
-            self.add_row(*(self._text(place, cell) for place, cell in enumerate(line)))
-        self.move_cursor(row=cursor, animate=False)
-
-    def recolour(self) -> None:
-        """Draw the signs in the colours of the theme that there is now."""
-        if self._entries:
-            self._fill()
-
-    def _room_for(self, cells: list[list[str]]) -> dict[int, int]:
-        """Return how many cells each flexible column gets, where the others leave too little for all of them."""
-        widths = [max(map(cell_len, column)) for column in zip(self._headings_for(cells), *cells, strict=True)]
-        room = self.size.width - self.styles.scrollbar_size_vertical - sum(widths) - 2 * self.cell_padding * len(widths)
-        found = {}
-        for place in self._flexible:
-            found[place] = min(max(widths[place] + room, _LEAST_NAME), widths[place])
-            room += widths[place] - found[place]
-        return found
-
-    def _text(self, place: int, text: str) -> Text:
-        if place in self._room:
-            text = cut(text, self._room[place])
-        if place == self._coloured and text:
-            return self._in_colours(text)
-        return Text(text, justify="right" if place in self._right else "left", no_wrap=True)
-
-    def _in_colours(self, text: str) -> Text:
-        """Return signs of states and what stands behind each, in its colour."""
-        colours = {mark: self.app.theme_variables.get(colour.removeprefix("$"), "") for mark, colour in MARKS.values()}
-        parts = text.split(" ")
-        told, colour = Text(no_wrap=True), ""
-        for place, part in enumerate(parts):
-            colour = colours.get(part[:1], colour)
-            told.append(f"{' ' if place else ''}{part}", style=colour if colour.startswith("#") else "")
-        return told
-
-
-def _with_state(presets: Sequence[PresetEntry], runs: Sequence[Listed]) -> list[PresetEntry]:
-    """Return presets with how many of these runs each has in which state, and the best of them."""
-    states: dict[str, Counter[str]] = {}
-    best: dict[str, float] = {}
-    for run in runs:
-        states.setdefault(run.preset, Counter())[run.status] += 1
-        if run.average_log_result is not None:
-            best[run.preset] = min(run.average_log_result, best.get(run.preset, inf))
-    return [
-        replace(one, runs=tuple(states.get(one.name, Counter()).most_common()), best=best.get(one.name))
-        for one in presets
-    ]
-
-
-def _shortened(entries: list[Entry], most: int) -> list[Entry]:
-    """Return as many entries as are listed at once, and behind them how many are not."""
-    return entries if len(entries) <= most else [*entries[:most], MoreEntry(len(entries) - most)]
-
-
-def _identity(entry: Entry) -> Path:
-    match entry:
-        case PresetEntry():
-            return entry.path
-        case UnreadableEntry():
-            return entry.found.folder
-        case RunEntry(record=record):
-            return record.folder
-        case StudyEntry(study=study):
-            return study.folder
-        case MoreEntry():
-            return Path()

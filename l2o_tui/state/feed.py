@@ -21,6 +21,7 @@ from l2o_engine.records.events import (
     Changed,
     Checkpointed,
     Curves,
+    Described,
     Diagnosed,
     Ended,
     Event,
@@ -237,7 +238,7 @@ class Feed:
                 self._change(iterations=event.iterations)
             case Ended():
                 self._change(phase=event.status, message=event.message, iteration=event.iteration, rate=nan)
-            case Imitated() | Found() | Changed() | Notice():
+            case Imitated() | Found() | Changed() | Described() | Notice():
                 pass
         self._tell(event)
 
@@ -294,8 +295,8 @@ class Feed:
             case Extended(iterations):
                 notice = f"continuing to {iterations:,}"
                 line = LogLine(at, "status", notice)
-            case Changed(iteration=iteration):
-                line = LogLine(iteration, "status", f"changed: {in_words(event.settings)}")
+            case Changed() | Described():
+                line = self._line_of_change(event)
             case Notice(notice):
                 line = LogLine(at, "notice", notice)
             case Ended(status=status, iteration=iteration, message=message):
@@ -307,6 +308,13 @@ class Feed:
             self._change(log_seen=self._view.log_seen + 1)
         if notice:
             self._notices.append(notice)
+
+    def _line_of_change(self, event: Changed | Described) -> LogLine:
+        """Return the line of what is another than it was."""
+        if isinstance(event, Changed):
+            return LogLine(event.iteration, "status", f"changed: {in_words(event.settings)}")
+        said = " · ".join(filter(None, [event.given_name, " ".join(event.tags), event.note.replace("\n", " / ")]))
+        return LogLine(self._view.iteration, "status", f"called: {said or 'nothing'}")
 
     def _line_of(self, event: Found | Validated | Imitated) -> LogLine | None:
         """Return the line of what was found of a lane; None where that is not worth one."""

@@ -10,7 +10,8 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-from l2o_engine.backends.compiled.compile import cache_folder, compile_here, is_compiled, keep
+from l2o_engine.backends.compiled.compile import compile_here, is_compiled, keep
+from l2o_engine.backends.compiled.place import cache_folder
 from l2o_engine.backends.fused.spec import Spec, spec_of
 from l2o_engine.presets.schema import Preset
 
