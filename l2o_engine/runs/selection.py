@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from math import inf
 from typing import Any, Literal
 
@@ -87,10 +87,11 @@ class Selection:
         """
         wanted = self._wanted
         there = [run for run in runs if self._has_words(run)]
+        shipped = cache(_shipped)  # for this list: the folder of the presets is not read again for every run
         missing = {name for name, _ in wanted}
         found = []
         for run in there:
-            values = [(_value_of(run, name), value) for name, value in wanted]
+            values = [(_value_of(run, name, shipped), value) for name, value in wanted]
             missing -= {name for (name, _), (own, _) in zip(wanted, values, strict=True) if own}
             if all(value in own for own, value in values):
                 found.append(run)
@@ -114,7 +115,16 @@ def _condition(text: str) -> tuple[str, Any]:
     return ".".join(setting_names(name)), parsed
 
 
-def _value_of(run: Listed, name: str) -> Sequence[Any]:
+Shipped = tuple[Mapping[str, Any], str]
+"""The settings of a shipped preset, and their digest; of one that is not there "" for that."""
+
+
+def _shipped(preset: str) -> Shipped:
+    settings = shipped_settings(preset)
+    return ({}, "") if settings is None else (settings, digest_of(settings))
+
+
+def _value_of(run: Listed, name: str, shipped: Callable[[str], Shipped]) -> Sequence[Any]:
     """Return the values that a run has of a setting: one, of seeds several, or none.
 
     Most are known from run.json and the shipped preset; else preset.toml is read.
@@ -131,8 +141,8 @@ def _value_of(run: Listed, name: str) -> Sequence[Any]:
         changed = run.changed or {}
         if name in changed:
             return () if changed[name][1] is None else (changed[name][1],)
-        settings = shipped_settings(run.preset)
-        if settings is not None and run.origin == digest_of(settings):
+        settings, digest = shipped(run.preset)
+        if run.origin == digest:
             return (settings[name],) if name in settings else ()
     try:
         there = all_settings(Run(run.folder).preset())

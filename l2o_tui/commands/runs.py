@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 from shutil import get_terminal_size
@@ -11,7 +10,8 @@ from typing import Any
 from l2o_engine.runs.catalogue import Unreadable
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.listing import Listed, Study, Surveyor
-from l2o_engine.runs.record import RunError
+from l2o_engine.runs.lock import is_driven
+from l2o_engine.runs.record import ACTIVE, Record, RunError, document_of, read_record_once
 from l2o_engine.runs.selection import Order, Selection, folded, sorted_by
 from l2o_engine.support.wording import shown
 from l2o_tui.text.commands import proposed
@@ -144,7 +144,7 @@ def _summary_of_study(study: Study) -> dict[str, Any]:
 def summary_of_listed(run: Listed) -> dict[str, Any]:
     """Return what is told of a run in short, for scripts; in place of it what is wrong with its folder."""
     try:
-        summary = summary_of(Run(run.folder))
+        summary = _summary(run.folder, read_record_once(run.folder / "run.json"))  # of which the list has kept little
     except RunError as error:  # vanished while we looked
         summary = {"path": str(run.folder), "error": str(error)}
     return summary | {"name": run.name, "study": run.study}
@@ -153,11 +153,13 @@ def summary_of_listed(run: Listed) -> dict[str, Any]:
 def summary_of(run: Run) -> dict[str, Any]:
     """Return what is told of a run in short, for scripts; in place of it what is wrong with its folder."""
     try:
-        driven, record = run.is_driven(), run.record()
-        return (
-            {"name": run.name, "path": str(run.folder)}
-            | asdict(record)
-            | {"status": run.status(), "driven": driven, "label": record.label}
-        )
+        return _summary(run.folder, run.record())
     except RunError as error:  # vanished, or rewritten by another version, while we looked
         return {"name": run.name, "path": str(run.folder), "error": str(error)}
+
+
+def _summary(folder: Path, record: Record) -> dict[str, Any]:
+    driven = is_driven(folder, lambda: record)
+    status = "interrupted" if record.status in ACTIVE and not driven else record.status
+    known = {"status": status, "driven": driven, "label": record.label}
+    return {"name": folder.name, "path": str(folder)} | document_of(record) | known
