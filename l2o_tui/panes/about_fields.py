@@ -8,7 +8,7 @@ from textual.widgets import Input, Label
 from l2o_engine.runs.about import NOTHING_SAID, About
 
 _PLACEHOLDERS = {
-    "name": "what lists call it, in place of its folder",
+    "name": "what lists call it, not its folder",
     "tags": "words to find it by",
     "note": "what is to be remembered of it",
 }

@@ -151,6 +151,7 @@ async def test_a_run_is_started_with_another_seed_and_length(workplace: Path) ->
         await pilot.press("enter")
         await on_screen(pilot, TrainingScreen)
         await until(pilot, lambda: "finished" in text_of(pilot))
+        assert re.search(r"finished.* tiny · small ε · seed 7", text_of(pilot))
         await pilot.press("q")
         await on_screen(pilot, HomeScreen)
         await until(pilot, lambda: table(pilot, "runs").row_count == 1)
