@@ -96,6 +96,7 @@ class Sweep(Course[SeedOutcome]):
         self._elsewhere: dict[Job, Listener] = {}
         self._created = now()
         self._state_due = self._stop_due = self._look_due = 0.0
+        self._told_preparing = 0
         self._looked = 0
         self._seen: dict[Path, int] = {}  # how far a run under way was when it was last looked at
         before = read_state(self.folder)
@@ -208,7 +209,7 @@ class Sweep(Course[SeedOutcome]):
             self._look_due = monotonic() + _LOOK_SECONDS
         if not super().is_going_on and not self._elsewhere and not self.is_stopped:
             self._next_round()
-        if monotonic() >= self._state_due:
+        if monotonic() >= self._state_due or self.preparing != self._told_preparing:
             with suppress(OSError):  # it only says how far it all is
                 self._write_state("running")
         return found
@@ -308,7 +309,7 @@ class Sweep(Course[SeedOutcome]):
     # How it stands.
 
     def _write_state(self, status: Any) -> None:
-        self._state_due = monotonic() + _STATE_SECONDS
+        self._state_due, self._told_preparing = monotonic() + _STATE_SECONDS, self.preparing
         endings = [outcome.status for outcome in self.outcomes]
         state = StudyState(
             name=self.study.name,
@@ -326,6 +327,7 @@ class Sweep(Course[SeedOutcome]):
                 for outcome in self.outcomes
                 if outcome.status == "failed"
             },
+            preparing=self._told_preparing,
             given_up={job.folder.name: self._stopped[job.of] for job in self.jobs if job.of in self._stopped},
         )
         write_atomically(self.folder / STATE_FILE, state_text(state, self._stored).encode())
