@@ -10,6 +10,7 @@ and stop it.
 
 from l2o_engine.studies.sweep.cluster import (
     DaskExecutor,
+    LostSchedulerError,
     WorkerSeen,
     check_memory,
     check_workers,
@@ -60,6 +61,7 @@ __all__ = [
     "Halving",
     "JobStanding",
     "JobState",
+    "LostSchedulerError",
     "Over",
     "Range",
     "SeedOutcome",

@@ -46,6 +46,8 @@ class Course(ABC, Generic[Told]):
 
     remedy = "choose another --runs-dir"
     """What is proposed, beside deleting it, where a folder holds another run."""
+    survives = False
+    """Whether jobs go on with another executor where one has broken, but for those that broke it again and again."""
     prepares = True
     """Whether kernels are compiled first, each once: where the workers share what was compiled."""
 
@@ -160,7 +162,8 @@ class Course(ABC, Generic[Told]):
                 future = self._executor.submit(function, *arguments)
             except BrokenExecutor:
                 self._executor = None
-                self._keep([self._lost(self._ready.popleft()) for _ in range(len(self._ready))])
+                if not self.survives or self.is_stopped:  # else they wait for the next: it was no fault of theirs
+                    self._keep([self._lost(self._ready.popleft()) for _ in range(len(self._ready))])
                 return
             self._running[future] = self._ready.popleft()
             future.add_done_callback(self._over.put)
@@ -219,6 +222,9 @@ class Course(ABC, Generic[Told]):
         if isinstance(error, BrokenExecutor):
             self._executor = None
             return self._lost(job)
+        if future.cancelled() and self.survives:  # by Dask, whose scheduler is gone: the job has nothing to do with it
+            self._ready.append(job)
+            return None
         if future.cancelled() or (error is not None and self._is_loss(error)):
             return self._lost(job)
         return self._ended(job, "failed", f"{type(error).__name__}: {error}") if error else self._told(job, future)

@@ -80,6 +80,7 @@ class Sweep(Course[SeedOutcome]):
     """
 
     remedy = "choose another --name"
+    survives = True
 
     def __init__(self, study: Study, *, runs_dir: Path, is_local: bool = True, window: int = WINDOW) -> None:
         self.study = study

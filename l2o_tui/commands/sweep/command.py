@@ -20,6 +20,7 @@ from l2o_engine.presets.shipped import find, shipped_names
 from l2o_engine.studies.sweep import (
     STUDY_FILE,
     DaskExecutor,
+    LostSchedulerError,
     SeedOutcome,
     SettingResult,
     Study,
@@ -296,7 +297,7 @@ def _drive(sweep: Sweep, pool: Pool, progress: SweepProgress) -> int:
             while not is_begun or (sweep.is_broken and not received):
                 with pool() as executor:
                     if isinstance(executor, DaskExecutor):
-                        _look_at_workers(executor, sweep, progress)
+                        _look_at_workers(executor, sweep, progress, is_again=is_begun)
                     if is_begun:
                         sweep.go_on_with(executor)
                     else:
@@ -322,9 +323,14 @@ def _drive(sweep: Sweep, pool: Pool, progress: SweepProgress) -> int:
     return received[0] if received else 0
 
 
-def _look_at_workers(executor: DaskExecutor, sweep: Sweep, progress: SweepProgress) -> None:
+def _look_at_workers(executor: DaskExecutor, sweep: Sweep, progress: SweepProgress, *, is_again: bool) -> None:
     """Say what the cluster's workers are; refuse those that cannot do the runs."""
-    workers, wrong = executor.workers(sweep.folder)
+    try:
+        workers, wrong = executor.workers(sweep.folder)
+    except LostSchedulerError as error:
+        if is_again:  # then whoever gives it the next job will meet that, and look for another
+            return
+        raise SweepError(str(error)) from error
     check_workers(workers, wrong, sweep.folder)
     check_memory(workers, [variation.preset for variation in sweep.study.variations])
     for line in told_of(workers):
