@@ -72,7 +72,7 @@ class SweepDialog(ModalScreen[Path | None]):
             "seeds": (str(_SEEDS), ""),
             "iterations": (str(self._preset.run.iterations), ""),
             "settings": ("", "such as meta.epsilon=1e-12"),
-            "name": ("", "the study's; made of what is varied, if empty"),
+            "name": ("", "if empty, made of what is varied"),
         }
         with Vertical(classes="dialog"):
             yield PlainText(f"Sweep {self._preset.name}", classes="dialog-title")

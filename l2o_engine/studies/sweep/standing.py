@@ -272,7 +272,8 @@ class StudyWatcher:
         if state is not None and self._is_driven(state):
             return "paused" if is_paused(self._folder) else "running"
         if state is not None and state.status != "running":
-            return state.status
+            is_cut = state.status == "finished" and not all(job.is_over for job in jobs)
+            return "interrupted" if is_cut else state.status
         if any(job.is_under_way for job in jobs):
             return "running" if any(job.state == "running" for job in jobs) else "paused"
         if jobs and all(job.is_over for job in jobs):

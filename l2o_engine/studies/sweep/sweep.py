@@ -302,8 +302,14 @@ class Sweep(Course[SeedOutcome]):
         status
             As study.json has it; by what came of the runs, if not given.
         """
-        has_failed = any(outcome.status == "failed" for outcome in self.outcomes)
-        ended = "interrupted" if self.is_stopped else "failed" if has_failed else "finished"
+        endings = {
+            self._outcomes[job.folder].status if job.folder in self._outcomes else "interrupted"
+            for job in self.jobs
+            if job.of not in self._stopped
+        }
+        # Its jobs may all have heard of a stop before it was looked for here: then something is left nonetheless.
+        is_left = self.is_stopped or not endings <= {"done", "failed"}
+        ended = "interrupted" if is_left else "failed" if "failed" in endings else "finished"
         with suppress(OSError):
             self._write_state(status or ended)
 
