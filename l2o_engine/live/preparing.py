@@ -106,6 +106,8 @@ def load_backend(
 def find_levels(run: DrivenRun, patience: Patience) -> Generator[Preparing, None, Levels]:
     """Return the levels to beat: those that the run keeps, else measured now, and kept from then on.
 
+    Those that take but a moment are kept with the next sign of life: to write run.json for them would take longer.
+
     Raises
     ------
     EndedError
@@ -116,7 +118,7 @@ def find_levels(run: DrivenRun, patience: Patience) -> Generator[Preparing, None
     kept = levels.stored(run.record(), preset, seed)
     if kept is not None:
         return kept
-    yield from levels.measuring(preset)
+    yield from (said := list(levels.measuring(preset)))
     is_given_up = Event()
 
     def look_up() -> None:
@@ -124,7 +126,8 @@ def find_levels(run: DrivenRun, patience: Patience) -> Generator[Preparing, None
             raise EndedError("it was told to stop")
 
     measured = _in_thread(lambda: levels.measure(preset, seed, look_up), is_given_up.set, patience)
-    run.update(levels=levels.to_store(measured, preset, seed))
+    keep = run.update if said else run.note
+    keep(levels=levels.to_store(measured, preset, seed))
     return measured
 
 

@@ -417,12 +417,13 @@ class Session:
             settings=self._settings,
         )
 
-    def _checkpoint(self, kind: Kind = Kind.REGULAR) -> Iterator[Event]:
+    def _checkpoint(self, kind: Kind = Kind.REGULAR, *, is_last: bool = False) -> Iterator[Event]:
         if self._iteration < 0 or not self._has_begun:
             return
         is_finite = self._reporter.is_finite(self._iteration)
         for checkpoint, kept, path in self._saving.save(self._state(), kind, is_finite=is_finite):
-            self._update_record()
+            if not is_last:  # then run.json is about to be written anyhow, and each time takes a sync
+                self._update_record()
             if kept is not Kind.LATEST:  # which is gone with the next
                 yield Checkpointed(checkpoint.iteration, str(path), self._run.current.seeds, kept is Kind.KEPT)
 
@@ -521,7 +522,7 @@ class Session:
 
     def _end(self, status: Status, message: str) -> Iterator[Event]:
         self._stopwatch.stop()
-        yield from self._checkpoint()
+        yield from self._checkpoint(is_last=True)
         self._status = status  # not before: who is killed while it is written has not finished
         self._update_record(message)
         if self._is_watched and status in ("finished", "diverged"):

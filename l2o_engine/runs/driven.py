@@ -1,5 +1,6 @@
 """A run's folder in the hands of the process that drives it: what it writes there, and how it finds its way back."""
 
+import errno
 import json
 import os
 import socket
@@ -45,6 +46,7 @@ from l2o_engine.runs.record import (
 )
 from l2o_engine.runs.starting import START_FILE, start_beside
 from l2o_engine.support.files import (
+    HeldFolder,
     append,
     make_folder,
     names_in,
@@ -53,6 +55,7 @@ from l2o_engine.support.files import (
     remove,
     remove_folder,
     write_atomically,
+    write_first,
 )
 from l2o_engine.support.wording import some_of
 
@@ -100,21 +103,24 @@ class DrivenRun(Run):
     """
 
     def __init__(self, folder: Path, lock: RunLock, notices: Sequence[str] = ()) -> None:
-        super().__init__(folder.resolve())  # recorded, and read by others, from another working folder
-        self._use(self.preset())  # before anything is opened: it may fail
-        self.notices = list(notices)
-        self.changes: tuple[Change, ...] = ()
-        self._lock = lock
-        self._guard_due = 0.0
-        self._record = self.record()
-        # These are unknown until it is known where the run goes on.
-        self._digest: _Hash | None = None  # of metrics.csv
-        self._blocks: BlockWriter | None = None
-        self._good: _Good | None = None  # to go on from, where it has been looked for already
-        make_folder(self.checkpoints_path, self.folder)
-        if foreign := checkpoints.foreign_in(self.checkpoints_path):
-            self.notices.append(f"checkpoints/ holds what is no checkpoint, and is left there: {some_of(foreign)}")
+        folder = folder.resolve()  # recorded, and read by others, from another working folder
+        self._held = HeldFolder(folder)
         with ExitStack() as opened:
+            opened.callback(self._held.let_go)
+            super().__init__(folder)
+            self._use(self.preset())
+            self.notices = list(notices)
+            self.changes: tuple[Change, ...] = ()
+            self._lock = lock
+            self._guard_due = 0.0
+            self._record = self.record()
+            # These are unknown until it is known where the run goes on.
+            self._digest: _Hash | None = None  # of metrics.csv
+            self._blocks: BlockWriter | None = None
+            self._good: _Good | None = None  # to go on from, where it has been looked for already
+            make_folder(self.checkpoints_path, self.folder)
+            if foreign := checkpoints.foreign_in(self.checkpoints_path):
+                self.notices.append(f"checkpoints/ holds what is no checkpoint, and is left there: {some_of(foreign)}")
             # Unbuffered: what a full disk did not take is not tried again when the file is closed.
             self._metrics = opened.enter_context(open_to_append(self.metrics_path, make=False))
             self._events = opened.enter_context(open_to_append(self.events_path))
@@ -178,12 +184,13 @@ class DrivenRun(Run):
             lock = take_lock(folder)
             if (folder / "run.json").exists():  # another process was quicker
                 raise RunError(f"{folder} already holds a run; nothing in it is overwritten. Choose another folder")
-            _remove_temporaries(folder)
-            make_folder(folder / "checkpoints", folder)
+            if not is_new:
+                _remove_temporaries(folder)
             if weights:
-                write_atomically(folder / START_FILE, weights)
-            write_atomically(folder / "preset.toml", to_toml(preset).encode())
-            write_atomically(folder / "metrics.csv", _format_of(preset).header.encode())
+                write_first(folder / START_FILE, weights)
+            write_first(folder / "preset.toml", to_toml(preset).encode())
+            write_first(folder / "metrics.csv", _format_of(preset).header.encode())
+            # With this there is a run; what a process leaves that is killed before is a beginning, to be made anew.
             write_record(folder / "run.json", new_record(preset, lock.driver, sources, about, origin))
             return cls(folder, lock)
         except HeldError as error:
@@ -398,6 +405,8 @@ class DrivenRun(Run):
         moment = _seconds()
         if moment < self._guard_due:
             return
+        if not self.is_there:  # what is held could still be written into, wherever it is now
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.folder))
         try:
             found = self.record()
         except RunError:  # what cannot be read names nobody
@@ -463,7 +472,7 @@ class DrivenRun(Run):
     @property
     def is_there(self) -> bool:
         """Whether the folder is still where it was."""
-        return self.folder.is_dir()
+        return self._held.is_there
 
     @property
     def metrics_bytes(self) -> int:
@@ -479,6 +488,10 @@ class DrivenRun(Run):
         """Change what run.json says."""
         self._guard()
         self._write_record(replace(self._record, **changes))
+
+    def note(self, **changes: Any) -> None:
+        """Change what run.json says with the next :meth:`update`: what may be found out anew if there is none."""
+        self._record = replace(self._record, **changes)
 
     def _write_record(self, record: Record) -> None:
         self._record = replace(record, updated=now())
@@ -501,6 +514,7 @@ class DrivenRun(Run):
                     if file is not None:
                         file.close()
         finally:
+            self._held.let_go()
             self._lock.release()
 
 

@@ -15,7 +15,7 @@ from l2o_engine.records.events import Event, Progress, Stop
 from l2o_engine.runs.driven import InOtherHandsError
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.record import Record, RunError
-from l2o_engine.studies.comparison import Replicate, took_off
+from l2o_engine.studies.comparison import Replicate, Summing, took_off
 from l2o_engine.studies.sweep.jobs import (
     Job,
     Outcome,
@@ -127,7 +127,10 @@ def _run(job: Job, until: int | None) -> SeedOutcome:
     def is_stopped() -> bool:
         return worker.is_stopping or (job.folder.parent / STOP_FILE).exists()
 
-    def enough(event: Event) -> Stop | None:
+    summing = Summing(job.preset)
+
+    def hear(event: Event) -> Stop | None:
+        summing.hear(event)
         is_there = until is not None and isinstance(event, Progress) and event.iteration >= until
         return Stop(f"halving: the round goes to {until:,}") if is_there else None
 
@@ -141,9 +144,9 @@ def _run(job: Job, until: int | None) -> SeedOutcome:
                 "that all workers share, by the same path"
             )
         admit(job.preset)  # where it is computed there may be less room than where it was asked for
-        drive(take_if_free(job), enough, is_stopped=is_stopped)
+        drive(take_if_free(job), hear, is_stopped=is_stopped)
     if is_done(job):
-        return _done(job, before=before)
+        return _done(job, before=before, heard=summing)
     if until is not None and (row := _reported(job, until)) is not None:
         return _reached(job, row, before=before)
     if is_stopped():
@@ -159,8 +162,8 @@ def _reported(job: Job, iteration: int) -> Progress | None:
     return next((row for row in Run(job.folder).progress() if row.iteration == iteration), None)
 
 
-def _done(job: Job, *, before: bool) -> SeedOutcome:
-    replicate, record = sum_up(job), Run(job.folder).record()
+def _done(job: Job, *, before: bool, heard: Summing | None = None) -> SeedOutcome:
+    replicate, record = sum_up(job, heard), Run(job.folder).record()
     return SeedOutcome(
         job,
         "done",
