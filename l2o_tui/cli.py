@@ -760,6 +760,11 @@ def sweep(
         raise typer.BadParameter("--json and --csv are two answers to one question; give one")
     if random and latin:
         raise typer.BadParameter("--random and --latin are two answers to one question; give one")
+    from l2o_engine.studies.process_server import start_server
+
+    if not (stop or show or scheduler):
+        # It imports what the processes need that it forks, while this process still finds out what they are to do.
+        start_server(["l2o_tui.cli"])
     from l2o_tui.commands.sweep.command import Asked, run_sweep, stop_sweep
 
     if stop:

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from threading import Event
 from time import monotonic
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from l2o_engine.backends.choose import choose
 from l2o_engine.backends.devices import CPU
@@ -55,6 +55,33 @@ def awaited(future: "Future[Value]", sign_of_life: Callable[[], None]) -> Value:
         return future.result()
     except Ending as error:
         raise StoppedError(_ENDED) from error
+
+
+class Turns(Protocol):
+    """Whose turn it is to compute, among sessions that share cores: a semaphore, of threads or of processes."""
+
+    def acquire(self, blocking: bool, timeout: float | None, /) -> bool:
+        """Wait for a turn, for so many seconds at most, and return whether it is ours."""
+
+    def release(self) -> None:
+        """Let another have it."""
+
+
+def await_turn(turns: Turns, patience: Patience) -> None:
+    """Wait for our turn.
+
+    Raises
+    ------
+    EndedError
+        If the session lost its patience.
+    """
+    sign_due = monotonic() + SIGN_SECONDS
+    while not turns.acquire(True, _LOOK_SECONDS):
+        if patience.is_over():
+            raise EndedError("it was told to stop")
+        if monotonic() >= sign_due:
+            patience.sign_of_life()
+            sign_due = monotonic() + SIGN_SECONDS
 
 
 class Computing(NamedTuple):

@@ -15,7 +15,7 @@ from time import monotonic
 from l2o_engine.backends.devices import CPU
 from l2o_engine.live.mailbox import Mailbox
 from l2o_engine.live.pipeline import CHUNK_SECONDS, Pipeline
-from l2o_engine.live.preparing import SIGN_SECONDS, Computing, Patience, find_levels, load_backend
+from l2o_engine.live.preparing import SIGN_SECONDS, Computing, Patience, Turns, await_turn, find_levels, load_backend
 from l2o_engine.live.reporter import BaseChart, Reporter
 from l2o_engine.live.saving import Saving
 from l2o_engine.presets.identity import resumed_settings
@@ -104,6 +104,9 @@ class Session:
         Advances the replicates; None for threads of this process, as many as the backend can use.
     chunk_seconds
         How long it may take until a command is obeyed, about. Where nobody watches, longer chunks cost less.
+    turns
+        Whose turn it is to compute, among sessions that share cores: this one waits for its own, and gives it back when
+        the training is over. None if it shares them with nobody.
 
     Attributes
     ----------
@@ -125,6 +128,7 @@ class Session:
         start_paused: bool = False,
         executor: Executor | None = None,
         chunk_seconds: float = CHUNK_SECONDS,
+        turns: Turns | None = None,
     ) -> None:
         self.mailbox = Mailbox()
         self.folder = run.folder
@@ -149,6 +153,8 @@ class Session:
         self._began = 0.0
         self._has_measured = False
         self._patience = Patience(self._give_sign_of_life, self._is_told_to_stop)
+        self._turns = turns
+        self._is_our_turn = False
 
     def events(self) -> Iterator[Event]:
         """Drive the run, yielding what happens; returns when the session is over.
@@ -176,6 +182,7 @@ class Session:
         finally:
             self._base_chart.close()
             self._pipeline.close()
+            self._give_back_turn()
             self._run.close()
 
     @property
@@ -192,6 +199,9 @@ class Session:
         return self._iteration >= self._total or self._pipeline.is_stuck
 
     def _drive(self) -> Iterator[Event]:
+        if self._turns is not None:
+            await_turn(self._turns, self._patience)
+            self._is_our_turn = True
         yield from self._recorded(self._prepare())
         while self._stopping is None:
             if self._status in ("finished", "diverged") and not self._interactive:
@@ -296,7 +306,9 @@ class Session:
             if before.backend and before.device != computes.device:
                 places = f"computed on {before.device} before, on {computes.device} from here on"
                 notices.append(f"{places}: results may differ in their last bits")
-            run.update(
+            # Of a run that has just been made it is written with the first rows, or the first sign of life.
+            tell = run.update if before.backend or before.status != self._status else run.note
+            tell(
                 status=self._status,
                 backend=computes.name,
                 backend_reason=computes.reason,
@@ -522,12 +534,18 @@ class Session:
 
     def _end(self, status: Status, message: str) -> Iterator[Event]:
         self._stopwatch.stop()
+        self._give_back_turn()  # what is left to do is to write
         yield from self._checkpoint(is_last=True)
         self._status = status  # not before: who is killed while it is written has not finished
         self._update_record(message)
         if self._is_watched and status in ("finished", "diverged"):
             yield from self._base_chart.last()
         yield self._ended(status, message)
+
+    def _give_back_turn(self) -> None:
+        if self._turns is not None and self._is_our_turn:
+            self._is_our_turn = False
+            self._turns.release()
 
     def _ended(self, status: Status, message: str) -> Ended:
         results = self._reporter.results(self._pipeline.states)

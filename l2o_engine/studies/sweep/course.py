@@ -8,7 +8,7 @@ from time import sleep
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from l2o_engine.backends.choose import choose
-from l2o_engine.live.sizes import admit
+from l2o_engine.live.sizes import admit, work_of
 from l2o_engine.runs.record import RunError
 from l2o_engine.studies.sweep.jobs import Ending, Job, Outcome, difference, is_begun, is_done, prepare
 from l2o_engine.studies.sweep.workers import stop_workers
@@ -31,7 +31,7 @@ class Course(ABC, Generic[Told]):
     Parameters
     ----------
     jobs
-        In the order in which they are to be begun.
+        Of those that take as long the first is begun first.
     window
         How many the executor is given at a time.
 
@@ -124,12 +124,19 @@ class Course(ABC, Generic[Told]):
     # Under way.
 
     def start(self, executor: Executor) -> None:
-        """Give all jobs to an executor; those whose kernel is still to be compiled wait for that."""
+        """Give all jobs to an executor, the longest first; those whose kernel is still to be compiled wait for that.
+
+        What is left at the end are short ones then, and no core is long without work.
+        """
         self._executor = executor
         self._ready.extend(job for job in self.jobs if job.folder in self._done)  # to read a run takes no time
         self._fill()
         waiting: dict[str, list[Job]] = {}
+        work: dict[str, float] = {}  # of what a job is a seed of
         for job in self.jobs:
+            if job.of not in work:
+                work[job.of] = work_of(job.preset)
+        for job in sorted(self.jobs, key=lambda job: -work[job.of]):
             if job.folder not in self._done:
                 waiting.setdefault(self._kernels.get(job.of, ""), []).append(job)
         ready = waiting.pop("", [])

@@ -230,7 +230,7 @@ def drive(
     Failure
         If the training fails.
     """
-    session = Session(driven, chunk_seconds=_CHUNK_SECONDS)
+    session = Session(driven, chunk_seconds=_CHUNK_SECONDS, turns=worker.turns)
     worker.mailboxes.add(session.mailbox)
     try:
         if worker.is_stopping or is_stopped():
@@ -246,8 +246,9 @@ def prepare(preset: Preset) -> None:
     """Load a preset's backend: its kernel is compiled, once, before several processes want it."""
     worker.is_preparing = True
     try:
-        if not worker.is_stopping:
-            choose(preset.experiment, preset.run.backend).load()
+        with worker.turn():
+            if not worker.is_stopping:
+                choose(preset.experiment, preset.run.backend).load()
     except KeyboardInterrupt:  # told to stop
         pass
     finally:

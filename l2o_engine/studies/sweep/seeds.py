@@ -94,7 +94,8 @@ def run_seed(
         allow_code(*code)
         if data:
             os.environ[FOLDER_VARIABLE] = data
-        return _plain(_run(Job(check(tables), Path(folder)), until))
+        with worker.at_work():
+            return _plain(_run(Job(check(tables), Path(folder)), until))
     except InOtherHandsError as error:
         return {"status": "elsewhere", "message": str(error)}
     except (UserError, Failure) as error:
