@@ -16,7 +16,7 @@ from l2o_engine.runs.commands import send
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.lock import Listener
 from l2o_engine.runs.record import ACTIVE, RunError, now
-from l2o_engine.studies.sweep.cluster import is_loss
+from l2o_engine.studies.sweep.cluster import is_loss, run_on_worker
 from l2o_engine.studies.sweep.course import WINDOW, Course
 from l2o_engine.studies.sweep.halving import kept_after, median_with_losses
 from l2o_engine.studies.sweep.jobs import Ending, Job, is_begun, iteration_of
@@ -130,7 +130,13 @@ class Sweep(Course[SeedOutcome]):
         data = os.environ.get(FOLDER_VARIABLE, "")
         code = [str(folder) for folder in allowed_folders()]
         where = str(Path(data).absolute()) if data else ""
-        return run_seed, (to_dict(job.preset), str(job.folder), self._until, code, where)
+        return run_seed if self._is_local else run_on_worker, (
+            to_dict(job.preset),
+            str(job.folder),
+            self._until,
+            code,
+            where,
+        )
 
     def _answered(self, job: Job, answer: Any) -> SeedOutcome:
         return outcome_of(job, answer)
