@@ -142,7 +142,7 @@ def find_levels(run: DrivenRun, patience: Patience) -> Generator[Preparing, None
     """
     preset = run.current
     seed = preset.run.seed
-    kept = levels.stored(run.record(), preset, seed)
+    kept = levels.stored(run.written, preset, seed)
     if kept is not None:
         return kept
     yield from (said := list(levels.measuring(preset)))

@@ -51,6 +51,9 @@ from l2o_engine.support.processes import EndedError
 from l2o_engine.support.user_code import CodeError, StoppedError, end_hanging, is_hanging, take_printed, told_where
 
 _FOLDER_SECONDS = 0.2
+_FIRST_SIGN_SECONDS = (
+    0.3  # until run.json says how far it is: the first chunks are so short that they would wait for it
+)
 _MEASURED_SECONDS = 5.0  # of training, before it is said what slows it
 _BUSY = 0.5  # of the time that the kernel should compute, at least
 _CLOSE = 500  # meta-iterations between two reports, or checkpoints, that may be too close
@@ -155,6 +158,7 @@ class Session:
         self._patience = Patience(self._give_sign_of_life, self._is_told_to_stop)
         self._turns = turns
         self._is_our_turn = False
+        self._restored: tuple[Checkpoint | None, list[str]] | None = None
 
     def events(self) -> Iterator[Event]:
         """Drive the run, yielding what happens; returns when the session is over.
@@ -200,6 +204,7 @@ class Session:
 
     def _drive(self) -> Iterator[Event]:
         if self._turns is not None:
+            self._restored = self._run.restore()  # which takes the disk, and none of the cores
             await_turn(self._turns, self._patience)
             self._is_our_turn = True
         yield from self._recorded(self._prepare())
@@ -277,7 +282,7 @@ class Session:
     def _prepare(self) -> Iterator[Event]:
         preset = self._run.current
         computes = yield from load_backend(preset, self._asked_backend, self._asked_device, self._patience)
-        before = self._run.record()
+        before = self._run.written
         # Whoever goes on names it, for the same bits: that is not why it was chosen.
         if (before.backend, before.device) == (computes.name, computes.device):
             computes = computes._replace(reason=before.backend_reason)
@@ -289,7 +294,8 @@ class Session:
         run, preset, computes = self._run, self._run.current, self._computes
         if self._iteration >= 0:  # it goes back: what was told since is done again
             self._reporter = Reporter(preset)
-        checkpoint, notices = run.restore()
+        checkpoint, notices = self._restored or run.restore()
+        self._restored = None
         start = None if checkpoint else run.start()
         self._pipeline.load(checkpoint.trainers if checkpoint else None, start)
         if start is not None:
@@ -302,7 +308,7 @@ class Session:
         self._saving.go_on_from(checkpoint)
         if not self._is_over:  # to look at a finished run does not change it
             self._status = "paused" if self._start_paused else "running"
-            before = run.record()
+            before = run.written
             if before.backend and before.device != computes.device:
                 places = f"computed on {before.device} before, on {computes.device} from here on"
                 notices.append(f"{places}: results may differ in their last bits")
@@ -322,6 +328,7 @@ class Session:
             self._stopwatch.start()
         self._began = self._stopwatch.seconds
         self._reporter.start_clock(self._began, self._iteration)
+        self._record_due = monotonic() + _FIRST_SIGN_SECONDS
         self._has_begun = True
         if self._status == "paused":
             yield from self._recorded(self._become("paused"))
@@ -341,7 +348,7 @@ class Session:
             iteration=self._iteration,
             iterations=preset.run.iterations,
             levels={name: level.end_log10 for name, level in reached.items()},
-            versions=run.record().versions,
+            versions=run.written.versions,
         )
         changes, run.changes = run.changes, ()  # each is told once
         for change in changes:

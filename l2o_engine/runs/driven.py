@@ -100,6 +100,8 @@ class DrivenRun(Run):
         What is to be told of the folder, by whoever drives the run: it takes them away.
     changes
         What has been changed of the experiment since it was last driven.
+    write_seconds
+        How long it took to write run.json the last time; 0 before the first.
     """
 
     def __init__(self, folder: Path, lock: RunLock, notices: Sequence[str] = ()) -> None:
@@ -113,6 +115,7 @@ class DrivenRun(Run):
             self.changes: tuple[Change, ...] = ()
             self._lock = lock
             self._guard_due = 0.0
+            self.write_seconds = 0.0
             self._record = self.record()
             # These are unknown until it is known where the run goes on.
             self._digest: _Hash | None = None  # of metrics.csv
@@ -191,8 +194,12 @@ class DrivenRun(Run):
             write_first(folder / "preset.toml", to_toml(preset).encode())
             write_first(folder / "metrics.csv", _format_of(preset).header.encode())
             # With this there is a run; what a process leaves that is killed before is a beginning, to be made anew.
+            began = time.monotonic()
             write_record(folder / "run.json", new_record(preset, lock.driver, sources, about, origin))
-            return cls(folder, lock)
+            took = time.monotonic() - began
+            made = cls(folder, lock)
+            made.write_seconds = took
+            return made
         except HeldError as error:
             raise RunError(f"another process is making a run in {folder}") from error
         except (OSError, RunError) as error:
@@ -405,8 +412,6 @@ class DrivenRun(Run):
         moment = _seconds()
         if moment < self._guard_due:
             return
-        if not self.is_there:  # what is held could still be written into, wherever it is now
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.folder))
         try:
             found = self.record()
         except RunError:  # what cannot be read names nobody
@@ -416,7 +421,9 @@ class DrivenRun(Run):
                 f"{self.name} is in other hands, of process {found.pid} on {found.host}: this process has stopped and "
                 "writes nothing more"
             )
-        if self._lock.is_lost:
+        if self._lock.is_lost:  # as it is, too, where the folder is elsewhere now, and could still be written into
+            if not self.is_there:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.folder))
             self._retake()
         self._guard_due = moment + _GUARD_SECONDS
 
@@ -484,6 +491,11 @@ class DrivenRun(Run):
         """The SHA-256 of metrics.csv; None before :meth:`restore`."""
         return self._digest.hexdigest() if self._digest else None
 
+    @property
+    def written(self) -> Record:
+        """What run.json says, or is about to, without reading it: nobody else writes it while the run is ours."""
+        return self._record
+
     def update(self, **changes: Any) -> None:
         """Change what run.json says."""
         self._guard()
@@ -495,7 +507,9 @@ class DrivenRun(Run):
 
     def _write_record(self, record: Record) -> None:
         self._record = replace(record, updated=now())
+        began = time.monotonic()
         write_record(self.record_path, self._record)
+        self.write_seconds = time.monotonic() - began
 
     def set_iterations(self, iterations: int) -> None:
         """Give the run a new total, in preset.toml and run.json."""

@@ -37,7 +37,7 @@ from l2o_engine.studies.sweep.study import (
     study_of,
 )
 from l2o_engine.studies.sweep.sweep import Sweep, stop_study
-from l2o_engine.studies.sweep.workers import cores, process_pool
+from l2o_engine.studies.sweep.workers import cores, process_pool, processes_for
 
 __all__ = [
     "STATE_FILE",
@@ -66,6 +66,7 @@ __all__ = [
     "parse_over",
     "presets_of",
     "process_pool",
+    "processes_for",
     "read_settings",
     "read_state",
     "read_study",

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from contextlib import suppress
 from time import sleep
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -13,6 +14,7 @@ from l2o_engine.runs.record import RunError
 from l2o_engine.studies.sweep.jobs import Ending, Job, Outcome, difference, is_begun, is_done, prepare
 from l2o_engine.studies.sweep.workers import stop_workers
 from l2o_engine.support.errors import UserError
+from l2o_engine.support.files import names_in
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -102,10 +104,16 @@ class Course(ABC, Generic[Told]):
             If a job's folder holds a run with other settings, or one that cannot be read; if the backend cannot take a
             preset, or this machine has not the memory for a run.
         """
+        there: dict[Path, set[str]] = {}  # in a folder: one look at it, in place of several for each of its runs
         for job in self.jobs:
+            within = job.folder.parent
+            if within not in there:
+                with suppress(OSError):  # it is yet to be made, or whoever begins will say so
+                    there[within] = set(names_in(within))
+            has_folder = job.folder.name in there.get(within, ())
             try:
-                other = difference(job) if is_begun(job) and not known(job) else ""
-                if is_done(job):
+                other = difference(job) if has_folder and is_begun(job) and not known(job) else ""
+                if has_folder and is_done(job):
                     self._done.add(job.folder)
             except RunError as error:
                 raise self._refusal(f"{error}. Delete {job.folder}, or {self.remedy}") from error

@@ -64,6 +64,8 @@ class Sweep(Course[SeedOutcome]):
         The study, and its folder.
     rounds
         The meta-iterations that halving's rounds go to, before the last.
+    write_seconds
+        How long it took to write the study's file: how quick the runs folder is.
 
     Raises
     ------
@@ -91,6 +93,7 @@ class Sweep(Course[SeedOutcome]):
         self._created = now()
         self._state_due = self._stop_due = 0.0
         self._looked = 0
+        self.write_seconds = 0.0
         before = read_state(self.folder)
         self._known = {one.folder: one.digest for one in before.jobs} if before else {}
         if before:
@@ -176,7 +179,9 @@ class Sweep(Course[SeedOutcome]):
             names = names_in(self.folder)
             if names and STUDY_FILE not in names:
                 raise SweepError(f"{self.folder} holds something else than a study; choose another --name")
+            began = monotonic()
             write_atomically(self.folder / STUDY_FILE, self.study.to_toml().encode())
+            self.write_seconds = monotonic() - began
             remove(self.folder / STOP_FILE)
             self._write_state("running")
         except OSError as error:

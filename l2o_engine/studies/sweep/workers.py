@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from l2o_engine.live.mailbox import Mailbox
     from l2o_engine.live.preparing import Turns
 
-_A_CORE = 2  # processes
+_A_CORE, _MOST_A_CORE = 2, 8  # processes
+_MOST_MORE = 32  # on a slow disk, in all
+_LATE_SECONDS = 0.1  # to write a small file: a disk takes some 10 ms, a network's file system may take hundreds
 
 
 class Worker:
@@ -114,15 +116,38 @@ class _Context(ForkServerContext):
     Process = PoolProcess
 
 
-def process_pool(workers: int) -> Executor:
+def processes_for(workers: int, seconds: float) -> int:
+    """Return how many processes a pool has of which so many train at a time.
+
+    While one trains, another begins its run or ends it, which is mostly waiting for the disk: so there are twice as
+    many. Where a run's folder answers late, on a network's file system, that takes longer than to train a short run,
+    and there are more, as far as that is no burden.
+
+    Parameters
+    ----------
+    workers
+        How many train at a time.
+    seconds
+        How long it took to write a small file.
+    """
+    return workers * (_A_CORE if seconds < _LATE_SECONDS else max(_A_CORE, min(_MOST_A_CORE, _MOST_MORE // workers)))
+
+
+def process_pool(workers: int, processes: int | None = None) -> Executor:
     """Return an executor of this machine's processes, of which so many train at a time. For the main thread.
 
-    There are twice as many: while one trains, another begins its run, or ends it, which is mostly waiting for the disk.
+    Parameters
+    ----------
+    workers
+        How many train at a time.
+    processes
+        How many there are; if not given, as many as for a quick disk.
     """
+    processes = processes or processes_for(workers, 0.0)
     start_server()
     context = _Context()
     turns = context.BoundedSemaphore(workers)
-    return ProcessPoolExecutor(_A_CORE * workers, context, initializer=_begin_work, initargs=(turns,))
+    return ProcessPoolExecutor(processes, context, initializer=_begin_work, initargs=(turns,))
 
 
 def stop_workers() -> None:

@@ -30,7 +30,7 @@ OVER = ("--over", "meta.learning_rate=1e-3,1e-2,3e-3", "--over", "network.hidden
 @pytest.fixture
 def preset(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A tiny preset's file, and threads in place of processes."""
-    monkeypatch.setattr("l2o_tui.commands.sweep.command.process_pool", ThreadPoolExecutor)
+    monkeypatch.setattr("l2o_tui.commands.sweep.command.process_pool", lambda workers, _: ThreadPoolExecutor(workers))
     path = workplace / "one.toml"
     path.write_text(to_toml(ONE))
     return path
