@@ -21,20 +21,24 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from l2o_engine.live.session import Session
-from l2o_engine.presets.files import load
+from l2o_engine.presets.files import load, override
 from l2o_engine.presets.shipped import find
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run
+from l2o_engine.studies.sweep import StudySettings, Sweep, parse_over, study_of
 from l2o_tui.app import L2oApp
+from l2o_tui.charts.widget import SettingChart
 from l2o_tui.screens.compare import CompareScreen
 from l2o_tui.screens.dialogs import ConfirmDialog, HelpScreen, LeaveDialog
 from l2o_tui.screens.export import ExportDialog
 from l2o_tui.screens.home import HomeScreen
 from l2o_tui.screens.start import StartDialog
+from l2o_tui.screens.study import StudyScreen
+from l2o_tui.screens.sweep import SweepDialog
 from l2o_tui.screens.training import TrainingScreen
 from l2o_tui.state import keys
 from l2o_tui.state.open_run import OpenRun
-from l2o_tui.state.preferences import preferences_path
+from l2o_tui.state.place import preferences_path
 from l2o_tui.state.themes import DEFAULT_THEME
 
 DOCS = Path(__file__).resolve().parent
@@ -43,6 +47,7 @@ BEGIN, END = "<!-- keys of {}: made by docs/make_screens.py -->", "<!-- end of k
 SMALL, MIDDLE, LARGE = (80, 24), (120, 40), (200, 50)
 _BACKGROUND = re.compile(r'<rect fill="([^"]+)" x="[^>]+ shape-rendering="crispEdges"/>')
 _LINE_CLIP = re.compile(r' clip-path="url\(#[^"]+-line-\d+\)"|<clipPath id="[^"]+-line-\d+">.*?</clipPath>', re.DOTALL)
+SWEPT, STUDIED = "log15_end_log", ("meta.learning_rate=1e-4,3e-4,1e-3,3e-3", "network.hidden=10,20")
 PATIENCE = 120.0  # seconds, for a kernel may have to be compiled
 
 # Runs that show something: a learned optimizer, one that never learns, replicates, others to compare with.
@@ -62,7 +67,7 @@ def key_table(screen: str) -> str:
 
 def with_key_tables(page: str) -> str:
     """Return the page with its key tables made anew."""
-    for screen in (keys.TRAINING, keys.HOME, keys.COMPARE):
+    for screen in (keys.TRAINING, keys.HOME, keys.COMPARE, keys.OF_STUDY):
         before, begin, rest = page.partition(BEGIN.format(screen))
         _, end, after = rest.partition(END)
         page = f"{before}{begin}\n{key_table(screen)}\n{end}{after}"
@@ -81,7 +86,7 @@ def train(runs_dir: Path) -> dict[str, Run]:
 async def showing(app: L2oApp, size: tuple[int, int]) -> AsyncIterator[Pilot[int]]:
     """Show the program, once its first screen is there; what it remembers is forgotten afterwards."""
     async with app.run_test(size=size) as pilot:
-        await until(pilot, lambda: isinstance(app.screen, HomeScreen | TrainingScreen))
+        await until(pilot, lambda: isinstance(app.screen, HomeScreen | TrainingScreen | StudyScreen))
         yield pilot
     preferences_path().unlink(missing_ok=True)
 
@@ -146,6 +151,40 @@ async def picture_home(runs_dir: Path) -> None:
         await save(pilot, PICTURES / "compare.svg")
 
 
+async def save_chart(pilot: Pilot[int], picture: Path) -> None:
+    """Save a study's screen, once its chart is drawn."""
+    chart = pilot.app.screen.query_one(SettingChart)
+    await until(pilot, lambda: chart.drawn is not None)
+    await save(pilot, picture)
+
+
+async def picture_study(runs_dir: Path) -> None:
+    """Save a study's screen at two sizes, and the dialog before one; one of its runs is under way, and some wait."""
+    overs = [parse_over(over) for over in STUDIED]
+    study = study_of(StudySettings(name="rates", seeds=4, set=("run.iterations=10000",)), [load(find(SWEPT))], overs)
+    sweep = Sweep(study, runs_dir=runs_dir)
+    sweep.begin()
+    for job in sweep.jobs[:-3]:
+        for _ in Session(DrivenRun.create(job.preset, job.folder)).events():
+            pass
+    half = override(sweep.jobs[-3].preset, ["run.iterations=6000"])
+    for _ in Session(DrivenRun.create(half, sweep.jobs[-3].folder)).events():
+        pass
+    driven = DrivenRun.take(sweep.jobs[-3].folder)
+    driven.set_iterations(10_000)
+    driven.update(status="running")
+    app = L2oApp(runs_dir=runs_dir)
+    async with showing(app, MIDDLE) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, HomeScreen))
+        await pilot.press("tab", "slash", *SWEPT, "enter")
+        await save_dialog(pilot, PICTURES / "sweep.svg", SweepDialog, "S")
+    for size, picture in ((MIDDLE, "study.svg"), (SMALL, "study-small.svg")):
+        async with showing(L2oApp(study=sweep.folder, runs_dir=runs_dir), size) as shown:
+            await save_chart(shown, PICTURES / picture)
+    driven.close()
+    sweep.close()
+
+
 async def picture_leaving_and_failing(folder: Path) -> None:
     """Save what is asked before a run that is not finished is left, and what is told when it fails."""
     for _ in Session(DrivenRun.create(load(find("log30"), ["run.iterations=60000"]), folder)).events():
@@ -188,6 +227,7 @@ async def picture_everything() -> None:
     async with showing(app, MIDDLE) as pilot:
         await save_dialog(pilot, PICTURES / "help.svg", HelpScreen, "question_mark")
     await picture_leaving_and_failing(Path("runs") / "log30-s0")
+    await picture_study(Path("runs"))
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from textual.notifications import Notify, SeverityLevel
 from textual.screen import Screen
 
 from l2o_engine.live.sizes import admit
-from l2o_engine.presets.schema import Preset
+from l2o_engine.presets.labels import Settings
 from l2o_engine.records.events import Status
 from l2o_engine.runs.catalogue import new_folder
 from l2o_engine.runs.driven import DrivenRun
@@ -34,6 +34,8 @@ from l2o_tui.screens.dialogs import LeaveDialog
 from l2o_tui.screens.giving import well_formed
 from l2o_tui.screens.home import HomeScreen
 from l2o_tui.screens.keyed import KeyedScreen
+from l2o_tui.screens.start import NewRun
+from l2o_tui.screens.study import StudyScreen
 from l2o_tui.screens.training import FPS, TrainingScreen
 from l2o_tui.state import keys
 from l2o_tui.state.open_run import OpenRun
@@ -86,12 +88,14 @@ class _Action:
 
 
 class L2oApp(ThinApp[int]):
-    """Shows a run, or the home screen and whatever is opened from there.
+    """Shows a run, or the home screen, or a study's, and whatever is opened from there.
 
     Parameters
     ----------
     opened
         The run to show; the app closes when it is left. None for the home screen.
+    study
+        The folder of a study to show in place of the home screen.
     runs_dir
         Where runs are kept.
     on_hangup
@@ -113,6 +117,7 @@ class L2oApp(ThinApp[int]):
         self,
         opened: OpenRun | None = None,
         *,
+        study: Path | None = None,
         runs_dir: Path = Path("runs"),
         on_hangup: str = "detach",
         fps: float = FPS,
@@ -130,7 +135,8 @@ class L2oApp(ThinApp[int]):
         self._fit = fitting(painted, is_console=os.environ.get("TERM") == "linux")
         self._fps = fps
         self._opened = opened
-        self._has_home = opened is None
+        self._study = study
+        self._has_home = opened is None  # or a study's screen in its place
         self._runs_dir = runs_dir
         self._on_hangup = on_hangup
         self._signal = 0
@@ -148,7 +154,8 @@ class L2oApp(ThinApp[int]):
         if self._opened is not None:
             self.show_run(self._opened)
         elif not self._signal:
-            self.push_screen(HomeScreen(self._runs_dir, self))
+            home = HomeScreen(self._runs_dir, self) if self._study is None else StudyScreen(self._study, self)
+            self.push_screen(home)
         if self._signal:  # it came before there was a screen, and the session ends as it would have ended later
             self._obey(self._signal)
 
@@ -251,15 +258,17 @@ class L2oApp(ThinApp[int]):
 
         screen.call_after_refresh(listen)
 
-    def start(self, preset: Preset, beside: Path) -> None:
-        """Start a new run and show it; weights that it begins with lie in the folder ``beside``.
+    def start(self, wanted: NewRun, beside: Path, origin: Settings | None = None) -> None:
+        """Start a new run and show it; of one that is driven here, first ask what becomes of it.
 
-        Of one that is driven here, first ask what becomes of it.
+        See :class:`~l2o_tui.screens.opening.Opener`.
         """
+        preset = wanted.preset
 
         def make() -> OpenRun:
             start = start_beside(preset, beside)  # before there is a folder: it may be refused
-            return OpenRun.driving(DrivenRun.create(preset, new_folder(self._runs_dir, preset), start))
+            folder = new_folder(self._runs_dir, preset)
+            return OpenRun.driving(DrivenRun.create(preset, folder, start, about=wanted.about, origin=origin))
 
         def answer(answer: str | None) -> None:
             if answer in ("quit", "detach"):
@@ -504,15 +513,23 @@ def _terminal_is_gone() -> bool:
     return False
 
 
-def run_app(opened: OpenRun | None, *, runs_dir: Path, on_hangup: str, fps: float, is_served: bool = False) -> int:
-    """Show a run, or the home screen.
+def run_app(
+    opened: OpenRun | None,
+    *,
+    study: Path | None = None,
+    runs_dir: Path,
+    on_hangup: str,
+    fps: float,
+    is_served: bool = False,
+) -> int:
+    """Show a run, a study, or the home screen.
 
     Returns
     -------
     int
         The exit code, see :mod:`l2o_tui.exit_codes`.
     """
-    app = L2oApp(opened, runs_dir=runs_dir, on_hangup=on_hangup, fps=fps, is_served=is_served)
+    app = L2oApp(opened, study=study, runs_dir=runs_dir, on_hangup=on_hangup, fps=fps, is_served=is_served)
     app.hear_signals()
     app.run()
     if app.hung:

@@ -87,7 +87,7 @@ def _complete_presets(incomplete: str) -> list[str]:
 def _complete_runs(context: typer.Context, incomplete: str) -> list[str]:
     from l2o_tui.commands.completion import runs
 
-    return runs(incomplete, Path(context.params.get("runs_dir") or os.environ.get("L2O_RUNS_DIR") or _RUNS))
+    return runs(incomplete, _runs_of(context))
 
 
 def _complete_runs_and_presets(context: typer.Context, incomplete: str) -> list[str]:
@@ -104,6 +104,35 @@ def _complete_settings(incomplete: str) -> list[str]:
     from l2o_tui.commands.completion import settings
 
     return settings(incomplete)
+
+
+def _complete_varied(incomplete: str) -> list[str]:
+    from l2o_tui.commands.completion import varied
+
+    return varied(incomplete)
+
+
+def _complete_conditions(incomplete: str) -> list[str]:
+    from l2o_tui.commands.completion import conditions
+
+    return conditions(incomplete)
+
+
+def _complete_tags(context: typer.Context, incomplete: str) -> list[str]:
+    from l2o_tui.commands.completion import tags
+
+    return tags(incomplete, _runs_of(context))
+
+
+def _complete_studies_and_presets(context: typer.Context, incomplete: str) -> list[str]:
+    from l2o_tui.commands.completion import studies
+
+    return [*studies(incomplete, _runs_of(context)), *_complete_presets(incomplete)]
+
+
+def _runs_of(context: typer.Context) -> Path:
+    """Return the runs folder, as far as the command's words say by now."""
+    return Path(context.params.get("runs_dir") or os.environ.get("L2O_RUNS_DIR") or _RUNS)
 
 
 NoUi = Annotated[bool, typer.Option("--no-ui", help="Print a progress table instead of opening the screen.")]
@@ -298,7 +327,8 @@ def run(
     name: Annotated[str, typer.Option("--name", help="What the run is called in lists.")] = "",
     note: Annotated[str, typer.Option("--note", help="What is to be remembered of it.")] = "",
     tags: Annotated[
-        list[str] | None, typer.Option("--tag", metavar="TAG", help="A word to find it by; repeatable.")
+        list[str] | None,
+        typer.Option("--tag", metavar="TAG", help="A word to find it by; repeatable.", autocompletion=_complete_tags),
     ] = None,
     resume_or_start: Annotated[
         bool,
@@ -389,7 +419,7 @@ def attach(
     data_dir: DataDir = None,
     allow_code: AllowCode = None,
 ) -> None:
-    """Watch and steer RUN, which another process drives; leaving does not end it."""
+    """Watch and steer RUN, which another process drives, or a study; leaving ends neither."""
     from l2o_tui.commands.attach import attach_run
 
     sys.exit(attach_run(run, runs_dir=runs_dir, fps=fps))
@@ -399,10 +429,21 @@ def attach(
 def runs(
     where: Annotated[
         list[str] | None,
-        typer.Option("--where", metavar="TABLE.KEY=VALUE", help="Only those with this setting; repeatable: with all."),
+        typer.Option(
+            "--where",
+            metavar="TABLE.KEY=VALUE",
+            help="Only those with this setting; repeatable: with all.",
+            autocompletion=_complete_conditions,
+        ),
     ] = None,
     tags: Annotated[
-        list[str] | None, typer.Option("--tag", metavar="TAG", help="Only those with this tag; repeatable: with all.")
+        list[str] | None,
+        typer.Option(
+            "--tag",
+            metavar="TAG",
+            help="Only those with this tag; repeatable: with all.",
+            autocompletion=_complete_tags,
+        ),
     ] = None,
     states: Annotated[
         list[State] | None, typer.Option("--state", help="Only those in this state; repeatable: in one of them.")
@@ -437,8 +478,8 @@ def show(run: RunOrFile, runs_dir: RunsDir = _RUNS, json: JsonDocument = False) 
 
 @app.command()
 def diff(
-    first: Annotated[str, typer.Argument(metavar="RUN", help='A folder, a name in the runs folder, or "last".')],
-    second: Annotated[str, typer.Argument(metavar="RUN", help="Another.")],
+    first: RunName,
+    second: Annotated[str, typer.Argument(metavar="RUN", help="Another.", autocompletion=_complete_runs)],
     runs_dir: RunsDir = _RUNS,
     json: JsonDocument = False,
 ) -> None:
@@ -453,9 +494,13 @@ def note(
     run: RunName,
     text: Annotated[str | None, typer.Argument(metavar="[NOTE]", help="The note, in place of the one it has.")] = None,
     name: Annotated[str | None, typer.Option("--name", help="What the run is called in lists.")] = None,
-    tags: Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="A tag to add; repeatable.")] = None,
+    tags: Annotated[
+        list[str] | None,
+        typer.Option("--tag", metavar="TAG", help="A tag to add; repeatable.", autocompletion=_complete_tags),
+    ] = None,
     untags: Annotated[
-        list[str] | None, typer.Option("--untag", metavar="TAG", help="A tag to take away; repeatable.")
+        list[str] | None,
+        typer.Option("--untag", metavar="TAG", help="A tag to take away; repeatable.", autocompletion=_complete_tags),
     ] = None,
     runs_dir: RunsDir = _RUNS,
 ) -> None:
@@ -701,6 +746,7 @@ def sweep(
         typer.Argument(
             metavar="PRESET",
             help="A TOML file, or the name of a shipped preset; a study's file; or the folder of a study, to go on.",
+            autocompletion=_complete_studies_and_presets,
         ),
     ],
     over: Annotated[
@@ -709,6 +755,7 @@ def sweep(
             "--over",
             metavar="TABLE.KEY=A,B,C",
             help="Vary a setting; repeatable. With --random or --latin also a range, LOW:HIGH or LOW:HIGH:log.",
+            autocompletion=_complete_varied,
         ),
     ] = None,
     seeds: Annotated[int | None, typer.Option("--seeds", min=1, max=1024, help="Seeds of each setting.")] = None,
@@ -726,7 +773,12 @@ def sweep(
     iterations: Annotated[int | None, typer.Option("--iterations", min=1, help="Meta-iterations of each run.")] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting of every run; repeatable."),
+        typer.Option(
+            "--set",
+            metavar="TABLE.KEY=VALUE",
+            help="Change a setting of every run; repeatable.",
+            autocompletion=_complete_settings,
+        ),
     ] = None,
     name: Annotated[
         str | None, typer.Option("--name", help="The study's, and its folder's in the runs folder.")
@@ -741,6 +793,10 @@ def sweep(
     stop: Annotated[
         bool, typer.Option("--stop", help="Stop the study of this folder, whoever runs it, after checkpoints.")
     ] = False,
+    pause: Annotated[
+        bool, typer.Option("--pause", help="Let the study of this folder wait, whoever runs it, after checkpoints.")
+    ] = False,
+    go_on: Annotated[bool, typer.Option("--go-on", help="Let the study of this folder go on after a pause.")] = False,
     show: Annotated[bool, typer.Option("--show", help="Print what is there, and train nothing.")] = False,
     output: Annotated[
         Path | None, typer.Option("--output", metavar="FILE", help="Also draw a picture: a name in .svg, .png or .pdf.")
@@ -760,15 +816,17 @@ def sweep(
         raise typer.BadParameter("--json and --csv are two answers to one question; give one")
     if random and latin:
         raise typer.BadParameter("--random and --latin are two answers to one question; give one")
+    if stop + pause + go_on > 1:
+        raise typer.BadParameter("--stop, --pause and --go-on are three commands; give one")
     from l2o_engine.studies.process_server import start_server
 
-    if not (stop or show or scheduler):
+    if not (stop or pause or go_on or show or scheduler):
         # It imports what the processes need that it forks, while this process still finds out what they are to do.
         start_server(["l2o_tui.cli"])
-    from l2o_tui.commands.sweep.command import Asked, run_sweep, stop_sweep
+    from l2o_tui.commands.sweep.command import Asked, run_sweep, steer_sweep
 
-    if stop:
-        sys.exit(stop_sweep(what, runs_dir))
+    if stop or pause or go_on:
+        sys.exit(steer_sweep(what, "stop" if stop else "pause" if pause else "go_on", runs_dir))
     asked = Asked(
         what=what,
         over=over or (),
@@ -852,6 +910,21 @@ def presets(json: JsonDocument = False) -> None:
     from l2o_tui.commands.presets import print_presets
 
     print_presets(as_json_document=json)
+
+
+@app.command()
+def paths(
+    context: typer.Context, runs_dir: RunsDir = _RUNS, data_dir: DataDir = None, json: JsonDocument = False
+) -> None:
+    """Say where runs, presets, compiled kernels, preferences and data sets are looked for."""
+    from l2o_tui.commands.paths import print_paths
+
+    said_by = {}
+    for name, option in (("runs_dir", "--runs-dir"), ("data_dir", "--data-dir")):
+        source = context.get_parameter_source(name)
+        told = {"COMMANDLINE": option, "ENVIRONMENT": {"runs_dir": "L2O_RUNS_DIR"}.get(name, _DATA_VARIABLE)}
+        said_by[name] = told.get(source.name if source else "", "default")
+    print_paths(runs_dir, runs_said_by=said_by["runs_dir"], data_said_by=said_by["data_dir"], as_json_document=json)
 
 
 @app.command(name="new-task")
@@ -966,6 +1039,11 @@ def main() -> NoReturn:
     # costs. The environment says it, for PyTorch may never be imported.
     os.environ["OMP_NUM_THREADS"] = "1"
     _draw_plainly(not streams.prepare())
+    if "_L2O_TUI_COMPLETE" in os.environ or any(word.endswith("-completion") for word in sys.argv[1:]):
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # while a shell asks, ctrl+c ends it without a word
+        from l2o_tui import typer_private
+
+        typer_private.prepare()
     code: object = exit_codes.FAILED
     try:
         code = app(standalone_mode=False)

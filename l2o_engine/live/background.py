@@ -1,7 +1,7 @@
 """Handing a run over to a process of its own, which goes on with it when we, or our terminal, are gone."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from subprocess import DEVNULL, STDOUT, Popen, TimeoutExpired
 from threading import Thread
@@ -25,21 +25,29 @@ class HandOverError(Failure):
     """No background process goes on with the run. The message says what it said."""
 
 
-def hand_over(folder: Path, command: Sequence[str], *, patience: float = _PATIENCE) -> int:
-    """Start a process in the background that goes on with a run, and return its id once it does.
+def hand_over(
+    folder: Path,
+    command: Sequence[str],
+    *,
+    goes_on: Callable[[int], bool] | None = None,
+    patience: float = _PATIENCE,
+) -> int:
+    """Start a process in the background that goes on with a run, or a study, and return its id once it does.
 
     The process has a session of its own, no terminal, and ignores SIGHUP; it has our environment and working folder,
-    and imports from where we do. What it says goes to ``background.log`` in the run's folder. The run goes on from its
-    newest checkpoint, so whoever drives it now writes one and closes the run first.
+    and imports from where we do. What it says goes to ``background.log`` in the folder. A run goes on from its newest
+    checkpoint, so whoever drives it now writes one and closes the run first.
 
     Parameters
     ----------
     folder
-        The run's folder.
+        The run's folder, or the study's.
     command
         The program that goes on with it, and its arguments, as
         :func:`~l2o_engine.support.processes.python_command` gives them. For the same results bit for bit, it computes
         with the backend that has computed before.
+    goes_on
+        Tells of a process whether it does; by what a run's folder says, if not given.
     patience
         Seconds after which a process that has not taken the run is ended.
 
@@ -66,7 +74,7 @@ def hand_over(folder: Path, command: Sequence[str], *, patience: float = _PATIEN
         raise HandOverError(f"no background process could be started for {folder.name}: {error}") from error
     deadline = monotonic() + patience
     while process.poll() is None and monotonic() < deadline:
-        if _goes_on(folder, process.pid):
+        if goes_on(process.pid) if goes_on else _goes_on(folder, process.pid):
             Thread(target=process.wait, name="l2o-background", daemon=True).start()  # or it would stay as a zombie
             return process.pid
         sleep(_POLL_SECONDS)

@@ -43,6 +43,7 @@ from l2o_engine.records.events import (
     Validated,
 )
 from l2o_engine.records.rows import rows_of
+from l2o_engine.runs.about import About
 from l2o_engine.runs.checkpoints import Checkpoint, Kind
 from l2o_engine.runs.driven import DrivenRun, TakenError
 from l2o_engine.runs.record import ACTIVE, RunError
@@ -466,7 +467,9 @@ class Session:
             case Extend(iterations):
                 yield from self._extend(iterations)
             case Describe():
-                self._run.update(**vars(command))
+                about = About(command.given_name, command.note, command.tags)
+                self._run.describe(about)
+                yield about.told
             case ShowDraws(seed=seed) if seed is None or seed in self._pipeline.states:
                 self._base_chart.shown = command
                 yield from self._base_chart.make()

@@ -14,6 +14,8 @@ from l2o_engine.presets.files import load_preset, override, setting_of
 from l2o_engine.presets.schema import BackendName, Preset
 from l2o_engine.presets.shipped import find
 from l2o_engine.records.events import Event
+from l2o_engine.runs import origin
+from l2o_engine.runs.about import About
 from l2o_engine.runs.catalogue import find_folder, new_folder
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run
@@ -33,6 +35,9 @@ def train(
     runs_dir: str | Path = "runs",
     run_dir: str | Path | None = None,
     start_from: str | Path | Run | Exported | None = None,
+    name: str = "",
+    note: str = "",
+    tags: Sequence[str] = (),
     on_event: Callable[[Event], None] | None = None,
     watch: Observer | Sequence[Observer] = (),
     progress: bool = False,
@@ -66,6 +71,9 @@ def train(
         :class:`Run`), whose best network is meant; an optimizer file; or an exported optimizer. Of it come the weights
         and the adaptive numbers, and neither the count nor what the meta-optimizer remembers; all replicates begin with
         the same.
+    name, note, tags
+        What people call the run, as ``l2o-tui note`` changes it: a name of up to 100 characters, what is to be
+        remembered of it, and words to find it by.
     on_event
         Is given what happens (see :mod:`l2o_engine.records.events`), in the thread that has called. What it raises ends
         the training as ctrl+c does.
@@ -87,7 +95,7 @@ def train(
     Raises
     ------
     UserError
-        If the preset, a setting or the folder cannot be used; nothing was started then.
+        If the preset, a setting or the folder cannot be used, or no run can be called so; nothing was started then.
     MissingLibraryError
         If a bar is wanted and tqdm is not installed, likewise.
     SessionError
@@ -95,6 +103,7 @@ def train(
     """
     if allow_code is not None:
         permission.allow_code(allow_code)
+    about = About(name, note, (tags,) if isinstance(tags, str) else tuple(tags))
     given = {"seed": seed, "seeds": seeds, "iterations": iterations, "backend": backend, "device": device}
     changes = {**(set or {}), **{f"run.{name}": value for name, value in given.items() if value is not None}}
     asked = (
@@ -110,7 +119,8 @@ def train(
     admit(asked)  # what cannot be had is an error before anything is made
     audience = _audience(asked, watch, progress=progress)
     folder = Path(run_dir) if run_dir is not None else new_folder(Path(runs_dir), asked)
-    return _driven(DrivenRun.create(asked, folder, start), audience, on_event)
+    made_of = origin.of_preset(preset) if isinstance(preset, Preset) else origin.of_file(find(str(preset)))
+    return _driven(DrivenRun.create(asked, folder, start, about=about, origin=made_of), audience, on_event)
 
 
 def resume(

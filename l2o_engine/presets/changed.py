@@ -44,7 +44,7 @@ def changed_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def what_was_changed(preset: Preset, origin: Preset | None = None) -> tuple[Changed | None, str]:
+def what_was_changed(preset: Preset, origin: Mapping[str, Any] | None = None) -> tuple[Changed | None, str]:
     """Return what was changed of a preset, and the digest of the settings that it was changed from.
 
     Parameters
@@ -52,14 +52,15 @@ def what_was_changed(preset: Preset, origin: Preset | None = None) -> tuple[Chan
     preset
         The preset as it is run.
     origin
-        What it was made of; the shipped preset of its name, if not given.
+        The settings of what it was made of, see :func:`~l2o_engine.presets.identity.told_settings`; those of the
+        shipped preset of its name, if not given.
 
     Returns
     -------
     tuple
         None and "" where there is nothing to compare it with, or more was changed than a record holds.
     """
-    before = told_settings(origin) if origin is not None else shipped_settings(preset.name)
+    before = shipped_settings(preset.name) if origin is None else origin
     if before is None:
         return None, ""
     changed = changed_settings(before, told_settings(preset))

@@ -31,6 +31,7 @@ from l2o_engine.records.events import (
     Changed,
     Checkpointed,
     Curves,
+    Described,
     Diagnosed,
     Ended,
     Event,
@@ -251,6 +252,15 @@ class ChangedLine(_Object):
     settings: dict[str, Annotated[list[Any], Field(min_length=2, max_length=2)]]  # before and after
 
 
+class DescribedLine(_Object):
+    """What the run is called from now on."""
+
+    event: Literal["described"] = "described"
+    given_name: str
+    note: str
+    tags: list[str]
+
+
 class _Notice(_Object):
     event: Literal["notice"] = "notice"
     message: str
@@ -268,6 +278,7 @@ Recorded: TypeAlias = (
     | _Status
     | _Extended
     | ChangedLine
+    | DescribedLine
     | _Notice
 )
 """What an object is once it was read: ``event`` says of which event, the other attributes are its keys."""
@@ -333,6 +344,8 @@ def _objects_of(event: Event) -> Sequence[Recorded]:
             objects = [_Extended(iterations=iterations)]
         case Changed(iteration, settings):
             objects = [ChangedLine(iteration=iteration, settings={name: list(pair) for name, pair in settings.items()})]
+        case Described():
+            objects = [DescribedLine(given_name=event.given_name, note=event.note, tags=list(event.tags))]
         case Notice(message):
             objects = [_Notice(message=message)]
         case Preparing() | NewRows() | Recalled() | Curves():
@@ -408,6 +421,8 @@ def event_of(objects: Sequence[Recorded]) -> Event:
             event = Extended(one.iterations)
         case [ChangedLine() as one]:
             event = Changed(one.iteration, one.settings)
+        case [DescribedLine() as one]:
+            event = Described(one.given_name, one.note, tuple(one.tags))
         case [_Notice() as one]:
             event = Notice(one.message)
         case _:

@@ -166,6 +166,15 @@ class Changed:
 
 
 @dataclass(frozen=True)
+class Described:
+    """The run is called this from now on: a person's name, note and tags for it."""
+
+    given_name: str
+    note: str
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Notice:
     """Something worth a line that is no error."""
 
@@ -207,6 +216,7 @@ Event: TypeAlias = (
     | StatusChanged
     | Extended
     | Changed
+    | Described
     | Notice
     | Ended
 )

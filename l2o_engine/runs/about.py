@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from l2o_engine.records.events import Described
 from l2o_engine.support.errors import UserError
 from l2o_engine.support.wording import quote, shown, shown_lines
 
@@ -56,6 +57,11 @@ class About:
         if len(self.tags) > MOST_TAGS:
             raise AboutError(f"a run has at most {MOST_TAGS} tags")
         object.__setattr__(self, "tags", tuple(dict.fromkeys(self.tags)))
+
+    @property
+    def told(self) -> Described:
+        """The event that says so, of which a run.json that is lost is made anew."""
+        return Described(self.name, self.note, self.tags)
 
     def with_tags(self, added: Iterable[str], removed: Iterable[str] = ()) -> "About":
         """Return the same with some tags more and some fewer."""

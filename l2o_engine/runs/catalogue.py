@@ -154,6 +154,21 @@ def find_run(reference: str, runs_dir: Path) -> Run:
     return Run(find_folder(reference, runs_dir))
 
 
+def find_study(reference: str, runs_dir: Path) -> Path | None:
+    """Return the folder of runs that a user means, by its path or its name in the runs folder; None if it is none."""
+    for folder in (Path(reference), runs_dir / reference) if reference else ():
+        try:
+            if folder.is_dir() and not seen_as_run(folder) and _holds_runs(folder):
+                return folder
+        except OSError:  # no name that the file system knows
+            continue
+    return None
+
+
+def _holds_runs(folder: Path) -> bool:
+    return any((folder / name / "run.json").is_file() for name in names_in(folder))
+
+
 def load_run(reference: str | Path, *, runs_dir: str | Path = "runs") -> Run:
     """Return a run that is there, for the library; see :func:`find_run`.
 

@@ -8,6 +8,7 @@ from time import monotonic, sleep
 from l2o_engine.records.events import Describe
 from l2o_engine.runs import commands
 from l2o_engine.runs.about import About
+from l2o_engine.runs.events_file import append_event, open_events
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.lock import HeldError, take_lock
 from l2o_engine.runs.record import Record, RunError, write_record
@@ -59,7 +60,9 @@ def describe(folder: Path, change: Callable[[About], About], *, patience: float 
                     record = run.record()
                     about = change(about_of(record))
                     told = replace(record, given_name=about.name, note=about.note, tags=about.tags)
-                    write_record(run.record_path, told)
+                    with open_events(run.events_path) as events:
+                        write_record(run.record_path, told)
+                        append_event(events, about.told)
                     return True
             except HeldError:
                 pass

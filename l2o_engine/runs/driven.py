@@ -1,7 +1,6 @@
 """A run's folder in the hands of the process that drives it: what it writes there, and how it finds its way back."""
 
 import errno
-import json
 import os
 import socket
 import time
@@ -17,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 from l2o_engine.optimizers.learned.exported import Exported
 from l2o_engine.optimizers.learned.exported_file import content_of
 from l2o_engine.presets.identity import differing, in_words, resumed_settings
+from l2o_engine.presets.labels import Settings
 from l2o_engine.presets.schema import Preset
 from l2o_engine.presets.tables import to_toml
-from l2o_engine.records.codec import CheckpointLine, StartLine, as_json
+from l2o_engine.records.codec import CheckpointLine, StartLine
 from l2o_engine.records.events import Event
 from l2o_engine.records.rows import Rows
 from l2o_engine.runs import checkpoints
@@ -27,6 +27,7 @@ from l2o_engine.runs.about import NOTHING_SAID, About
 from l2o_engine.runs.blocks_file import BlockWriter, cuts
 from l2o_engine.runs.checkpoints import Checkpoint, CheckpointError, Kind
 from l2o_engine.runs.commands import Inbox
+from l2o_engine.runs.events_file import append_event, open_events
 from l2o_engine.runs.folder import TEMPORARY, Run, is_beginning, lanes_of
 from l2o_engine.runs.lock import WATCH_SECONDS, HeldError, RunLock, is_beating, is_here, take_lock
 from l2o_engine.runs.metrics_file import RowFormat
@@ -126,10 +127,8 @@ class DrivenRun(Run):
                 self.notices.append(f"checkpoints/ holds what is no checkpoint, and is left there: {some_of(foreign)}")
             # Unbuffered: what a full disk did not take is not tried again when the file is closed.
             self._metrics = opened.enter_context(open_to_append(self.metrics_path, make=False))
-            self._events = opened.enter_context(open_to_append(self.events_path))
+            self._events = opened.enter_context(open_events(self.events_path))
             self.inbox = Inbox(self.commands_path)
-            if self._events.tell() and not _ends_with_newline(self.events_path):
-                append(self._events, b"\n")  # a killed process left half a line
             opened.pop_all()  # it is close() that closes them from here on
 
     def _use(self, preset: Preset) -> None:
@@ -145,7 +144,7 @@ class DrivenRun(Run):
         start: Exported | None = None,
         *,
         about: About = NOTHING_SAID,
-        origin: Preset | None = None,
+        origin: Settings | None = None,
     ) -> "DrivenRun":
         """Make the folder of a new run; what a process left of one that was killed while it made it is taken.
 
@@ -160,8 +159,8 @@ class DrivenRun(Run):
         about
             A person's words for the run.
         origin
-            The preset that it was made of, from which the run records how it differs; the shipped one of its name, if
-            not given.
+            The settings of what it was made of, see :mod:`l2o_engine.runs.origin`, from which the run records how it
+            differs; the shipped preset's of its name, if not given.
 
         Raises
         ------
@@ -197,6 +196,9 @@ class DrivenRun(Run):
             began = time.monotonic()
             write_record(folder / "run.json", new_record(preset, lock.driver, sources, about, origin))
             took = time.monotonic() - began
+            if about != NOTHING_SAID:  # of which run.json could be made anew
+                with open_events(folder / "events.jsonl") as events:
+                    append_event(events, about.told)
             made = cls(folder, lock)
             made.write_seconds = took
             return made
@@ -462,9 +464,7 @@ class DrivenRun(Run):
     def append_event(self, event: Event) -> None:
         """Write an event, if it is one that is recorded."""
         self._guard()
-        lines = [json.dumps({"time": now()} | document) + "\n" for document in as_json(event)]
-        if lines:
-            append(self._events, "".join(lines).encode())
+        append_event(self._events, event)
 
     def save(self, checkpoint: Checkpoint, kind: Kind) -> Path:
         """Write a checkpoint and remove old ones; the metrics it counts on are on the disk first."""
@@ -510,6 +510,10 @@ class DrivenRun(Run):
         began = time.monotonic()
         write_record(self.record_path, self._record)
         self.write_seconds = time.monotonic() - began
+
+    def describe(self, about: About) -> None:
+        """Call the run this from now on; who drives it records the event that says so."""
+        self.update(given_name=about.name, note=about.note, tags=about.tags)
 
     def set_iterations(self, iterations: int) -> None:
         """Give the run a new total, in preset.toml and run.json."""
@@ -611,9 +615,3 @@ def _seconds() -> float:
 def _format_of(preset: Preset) -> RowFormat:
     numbers = tuple(preset.inputs.numbers) if preset.learns else ()
     return RowFormat(lanes_of(preset), preset.run.dtype, learned=preset.learns, numbers=numbers)
-
-
-def _ends_with_newline(path: Path) -> bool:
-    with open_to_read(path) as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read(1) == b"\n"

@@ -1,10 +1,53 @@
-"""``events.jsonl``, read: line by line, as what :mod:`l2o_engine.records.codec` knows."""
+"""``events.jsonl`` both ways: line by line, as what :mod:`l2o_engine.records.codec` knows."""
 
+import json
+import os
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 
-from l2o_engine.records.codec import Recorded, recorded
+from l2o_engine.records.codec import Recorded, as_json, recorded
+from l2o_engine.records.events import Event
+from l2o_engine.runs.record import now
 from l2o_engine.runs.tail import Tail
+from l2o_engine.support.files import append, open_to_append, open_to_read
+
+
+def open_events(path: Path) -> FileIO:
+    """Open the file for writing at its end, unbuffered; half a line that a killed process left there is ended.
+
+    Raises
+    ------
+    OSError
+        If it cannot be opened or written, or is no regular file.
+    """
+    file = open_to_append(path)
+    try:
+        if file.tell() and not _ends_with_newline(path):
+            append(file, b"\n")
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def append_event(file: FileIO, event: Event) -> None:
+    """Write an event with its time, if it is one that is recorded: all of it, or nothing.
+
+    Raises
+    ------
+    OSError
+        If the disk does not take it.
+    """
+    lines = [json.dumps({"time": now()} | document) + "\n" for document in as_json(event)]
+    if lines:
+        append(file, "".join(lines).encode())
+
+
+def _ends_with_newline(path: Path) -> bool:
+    with open_to_read(path) as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"
 
 
 class EventsFile:

@@ -10,8 +10,9 @@ from l2o_engine.backends.devices import CPU
 from l2o_engine.presets.files import load
 from l2o_engine.presets.messages import PresetError
 from l2o_engine.presets.schema import MOST_ITERATIONS, Preset
-from l2o_engine.records.codec import ChangedLine, StartLine
+from l2o_engine.records.codec import ChangedLine, DescribedLine, StartLine
 from l2o_engine.runs import checkpoints
+from l2o_engine.runs.about import NOTHING_SAID, About, AboutError
 from l2o_engine.runs.checkpoints import CheckpointError
 from l2o_engine.runs.folder import Run, is_beginning
 from l2o_engine.runs.lock import HeldError, take_lock
@@ -26,7 +27,7 @@ def mend_record(folder: Path) -> list[str]:
     """Rebuild a run's run.json if it is missing or damaged, and return what is to be told of that; else nothing.
 
     A damaged one is kept beside it. The settings come from preset.toml, how far the run is from its checkpoints and
-    metrics, the backend from its events.
+    metrics, the backend and what people call the run from its events.
 
     Raises
     ------
@@ -66,7 +67,10 @@ def mend_record(folder: Path) -> list[str]:
 
 
 def _found_in(run: Run, preset: Preset) -> dict[str, Any]:
-    """Return what a run's other files tell of what run.json said: where it is, computed with what, changed in what."""
+    """Return what a run's other files tell of what run.json said: how far it is, what computed it and was changed.
+
+    Of its events, too, what people call it.
+    """
     found: dict[str, Any] = {"iteration": max(last_iteration(run.metrics_path), 0)}
     for path in checkpoints.newest_first(run.checkpoints_path):
         with suppress(CheckpointError):
@@ -74,10 +78,15 @@ def _found_in(run: Run, preset: Preset) -> dict[str, Any]:
             found = {"iteration": max(checkpoint.iteration, 0), "elapsed_seconds": checkpoint.elapsed_seconds}
             break
     changes = []
+    about = NOTHING_SAID
     for event in run.recorded():
         if isinstance(event, StartLine):
             found |= {"backend": event.backend, "backend_reason": event.backend_reason}
             found |= {"device": event.device or CPU}
         elif isinstance(event, ChangedLine) and 0 <= event.iteration <= MOST_ITERATIONS:
             changes.append(Change(event.iteration, now(), event.settings))  # when it was accepted is not known any more
-    return found | {"changes": tuple(changes)}
+        elif isinstance(event, DescribedLine):
+            with suppress(AboutError):  # what nobody could have said
+                about = About(event.given_name, event.note, tuple(event.tags))
+    called = {"given_name": about.name, "note": about.note, "tags": about.tags}
+    return found | {"changes": tuple(changes)} | called

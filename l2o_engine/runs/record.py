@@ -17,7 +17,7 @@ from pydantic_core import from_json
 
 from l2o_engine.backends.devices import CPU
 from l2o_engine.presets.changed import what_was_changed
-from l2o_engine.presets.labels import in_short, run_label
+from l2o_engine.presets.labels import Settings, in_short, run_label
 from l2o_engine.presets.messages import rule_of
 from l2o_engine.presets.schema import MOST_ITERATIONS, Preset
 from l2o_engine.records.events import Status
@@ -178,7 +178,7 @@ def new_record(
     driver: Driver | None = None,
     sources: Mapping[str, str] | None = None,
     about: About = NOTHING_SAID,
-    origin: Preset | None = None,
+    origin: Settings | None = None,
 ) -> Record:
     """Return the record of a run that this process is about to begin.
 
@@ -191,7 +191,7 @@ def new_record(
     about
         A person's words for it.
     origin
-        The preset that it was made of; the shipped one of its name, if not given.
+        The settings of what it was made of; the shipped preset's of its name, if not given.
     """
     moment = now()
     changed, digest = what_was_changed(preset, origin)
@@ -270,6 +270,18 @@ def read_record_once(path: Path) -> Record:
         raise RunError(f"{path} cannot be read: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path} cannot be read: {error}") from error
+
+
+def document_of(record: Record) -> dict[str, Any]:
+    """Return what a record that was read says, as plain values: of thousands, a tenth of what asdict takes.
+
+    Parameters
+    ----------
+    record
+        As :func:`read_record` or :func:`read_record_once` returns it.
+    """
+    document: dict[str, Any] = _RECORDS.dump_python(record)
+    return document
 
 
 def write_record(path: Path, record: Record) -> None:

@@ -1,15 +1,15 @@
 """A study in pictures: the final figure against each setting that was varied."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, floor, isfinite, log10
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from l2o_engine.presets.labels import short_number
-from l2o_engine.records.statistics import quartiles
-from l2o_engine.studies.sweep import SettingResult
+from l2o_engine.presets.labels import SHORT_NAMES, short_number
+from l2o_engine.records.statistics import Spread, quartiles
+from l2o_engine.studies.sweep import frozen
 from l2o_engine.support.wording import shown
 from l2o_tui.charts.axes import Span, Ticks, XAxis, decade_ticks, even_ticks, number_ticks
 from l2o_tui.charts.figure import QUARTILES, Band, Figure, Points, Series, axis_over
@@ -22,6 +22,30 @@ _LONGEST_VALUE = 14  # cells of a tick's label
 _WIDE = 1000  # places of an axis of numbers
 _LOG_FROM = 30.0  # the greatest over the least, from which on the axis is logarithmic
 _MARGIN = 0.04  # of the axis, at both ends
+
+
+PRESET = "preset"
+"""What the preset is called that several studied presets have in place of a setting."""
+
+
+class SettingFigures(Protocol):
+    """What came of one combination of settings: of a sweep that is driven here, or of one that is watched."""
+
+    @property
+    def preset_name(self) -> str:
+        """The preset's name."""
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What is varied: "table.key" → value."""
+
+    @property
+    def finals(self) -> Mapping[int, float]:
+        """Seed → mean log10 of the last loss; NaN for one that is lost."""
+
+    @property
+    def final(self) -> Spread:
+        """How that is spread over the seeds."""
 
 
 @dataclass(frozen=True)
@@ -42,30 +66,53 @@ class SettingAxis(XAxis):
         return Ticks(self.marks.places[::step], self.marks.labels[::step])
 
 
-def setting_figures(results: Sequence[SettingResult]) -> list[tuple[str, Figure]]:
+def setting_figures(results: Sequence[SettingFigures]) -> list[tuple[str, Figure]]:
     """Return, for each setting that was varied, its name and the picture of the final figure against it.
 
     Every seed is a point. A line is the median over the seeds, for each combination of the other settings while they
     are few; else two lines, the best and the median over the others, that one with its quartiles.
     """
-    told = [result for result in results if result.final.count]
-    keys = dict.fromkeys(key for result in results for key in result.variation.settings)
-    names = {result.variation.preset.name for result in told}
     figures: list[tuple[str, Figure]] = []
-    for key in keys:
-        if len({_frozen(result.variation.settings.get(key)) for result in told}) > 1:
-            # A file of pictures has one legend: none of them looks like a line of another.
-            first = sum(len(figure.series) for _, figure in figures)
-            figures.append((key, _figure(key, told, first, with_names=len(names) > 1)))
+    for key in keys_of(results):
+        # A file of pictures has one legend: none of them looks like a line of another.
+        first = sum(len(figure.series) for _, figure in figures)
+        figures.append((key, setting_figure(key, results, first)))
     return figures
 
 
-def _figure(key: str, results: Sequence[SettingResult], first: int, *, with_names: bool) -> Figure:
-    axis, place_of = _axis(key, [result.variation.settings[key] for result in results])
+def keys_of(results: Sequence[SettingFigures]) -> list[str]:
+    """Return what pictures there are: the settings that take several values where there are figures, and the preset."""
+    told = [result for result in results if result.final.count]
+    keys = dict.fromkeys([PRESET, *(key for result in results for key in result.settings)])
+    return [key for key in keys if len({frozen(_value(result, key)) for result in told}) > 1]
+
+
+def setting_figure(key: str, results: Sequence[SettingFigures], first: int = 0) -> Figure:
+    """Return the picture of the final figure against one setting, as :func:`setting_figures` does.
+
+    Parameters
+    ----------
+    key
+        One of :func:`keys_of`.
+    results
+        What came of the settings.
+    first
+        The place of its first line's style.
+    """
+    told = [result for result in results if result.final.count]
+    return _figure(key, told, first, with_names=len({result.preset_name for result in told}) > 1 and key != PRESET)
+
+
+def _value(result: SettingFigures, key: str) -> Any:
+    return result.preset_name if key == PRESET else result.settings.get(key)
+
+
+def _figure(key: str, results: Sequence[SettingFigures], first: int, *, with_names: bool) -> Figure:
+    axis, place_of = _axis(key, [_value(result, key) for result in results])
     lines = _lines(key, results, place_of, axis, with_names=with_names)
     series = [replace(one, style=Style(first + place)) for place, one in enumerate(lines)]
     seeds = [
-        (place_of[_frozen(result.variation.settings[key])], final)
+        (place_of[frozen(_value(result, key))], final)
         for result in results
         for final in result.finals.values()
         if isfinite(final)
@@ -79,7 +126,7 @@ def _figure(key: str, results: Sequence[SettingResult], first: int, *, with_name
 
 def _axis(key: str, values: Sequence[Any]) -> tuple[SettingAxis, dict[Any, int]]:
     """Return the axis of a setting, and the place of each of its values."""
-    distinct = list({_frozen(value): value for value in values}.values())
+    distinct = list({frozen(value): value for value in values}.values())
     are_numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in distinct)
     if are_numbers:
         distinct.sort()
@@ -88,7 +135,7 @@ def _axis(key: str, values: Sequence[Any]) -> tuple[SettingAxis, dict[Any, int]]
     last = len(distinct) - 1
     labels = tuple(cut(_said(value), _LONGEST_VALUE) for value in distinct)
     marks = Ticks(tuple(map(float, range(last + 1))), labels)
-    return _axis_to(key, last, marks), {_frozen(value): place for place, value in enumerate(distinct)}
+    return _axis_to(key, last, marks), {frozen(value): place for place, value in enumerate(distinct)}
 
 
 def _axis_of_numbers(key: str, values: Sequence[float]) -> tuple[SettingAxis, dict[Any, int]]:
@@ -115,20 +162,22 @@ def _axis_to(key: str, last: int, marks: Ticks) -> SettingAxis:
 
 
 def _lines(
-    key: str, results: Sequence[SettingResult], place_of: dict[Any, int], axis: SettingAxis, *, with_names: bool
+    key: str, results: Sequence[SettingFigures], place_of: dict[Any, int], axis: SettingAxis, *, with_names: bool
 ) -> list[Series]:
-    groups: dict[Any, list[SettingResult]] = {}
+    groups: dict[Any, list[SettingFigures]] = {}
     for result in results:
-        others = [(name, value) for name, value in result.variation.settings.items() if name != key]
-        owner = [("preset", result.variation.preset.name)] if with_names else []
-        groups.setdefault(_frozen([*owner, *others]), []).append(result)
+        others = [(name, value) for name, value in result.settings.items() if name != key]
+        owner = [("preset", result.preset_name)] if with_names else []
+        groups.setdefault(frozen([*owner, *others]), []).append(result)
     if all(len(group) == 1 for group in groups.values()):  # drawn points: a line would join what does not belong so
         return []
     if len(groups) <= _MOST_LINES:
         found = []
-        for frozen, group in sorted(groups.items(), key=lambda item: [_ordered(value) for _, value in item[0]]):
-            at = sorted((place_of[_frozen(one.variation.settings[key])], one.final.median) for one in group)
-            label = ", ".join(f"{name.rpartition('.')[2]} {_said(value)}" for name, value in frozen)
+        for which, group in sorted(groups.items(), key=lambda item: [_ordered(value) for _, value in item[0]]):
+            at = sorted((place_of[frozen(_value(one, key))], one.final.median) for one in group)
+            label = ", ".join(
+                f"{SHORT_NAMES.get(name, name.rpartition('.')[2])} {_said(value)}" for name, value in which
+            )
             y = np.array([median for _, median in at])
             found.append(Series(label, Style(0), np.array([x for x, _ in at], np.int64), y, (), float(y[-1])))
         return found
@@ -136,7 +185,7 @@ def _lines(
         return []
     places = sorted(set(place_of.values()))
     medians = [
-        np.array([one.final.median for one in results if place_of[_frozen(one.variation.settings[key])] == place])
+        np.array([one.final.median for one in results if place_of[frozen(_value(one, key))] == place])
         for place in places
     ]
     x = np.array(places, np.int64)
@@ -159,10 +208,3 @@ def _said(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return shown(str(value).lower() if isinstance(value, bool) else str(value))
     return short_number(value)
-
-
-def _frozen(value: Any) -> Any:
-    """Return a value that can be a key: lists and tables as tuples."""
-    if isinstance(value, dict):
-        return tuple(sorted((name, _frozen(inner)) for name, inner in value.items()))
-    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value

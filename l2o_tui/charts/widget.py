@@ -10,6 +10,7 @@ from l2o_engine.presets.published import PublishedRow
 from l2o_engine.records.curve import Curve
 from l2o_engine.records.events import Curves
 from l2o_engine.studies.comparison import Group, NamedLevel
+from l2o_engine.support.wording import shown
 from l2o_engine.training.trainer import Lane
 from l2o_tui.charts.axes import Span
 from l2o_tui.charts.base_losses import HELD_OUT, base_losses
@@ -17,13 +18,15 @@ from l2o_tui.charts.chart import Chart, left_out
 from l2o_tui.charts.comparison import comparison
 from l2o_tui.charts.convergence import MOST_BANDS, convergence, curve_series, lane_series
 from l2o_tui.charts.figure import Figure
+from l2o_tui.charts.settings import SettingFigures, keys_of, setting_figure
 from l2o_tui.charts.styles import optimizer_styles, run_styles
 from l2o_tui.text.numbers import count
 
-__all__ = ["BaseChart", "Chart", "ComparisonChart", "ConvergenceChart"]
+__all__ = ["BaseChart", "Chart", "ComparisonChart", "ConvergenceChart", "SettingChart"]
 
 _WINDOWS = tuple(digit * 10**power for power in range(6) for digit in (1, 2, 5))
 _END_LOSS = "end loss over the meta-iterations"
+_NOTHING_VARIED = "final log10: no two settings have a result yet"
 _FINAL_LOSS = "final loss of the episodes, over the meta-iterations"
 
 
@@ -278,3 +281,40 @@ class ComparisonChart(ReplicatesChart):
         window = next_window(_WINDOWS, self._window or own, by, own)
         self._window = None if window == own else window
         self.redraw()
+
+
+class SettingChart(Chart):
+    """The final figure against one of the settings that a study varies."""
+
+    def __init__(self, *, id: str) -> None:  # noqa: A002 (textual's name)
+        super().__init__(id=id)
+        self._results: Sequence[SettingFigures] = ()
+        self._place = 0  # of the setting, among those that there are
+
+    def show(self, results: Sequence[SettingFigures]) -> None:
+        """Draw these."""
+        self._results = results
+        key = self.key
+        several = f" ({self.keys.index(key) + 1} of {len(self.keys)})" if key and len(self.keys) > 1 else ""
+        self.border_title = Content(f"final log10 against {shown(key)}{several}" if key else _NOTHING_VARIED)
+        self.redraw()
+
+    def show_next(self) -> None:
+        """Draw against the next setting that was varied."""
+        self._place += 1
+        self.show(self._results)
+
+    @property
+    def keys(self) -> list[str]:
+        """The settings against which there is a picture."""
+        return keys_of(self._results)
+
+    @property
+    def key(self) -> str:
+        """The setting that it is drawn against; empty where there is none."""
+        keys = self.keys
+        return keys[self._place % len(keys)] if keys else ""
+
+    def figure(self, view: Span | None) -> Figure | None:
+        """Return the points and lines; None before two settings have a figure."""
+        return setting_figure(self.key, self._results) if self.key else None

@@ -1,4 +1,4 @@
-"""What the shell's completion offers: presets, runs, groups, and the settings of ``--set``."""
+"""What the shell's completion offers: presets, runs, studies, tags, groups, settings and what they may be."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +9,7 @@ from l2o_engine.presets.schema import PIECES, Preset
 from l2o_engine.presets.shipped import shipped_names
 from l2o_engine.presets.story import GROUPS
 from l2o_engine.runs.catalogue import list_runs
+from l2o_engine.runs.listing import Surveyor
 from l2o_engine.support.settings import fields_of
 
 _REPEATED = "baseline"  # a list of tables, which --set cannot reach into
@@ -23,6 +24,20 @@ def runs(incomplete: str, runs_dir: Path) -> list[str]:
     """Return the runs of a folder that begin so, the newest first, and "last"."""
     names = [run.name for run in reversed(list_runs(runs_dir)) if run.name.isprintable()]
     return _beginning(incomplete, ["last", *names] if names else [])
+
+
+def studies(incomplete: str, runs_dir: Path) -> list[str]:
+    """Return the studies of a folder that begin so, the newest first."""
+    from l2o_engine.studies.sweep import STUDY_FILE
+
+    names = [study.name for study in Surveyor(runs_dir).look().studies if (study.folder / STUDY_FILE).is_file()]
+    return _beginning(incomplete, [name for name in names if name.isprintable()])
+
+
+def tags(incomplete: str, runs_dir: Path) -> list[str]:
+    """Return the tags that runs of a folder have, and that begin so."""
+    found = {tag for run in Surveyor(runs_dir).look().all_runs for tag in run.tags}
+    return _beginning(incomplete, sorted(found))
 
 
 def groups(incomplete: str) -> list[str]:
@@ -40,6 +55,23 @@ def settings(incomplete: str) -> list[str]:
     if not sign:
         return [f"{one}=" for one in _beginning(incomplete, list(known))]
     return [f"{name}={value}" for value in _beginning(begun, known.get(name, []))]
+
+
+def varied(incomplete: str) -> list[str]:
+    """Return as :func:`settings` does, of a list of values the one that is begun: those before it are not offered."""
+    given, comma, _ = incomplete.rpartition(",")
+    name, sign, _ = incomplete.partition("=")
+    if not comma or not sign:
+        return settings(incomplete)
+    before = given.partition("=")[2].split(",")
+    left = [one for one in settings(f"{name}=") if one.partition("=")[2] not in before]
+    return _beginning(incomplete, [f"{given},{one.partition('=')[2]}" for one in left])
+
+
+def conditions(incomplete: str) -> list[str]:
+    """Return as :func:`settings` does, with the preset's name beside them."""
+    names = [f"name={name}" for name in shipped_names()] if incomplete.startswith("name=") else ["name="]
+    return [*_beginning(incomplete, names), *settings(incomplete)]
 
 
 def _settings() -> Iterator[tuple[str, list[str]]]:

@@ -7,7 +7,8 @@ from l2o_engine.live.sizes import admit
 from l2o_engine.presets.files import load
 from l2o_engine.presets.identity import differing, in_words, resumed_settings
 from l2o_engine.presets.schema import Preset
-from l2o_engine.presets.shipped import find, shipped_names
+from l2o_engine.presets.shipped import find
+from l2o_engine.runs import origin
 from l2o_engine.runs.about import NOTHING_SAID, About
 from l2o_engine.runs.catalogue import holds_run, new_folder
 from l2o_engine.runs.driven import DrivenRun
@@ -90,16 +91,7 @@ def run_preset(
     except EndedError as ended:
         return ended.tell("nothing was made")
     folder = run_dir or new_folder(runs_dir, asked)
-    return drive(DrivenRun.create(asked, folder, start, about=about, origin=_origin(file)), front_end)
-
-
-def _origin(path: Path) -> Preset | None:
-    """Return the preset in a file, as it is without settings; None for one that they complete, or a shipped one."""
-    try:
-        origin = load(path)
-    except UserError:
-        return None
-    return None if origin.name in shipped_names() else origin
+    return drive(DrivenRun.create(asked, folder, start, about=about, origin=origin.of_file(file)), front_end)
 
 
 def _go_on(asked: Preset, folder: Path, options: Mapping[str, object], front_end: FrontEnd) -> int:

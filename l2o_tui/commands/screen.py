@@ -45,6 +45,11 @@ def open_watched(run: Run, *, runs_dir: Path, fps: float) -> int:
     return _show(OpenRun.watching(run), runs_dir=runs_dir, on_hangup="detach", fps=fps)
 
 
+def open_study(folder: Path, *, runs_dir: Path, fps: float) -> int:
+    """Show a study, whoever works on it; return the exit code."""
+    return _show(None, study=folder, runs_dir=runs_dir, on_hangup="detach", fps=fps)
+
+
 def open_driven(
     run: DrivenRun, *, chunk: int | None, backend: str | None, device: str | None, on_hangup: str, fps: float
 ) -> int:
@@ -55,11 +60,11 @@ def open_driven(
     return _show(opened, runs_dir=run.folder.parent, on_hangup=on_hangup, fps=fps)
 
 
-def _show(opened: "OpenRun | None", *, runs_dir: Path, on_hangup: str, fps: float) -> int:
+def _show(opened: "OpenRun | None", *, study: Path | None = None, runs_dir: Path, on_hangup: str, fps: float) -> int:
     # The terminal's size counts, and changes: what a shell has exported of another one would be taken for it for good.
     for name in ("COLUMNS", "LINES"):
         os.environ.pop(name, None)
     from l2o_tui.app import run_app
 
     sys.setswitchinterval(SWITCH_SECONDS)
-    return run_app(opened, runs_dir=runs_dir, on_hangup=on_hangup, fps=fps)
+    return run_app(opened, study=study, runs_dir=runs_dir, on_hangup=on_hangup, fps=fps)

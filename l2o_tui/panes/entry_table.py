@@ -74,7 +74,7 @@ class EntryTable(DataTable[Text], inherit_bindings=False):
         self._right = right
         self._flexible = flexible
         self._coloured = coloured
-        self._room: dict[int, int] = {}  # cells that the flexible columns' texts were cut to
+        self._widths: list[int] = []  # of the columns, in cells
         self._entries: list[Entry] = []
         self._cells: list[list[str]] = []  # as they were drawn: an age differs by when it is asked
 
@@ -83,8 +83,10 @@ class EntryTable(DataTable[Text], inherit_bindings=False):
         self._add_columns()
 
     def _add_columns(self) -> None:
+        # Textual would find the widths out once it is idle: what it has painted until then it may show for good.
+        self._widths = self._widths_for(self._cells)
         for place, heading in enumerate(self._headings_for(self._cells)):
-            self.add_column(self._text(place, heading))
+            self.add_column(self._text(place, heading), width=self._widths[place])
 
     def _headings_for(self, cells: list[list[str]]) -> list[str]:
         """Return the headings; the column that gives way first has none where no line says anything there."""
@@ -92,8 +94,8 @@ class EntryTable(DataTable[Text], inherit_bindings=False):
         return ["" if place in unsaid else heading for place, heading in enumerate(self._headings)]
 
     def on_resize(self) -> None:
-        """Cut the flexible column anew, if it has another width; textual calls DataTable's own handler as well."""
-        if self._entries and self._room_for(self._cells) != self._room:
+        """Cut the flexible columns anew, if they have another width; textual calls DataTable's own handler as well."""
+        if self._entries and self._widths_for(self._cells) != self._widths:
             self._fill()
 
     @property
@@ -115,10 +117,10 @@ class EntryTable(DataTable[Text], inherit_bindings=False):
         same_rows = [old.identity for old in self._entries] == [entry.identity for entry in entries]
         row_before = self.cursor_row
         self._entries, self._cells = list(entries), cells
-        if same_rows and self._room_for(cells) == self._room:
+        if same_rows and self._widths_for(cells) == self._widths:
             for row, (old, new) in enumerate(zip(before, cells, strict=True)):
                 for column in (place for place, cell in enumerate(new) if cell != old[place]):
-                    self.update_cell_at(Coordinate(row, column), self._text(column, new[column]), update_width=True)
+                    self.update_cell_at(Coordinate(row, column), self._text(column, new[column]))
             return
         places = [place for place, entry in enumerate(entries) if entry.identity == chosen]
         self._fill(places[0] if places else min(row_before, len(entries) - 1))
@@ -126,8 +128,7 @@ class EntryTable(DataTable[Text], inherit_bindings=False):
     def _fill(self, cursor: int | None = None) -> None:
         """Write all rows; the cursor stays where it is, or goes to a row."""
         cursor = self.cursor_row if cursor is None else cursor
-        self._room = self._room_for(self._cells)
-        self.clear(columns=True)  # for a column is never narrower than it was
+        self.clear(columns=True)
         self._add_columns()
         for line in self._cells:
             self.add_row(*(self._text(place, cell) for place, cell in enumerate(line)))
@@ -138,19 +139,19 @@ class EntryTable(DataTable[Text], inherit_bindings=False):
         if self._entries:
             self._fill()
 
-    def _room_for(self, cells: list[list[str]]) -> dict[int, int]:
-        """Return how many cells each flexible column gets, where the others leave too little for all of them."""
+    def _widths_for(self, cells: list[list[str]]) -> list[int]:
+        """Return how many cells each column gets; flexible ones less than they want where there is no room for all."""
         widths = [max(map(cell_len, column)) for column in zip(self._headings_for(cells), *cells, strict=True)]
         room = self.size.width - self.styles.scrollbar_size_vertical - sum(widths) - 2 * self.cell_padding * len(widths)
-        found = {}
         for place in self._flexible:
-            found[place] = min(max(widths[place] + room, _LEAST_TEXT), widths[place])
-            room += widths[place] - found[place]
-        return found
+            wanted = widths[place]
+            widths[place] = min(max(wanted + room, _LEAST_TEXT), wanted)
+            room += wanted - widths[place]
+        return widths
 
     def _text(self, place: int, text: str) -> Text:
-        if place in self._room:
-            text = cut(text, self._room[place])
+        if place in self._flexible:
+            text = cut(text, self._widths[place])
         if place == self._coloured and text:
             return self._in_colours(text)
         return Text(text, justify="right" if place in self._right else "left", no_wrap=True)

@@ -1,16 +1,19 @@
 """The lines of a list of runs: a run, a study of many, one that cannot be read, and how many more there are."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from l2o_engine.runs.catalogue import Unreadable
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.listing import Listed, Study
 from l2o_tui.panes.entry_table import Entry
-from l2o_tui.panes.status import MARKS
+from l2o_tui.panes.status import with_sign
 from l2o_tui.text.numbers import age, compact, count, fixed
+
+Thing = TypeVar("Thing")
 
 _SINCE = re.compile(r"-[0-9]{8}-[0-9]{6}")  # in the name of a folder that we have named: its age is in the list
 
@@ -42,7 +45,7 @@ class RunEntry:
             "●" if self.is_marked else " ",
             f"  {name}" if record.study else name,
             ", ".join(record.changed_in_short),
-            _with_sign(record.status),
+            with_sign(record.status),
             at,
             fixed(record.average_log_result),
             age(record.updated).removesuffix(" ago"),
@@ -53,7 +56,8 @@ class RunEntry:
         """What the filter looks into."""
         record = self.record
         names = [record.name, record.given_name, record.preset, record.status, *record.tags, record.label]
-        return " ".join([*names, *record.changed_in_short]).lower()
+        settings = [f"{key}={pair[1]}" for key, pair in (record.changed or {}).items()]  # as --where has them
+        return " ".join([*names, *record.changed_in_short, *settings]).lower()
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ class StudyEntry:
             "▾" if self.is_unfolded else "▸",
             f"{study.name}/",
             ", ".join(f"{number} {name}" for name, number in counts.items()),
-            _with_sign(status),
+            with_sign(status),
             f"{counts.get('finished', 0)}/{total}",
             fixed(study.best),
             age(study.updated).removesuffix(" ago") if study.updated else "",
@@ -92,9 +96,11 @@ class StudyEntry:
 
 @dataclass(frozen=True)
 class MoreEntry:
-    """The last line, where there are more runs than are listed."""
+    """The last line, where there are more runs than are listed: it says so in one of the list's columns."""
 
     hidden: int
+    columns: int
+    place: int
 
     @property
     def identity(self) -> Path:
@@ -104,7 +110,8 @@ class MoreEntry:
     @property
     def cells(self) -> list[str]:
         """What the line shows."""
-        return ["", f"… and {count(self.hidden)} more", "", "", "", "", ""]
+        said = f"… and {count(self.hidden)} more"
+        return [said if place == self.place else "" for place in range(self.columns)]
 
     @property
     def words(self) -> str:
@@ -134,11 +141,21 @@ class UnreadableEntry:
         return " ".join(self.cells).lower()
 
 
-def _with_sign(status: str) -> str:
-    mark, _ = MARKS.get(status, ("", ""))
-    return f"{mark} {status}".strip()
+def shortened(
+    found: Sequence[Thing], most: int, entry: Callable[[Thing], Entry], *, columns: int, place: int = 0
+) -> list[Entry]:
+    """Return as many entries as are listed at once, and behind them how many are not.
 
-
-def shortened(entries: Sequence[Entry], most: int) -> list[Entry]:
-    """Return as many entries as are listed at once, and behind them how many are not."""
-    return list(entries) if len(entries) <= most else [*entries[:most], MoreEntry(len(entries) - most)]
+    Parameters
+    ----------
+    found
+        All that there is.
+    most
+        How many of them are listed.
+    entry
+        Makes the line of one.
+    columns, place
+        How many the list has, and in which of them it is said how many are not listed.
+    """
+    left_out = len(found) - most
+    return [*map(entry, found[:most]), *([MoreEntry(left_out, columns, place)] if left_out > 0 else [])]

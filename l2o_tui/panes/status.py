@@ -15,6 +15,7 @@ from l2o_tui.panes.pane import Pane
 from l2o_tui.state import keys
 from l2o_tui.state.feed import View
 from l2o_tui.text.health import findings_of
+from l2o_tui.text.names import cut
 from l2o_tui.text.numbers import count, duration, fixed, rate
 
 MARKS = {
@@ -25,8 +26,11 @@ MARKS = {
     "interrupted": ("■", "$text-warning"),
     "diverged": ("✖", "$text-error"),
     "failed": ("✖", "$text-error"),
+    "waits": ("·", "$text-muted"),
+    "given up": ("▽", "$text-muted"),
 }
-"""By phase or status: its sign, and the colour that it has."""
+"""By phase or status, also of a study's job: its sign, and the colour that it has."""
+_LONGEST_NAME = 24  # cells of what people call the run
 _LEAST_MESSAGE = 20  # cells; of which less is said, nothing is
 _LEAST_BAR, _GREATEST_BAR = 4, 40
 
@@ -38,6 +42,28 @@ def resident_bytes() -> int:
     except (OSError, ValueError, IndexError):
         return 0
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def with_sign(status: str) -> str:
+    """Return a status behind its sign."""
+    mark, _ = MARKS.get(status, ("", ""))
+    return f"{mark} {status}".strip()
+
+
+def fitting(parts: Sequence[Content], room: int) -> Content:
+    """Return the parts in a line: the first ones, as many as fit whole, but one at least."""
+    parts = list(parts)
+    while len(parts) > 1 and sum(part.cell_length + 3 for part in parts) - 3 > room:
+        parts.pop()
+    return Content(" · ").join(parts)
+
+
+def with_bar(share: float, numbers: Sequence[Content], width: int) -> Content:
+    """Return a progress bar, as wide as there is room, and as many of the numbers behind it as fit."""
+    told = fitting(numbers, width - _LEAST_BAR - 1)
+    cells = min(max(width - told.cell_length - 1, _LEAST_BAR), _GREATEST_BAR)
+    full = round(share * cells)
+    return Content.assemble(("━" * full, "$primary"), ("─" * (cells - full), "$text-disabled"), " ", told)
 
 
 class StatusLines(Pane):
@@ -86,13 +112,6 @@ class StatusLines(Pane):
         lines = [self._run(self._shown), self._progress(self._shown)]
         return Content("\n").join([line.truncate(self.content_size.width, ellipsis=True) for line in lines])
 
-    def _fitting(self, parts: Sequence[Content], room: int) -> Content:
-        """Return the parts in a line: the first ones, as many as fit whole, but one at least."""
-        parts = list(parts)
-        while len(parts) > 1 and sum(part.cell_length + 3 for part in parts) - 3 > room:
-            parts.pop()
-        return Content(" · ").join(parts)
-
     def _run(self, view: View) -> Content:
         mark, colour = MARKS[view.phase]
         seeds = self._preset.seeds
@@ -101,6 +120,7 @@ class StatusLines(Pane):
                 (f"{mark} ", colour), (self._answer + " …" if self._answer else view.phase, f"{colour} b")
             ),
             Content.styled(self._preset.name, "bold"),
+            *([Content(cut(shown(view.name), _LONGEST_NAME))] if view.name else []),
             Content(f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]}–{seeds[-1]}"),
         ]
         is_others = self._driver == keys.WATCHED and view.phase in (keys.RUNNING, keys.PAUSED)
@@ -116,7 +136,7 @@ class StatusLines(Pane):
         parts += [Content.styled(self._pane, "$text-muted")] if self._pane else []
         # Last, for in a narrow terminal the last ones are left out.
         parts += [Content(shown(part)) for part in self._computing(view)]
-        return self._fitting(parts, self.content_size.width)
+        return fitting(parts, self.content_size.width)
 
     def _computing(self, view: View) -> list[str]:
         """Return what tells who computes: the backend, the device if that is not the CPU, the dtype."""
@@ -138,8 +158,4 @@ class StatusLines(Pane):
             parts.append(f"saved at {count(view.checkpoint)}")
         if self._memory:
             parts.append(f"memory {self._memory / 1e6:.0f} MB")
-        numbers = self._fitting(list(map(Content, parts)), self.content_size.width - _LEAST_BAR - 1)
-        room = self.content_size.width - numbers.cell_length - 1
-        width = min(max(room, _LEAST_BAR), _GREATEST_BAR)
-        full = round(share * width)
-        return Content.assemble(("━" * full, "$primary"), ("─" * (width - full), "$text-disabled"), " ", numbers)
+        return with_bar(share, list(map(Content, parts)), self.content_size.width)

@@ -5,11 +5,11 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Button, Input, Label
+from textual.widgets import Button
 
 from l2o_engine.runs.about import About, AboutError
+from l2o_tui.panes.about_fields import AboutFields
 from l2o_tui.panes.plain import PlainText
 
 
@@ -36,14 +36,10 @@ class DescribeDialog(ModalScreen[About | None]):
         self._about = about
 
     def compose(self) -> ComposeResult:
-        """Lay out the fields; of a note of several lines the lines stand beside one another."""
-        fields = {"name": self._about.name, "tags": " ".join(self._about.tags), "note": _in_a_line(self._about.note)}
+        """Lay out the fields."""
         with Vertical(classes="dialog"):
             yield PlainText(f"What is {self._run} called?", classes="dialog-title")
-            for name, value in fields.items():
-                with Horizontal(classes="field"):
-                    yield Label(Content(name))
-                    yield Input(value, id=f"about-{name}", compact=True)
+            yield AboutFields(self._about)
             yield PlainText(id="about-error")
             with Horizontal(classes="dialog-buttons"):
                 yield Button("Keep it (enter)", id="keep", variant="primary")
@@ -61,15 +57,9 @@ class DescribeDialog(ModalScreen[About | None]):
             self.dismiss(None)
 
     def _answer(self) -> None:
-        name, tags, note = (self.query_one(f"#about-{field}", Input).value for field in ("name", "tags", "note"))
-        note = self._about.note if note == _in_a_line(self._about.note) else note
         try:
-            about = About(name.strip(), note.strip(), tuple(tags.replace(",", " ").split()))
+            about = self.query_one(AboutFields).about
         except AboutError as error:
             self.query_one("#about-error", PlainText).update(str(error))
             return
         self.dismiss(about)
-
-
-def _in_a_line(note: str) -> str:
-    return note.replace("\n", " / ")

@@ -14,7 +14,7 @@ from textual.content import Content
 from textual.theme import Theme
 from textual.widgets import DataTable, Input, Static
 
-from l2o_engine.presets.schema import Preset
+from l2o_engine.runs import origin
 from l2o_engine.runs.about import About, AboutError
 from l2o_engine.runs.catalogue import Unreadable, delete
 from l2o_engine.runs.describe import about_of, describe
@@ -22,7 +22,7 @@ from l2o_engine.runs.folder import Run
 from l2o_engine.runs.listing import Listed, Survey, Surveyor
 from l2o_engine.runs.rebuild import mend_record
 from l2o_engine.runs.record import RunError
-from l2o_engine.runs.selection import Order, sorted_by
+from l2o_engine.runs.selection import Order, folded, sorted_by
 from l2o_engine.support.wording import shown
 from l2o_tui.charts.terminal import is_plain
 from l2o_tui.panes.detail import DetailPane
@@ -38,7 +38,9 @@ from l2o_tui.screens.evaluate import EvaluateDialog, JudgedScreen, Wish
 from l2o_tui.screens.export import ExportDialog
 from l2o_tui.screens.keyed import KeyedScreen
 from l2o_tui.screens.opening import Opener, start_another
-from l2o_tui.screens.start import StartDialog
+from l2o_tui.screens.start import NewRun, StartDialog
+from l2o_tui.screens.study import StudyScreen
+from l2o_tui.screens.sweep import SweepDialog
 from l2o_tui.state import keys
 from l2o_tui.state.workers import in_background, message_of
 from l2o_tui.text.detail import Line, detail_of_preset, detail_of_run, detail_of_study
@@ -53,6 +55,7 @@ VERY_WIDE = 190  # the same, with the detail pane beside them
 ROOMY = (110, 30)  # columns and rows from which on there is room for the detail pane
 MOST_RUNS = 500  # that are listed at once: a list of ten thousand takes seconds to be laid out
 _DETAIL_SECONDS = 0.1  # the cursor must have stood still for so long: who runs down a list wants no detail
+_RUN_HEADINGS = ("", "run", "changed", "status", "at", "log10", "age")
 _ORDERS: dict[Order, str] = {
     "newest": "the newest first",
     "preset": "by preset",
@@ -78,7 +81,7 @@ class HomeScreen(KeyedScreen[None]):
         "meta-iterations, its runs by their state, and the lowest end loss of these. Enter starts one.\n"
         "[b]Runs[/b]  What is in the runs folder, the newest first: what was changed of the preset, status, "
         "meta-iterations done of all, the mean log10 of the last loss over the last report, and when it last changed. "
-        "SGD ends at -3.7 and RMSProp at -18.2: lower is better. A study is one line; enter shows its runs."
+        "SGD ends at -3.7 and RMSProp at -18.2: lower is better. A study is one line; enter opens it."
     )
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings(keys.HOME)]
 
@@ -114,10 +117,13 @@ class HomeScreen(KeyedScreen[None]):
                 yield EntryTable(
                     ("preset", "its", "runs", "best", "what it is"), right=(1, 3), coloured=2, id="presets"
                 )
-                headings = ("", "run", "changed", "status", "at", "log10", "age")
-                yield EntryTable(headings, right=(4, 5, 6), flexible=(2, 1), coloured=3, id="runs")
+                yield EntryTable(_RUN_HEADINGS, right=(4, 5, 6), flexible=(2, 1), coloured=3, id="runs")
             yield DetailPane(id="detail")
-        yield Input(placeholder="show only what has this in it; esc shows all again", id="filter", compact=True)
+        yield Input(
+            placeholder="only what has all these words: name, tag, state, meta.epsilon=1e-12; esc shows all",
+            id="filter",
+            compact=True,
+        )
         yield KeyFooter()
 
     def on_mount(self) -> None:
@@ -232,7 +238,9 @@ class HomeScreen(KeyedScreen[None]):
     def _show(self) -> None:
         self._presets_table.show(self._matching(self._presets))
         listed = self._matching(self._entries())
-        self._runs_table.show(shortened(listed, self._room_for_runs))
+        self._runs_table.show(
+            shortened(listed, self._room_for_runs, lambda entry: entry, columns=len(_RUN_HEADINGS), place=1)
+        )
         everything = len(self._survey.runs) + len(self._survey.studies) + len(self._unreadable)
         inner = sum(isinstance(entry, RunEntry) and bool(entry.record.study) for entry in listed)
         hidden = everything - (len(listed) - inner)
@@ -250,19 +258,22 @@ class HomeScreen(KeyedScreen[None]):
 
     def _entries(self) -> list[Entry]:
         """Return the lines of the runs: each run, each study and, behind one that is unfolded, its runs."""
-        entries: list[Entry] = [self._entry(run) for run in sorted_by(self._survey.runs, self._order)]
-        for study in self._survey.studies:
-            is_unfolded = study.folder in self._unfolded
-            entries.append(StudyEntry(study, is_unfolded))
-            entries += [self._entry(run) for run in sorted_by(study.runs, self._order)] if is_unfolded else []
+        entries: list[Entry] = []
+        for line in folded(self._survey.runs, self._survey.studies, self._order):
+            if isinstance(line, Listed):
+                entries.append(self._entry(line))
+                continue
+            is_unfolded = line.folder in self._unfolded
+            entries.append(StudyEntry(line, is_unfolded))
+            entries += [self._entry(run) for run in sorted_by(line.runs, self._order)] if is_unfolded else []
         return [*entries, *self._unreadable]
 
     def _entry(self, run: Listed) -> RunEntry:
         return RunEntry(run, run.folder in self._marked)
 
     def _matching(self, entries: Iterable[Entry]) -> list[Entry]:
-        wanted = self._filter.lower()
-        return [entry for entry in entries if wanted in entry.words] if wanted else list(entries)
+        wanted = self._filter.lower().split()
+        return [entry for entry in entries if all(map(entry.words.__contains__, wanted))] if wanted else list(entries)
 
     def _recolour(self, _: Theme) -> None:
         for table in (self._presets_table, self._runs_table):
@@ -322,7 +333,7 @@ class HomeScreen(KeyedScreen[None]):
     @on(DataTable.RowSelected)
     async def _open(self) -> None:
         actions = {keys.PRESET: "start", keys.IDLE_RUN: "look", keys.UNREADABLE_RUN: "look", keys.DRIVEN_RUN: "attach"}
-        actions |= {keys.STUDY: "unfold", keys.MORE: "more"}
+        actions |= {keys.STUDY: "open_study", keys.MORE: "more"}
         if self.phase in actions:
             await self.run_action(actions[self.phase])
 
@@ -348,9 +359,9 @@ class HomeScreen(KeyedScreen[None]):
             self._show()
             return
 
-        def start(preset: Preset | None) -> None:
-            if preset is not None:
-                self._opener.start(preset, entry.path.parent)
+        def start(wanted: NewRun | None) -> None:
+            if wanted is not None:
+                self._opener.start(wanted, entry.path.parent, origin.of_file(entry.path))
 
         self.app.push_screen(dialog, start)
 
@@ -468,6 +479,26 @@ class HomeScreen(KeyedScreen[None]):
         self.notify(f"runs: {_ORDERS[self._order]}", timeout=2)
         self._show()
         self._runs_table.move_cursor(row=0)
+
+    def action_open_study(self) -> None:
+        """Watch the study."""
+        if isinstance(entry := self.selected, StudyEntry):
+            self.app.push_screen(StudyScreen(entry.study.folder, self._opener))
+
+    def action_sweep(self) -> None:
+        """Ask what is to be varied of the preset, begin the study, and watch it."""
+        if not isinstance(entry := self.selected, PresetEntry):
+            return
+
+        def watch(folder: Path | None) -> None:
+            if folder is not None:
+                self._wanted = folder
+                self.app.push_screen(StudyScreen(folder, self._opener))
+
+        try:
+            self.app.push_screen(SweepDialog(entry.path, self._runs_dir), watch)
+        except Exception as error:  # noqa: BLE001 (it was edited or deleted since it was listed)
+            self.notify(message_of(error), severity="error")
 
     def action_unfold(self) -> None:
         """Show the study's runs, or fold them."""

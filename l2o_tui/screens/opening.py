@@ -6,17 +6,28 @@ from typing import Any, Protocol
 
 from textual.screen import Screen
 
-from l2o_engine.presets.schema import Preset
+from l2o_engine.presets.labels import Settings
+from l2o_engine.runs import origin
 from l2o_engine.runs.folder import Run
-from l2o_tui.screens.start import StartDialog
+from l2o_tui.screens.start import NewRun, StartDialog
 from l2o_tui.state.workers import message_of
 
 
 class Opener(Protocol):
     """What the screens ask of the app."""
 
-    def start(self, preset: Preset, beside: Path) -> None:
-        """Start a new run and show it; weights that it begins with lie in the folder ``beside``."""
+    def start(self, wanted: NewRun, beside: Path, origin: Settings | None = None) -> None:
+        """Start a new run and show it.
+
+        Parameters
+        ----------
+        wanted
+            The run.
+        beside
+            The folder that holds the weights that it begins with, if it does not draw them.
+        origin
+            What it is made of, see :mod:`l2o_engine.runs.origin`.
+        """
         ...
 
     def resume(self, run: Run, iterations: int | None) -> None:
@@ -48,9 +59,9 @@ def start_another(
     """
     path = run.folder / "preset.toml"
 
-    def start(preset: Preset | None) -> None:
-        if preset is not None:
-            opener.start(preset, path.parent)
+    def start(wanted: NewRun | None) -> None:
+        if wanted is not None:
+            opener.start(wanted, path.parent, origin.of_run(run))
 
     try:
         dialog = StartDialog(

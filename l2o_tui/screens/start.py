@@ -1,7 +1,8 @@
-"""The dialog before a run is started: its seed, its replicates, its length, and any other setting."""
+"""The dialog before a run is started: its seed, its replicates, its length, any other setting, what it is called."""
 
 import shlex
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,6 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
+from textual.events import Resize
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label
 
@@ -17,15 +19,26 @@ from l2o_engine.live.sizes import admit
 from l2o_engine.presets.files import load
 from l2o_engine.presets.schema import Preset
 from l2o_engine.presets.tables import inline
+from l2o_engine.runs.about import NOTHING_SAID, About
+from l2o_tui.panes.about_fields import AboutFields
 from l2o_tui.panes.plain import PlainText
 from l2o_tui.state.workers import in_background, message_of
 from l2o_tui.text.numbers import whole_number
 
 _FIELDS = {"seed": "seed", "seeds": "replicates", "iterations": "meta-iterations"}
+_LOW = 30  # lines, of which there are too few for space between the fields
 
 
-class StartDialog(ModalScreen[Preset | None]):
-    """Gives the preset as it is to be run, or None.
+@dataclass(frozen=True)
+class NewRun:
+    """A run that is to be started: the preset as it is to be run, and what people call it."""
+
+    preset: Preset
+    about: About = NOTHING_SAID
+
+
+class StartDialog(ModalScreen[NewRun | None]):
+    """Gives the run that is to be started, or None.
 
     Parameters
     ----------
@@ -77,6 +90,7 @@ class StartDialog(ModalScreen[Preset | None]):
                 yield Input(
                     self._settings, placeholder="meta.epsilon=1e-12 network.hidden=32", id="settings", compact=True
                 )
+            yield AboutFields()
             yield PlainText(id="start-error")
             with Horizontal(classes="dialog-buttons"):
                 yield Button("Start (enter)", id="start", variant="primary")
@@ -86,6 +100,10 @@ class StartDialog(ModalScreen[Preset | None]):
         """Begin at the settings, where some are proposed."""
         if self._settings:
             self.query_one("#settings").focus()
+
+    def on_resize(self, event: Resize) -> None:
+        """Stand closer where there are few lines."""
+        self.set_class(event.size.height < _LOW, "low")
 
     def on_input_submitted(self) -> None:
         """Start, if all is well."""
@@ -103,17 +121,20 @@ class StartDialog(ModalScreen[Preset | None]):
         try:
             settings = shlex.split(self.query_one("#settings", Input).value)
             numbers = {name: _number(label, values[name]) for name, label in _FIELDS.items() if values[name]}
-            preset = load(self._path, settings, numbers, follows=self._follows)
+            wanted = NewRun(
+                load(self._path, settings, numbers, follows=self._follows), self.query_one(AboutFields).about
+            )
+            preset = wanted.preset
             if preset.problem.is_code:
                 self._tell("the code of its problem is run …")
-                in_background(self, partial(admit, preset), lambda _: self.dismiss(preset), failed=self._tell)
+                in_background(self, partial(admit, preset), lambda _: self.dismiss(wanted), failed=self._tell)
                 return
             admit(preset)
         except Exception as error:  # noqa: BLE001 (whatever a file or a setting does to what reads it)
             said = str(error) if isinstance(error, ValueError) else message_of(error)
             self._tell("\n".join(line.removeprefix("--set ").removeprefix("--") for line in said.splitlines()))
             return
-        self.dismiss(preset)
+        self.dismiss(wanted)
 
     def _tell(self, said: str) -> None:
         self.query_one("#start-error", PlainText).update(said)

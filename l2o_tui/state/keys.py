@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from textual.binding import Binding
 
 # Where a key works: a screen.
-TRAINING, HOME, COMPARE = "training", "home", "compare"
+TRAINING, HOME, COMPARE, OF_STUDY = "training", "home", "compare", "study"
 
 # What phase the training screen is in, or what is selected on the home screen.
 LOADING, RUNNING, PAUSED, FINISHED = "loading", "running", "paused", "finished"
@@ -28,14 +28,14 @@ OWN, WATCHED = "own", "watched"
 
 # What a key may need, for not every screen has it at every time.
 REPLICATES, FILTER, PINNED, NETWORK, REMEDY = "replicates", "filter", "pinned runs", "network", "remedy"
-TWO_MARKED = "two marked runs"
-EVERYTHING = frozenset({REPLICATES, FILTER, PINNED, NETWORK, REMEDY, TWO_MARKED})
+TWO_MARKED, SWEEP = "two marked runs", "sweep"
+EVERYTHING = frozenset({REPLICATES, FILTER, PINNED, NETWORK, REMEDY, TWO_MARKED, SWEEP})
 
 
 NOT_SERVED = frozenset(
     {
         *("start", "resume", "take_over", "clone", "remedy", "evaluate"),
-        *("delete", "export", "save_text", "save_svg", "suspend", "describe"),
+        *("delete", "export", "save_text", "save_svg", "save_table", "suspend", "describe", "sweep"),
     }
 )
 """What a browser's view does not do, which is there to look and to steer: train, judge, write files where it runs."""
@@ -69,7 +69,7 @@ class Key:
         Whether it asks something of the process that drives the run: one that is watched must be driven for that.
     needs
         What must be there: several replicates, a filter, pinned runs, two marked runs, a network, a finding with a
-        setting that may help; empty for nothing.
+        setting that may help, a study that a sweep has made; empty for nothing.
     display
         How the footer writes the key, where textual's way will not do.
     """
@@ -88,9 +88,11 @@ class Key:
     display: str = ""
 
 
-_ALL = frozenset({TRAINING, HOME, COMPARE})
+_ALL = frozenset({TRAINING, HOME, COMPARE, OF_STUDY})
 _HOME = frozenset({HOME})
+_STUDY = frozenset({OF_STUDY})
 _CHART = frozenset({TRAINING, COMPARE})
+_PICTURE = _CHART | _STUDY
 
 # The footer shows them in this order, and in a narrow terminal only the first.
 KEYS = (
@@ -105,7 +107,25 @@ KEYS = (
     ),
     Key("enter", "look", "look", "run: Look", "Look at the run.", _HOME, frozenset({IDLE_RUN, UNREADABLE_RUN})),
     Key("enter", "attach", "attach", "run: Attach", "Watch and steer the run.", _HOME, frozenset({DRIVEN_RUN})),
-    Key("enter", "unfold", "unfold", "view: Unfold", "Show its runs, or fold them.", _HOME, frozenset({STUDY})),
+    Key(
+        "enter",
+        "open_study",
+        "open",
+        "study: Open",
+        "Watch the study: how its runs stand, and what came of its settings so far.",
+        _HOME,
+        frozenset({STUDY}),
+    ),
+    Key("u", "unfold", "unfold", "view: Unfold", "Show its runs here, or fold them.", _HOME, frozenset({STUDY})),
+    Key(
+        "S",
+        "sweep",
+        "sweep",
+        "preset: Sweep",
+        "Train the preset with several values of its settings, over seeds, in the background; asks for them first.",
+        _HOME,
+        frozenset({PRESET}),
+    ),
     Key("enter", "more", "more", "view: More runs", "Show more of the older runs.", _HOME, frozenset({MORE})),
     Key(
         "r",
@@ -167,9 +187,106 @@ KEYS = (
         _HOME,
         shown=False,
     ),
-    Key("slash", "filter", "filter", "view: Filter", "Show only what has a text in it.", _HOME, display="/"),
+    Key(
+        "slash",
+        "filter",
+        "filter",
+        "view: Filter",
+        "Show only what has these words in it: names, tags, states, settings.",
+        _HOME,
+        display="/",
+    ),
     Key("escape", "clear_filter", "", "view: Show all", "Take the filter away.", _HOME, shown=False, needs=FILTER),
     Key("tab", "other_list", "", "view: Other list", "Go from the presets to the runs and back.", _HOME, shown=False),
+    Key("enter", "open", "open", "run: Open", "Open the run; of a setting, go to its best run.", _STUDY),
+    Key(
+        "space",
+        "pause_study",
+        "pause",
+        "study: Pause",
+        "Let all its runs wait, after a checkpoint each, and begin none.",
+        _STUDY,
+        frozenset({RUNNING}),
+        needs=SWEEP,
+    ),
+    Key(
+        "space",
+        "go_on",
+        "go on",
+        "study: Go on",
+        "Train again after a pause.",
+        _STUDY,
+        frozenset({PAUSED}),
+        needs=SWEEP,
+    ),
+    Key(
+        "x",
+        "stop_study",
+        "stop",
+        "study: Stop",
+        "End the study, after checkpoints, whoever works on it.",
+        _STUDY,
+        frozenset({RUNNING, PAUSED}),
+        needs=SWEEP,
+    ),
+    Key(
+        "r",
+        "resume",
+        "resume",
+        "study: Resume",
+        "Go on with what is left of the study, in the background.",
+        _STUDY,
+        frozenset({INTERRUPTED, FAILED}),
+        needs=SWEEP,
+    ),
+    Key("tab", "other_table", "lists", "view: Other list", "Go from the runs to the settings and back.", _STUDY),
+    Key("c", "compare", "compare", "study: Compare", "Compare the runs of its best settings.", _STUDY),
+    Key(
+        "g",
+        "next_setting",
+        "setting",
+        "chart: Next setting",
+        "Draw the final figure against the next setting that is varied.",
+        _STUDY,
+    ),
+    Key(
+        "u",
+        "under_way",
+        "",
+        "view: Runs under way",
+        "Count the runs that are not over, too, as they are now; or leave them out.",
+        _STUDY,
+        shown=False,
+    ),
+    Key(
+        "o",
+        "sort",
+        "",
+        "view: Sort the runs",
+        "Sort the runs: those under way first, the best first, as they are begun.",
+        _STUDY,
+        shown=False,
+    ),
+    Key(
+        "m",
+        "maximise",
+        "",
+        "view: Chart or lists",
+        "Show the chart alone, then the lists alone, then all again.",
+        _STUDY,
+        shown=False,
+    ),
+    Key(
+        "e",
+        "save_table",
+        "",
+        "study: Export",
+        "Write what came of the settings as CSV into the working folder.",
+        _STUDY,
+        shown=False,
+        needs=SWEEP,
+    ),
+    Key("escape", "leave", "", "app: Back", "Go back.", _STUDY, shown=False),
     Key("space", "pause", "pause", "run: Pause", "Pause, after a checkpoint.", phases=frozenset({RUNNING})),
     Key("space", "go_on", "go on", "run: Go on", "Train again after a pause.", phases=frozenset({PAUSED})),
     Key(
@@ -397,17 +514,17 @@ KEYS = (
         "",
         "chart: Save as text",
         "Write the chart as text into the run's folder; a comparison into the working folder.",
-        _CHART,
+        _PICTURE,
         shown=False,
     ),
-    Key("W", "save_svg", "", "chart: Save as SVG", "Write the chart as a picture, there too.", _CHART, shown=False),
+    Key("W", "save_svg", "", "chart: Save as SVG", "Write the chart as a picture, there too.", _PICTURE, shown=False),
     Key(
         "C",
         "copy_chart",
         "",
         "chart: Copy",
         "Copy the chart as text to the clipboard, where the terminal allows it.",
-        _CHART,
+        _PICTURE,
         shown=False,
     ),
     Key(

@@ -4,13 +4,12 @@ import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
 from typing import Any
 
 import tomli_w
-from platformdirs import user_config_path
 
 from l2o_engine.support.files import write_atomically
+from l2o_tui.state.place import preferences_path
 from l2o_tui.state.themes import DEFAULT_THEME
 
 
@@ -34,11 +33,6 @@ class Settings:
     layout: str = "auto"
     window: int = 0
     logarithmic: bool = True
-
-
-def preferences_path() -> Path:
-    """Return where the preferences are kept."""
-    return user_config_path("l2o-tui") / "preferences.toml"
 
 
 class Preferences:

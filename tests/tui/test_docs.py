@@ -17,7 +17,7 @@ def page() -> str:
 def test_the_key_tables_are_those_of_the_program() -> None:
     made = runpy.run_path(str(DOCS / "make_screens.py"))["with_key_tables"](page())
     assert made == page(), "run .venv/bin/python docs/make_screens.py"
-    for screen in (keys.TRAINING, keys.HOME, keys.COMPARE):
+    for screen in (keys.TRAINING, keys.HOME, keys.COMPARE, keys.OF_STUDY):
         for key in keys.on(screen):
             assert f"| `{keys.readable(key)}` | {key.help} |" in page()
 

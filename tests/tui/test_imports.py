@@ -43,6 +43,7 @@ def runs_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("presets",),
         ("check", "log30"),
         ("runs",),
+        ("paths",),
         ("tune", "log30", "--draws=2", "--rival=sgd"),
     ],
     ids=" ".join,

@@ -23,11 +23,11 @@ from typing import Any, NoReturn, TypeAlias
 
 import llvmlite
 import numba
-from platformdirs import user_cache_path
 from pydantic import TypeAdapter
 
 from l2o_engine.backends.compiled.jit import inner
 from l2o_engine.backends.compiled.numba_private import Code, compiled, settings_of_target, uses_svml
+from l2o_engine.backends.compiled.place import cache_folder
 from l2o_engine.backends.compiled.shape import Shape
 from l2o_engine.backends.compiled.vectors import target_cpu
 from l2o_engine.support.own_files import UntrustedError, read_own, why_not_kept, write_own
@@ -47,12 +47,6 @@ Kernel: TypeAlias = SimpleNamespace
 _MOST_LOADED = 8
 _loaded: dict[tuple[str, bytes], Kernel] = {}  # by name and digest: to load one takes tens of milliseconds
 _unkept: dict[str, Code] = {}  # of kernels that could not be kept: this process compiles none of them twice
-
-
-def cache_folder() -> Path:
-    """Return where kernels are kept: ``L2O_CACHE_DIR``, or the user's cache folder. Safe to delete."""
-    chosen = os.environ.get("L2O_CACHE_DIR")
-    return (Path(chosen).absolute() if chosen else user_cache_path("l2o-tui")) / "kernels"
 
 
 def why_compiled_each_time() -> str:

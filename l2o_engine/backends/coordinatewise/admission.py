@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 
-from l2o_engine.backends.compiled.compile import cache_folder, is_compiled
+from l2o_engine.backends.compiled.compile import is_compiled
 from l2o_engine.backends.compiled.numba_private import is_told_not_to_compile
+from l2o_engine.backends.compiled.place import cache_folder
 from l2o_engine.backends.coordinatewise.spec import RowsSpec
 from l2o_engine.meta.experiment import Experiment
 from l2o_engine.optimizers.learned.inputs.base import Inputs

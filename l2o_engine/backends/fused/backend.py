@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from l2o_engine.backends.compiled.compile import Kernel, cache_folder, get_kernel, is_compiled
+from l2o_engine.backends.compiled.compile import Kernel, get_kernel, is_compiled
 from l2o_engine.backends.compiled.numba_private import is_told_not_to_compile
+from l2o_engine.backends.compiled.place import cache_folder
 from l2o_engine.backends.fused.kernel import FORWARD
 from l2o_engine.backends.fused.pieces import missing_piece
 from l2o_engine.backends.fused.spec import GRADIENT_MODES, POLICIES, Spec, forward_part, spec_of, workspace_bytes

@@ -1,12 +1,14 @@
 """What keeps a run from learning: one function a finding, each with its evidence and what to do."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from math import ceil, inf, isnan, log10, nan, sqrt
 from typing import Any
 
 from l2o_engine.meta.experiment import Experiment
+from l2o_engine.optimizers.learned.inputs.log import Log
 from l2o_engine.optimizers.learned.inputs.log_and_sign import LogAndSign
+from l2o_engine.optimizers.learned.inputs.ratio_log import RatioLog
 from l2o_engine.optimizers.learned.networks.lstm import LSTM
 from l2o_engine.records.health.thresholds import (
     EPSILON_SHARE,
@@ -31,6 +33,7 @@ _USUAL_RATE = 3e-4  # the notebook's
 _USUAL_NORMS = (0.1, 1e4)  # of a meta-gradient of a network that is not lost: 0.4 to 270 of DeepMind's problems
 _BIG_UPDATE = 0.3  # of the distance to the optimum
 _SMALL_EPSILON = 1e-16  # presets/log43_eps16.toml's
+_LEAST = 1.2e-38  # float32's least number, in which Adam's constants are, but for subnormal ones
 _MIN_LOGS = (-15.0, -30.0, -43.0, -60.0)  # the presets'
 
 
@@ -118,10 +121,7 @@ def _non_finite(experiment: Experiment, vitals: Vitals) -> Finding | None:
         return None
     policies = {"zero": "their meta-gradients count as 0", "skip": "they change nothing", "stop": "one ends the run"}
     finer = ', or run.dtype = "float64"' if experiment.dtype == "float32" else ""
-    rate, nearer = (
-        experiment.meta.learning_rate,
-        "bring the problem's numbers nearer to 1 (problem.start, problem.scale)",
-    )
+    rate, nearer = experiment.meta.learning_rate, _nearer_to_1(experiment)
     lower = f"lower meta.learning_rate (it is {rate:g})"
     return Finding(
         "non_finite",
@@ -161,7 +161,7 @@ def _spikes(experiment: Experiment, vitals: Vitals) -> Finding | None:
     where = "" if isnan(found.spike_step) else f", where the gradient was longest at step {found.spike_step:.0f}"
     norm = vitals.gradient_norm
     remedies = [f"lower meta.clip_norm (it is {number(meta.clip_norm)})"]
-    settings: dict[str, Any] = {"meta.clip_norm": _rounded(norm)}
+    settings: dict[str, Any] = {"meta.clip_norm": _rounded(norm)} if _rounded(norm) > 0 else {}  # half may be 0
     if meta.gradient == "none":
         is_usual = _USUAL_NORMS[0] < norm < _USUAL_NORMS[1]
         near = f" and meta.clip_norm near {number(norm)}" if is_usual else ""
@@ -242,7 +242,7 @@ def _flipped(experiment: Experiment, vitals: Vitals) -> Finding | None:
         f"{percent(vitals.flipped)} of the last gradients lie below e^{_min_log(vitals):g}, where the log casting "
         "turns their sign: the network cannot tell which way is down",
         "lower inputs.min_log, or let it follow the gradients: inputs.adaptive, as in presets/logv_end_log.toml",
-        {"inputs.min_log": _lower_min_log(vitals)},
+        _lower_min_log(experiment, vitals),
     )
 
 
@@ -252,8 +252,8 @@ def _saturated(experiment: Experiment, vitals: Vitals) -> Finding | None:
     return Finding(
         "saturated",
         f"{percent(vitals.saturated)} of the network's inputs lie beyond [-1, 1], which the log casting is to cast to",
-        f"the gradients are not between e^{_min_log(vitals):g} and 1: change inputs.min_log, or bring the problem's "
-        "numbers nearer to 1 (problem.start, problem.scale)",
+        f"the gradients are not between e^{_min_log(vitals):g} and 1: change inputs.min_log, or "
+        f"{_nearer_to_1(experiment)}",
     )
 
 
@@ -276,7 +276,7 @@ def _plateau(experiment: Experiment, history: Sequence[Vitals]) -> Finding | Non
         settings.append({"meta.learning_rate": _USUAL_RATE})
         remedies.append(f"{'raise' if rate < _USUAL_RATE else 'lower'} meta.learning_rate (it is {rate:g})")
     if moves:
-        settings.append({"inputs.min_log": _lower_min_log(vitals)})
+        settings.append(_lower_min_log(experiment, vitals))
         remedies.append(f"lower inputs.min_log (it is {_min_log(vitals):g}): smaller gradients are all the same to it")
     remedies.append("some seeds take tens of thousands of meta-iterations to take off: wait, or try another run.seed")
     if vitals.has_distance:
@@ -294,19 +294,41 @@ def _plateau(experiment: Experiment, history: Sequence[Vitals]) -> Finding | Non
 
 
 def _lower_rate(rate: float) -> dict[str, Any]:
-    """Return the setting of a lower learning rate: the usual one, or a third of one that is not far above it."""
-    return {"meta.learning_rate": _USUAL_RATE if rate > 3 * _USUAL_RATE else _rounded(rate / 3)}
+    """Return the setting of a lower learning rate: the usual one, or a third of one that is not far above it.
+
+    Nothing where float32 holds none that is lower.
+    """
+    lower = _USUAL_RATE if rate > 3 * _USUAL_RATE else max(_rounded(rate / 3), _LEAST)
+    return {"meta.learning_rate": lower} if lower < rate else {}
 
 
 def _smaller_epsilon(vitals: Vitals) -> float:
-    """Return an ε beside which a hundredth of what Adam divides by still counts."""
-    return _rounded(min(_SMALL_EPSILON, vitals.root / 100)) if vitals.root > 0 else _SMALL_EPSILON
+    """Return an ε beside which a hundredth of what Adam divides by still counts, as far as float32 holds it."""
+    return max(_rounded(min(_SMALL_EPSILON, vitals.root / 100)), _LEAST) if vitals.root > 0 else _SMALL_EPSILON
 
 
-def _lower_min_log(vitals: Vitals) -> float:
-    """Return the next lower one of the presets', or one lower than all of them."""
-    now = _min_log(vitals)
-    return next((one for one in _MIN_LOGS if one < now), _rounded(1.5 * now))
+def _lower_min_log(experiment: Experiment, vitals: Vitals) -> dict[str, Any]:
+    """Return the setting of the next lower one of the presets', or of one lower than all of them.
+
+    Nothing where that would be too low for the dtype: the residual that follows it would be 0.
+    """
+    now, learned = _min_log(vitals), experiment.trained
+    lower = next((one for one in _MIN_LOGS if one < now), _rounded(1.5 * now))
+    if not isinstance(learned.inputs, Log | RatioLog):
+        return {}
+    try:
+        replace(experiment, learned=replace(learned, inputs=replace(learned.inputs, min_log=lower)))
+    except ValueError:
+        return {}
+    return {"inputs.min_log": lower}
+
+
+def _nearer_to_1(experiment: Experiment) -> str:
+    """Return what brings a problem's numbers nearer to 1, by the settings that one of its kind has."""
+    task = experiment.task  # which may be a user's own class, and a formula may have no parameters
+    there: set[str] = {one.name for one in fields(task) if getattr(task, one.name)} if is_dataclass(task) else set()
+    names = ", ".join(f"problem.{name}" for name in ("start", "scale", "parameters") if name in there)
+    return f"bring the problem's numbers nearer to 1{f' ({names})' if names else ''}"
 
 
 def _rounded(value: float) -> float:

@@ -103,8 +103,10 @@ class DaskExecutor(Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Let go of the cluster; what is under way there is given up, unless it is waited for before."""
-        self._executor.shutdown(wait=False)
-        self._client.close(timeout=CONNECT_SECONDS)
+        with suppress(OSError):  # a scheduler that is gone, or too busy to answer, hears nothing of it
+            self._executor.shutdown(wait=False)
+        with suppress(OSError):
+            self._client.close(timeout=CONNECT_SECONDS)
 
     def workers(self, study: Path) -> tuple[list[WorkerSeen], list[str]]:
         """Ask every worker what it is; return the answers, and why there is none of the others, a sentence each.
@@ -113,11 +115,17 @@ class DaskExecutor(Executor):
         ----------
         study
             The study's folder, whose file they should see.
+
+        Raises
+        ------
+        LostSchedulerError
+            If the scheduler does not answer.
         """
-        info = self._client.scheduler_info(n_workers=-1)["workers"]
-        if not info:
-            return [], []
-        answers = self._client.run(_described, str(study), on_error="return")
+        try:
+            info = self._client.scheduler_info(n_workers=-1)["workers"]
+            answers = self._client.run(_described, str(study), on_error="return") if info else {}
+        except OSError as error:
+            raise LostSchedulerError(f"the scheduler does not answer ({error})") from error
         expected = read_bytes(study / STUDY_FILE, _MOST_BYTES) if (study / STUDY_FILE).is_file() else b""
         seen, wrong = [], []
         for name, answer in answers.items():

@@ -2,10 +2,10 @@
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future
 from contextlib import suppress
-from time import sleep
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from l2o_engine.backends.choose import choose
@@ -47,6 +47,8 @@ class Course(ABC, Generic[Told]):
 
     remedy = "choose another --runs-dir"
     """What is proposed, beside deleting it, where a folder holds another run."""
+    survives = False
+    """Whether jobs go on with another executor where one has broken, but for those that broke it again and again."""
     prepares = True
     """Whether kernels are compiled first, each once: where the workers share what was compiled."""
 
@@ -61,6 +63,7 @@ class Course(ABC, Generic[Told]):
         self._ready: deque[Job] = deque()
         self._running: dict[Future[Any], Job] = {}
         self._preparing: dict[Future[None], list[Job]] = {}
+        self._over: SimpleQueue[Future[Any]] = SimpleQueue()  # futures that came to their end
 
     # What is done with a job.
 
@@ -149,7 +152,9 @@ class Course(ABC, Generic[Told]):
                 waiting.setdefault(self._kernels.get(job.of, ""), []).append(job)
         ready = waiting.pop("", [])
         for jobs in waiting.values():
-            self._preparing[executor.submit(prepare, jobs[0].preset)] = jobs
+            future = executor.submit(prepare, jobs[0].preset)
+            self._preparing[future] = jobs
+            future.add_done_callback(self._over.put)
         self._ready.extend(ready)
         self._fill()
 
@@ -171,13 +176,11 @@ class Course(ABC, Generic[Told]):
                 future = self._executor.submit(function, *arguments)
             except BrokenExecutor:
                 self._executor = None
-                self._keep([self._lost(self._ready.popleft()) for _ in range(len(self._ready))])
+                if not self.survives or self.is_stopped:  # else they wait for the next: it was no fault of theirs
+                    self._keep([self._lost(self._ready.popleft()) for _ in range(len(self._ready))])
                 return
             self._running[future] = self._ready.popleft()
-
-    @property
-    def _futures(self) -> list[Future[Any]]:
-        return [*self._running, *self._preparing]
+            future.add_done_callback(self._over.put)
 
     @property
     def is_going_on(self) -> bool:
@@ -188,18 +191,22 @@ class Course(ABC, Generic[Told]):
         """Wait for outcomes, for so many seconds at most, and return the new ones."""
         if self.is_stopped:
             self._tell_to_stop()  # again: one that was being set up did not hear it
-        if not self._futures:
-            sleep(seconds)
-        done, _ = wait(self._futures, seconds, FIRST_COMPLETED)
-        found = []
-        for future in done:
+        found: list[Told | None] = []
+        for future in self._come_to_their_end(seconds):
             if future in self._running:
                 found.append(self._outcome(future, self._running.pop(future)))
-            else:
+            elif future in self._preparing:
                 found += self._prepared(future, self._preparing.pop(future))
         kept = self._keep(found)
         self._fill()
         return kept
+
+    def _come_to_their_end(self, seconds: float) -> Iterator[Future[Any]]:
+        """Wait for the first future that is over, and yield all that are: of thousands, the others are not asked."""
+        with suppress(Empty):
+            yield self._over.get(timeout=seconds)
+            while True:
+                yield self._over.get_nowait()
 
     def _keep(self, found: Iterable[Told | None]) -> list[Told]:
         """Take in outcomes; return those that are news."""
@@ -224,6 +231,9 @@ class Course(ABC, Generic[Told]):
         if isinstance(error, BrokenExecutor):
             self._executor = None
             return self._lost(job)
+        if future.cancelled() and self.survives:  # by Dask, whose scheduler is gone: the job has nothing to do with it
+            self._ready.append(job)
+            return None
         if future.cancelled() or (error is not None and self._is_loss(error)):
             return self._lost(job)
         return self._ended(job, "failed", f"{type(error).__name__}: {error}") if error else self._told(job, future)

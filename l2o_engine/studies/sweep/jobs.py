@@ -213,6 +213,7 @@ def drive(
     heard: Callable[[Event], Stop | None] = lambda event: None,
     *,
     is_stopped: Callable[[], bool] = lambda: False,
+    is_paused: Callable[[], bool] = lambda: False,
 ) -> None:
     """Drive a run to its end, or until this process, or the run, is told to stop.
 
@@ -222,15 +223,15 @@ def drive(
         The run; it is closed at the end.
     heard
         Is told what happens, and may answer that it is enough.
-    is_stopped
-        Whether the study was told to stop just now: asked once, when the run can be found by who stops it.
+    is_stopped, is_paused
+        Whether the study was told to stop just now, or to pause: asked once, when the run can be found by who does it.
 
     Raises
     ------
     Failure
         If the training fails.
     """
-    session = Session(driven, chunk_seconds=_CHUNK_SECONDS, turns=worker.turns)
+    session = Session(driven, chunk_seconds=_CHUNK_SECONDS, start_paused=is_paused(), turns=worker.turns)
     worker.mailboxes.add(session.mailbox)
     try:
         if worker.is_stopping or is_stopped():

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import isnan, nan
-from typing import Literal
+from typing import Any, Literal
 
 from l2o_engine.records.statistics import Spread, spread_of
 from l2o_engine.studies.sweep.halving import median_with_losses
@@ -35,6 +35,16 @@ class SettingResult:
     outcomes: tuple[SeedOutcome, ...]
     seeds: int
     stopped_at: int | None = None
+
+    @property
+    def preset_name(self) -> str:
+        """The preset's name."""
+        return self.variation.preset.name
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What is varied: "table.key" → value."""
+        return self.variation.settings
 
     @cached_property
     def told(self) -> list[SeedOutcome]:

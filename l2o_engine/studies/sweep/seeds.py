@@ -26,7 +26,8 @@ from l2o_engine.studies.sweep.jobs import (
     take_if_free,
 )
 from l2o_engine.studies.sweep.over import SweepError
-from l2o_engine.studies.sweep.study import STOP_FILE, STUDY_FILE
+from l2o_engine.studies.sweep.steering import is_paused, is_told_to_stop, wait_for_turn
+from l2o_engine.studies.sweep.study import STUDY_FILE
 from l2o_engine.studies.sweep.workers import worker
 from l2o_engine.support.errors import Failure, UserError
 from l2o_engine.support.user_code import allow_code
@@ -76,8 +77,8 @@ def run_seed(
     tables
         The effective preset's.
     folder
-        The run's, absolute; below the study's, where a file :data:`~l2o_engine.studies.sweep.study.STOP_FILE` says that
-        nothing is to be begun.
+        The run's, absolute; below the study's, where a file may say that nothing is to be begun, or not now
+        (:mod:`~l2o_engine.studies.sweep.steering`).
     until
         The meta-iteration of the report that it is to go to; None for its end. A little more is trained.
     code
@@ -125,8 +126,10 @@ def outcome_of(job: Job, answer: Mapping[str, Any]) -> SeedOutcome:
 
 
 def _run(job: Job, until: int | None) -> SeedOutcome:
+    study = job.folder.parent
+
     def is_stopped() -> bool:
-        return worker.is_stopping or (job.folder.parent / STOP_FILE).exists()
+        return worker.is_stopping or is_told_to_stop(study)
 
     summing = Summing(job.preset)
 
@@ -137,15 +140,16 @@ def _run(job: Job, until: int | None) -> SeedOutcome:
 
     before = _is_over(job, until)
     if not before:
+        wait_for_turn(study, is_stopped)
         if is_stopped():
             return SeedOutcome(job, "interrupted")
-        if not (job.folder.parent / STUDY_FILE).is_file():  # a worker that came later, and would train into the void
+        if not (study / STUDY_FILE).is_file():  # a worker that came later, and would train into the void
             raise SweepError(
-                f"{socket.gethostname()} does not see {job.folder.parent}: the runs folder must be on a file system "
-                "that all workers share, by the same path"
+                f"{socket.gethostname()} does not see {study}: the runs folder must be on a file system that all "
+                "workers share, by the same path"
             )
         admit(job.preset)  # where it is computed there may be less room than where it was asked for
-        drive(take_if_free(job), hear, is_stopped=is_stopped)
+        drive(take_if_free(job), hear, is_stopped=is_stopped, is_paused=lambda: is_paused(study))
     if is_done(job):
         return _done(job, before=before, heard=summing)
     if until is not None and (row := _reported(job, until)) is not None:

@@ -8,8 +8,8 @@ looks at it. Each run has a folder of its own below.
 import json
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -35,6 +35,8 @@ STUDY_FILE = "study.toml"
 STATE_FILE = "study.json"
 STOP_FILE = "stop"
 """In a study's folder: whoever works on the study begins nothing more while it is there."""
+PAUSE_FILE = "pause"
+"""In a study's folder: whoever works on the study waits while it is there, and so do its runs."""
 
 Draw = Literal["grid", "random", "latin"]
 
@@ -431,6 +433,8 @@ class StoredJob:
         Its seed.
     digest
         What :func:`digest_of` says of it.
+    iterations
+        The meta-iterations of its run; 0 where an older program wrote the file.
     """
 
     folder: str
@@ -438,6 +442,7 @@ class StoredJob:
     settings: dict[str, Any]
     seed: int
     digest: str
+    iterations: int = 0
 
 
 @dataclass(frozen=True)
@@ -460,6 +465,10 @@ class StudyState:
         How many of the runs are done, were given up by halving, and failed.
     jobs
         All runs.
+    given_up
+        The folder's name of each run that halving has given up → the meta-iteration at which it has.
+    failures
+        The folder's name of each run that has failed → why.
     """
 
     name: str
@@ -472,10 +481,31 @@ class StudyState:
     stopped: int
     failed: int
     jobs: tuple[StoredJob, ...]
+    given_up: dict[str, int] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
     format: int = 1
 
 
 _STATES = TypeAdapter(StudyState)
+
+
+def jobs_text(jobs: Iterable[StoredJob]) -> str:
+    """Return the runs of a study as ``study.json`` has them: once, for they stay as they are while the rest changes."""
+    return json.dumps([vars(job) for job in jobs])
+
+
+def state_text(state: StudyState, jobs: str) -> str:
+    """Return ``study.json``.
+
+    Parameters
+    ----------
+    state
+        What it says, of no jobs.
+    jobs
+        What :func:`jobs_text` made of them.
+    """
+    said = {name: value for name, value in vars(state).items() if name != "jobs"}
+    return f'{json.dumps(said)[:-1]}, "jobs": {jobs}}}\n'
 
 
 def read_state(folder: Path) -> StudyState | None:

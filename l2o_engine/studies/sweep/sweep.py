@@ -1,11 +1,10 @@
 """A study under way: its runs in the hands of an executor, round by round where settings are halved."""
 
-import json
 import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -15,7 +14,7 @@ from l2o_engine.records.events import Stop
 from l2o_engine.runs.commands import send
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.lock import Listener
-from l2o_engine.runs.record import ACTIVE, RunError, now
+from l2o_engine.runs.record import ACTIVE, RunError, now, read_record_once
 from l2o_engine.studies.sweep.cluster import is_loss, run_on_worker
 from l2o_engine.studies.sweep.course import WINDOW, Course
 from l2o_engine.studies.sweep.halving import kept_after, median_with_losses
@@ -23,7 +22,9 @@ from l2o_engine.studies.sweep.jobs import Ending, Job, is_begun, iteration_of
 from l2o_engine.studies.sweep.over import SweepError
 from l2o_engine.studies.sweep.results import SettingResult, results_of
 from l2o_engine.studies.sweep.seeds import SeedOutcome, outcome_of, read_seed, run_seed
+from l2o_engine.studies.sweep.steering import is_told_to_stop
 from l2o_engine.studies.sweep.study import (
+    PAUSE_FILE,
     STATE_FILE,
     STOP_FILE,
     STUDY_FILE,
@@ -31,7 +32,9 @@ from l2o_engine.studies.sweep.study import (
     Study,
     StudyState,
     digest_of,
+    jobs_text,
     read_state,
+    state_text,
 )
 from l2o_engine.studies.sweep.workers import stop_workers
 from l2o_engine.support.files import names_in, remove, write_atomically
@@ -41,7 +44,10 @@ from l2o_engine.tasks.data.base import FOLDER_VARIABLE
 _TRIES = 3  # of a job whose worker was lost without having come any further
 _STATE_SECONDS = 5.0  # between two times that study.json is written
 _STOP_SECONDS = 1.0  # between two times that runs are told to stop
-_LOOKS = 100  # runs whose progress is looked at at a time
+_LONGEST_FAILURE = 500  # characters of why a run has failed, in study.json
+_LOOK_SECONDS = 0.25  # between two times that the study's folder is asked what other processes do
+_LOOKS = 100  # runs whose progress is looked at at a time, at most
+_MOMENT = 0.05  # seconds that this may take
 
 
 class Sweep(Course[SeedOutcome]):
@@ -76,6 +82,7 @@ class Sweep(Course[SeedOutcome]):
     """
 
     remedy = "choose another --name"
+    survives = True
 
     def __init__(self, study: Study, *, runs_dir: Path, is_local: bool = True, window: int = WINDOW) -> None:
         self.study = study
@@ -91,21 +98,23 @@ class Sweep(Course[SeedOutcome]):
         self._at_start: dict[Path, tuple[int, int]] = {}  # tries without progress, and how far the run was
         self._elsewhere: dict[Job, Listener] = {}
         self._created = now()
-        self._state_due = self._stop_due = 0.0
+        self._state_due = self._stop_due = self._look_due = 0.0
         self._looked = 0
         self.write_seconds = 0.0
+        self._seen: dict[Path, int] = {}  # how far a run under way was when it was last looked at
         before = read_state(self.folder)
         self._known = {one.folder: one.digest for one in before.jobs} if before else {}
         if before:
             self._created = before.created
         self._digests = digests = {variation.slug: digest_of(variation.preset) for variation in study.variations}
-        self._stored = tuple(
+        self._stored = jobs_text(
             StoredJob(
                 job.folder.name,
                 job.preset.name,
                 dict(self._slugs[job.of].settings),
                 job.seed,
                 digests[job.of],
+                job.iterations,
             )
             for job in self.jobs
         )
@@ -182,7 +191,8 @@ class Sweep(Course[SeedOutcome]):
             began = monotonic()
             write_atomically(self.folder / STUDY_FILE, self.study.to_toml().encode())
             self.write_seconds = monotonic() - began
-            remove(self.folder / STOP_FILE)
+            for sign in (STOP_FILE, PAUSE_FILE):  # of what another session was told
+                remove(self.folder / sign)
             self._write_state("running")
         except OSError as error:
             raise SweepError(f"cannot make {self.folder}: {error.strerror or error}") from error
@@ -201,10 +211,13 @@ class Sweep(Course[SeedOutcome]):
 
     def wait(self, seconds: float) -> list[SeedOutcome]:
         """Wait for outcomes, for so many seconds at most, and return the new ones."""
-        if not self.is_stopped and (self.folder / STOP_FILE).exists():
+        is_time = monotonic() >= self._look_due  # not for each outcome: a look may wait for a network
+        if is_time and not self.is_stopped and is_told_to_stop(self.folder):
             self.stop()
         found = super().wait(seconds)
-        self._look_elsewhere()
+        if is_time:
+            self._look_elsewhere()
+            self._look_due = monotonic() + _LOOK_SECONDS
         if not super().is_going_on and not self._elsewhere and not self.is_stopped:
             self._next_round()
         if monotonic() >= self._state_due:
@@ -227,12 +240,13 @@ class Sweep(Course[SeedOutcome]):
         return kept
 
     def _look_elsewhere(self) -> None:
-        """Take up again what another process has driven, once it is over or that process is gone."""
-        for job, listener in list(self._elsewhere.items()):
+        """Take up again what another process has driven, once it is over or that process is gone: some at a time."""
+        for job, listener in list(islice(self._elsewhere.items(), _LOOKS)):
+            del self._elsewhere[job]
             with suppress(RunError):
                 if is_begun(job) and listener.is_driven():
+                    self._elsewhere[job] = listener  # its turn comes after the others'
                     continue
-            del self._elsewhere[job]
             if not self.is_stopped:
                 self._ready.append(job)
         self._fill()
@@ -280,10 +294,15 @@ class Sweep(Course[SeedOutcome]):
                     send(job.folder / "commands", Stop("the study was stopped"))
 
     def _is_driven(self, job: Job) -> bool:
+        return self._progress_of(job) is not None
+
+    def _progress_of(self, job: Job) -> int | None:
+        """Return how far a job's run is that seems to be under way; None for one that is not, or not begun."""
         try:
-            return is_begun(job) and Run(job.folder).record().status in ACTIVE
+            record = read_record_once(job.folder / "run.json")
         except RunError:
-            return False
+            return None
+        return record.iteration if record.status in ACTIVE else None
 
     def close(self, *, status: str | None = None) -> None:
         """Write how the study stands. A sign that stopped it stays until the next beginning: a job may be late to look.
@@ -313,9 +332,15 @@ class Sweep(Course[SeedOutcome]):
             done=endings.count("done"),
             stopped=sum(job.of in self._stopped for job in self.jobs),
             failed=endings.count("failed"),
-            jobs=self._stored,
+            jobs=(),
+            failures={
+                outcome.job.folder.name: outcome.message[:_LONGEST_FAILURE]
+                for outcome in self.outcomes
+                if outcome.status == "failed"
+            },
+            given_up={job.folder.name: self._stopped[job.of] for job in self.jobs if job.of in self._stopped},
         )
-        write_atomically(self.folder / STATE_FILE, (json.dumps(asdict(state)) + "\n").encode())
+        write_atomically(self.folder / STATE_FILE, state_text(state, self._stored).encode())
 
     @property
     def done(self) -> int:
@@ -337,16 +362,25 @@ class Sweep(Course[SeedOutcome]):
         return len(self._elsewhere)
 
     def under_way(self) -> Iterator[tuple[Job, int]]:
-        """Yield the runs that seem to be under way and how far each is, by what their folders say now.
+        """Yield the runs that seem to be under way and how far each is, by what their folders say.
 
-        Of many that an executor has, some are looked at each time.
+        Of many that an executor has, some are looked at each time, as many as a moment is enough for; of the others it
+        is told what was seen when it was their turn.
         """
         waiting = list(self._running.values())
-        first = self._looked % max(len(waiting), 1)
-        self._looked += _LOOKS
-        for job in (waiting[first:] + waiting[:first])[:_LOOKS]:
-            if self._is_driven(job):
-                yield job, iteration_of(job)
+        self._seen = {job.folder: self._seen[job.folder] for job in waiting if job.folder in self._seen}
+        until = monotonic() + _MOMENT
+        for _ in range(min(_LOOKS, len(waiting))):
+            job = waiting[self._looked % len(waiting)]
+            self._looked += 1
+            at = self._progress_of(job)
+            if at is None:
+                self._seen.pop(job.folder, None)
+            else:
+                self._seen[job.folder] = at
+            if monotonic() >= until:
+                break
+        return ((job, self._seen[job.folder]) for job in waiting if job.folder in self._seen)
 
     def results(self) -> list[SettingResult]:
         """Return what came of the settings so far, the best first."""
@@ -355,39 +389,3 @@ class Sweep(Course[SeedOutcome]):
 
 def _nothing() -> Any:
     raise RunError("there is no run yet")
-
-
-def stop_study(folder: Path) -> int:
-    """Tell whoever works on a study to begin nothing more, and its runs to save their state and end, on whatever host.
-
-    Parameters
-    ----------
-    folder
-        The study's.
-
-    Returns
-    -------
-    int
-        How many runs were told.
-
-    Raises
-    ------
-    SweepError
-        If there is no study, or the folder cannot be written into.
-    """
-    if not (folder / STUDY_FILE).is_file():
-        raise SweepError(f"{folder} holds no study (there is no {STUDY_FILE})")
-    told = 0
-    try:
-        write_atomically(folder / STOP_FILE, b"")
-        for name in names_in(folder):
-            try:
-                run = Run(folder / name)
-                if run.record().status in ACTIVE and run.is_driven():
-                    send(run.commands_path, Stop("the study was stopped"))
-                    told += 1
-            except RunError:  # no run, or none that can be read
-                continue
-    except OSError as error:
-        raise SweepError(f"cannot stop {folder}: {error.strerror or error}") from error
-    return told

@@ -192,10 +192,15 @@ def _is_absolute(folder: str) -> bool:
     return Path(folder).is_absolute()  # every loss asks, and a path takes long to be made
 
 
-def _read(name: str, described: Described) -> _Read:
-    inside = [data_folder() / folder for folder in described.folders]
+def places_of(name: str) -> list[Path]:
+    """Return the folders in which a data set of :data:`SETS` is looked for: the first that is there is read."""
+    described = SETS[name]
     elsewhere = described.elsewhere()
-    places = [place for place in [*inside, *([elsewhere] if elsewhere else [])] if place.is_dir()]
+    return [*(data_folder() / folder for folder in described.folders), *([elsewhere] if elsewhere else [])]
+
+
+def _read(name: str, described: Described) -> _Read:
+    places = [place for place in places_of(name) if place.is_dir()]
     folder = str(data_folder())
     how = (
         f"{described.how.replace(_FOLDER, folder)} (--data-dir or {FOLDER_VARIABLE} names another folder than {folder})"

@@ -19,6 +19,7 @@ from l2o_engine.presets.shipped import find, shipped_names
 from l2o_engine.studies.sweep import (
     STUDY_FILE,
     DaskExecutor,
+    LostSchedulerError,
     SeedOutcome,
     SettingResult,
     Study,
@@ -29,9 +30,11 @@ from l2o_engine.studies.sweep import (
     check_workers,
     cores,
     dask_executor,
+    go_on_with_study,
     is_study,
     overs_of,
     parse_over,
+    pause_study,
     presets_of,
     process_pool,
     processes_for,
@@ -47,6 +50,7 @@ from l2o_tui.charts.figure import Figure
 from l2o_tui.charts.matplotlib import check_picture, write_panels
 from l2o_tui.charts.printing import as_text, size_of_stdout
 from l2o_tui.charts.settings import setting_figures
+from l2o_tui.commands.screen import has_terminal
 from l2o_tui.commands.sweep.progress import SweepProgress
 from l2o_tui.text.commands import proposed
 from l2o_tui.text.headless import signals_to
@@ -171,8 +175,11 @@ def run_sweep(
     return exit_codes.of_signal(received) if received else code
 
 
-def stop_sweep(name: str, runs_dir: Path) -> int:
-    """Stop a study that any process works on, after checkpoints; return the exit code.
+Steering = Literal["stop", "pause", "go_on"]
+
+
+def steer_sweep(name: str, what: Steering, runs_dir: Path) -> int:
+    """Stop a study that any process works on, let it pause or go on; return the exit code.
 
     Raises
     ------
@@ -180,8 +187,13 @@ def stop_sweep(name: str, runs_dir: Path) -> int:
         If there is no such study.
     """
     folder = _folder(name, runs_dir) or runs_dir / name
-    told = stop_study(folder)
-    say(f"told {told} run{'' if told == 1 else 's'} to save and stop; go on with: {proposed('sweep', folder)}")
+    tell, told_to, then = {
+        "stop": (stop_study, "save and stop", proposed("sweep", folder)),
+        "pause": (pause_study, "save and wait", proposed("sweep", folder, "--go-on")),
+        "go_on": (go_on_with_study, "go on", ""),
+    }[what]
+    told = tell(folder)
+    say(f"told {told} run{'' if told == 1 else 's'} to {told_to}" + (f"; go on with: {then}" if then else ""))
     return exit_codes.DONE
 
 
@@ -281,12 +293,14 @@ def _drive(sweep: Sweep, pool: Pool, progress: SweepProgress) -> int:
     told: set[str] = set()
     with signals_to(Mailbox()) as received:
         sweep.begin()
+        if has_terminal():
+            progress.say(f"watch it on a screen: {proposed('attach', Path(relative(str(sweep.folder))))}")
         try:
             breaks, is_begun = 0, False
             while not is_begun or (sweep.is_broken and not received):
                 with pool() as executor:
                     if isinstance(executor, DaskExecutor):
-                        _look_at_workers(executor, sweep, progress)
+                        _look_at_workers(executor, sweep, progress, is_again=is_begun)
                     if is_begun:
                         sweep.go_on_with(executor)
                     else:
@@ -312,9 +326,14 @@ def _drive(sweep: Sweep, pool: Pool, progress: SweepProgress) -> int:
     return received[0] if received else 0
 
 
-def _look_at_workers(executor: DaskExecutor, sweep: Sweep, progress: SweepProgress) -> None:
+def _look_at_workers(executor: DaskExecutor, sweep: Sweep, progress: SweepProgress, *, is_again: bool) -> None:
     """Say what the cluster's workers are; refuse those that cannot do the runs."""
-    workers, wrong = executor.workers(sweep.folder)
+    try:
+        workers, wrong = executor.workers(sweep.folder)
+    except LostSchedulerError as error:
+        if is_again:  # then whoever gives it the next job will meet that, and look for another
+            return
+        raise SweepError(str(error)) from error
     check_workers(workers, wrong, sweep.folder)
     check_memory(workers, [variation.preset for variation in sweep.study.variations])
     for line in told_of(workers):

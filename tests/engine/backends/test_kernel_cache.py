@@ -15,6 +15,7 @@ from numpy.testing import assert_array_equal
 
 from l2o_engine.backends.choose import BackendError, choose
 from l2o_engine.backends.compiled import compile as compiling
+from l2o_engine.backends.compiled.place import cache_folder
 from l2o_engine.backends.forward import choose_forward
 from l2o_engine.backends.fused import kernel
 from l2o_engine.backends.fused.backend import FusedBackend, get_forward
@@ -27,7 +28,7 @@ from tests.engine.tiny import draw, new_learner, tiny_preset
 
 pytestmark = pytest.mark.timeout(600)  # the first time, a kernel is compiled
 
-PRESET = tiny_preset("network.hidden=1", "run.backend=auto")
+PRESET = tiny_preset("run.backend=auto")  # whose kernel others compile too
 SPEC = spec_of(PRESET.experiment)
 NOBODY = 65534
 is_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
@@ -37,7 +38,7 @@ is_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a fil
 def content() -> bytes:
     """The file that the kernel is kept in."""
     compile_kernels([PRESET])
-    return (compiling.cache_folder() / f"{compiling._name(SPEC, kernel.ENTRIES)}.l2o").read_bytes()
+    return (cache_folder() / f"{compiling._name(SPEC, kernel.ENTRIES)}.l2o").read_bytes()
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def folder(content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     monkeypatch.setenv("L2O_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(Child, "run", compiler_that_gives(content))
     monkeypatch.setattr(compiling, "_unkept", {})
-    kernels = compiling.cache_folder()
+    kernels = cache_folder()
     kernels.mkdir(parents=True, mode=0o755)
     (kernels / f"{compiling._name(SPEC, kernel.ENTRIES)}.l2o").write_bytes(content)
     return kernels
@@ -98,12 +99,12 @@ def test_another_sympy_is_another_kernel(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_the_folder_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("L2O_CACHE_DIR", str(tmp_path))
-    assert compiling.cache_folder() == tmp_path / "kernels"
+    assert cache_folder() == tmp_path / "kernels"
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("L2O_CACHE_DIR", "here")
-    assert compiling.cache_folder() == tmp_path / "here" / "kernels"
+    assert cache_folder() == tmp_path / "here" / "kernels"
     monkeypatch.delenv("L2O_CACHE_DIR")
-    assert os.fspath(compiling.cache_folder()).endswith("kernels")
+    assert os.fspath(cache_folder()).endswith("kernels")
 
 
 # Damage.
@@ -231,7 +232,7 @@ def test_modes_are_by_the_umask_and_never_let_others_write(
         FusedBackend(PRESET.experiment)
     finally:
         os.umask(before)
-    fresh = compiling.cache_folder()
+    fresh = cache_folder()
     assert [path.stat().st_mode & 0o7777 for path in (kept(fresh), fresh, fresh.parent)] == [file, above, above]
 
 
@@ -320,7 +321,7 @@ def test_a_kernel_that_only_looks_gives_what_the_whole_one_gives_and_is_used_whe
         assert_array_equal(choose_forward(experiment).losses(optimizer, problems, 4), expected)
     part = forward_part(SPEC)
     compiling.get_kernel(part, entries=kernel.FORWARD)
-    forward = compiling.cache_folder() / f"{compiling._name(part, kernel.FORWARD)}.l2o"
+    forward = cache_folder() / f"{compiling._name(part, kernel.FORWARD)}.l2o"
     monkeypatch.setenv("L2O_CACHE_DIR", str(tmp_path / "cache"))
     assert choose_forward(experiment, may_compile=False).name == "torch"
     monkeypatch.setattr(Child, "run", compiler_that_gives(forward.read_bytes()))

@@ -9,7 +9,9 @@ import pytest
 from l2o_engine.backends.choose import BackendError
 from l2o_engine.live.train import train
 from l2o_engine.presets.messages import PresetError
+from l2o_engine.presets.tables import to_toml
 from l2o_engine.records.events import Ended, Event
+from l2o_engine.runs.about import AboutError
 from l2o_engine.runs.catalogue import load_run
 from l2o_engine.runs.export import export_file
 from l2o_engine.runs.folder import Run
@@ -160,6 +162,22 @@ def test_what_is_wrong_is_told_before_anything_is_made(wrong: dict[str, object],
     with pytest.raises(PresetError, match=words):
         train("log30", set=wrong, runs_dir=tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_is_called_what_is_said_of_it_and_told_against_what_it_was_made_of(tmp_path: Path) -> None:
+    own = tiny_preset()
+    changes = {"meta.epsilon": 1e-12}
+    run = train(own, set=changes, runs_dir=tmp_path, iterations=3, name="mine", note="why", tags=("a", "b"))
+    record = run.record()
+    assert (record.given_name, record.note, record.tags) == ("mine", "why", ("a", "b"))
+    assert record.changed == {"meta.epsilon": [own.meta.epsilon, 1e-12]}
+    (tmp_path / "own.toml").write_text(to_toml(own))
+    again = train(tmp_path / "own.toml", set=changes, runs_dir=tmp_path, iterations=3, tags="one").record()
+    assert (again.changed, again.origin, again.tags) == (record.changed, record.origin, ("one",))
+    there = sorted(tmp_path.iterdir())
+    with pytest.raises(AboutError, match="one word"):
+        train(own, runs_dir=tmp_path, tags=["two words"])
+    assert sorted(tmp_path.iterdir()) == there
 
 
 def test_a_backend_that_cannot_be_had_is_told_before_anything_is_made(tmp_path: Path) -> None:

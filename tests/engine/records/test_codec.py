@@ -15,6 +15,7 @@ from l2o_engine.presets.schema import Preset
 from l2o_engine.records.codec import as_json, finite
 from l2o_engine.records.events import (
     Checkpointed,
+    Described,
     Diagnosed,
     Ended,
     Event,
@@ -113,11 +114,16 @@ def test_the_end_is_told_for_every_lane_where_it_ended() -> None:
             {"event": "status", "status": "paused", "iteration": 7, "message": "no space"},
         ),
         (Extended(200), {"event": "extended", "iterations": 200}),
+        (
+            Described("a name", "of\ntwo lines", ("a", "b")),
+            {"event": "described", "given_name": "a name", "note": "of\ntwo lines", "tags": ["a", "b"]},
+        ),
         (Notice("look"), {"event": "notice", "message": "look"}),
     ],
 )
 def test_what_happens_to_the_whole_run_is_one_line(event: Event, line: dict[str, object]) -> None:
     assert as_json(event) == [line]
+    assert event_from_json([line]) == event
 
 
 def test_an_imitation_is_a_line_and_read_back_from_it() -> None:

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from l2o_engine.records.events import Describe, Notice
+from l2o_engine.records.events import Describe, Described, Notice
 from l2o_engine.runs.about import MOST_NOTE, MOST_TAGS, About, AboutError
 from l2o_engine.runs.commands import Inbox, send
 from l2o_engine.runs.describe import about_of, describe
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run
+from l2o_engine.runs.rebuild import mend_record
 from l2o_engine.runs.record import RunError
 from tests.engine.made import change_record
 from tests.engine.tiny import start, tiny_preset
@@ -71,8 +72,10 @@ def test_who_drives_a_run_is_asked_and_keeps_it(tmp_path: Path) -> None:
     events = session.events()
     next(events)
     assert not describe(tmp_path / "one", lambda about: About("while it runs", "", ("ß", "→")), patience=0)
-    for _ in events:
-        pass
+    assert Described("while it runs", "", ("ß", "→")) in list(events)
+    assert about_of(Run(tmp_path / "one").record()) == About("while it runs", "", ("ß", "→"))
+    (tmp_path / "one" / "run.json").write_text("half")
+    mend_record(tmp_path / "one")
     assert about_of(Run(tmp_path / "one").record()) == About("while it runs", "", ("ß", "→"))
 
 
@@ -88,3 +91,36 @@ def test_a_long_note_of_any_script_goes_through_the_folder_and_nonsense_does_not
         pass
     assert isinstance(told, Notice)
     assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    "said", [(), (About(),), (About("a name", "of\ntwo lines", ("a", "b")), About("b", "", ("c",)))]
+)
+def test_what_people_call_a_run_outlives_its_record(said: tuple[About, ...], tmp_path: Path) -> None:
+    about = About("given at first", tags=("x",))
+    DrivenRun.create(tiny_preset(), tmp_path / "one", about=about).close()
+    for about in said:
+        assert describe(tmp_path / "one", lambda _, about=about: about)  # type: ignore[misc]
+    (tmp_path / "one" / "run.json").write_text("half")
+    mend_record(tmp_path / "one")
+    assert about_of(Run(tmp_path / "one").record()) == about
+
+
+def test_what_nobody_could_have_said_is_not_taken_from_the_events(tmp_path: Path) -> None:
+    DrivenRun.create(tiny_preset(), tmp_path / "one", about=About("ours")).close()
+    with (tmp_path / "one" / "events.jsonl").open("a") as file:
+        for name, tags in (("\x1b[31m", []), ("x" * 101, []), ("fine", ["two words"]), ("fine", ["x"] * 17)):
+            file.write(json.dumps({"event": "described", "given_name": name, "note": "", "tags": tags}) + "\n")
+        file.write('{"event": "described", "given_name": "half')  # of a process that was killed
+    (tmp_path / "one" / "run.json").write_text("half")
+    mend_record(tmp_path / "one")
+    assert about_of(Run(tmp_path / "one").record()) == About("ours")
+    assert describe(tmp_path / "one", lambda about: about.with_tags(["late"]))
+    (tmp_path / "one" / "run.json").write_text("half")
+    mend_record(tmp_path / "one")
+    assert about_of(Run(tmp_path / "one").record()) == About("ours", tags=("late",))
+
+
+def test_a_run_of_which_nothing_is_said_records_no_such_event(tmp_path: Path) -> None:
+    DrivenRun.create(tiny_preset(), tmp_path / "one").close()
+    assert (tmp_path / "one" / "events.jsonl").read_bytes() == b""

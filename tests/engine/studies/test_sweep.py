@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from math import inf, nan
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from l2o_engine.presets.tables import to_dict, to_toml
 from l2o_engine.records.events import Stop
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run
+from l2o_engine.runs.lock import Listener
+from l2o_engine.runs.record import Record, read_record_once
 from l2o_engine.studies.sweep import (
     STOP_FILE,
     STUDY_FILE,
@@ -41,7 +44,7 @@ from l2o_engine.studies.sweep import (
 from l2o_engine.studies.sweep.halving import kept_after, median_with_losses
 from l2o_engine.studies.sweep.over import MOST_JOBS, combinations, drawn, latin_hypercube
 from l2o_engine.studies.sweep.seeds import run_seed
-from l2o_engine.studies.sweep.study import slug_of
+from l2o_engine.studies.sweep.study import StoredJob, digest_of, slug_of
 from tests.engine.made import made_run
 from tests.engine.tiny import run, tiny_preset
 
@@ -339,6 +342,95 @@ def test_a_run_that_another_process_drives_is_left_to_it_and_read_when_it_is_ove
             sweep.wait(0.1)
     assert set(statuses(sweep).values()) == {"done"}
     assert set(starts(sweep.folder).values()) == {1}
+
+
+def test_of_many_runs_some_are_looked_at_each_time_and_the_others_are_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = Sweep(study(RATES, seeds=4), runs_dir=tmp_path)  # 8 runs, of which the first 6 are under way
+    sweep.begin()
+    driven = [DrivenRun.create(job.preset, job.folder) for job in sweep.jobs[:6]]
+    for place, one in enumerate(driven):
+        one.update(status="running", iteration=place)
+    queue = Queue()
+    sweep.start(queue)
+    looks: list[Path] = []
+
+    def counted(path: Path) -> Record:
+        looks.append(path.parent)
+        return read_record_once(path)
+
+    monkeypatch.setattr("l2o_engine.studies.sweep.sweep.read_record_once", counted)
+    monkeypatch.setattr("l2o_engine.studies.sweep.sweep._LOOKS", 3)
+    monkeypatch.setattr("l2o_engine.studies.sweep.sweep._MOMENT", 60.0)
+    shown = [[at for _, at in sweep.under_way()] for _ in range(3)]
+    assert shown == [[0, 1, 2], [0, 1, 2, 3, 4, 5], [0, 1, 2, 3, 4, 5]]
+    assert looks == [sweep.jobs[place % 8].folder for place in range(9)]
+    driven[0].update(iteration=9)
+    driven[1].update(status="interrupted")
+    assert [at for _, at in sweep.under_way()] == [0, 2, 3, 4, 5]  # the first has just had its turn
+    monkeypatch.setattr("l2o_engine.studies.sweep.sweep._MOMENT", 0.0)  # a file system that takes its time
+    assert len(list(sweep.under_way())) == 5
+    assert len(looks) == 13
+    for one in driven:
+        one.close()
+    while queue.waiting:
+        queue.do_one()
+    assert len(sweep.wait(0)) == 8
+    assert list(sweep.under_way()) == []
+
+
+def test_many_runs_in_other_hands_are_looked_at_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("l2o_engine.studies.sweep.sweep._LOOKS", 2)
+    monkeypatch.setattr("l2o_engine.studies.sweep.sweep._LOOK_SECONDS", 0.0)
+    sweep = Sweep(study(RATES, seeds=3), runs_dir=tmp_path)
+    sweep.begin()
+    theirs = [DrivenRun.create(job.preset, job.folder) for job in sweep.jobs]
+    for one in theirs:
+        one.update(status="running")
+    queue = Queue()
+    sweep.start(queue)
+    while queue.waiting:
+        queue.do_one()
+    assert {outcome.status for outcome in sweep.wait(0)} == {"elsewhere"}
+    theirs[-1].close()  # the last one is free
+    looks: list[Listener] = []
+    is_driven = Listener.is_driven
+
+    def counted(listener: Listener) -> bool:
+        looks.append(listener)
+        return is_driven(listener)
+
+    monkeypatch.setattr(Listener, "is_driven", counted)
+    for number in range(1, 4):
+        assert not sweep.wait(0)
+        assert len(looks) == 2 * number
+    assert len(set(looks)) == 6
+    assert sweep.elsewhere == 5
+    queue.do_one()
+    assert [outcome.status for outcome in sweep.wait(0)] == ["done"]
+    for one in theirs[:-1]:
+        one.close()
+
+
+def test_what_study_json_says_of_the_runs_is_made_once_and_read_back_whole(tmp_path: Path) -> None:
+    sweep = Sweep(study(RATES, "network.hidden=3,4", seeds=2), runs_dir=tmp_path)
+    sweep.begin()
+    begun = read_state(sweep.folder)
+    assert begun is not None
+    assert [one.folder for one in begun.jobs] == [job.folder.name for job in sweep.jobs]
+    assert begun.jobs[1] == StoredJob(
+        "one_lr1e-3_hidden4-s0",
+        "one",
+        {"meta.learning_rate": 1e-3, "network.hidden": 4},
+        0,
+        digest_of(sweep.jobs[1].preset),
+        30,
+    )
+    sweep.close(status="interrupted")
+    ended = read_state(sweep.folder)
+    assert ended is not None
+    assert replace(ended, status="running", updated=begun.updated) == begun
 
 
 def test_when_a_pool_breaks_another_goes_on_and_a_run_that_breaks_each_is_given_up(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ COMMANDS = (
     "sweep",
     "tune",
     "presets",
+    "paths",
     "new-task",
     "serve",
     "check",

@@ -9,6 +9,7 @@ import pytest
 from l2o_engine.presets.tables import to_toml
 from l2o_tui.app import L2oApp
 from l2o_tui.commands.serve import TOKEN_VARIABLE, ServeError, guard, is_loopback, token_for, why_refused
+from l2o_tui.screens.start import NewRun
 from tests.engine import tiny
 from tests.tui.conftest import call
 from tests.tui.waiting import text_of, until
@@ -106,7 +107,7 @@ async def test_a_browser_s_view_looks_and_trains_nothing(workplace: Path) -> Non
         await pilot.press("r", "k", "e", "D", "v", "ctrl+z")
         await pilot.press("tab", "end", "enter")  # a preset
         assert shown() == "HomeScreen"
-        app.start(tiny.tiny_preset(), workplace)  # however it is come by
+        app.start(NewRun(tiny.tiny_preset()), workplace)  # however it is come by
         await until(pilot, lambda: "trains nothing" in text_of(pilot))
         await pilot.press("tab", "enter")
         await until(pilot, lambda: shown() == "TrainingScreen" and "finished" in text_of(pilot))

@@ -143,15 +143,36 @@ async def test_a_run_is_started_with_another_seed_and_length(workplace: Path) ->
         await pilot.press(*["backspace"] * 4, *"1.2e1")
         screen.query_one("#seed", Input).value = "7"
         screen.query_one("#settings", Input).value = "meta.epsilon=1e-12"
+        screen.query_one("#about-tags", Input).value = "x" * 41
+        await pilot.press("enter")
+        assert "a tag may have 40 characters" in str(screen.query_one("#start-error", Static).render())
+        screen.query_one("#about-tags", Input).value = "a, b"
+        screen.query_one("#about-name", Input).value = "small ε"
         await pilot.press("enter")
         await on_screen(pilot, TrainingScreen)
         await until(pilot, lambda: "finished" in text_of(pilot))
+        assert re.search(r"finished.* tiny · small ε · seed 7", text_of(pilot))
         await pilot.press("q")
         await on_screen(pilot, HomeScreen)
         await until(pilot, lambda: table(pilot, "runs").row_count == 1)
     (run,) = list_runs(workplace / "runs")
     assert (run.record().seed, run.record().iterations, run.status()) == (7, 12, "finished")
     assert run.preset().meta.epsilon == 1e-12
+    assert about_of(run.record()) == About("small ε", "", ("a", "b"))
+    assert run.record().changed == {"meta.epsilon": [tiny.tiny_preset().meta.epsilon, 1e-12]}  # against mine.toml
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_all_of_the_dialog_is_seen(size: tuple[int, int], workplace: Path) -> None:
+    async with home(workplace / "runs", size) as pilot:
+        await pilot.press("slash", *"curriculum", "enter", "enter")
+        await on_screen(pilot, StartDialog)
+        await pilot.press("shift+tab")
+        seen = text_of(pilot)
+        for said in ("seed", "replicates", "meta-iterations", "settings", "name", "tags", "note", "Start (enter)"):
+            assert said in seen
+        dialog = pilot.app.screen.query_one(".dialog")
+        assert dialog.max_scroll_y == 0
 
 
 async def test_looking_at_a_run_changes_nothing_of_it(runs_dir: Path) -> None:
@@ -268,6 +289,7 @@ async def test_a_run_is_started_anew_with_edits(runs_dir: Path) -> None:
         await until(pilot, lambda: "finished" in text_of(pilot))
     *_, newest = list_runs(runs_dir)
     assert (newest.preset().meta.epsilon, newest.preset().run.seed) == (1e-12, 1)
+    assert newest.record().changed == {"meta.epsilon": [tiny.tiny_preset().meta.epsilon, 1e-12]}
 
 
 async def test_what_must_be_known_of_a_comparison_is_said_below_it(runs_dir: Path) -> None:
@@ -602,19 +624,19 @@ async def test_what_is_selected_is_told_beside_the_lists_where_there_is_room(run
         await until(pilot, lambda: 'kind = "quadratic"' not in text_of(pilot))
 
 
-async def test_a_study_is_one_line_that_enter_unfolds(runs_dir: Path) -> None:
+async def test_a_study_is_one_line_that_can_be_unfolded(runs_dir: Path) -> None:
     for seed in range(2):
         tiny.run(runs_dir / "sweep" / f"a-s{seed}", tiny.tiny_preset(f"run.seed={seed}"))
     async with home(runs_dir) as pilot:
         await until(pilot, lambda: "sweep/" in text_of(pilot) and table(pilot, "runs").row_count == 3)
         assert "2 finished" in text_of(pilot)
-        await pilot.press("end", "enter")
+        await pilot.press("u")  # it is the newest
         await until(pilot, lambda: table(pilot, "runs").row_count == 5)
         await pilot.press("down", "enter")
         await on_screen(pilot, TrainingScreen)
         await pilot.press("q")
         await on_screen(pilot, HomeScreen)
-        await pilot.press("up", "enter")
+        await pilot.press("up", "u")
         await until(pilot, lambda: table(pilot, "runs").row_count == 3)
 
 
@@ -631,7 +653,7 @@ async def test_what_a_run_is_called_is_asked_and_kept(runs_dir: Path) -> None:
         await pilot.press("enter")
         await until(pilot, lambda: "a tag may have 40 characters" in text_of(pilot))
         await pilot.press("escape")
-        await pilot.press("slash", *"best", "enter")
+        await pilot.press("slash", *"finished BEST a", "enter")  # every word, wherever it stands
         await until(pilot, lambda: table(pilot, "runs").row_count == 1)
     assert about_of(Run(runs_dir / "second-s1").record()) == About("best", "", ("a", "b"))
 

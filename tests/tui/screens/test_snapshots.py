@@ -4,6 +4,7 @@ After a change that is meant: ``pytest tests/tui/test_snapshots.py --snapshot-up
 """
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -18,6 +19,7 @@ from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 from textual.pilot import Pilot
 from textual.screen import Screen
+from textual.widgets import Input
 
 from l2o_engine.meta.learner import Results
 from l2o_engine.optimizers.learned.learned_optimizer import LEARNED
@@ -44,16 +46,18 @@ from l2o_engine.records.events import (
 from l2o_engine.records.health import Diagnostician
 from l2o_engine.records.rows import rows_of
 from l2o_engine.runs.driven import DrivenRun
+from l2o_engine.studies.sweep import STATE_FILE, StudySettings, Sweep, parse_over, study_of
 from l2o_engine.training.trainer import Chunk, Lane
 from l2o_tui.app import L2oApp
-from l2o_tui.panes import status
-from l2o_tui.screens import home, training
+from l2o_tui.panes import run_entries, status
+from l2o_tui.screens import training
 from l2o_tui.screens.compare import CompareScreen
 from l2o_tui.screens.dialogs import ConfirmDialog, ExtendDialog, FailureScreen, HelpScreen, LeaveDialog
 from l2o_tui.screens.evaluate import EvaluateDialog
 from l2o_tui.screens.export import ExportDialog
 from l2o_tui.screens.home import HomeScreen
 from l2o_tui.screens.start import StartDialog
+from l2o_tui.screens.sweep import SweepDialog
 from l2o_tui.state import feed, keys
 from l2o_tui.state.open_run import OpenRun
 from l2o_tui.state.themes import THEMES
@@ -105,7 +109,7 @@ def _same_everywhere(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shipped, "shipped_folder", lambda: shelf)
     seconds = count(step=0.25)
     monkeypatch.setattr(feed, "monotonic", lambda: next(seconds))  # asked once for every chunk of rows
-    for module in (home, detail):
+    for module in (run_entries, detail):
         monkeypatch.setattr(module, "age", lambda _: "2h 05m ago")
     monkeypatch.setattr(training, "LOOK_SECONDS", 0.02)
     monkeypatch.setattr(status, "resident_bytes", lambda: 250_000_000)
@@ -409,6 +413,55 @@ async def test_compare(runs: Path, pictures: SnapshotAssertion) -> None:
         await press_for(pilot, "c", CompareScreen)
         await until(pilot, lambda: "floor of" in text_of(pilot))
         await compare_with(pictures, pilot)
+        await press_for(pilot, "question_mark", HelpScreen)
+        await compare_with(pictures, pilot, name="help")
+
+
+async def test_home_sweep_dialog(workplace: Path, pictures: SnapshotAssertion) -> None:
+    async with at_home() as pilot:
+        await press_for(pilot, "S", SweepDialog)
+        await compare_with(pictures, pilot)
+        pilot.app.screen.query_one("#over", Input).value = "meta.epsilonn=1"
+        await pilot.press("enter")
+        await until(pilot, lambda: "did you mean" in text_of(pilot))
+        await compare_with(pictures, pilot, name="refused")
+
+
+# A study.
+
+
+@pytest.fixture
+def studied(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a study that is under way: runs in every state, two that wait."""
+    asked = StudySettings(name="rates", seeds=2, set=SHORT)
+    overs = [parse_over("meta.learning_rate=1e-4,1e-3,1e-2"), parse_over("network.hidden=10,20")]
+    sweep = Sweep(study_of(asked, [load(find("log15_end_log"))], overs), runs_dir=workplace / "runs")
+    sweep.begin()
+    ends = {9: "running", 8: "diverged", 7: "failed", 6: "interrupted"}
+    for place, job in enumerate(sweep.jobs[:10]):
+        made_run(job.folder, job.preset, [list(falling(400, seed=place, to=-1.0 - place))])
+        ends_as(job.folder, average_log_result=-1.0 - place, elapsed_seconds=60.0, status=ends.get(place, "finished"))
+    ends_as(sweep.jobs[9].folder, iteration=150, pid=os.getpid())
+    state = json.loads((sweep.folder / STATE_FILE).read_text())
+    (sweep.folder / STATE_FILE).write_text(json.dumps(state | {"pid": 4711, "host": "lab"}))
+    return sweep.folder
+
+
+@asynccontextmanager
+async def at_study(folder: Path) -> AsyncIterator[Pilot[int]]:
+    app = L2oApp(study=folder, runs_dir=folder.parent)
+    async with app.run_test(size=SMALL, notifications=True) as pilot:
+        await until(pilot, lambda: "of 12 runs" in text_of(pilot))
+        yield pilot
+
+
+async def test_study(studied: Path, pictures: SnapshotAssertion) -> None:
+    async with at_study(studied) as pilot:
+        await compare_with(pictures, pilot, SMALL, MIDDLE)
+        await pilot.press("g", "tab")
+        await compare_with(pictures, pilot, name="settings")
+        await pilot.press("m")
+        await compare_with(pictures, pilot, name="chart alone")
         await press_for(pilot, "question_mark", HelpScreen)
         await compare_with(pictures, pilot, name="help")
 

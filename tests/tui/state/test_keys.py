@@ -9,6 +9,7 @@ from l2o_tui.screens.compare import CompareScreen
 from l2o_tui.screens.dialogs import HelpScreen
 from l2o_tui.screens.home import HomeScreen
 from l2o_tui.screens.keyed import KeyedScreen
+from l2o_tui.screens.study import StudyScreen
 from l2o_tui.screens.training import TrainingScreen
 from l2o_tui.state import keys
 
@@ -16,6 +17,7 @@ SCREENS: dict[str, type[KeyedScreen[None]]] = {
     keys.TRAINING: TrainingScreen,
     keys.HOME: HomeScreen,
     keys.COMPARE: CompareScreen,
+    keys.OF_STUDY: StudyScreen,
 }
 
 
@@ -51,7 +53,7 @@ def test_every_key_has_help_and_an_action_of_its_screen(screen: str) -> None:
 def test_palette_commands_are_named_area_and_verb_and_each_once(screen: str) -> None:
     commands = [key.command for key in keys.on(screen) if key.command]
     assert len(set(commands)) == len(commands)
-    assert all(command.partition(": ")[0] in {"run", "preset", "view", "chart", "app"} for command in commands)
+    assert all(command.partition(": ")[0] in {"run", "preset", "study", "view", "chart", "app"} for command in commands)
     actions = {key.action for key in keys.on(screen)}
     assert actions == {key.action for key in keys.on(screen) if key.command}
 

@@ -8,7 +8,8 @@ import pytest
 from l2o_tui.app import L2oApp
 from l2o_tui.panes.arrangement import Panes
 from l2o_tui.state.open_run import OpenRun
-from l2o_tui.state.preferences import Preferences, Settings, preferences_path
+from l2o_tui.state.place import preferences_path
+from l2o_tui.state.preferences import Preferences, Settings
 from l2o_tui.state.themes import DEFAULT_THEME, THEMES
 from tests.tui.scripted import ScriptedSession, a_run, preset
 from tests.tui.waiting import at_rest, until
