@@ -630,6 +630,11 @@ def sweep(
         raise typer.BadParameter("--random and --latin are two answers to one question; give one")
     if stop + pause + go_on > 1:
         raise typer.BadParameter("--stop, --pause and --go-on are three commands; give one")
+    from l2o_engine.studies.process_server import start_server
+
+    if not (stop or pause or go_on or show or scheduler):
+        # It imports what the processes need that it forks, while this process still finds out what they are to do.
+        start_server(["l2o_tui.cli"])
     from l2o_tui.commands.sweep.command import Asked, run_sweep, steer_sweep
 
     if stop or pause or go_on:
