@@ -11,7 +11,7 @@ from l2o_engine.presets.changed import digest_of, shipped_settings
 from l2o_engine.presets.files import setting_names
 from l2o_engine.presets.identity import all_settings
 from l2o_engine.runs.folder import Run
-from l2o_engine.runs.listing import Listed
+from l2o_engine.runs.listing import Listed, Study, newest_first
 from l2o_engine.runs.record import RunError
 from l2o_engine.support.errors import UserError
 from l2o_engine.support.wording import nearest, shown
@@ -30,6 +30,24 @@ _KEYS: dict[str, Callable[[Listed], Any]] = {
 def sorted_by(runs: Sequence[Listed], order: Order) -> list[Listed]:
     """Return runs, which come newest first, in an order; those that are equal in it stay newest first."""
     return list(reversed(runs)) if order == "oldest" else sorted(runs, key=_KEYS[order])
+
+
+def folded(runs: Iterable[Listed], studies: Sequence[Study], order: Order) -> list[Listed | Study]:
+    """Return runs and studies in an order: a study is where the first of its runs would be, one without runs behind.
+
+    Parameters
+    ----------
+    runs
+        Those that are of no study.
+    studies
+        The studies, with their runs.
+    order
+        The order.
+    """
+    owner = {id(run): study for study in studies for run in study.runs}
+    everything = newest_first([*runs, *(run for study in studies for run in study.runs)])
+    lines = {id(line): line for run in sorted_by(everything, order) for line in [owner.get(id(run), run)]}
+    return [*lines.values(), *(study for study in studies if not study.runs)]
 
 
 @dataclass(frozen=True)

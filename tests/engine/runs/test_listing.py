@@ -15,9 +15,9 @@ from l2o_engine.presets.shipped import find
 from l2o_engine.runs import listing
 from l2o_engine.runs.about import About
 from l2o_engine.runs.driven import DrivenRun
-from l2o_engine.runs.listing import Listed, Surveyor
+from l2o_engine.runs.listing import Listed, Study, Surveyor
 from l2o_engine.runs.record import Record, RunError, document_of, read_record_once
-from l2o_engine.runs.selection import Selection, sorted_by
+from l2o_engine.runs.selection import Order, Selection, folded, sorted_by
 from l2o_engine.support.errors import UserError
 from tests.engine.made import change_record
 from tests.engine.tiny import tiny_preset
@@ -181,3 +181,27 @@ def test_orders(runs_dir: Path) -> None:
     assert [run.name for run in sorted_by(runs, "oldest")] == ["plain", "eps", "wide"]
     assert [run.name for run in sorted_by(runs, "name")] == ["eps", "plain", "wide"]  # "wider"
     assert [run.name for run in sorted_by(runs, "preset")] == ["wide", "eps", "plain"]
+
+
+def test_a_study_is_where_the_first_of_its_runs_would_be(tmp_path: Path) -> None:
+    for name, created, result in (
+        ("old", 1, -1.0),
+        ("study/one", 2, -9.0),
+        ("between", 3, -5.0),
+        ("study/two", 4, None),
+        ("new", 5, -2.0),
+    ):
+        folder = tmp_path / name
+        folder.parent.mkdir(exist_ok=True)
+        DrivenRun.create(tiny_preset(), folder).close()
+        change_record(folder, created=f"2026-01-0{created}T00:00:00+00:00", average_log_result=result)
+    survey = Surveyor(tmp_path).look()
+    empty = Study(tmp_path / "empty", (), 1)
+
+    def order(by: Order) -> list[str]:
+        return [line.name for line in folded(survey.runs, [*survey.studies, empty], by)]
+
+    assert order("newest") == ["new", "study", "between", "old", "empty"]
+    assert order("oldest") == ["old", "study", "between", "new", "empty"]
+    assert order("result") == ["study", "between", "new", "old", "empty"]
+    assert order("name") == ["between", "new", "old", "study", "empty"]
