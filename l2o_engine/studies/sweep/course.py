@@ -187,6 +187,11 @@ class Course(ABC, Generic[Told]):
         """Whether there are jobs that have no outcome yet."""
         return bool(self._running or self._preparing or self._ready)
 
+    @property
+    def preparing(self) -> int:
+        """How many jobs wait for a kernel that is being compiled."""
+        return sum(map(len, self._preparing.values()))
+
     def wait(self, seconds: float) -> list[Told]:
         """Wait for outcomes, for so many seconds at most, and return the new ones."""
         if self.is_stopped:

@@ -99,6 +99,7 @@ class Sweep(Course[SeedOutcome]):
         self._elsewhere: dict[Job, Listener] = {}
         self._created = now()
         self._state_due = self._stop_due = self._look_due = 0.0
+        self._told_preparing = 0
         self._looked = 0
         self.write_seconds = 0.0
         self._seen: dict[Path, int] = {}  # how far a run under way was when it was last looked at
@@ -220,7 +221,7 @@ class Sweep(Course[SeedOutcome]):
             self._look_due = monotonic() + _LOOK_SECONDS
         if not super().is_going_on and not self._elsewhere and not self.is_stopped:
             self._next_round()
-        if monotonic() >= self._state_due:
+        if monotonic() >= self._state_due or self.preparing != self._told_preparing:
             with suppress(OSError):  # it only says how far it all is
                 self._write_state("running")
         return found
@@ -312,15 +313,21 @@ class Sweep(Course[SeedOutcome]):
         status
             As study.json has it; by what came of the runs, if not given.
         """
-        has_failed = any(outcome.status == "failed" for outcome in self.outcomes)
-        ended = "interrupted" if self.is_stopped else "failed" if has_failed else "finished"
+        endings = {
+            self._outcomes[job.folder].status if job.folder in self._outcomes else "interrupted"
+            for job in self.jobs
+            if job.of not in self._stopped
+        }
+        # Its jobs may all have heard of a stop before it was looked for here: then something is left nonetheless.
+        is_left = self.is_stopped or not endings <= {"done", "failed"}
+        ended = "interrupted" if is_left else "failed" if "failed" in endings else "finished"
         with suppress(OSError):
             self._write_state(status or ended)
 
     # How it stands.
 
     def _write_state(self, status: Any) -> None:
-        self._state_due = monotonic() + _STATE_SECONDS
+        self._state_due, self._told_preparing = monotonic() + _STATE_SECONDS, self.preparing
         endings = [outcome.status for outcome in self.outcomes]
         state = StudyState(
             name=self.study.name,
@@ -338,6 +345,7 @@ class Sweep(Course[SeedOutcome]):
                 for outcome in self.outcomes
                 if outcome.status == "failed"
             },
+            preparing=self._told_preparing,
             given_up={job.folder.name: self._stopped[job.of] for job in self.jobs if job.of in self._stopped},
         )
         write_atomically(self.folder / STATE_FILE, state_text(state, self._stored).encode())
