@@ -15,7 +15,16 @@ from time import monotonic
 from l2o_engine.backends.devices import CPU
 from l2o_engine.live.mailbox import Mailbox
 from l2o_engine.live.pipeline import CHUNK_SECONDS, Pipeline
-from l2o_engine.live.preparing import SIGN_SECONDS, Computing, Patience, Turns, await_turn, find_levels, load_backend
+from l2o_engine.live.preparing import (
+    SIGN_SECONDS,
+    Computing,
+    Patience,
+    Turns,
+    await_turn,
+    find_levels,
+    is_at_hand,
+    load_backend,
+)
 from l2o_engine.live.reporter import BaseChart, Reporter
 from l2o_engine.live.saving import Saving
 from l2o_engine.presets.identity import resumed_settings
@@ -209,11 +218,15 @@ class Session:
         return self._iteration >= self._total or self._pipeline.is_stuck
 
     def _drive(self) -> Iterator[Event]:
+        is_prepared = False
         if self._turns is not None:
             self._restored = self._run.restore()  # which takes the disk, and none of the cores
+            if is_prepared := is_at_hand(self._run.current, self._asked_backend, self._asked_device):
+                yield from self._recorded(self._prepare())
             await_turn(self._turns, self._patience)
             self._is_our_turn = True
-        yield from self._recorded(self._prepare())
+        if not is_prepared:
+            yield from self._recorded(self._prepare())
         while self._stopping is None:
             if self._status in ("finished", "diverged") and not self._interactive:
                 return
