@@ -105,7 +105,9 @@ def test_torch_and_numba_are_loaded_by_the_backends_alone_that_compute_with_them
     many |= {"in_place.steppers", "in_place.tiles"}
     ours = "l2o_engine.torch_optim"  # which is PyTorch's, and steps by a kernel
     assert {name for name in with_torch if not name.startswith(ours)} == {"reference", "course", "imitation", *many}
-    kernels = (*(f"l2o_engine.backends.{name}." for name in ("fused", "compiled", "coordinatewise", "in_place")), ours)
+    names = ("fused", "compiled", "coordinatewise", "in_place")
+    server = "l2o_engine.studies.sweep.preloaded"  # for the processes that it forks
+    kernels = (*(f"l2o_engine.backends.{name}." for name in names), ours, server)
     assert [name for name, packages in engine.items() if "numba" in packages and not name.startswith(kernels)] == []
     for name in (
         "fused.spec",

@@ -49,7 +49,7 @@ from l2o_engine.studies.sweep.study import (
     study_of,
 )
 from l2o_engine.studies.sweep.sweep import Sweep
-from l2o_engine.studies.sweep.workers import cores, process_pool
+from l2o_engine.studies.sweep.workers import cores, process_pool, processes_for
 
 __all__ = [
     "PAUSE_FILE",
@@ -89,6 +89,7 @@ __all__ = [
     "pause_study",
     "presets_of",
     "process_pool",
+    "processes_for",
     "read_settings",
     "read_state",
     "read_study",

@@ -15,7 +15,7 @@ from l2o_engine.runs.commands import send
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.lock import Listener
 from l2o_engine.runs.record import ACTIVE, RunError, now, read_record_once
-from l2o_engine.studies.sweep.cluster import is_loss
+from l2o_engine.studies.sweep.cluster import is_loss, run_on_worker
 from l2o_engine.studies.sweep.course import WINDOW, Course
 from l2o_engine.studies.sweep.halving import kept_after, median_with_losses
 from l2o_engine.studies.sweep.jobs import Ending, Job, is_begun, iteration_of
@@ -70,6 +70,8 @@ class Sweep(Course[SeedOutcome]):
         The study, and its folder.
     rounds
         The meta-iterations that halving's rounds go to, before the last.
+    write_seconds
+        How long it took to write the study's file: how quick the runs folder is.
 
     Raises
     ------
@@ -99,6 +101,7 @@ class Sweep(Course[SeedOutcome]):
         self._state_due = self._stop_due = self._look_due = 0.0
         self._told_preparing = 0
         self._looked = 0
+        self.write_seconds = 0.0
         self._seen: dict[Path, int] = {}  # how far a run under way was when it was last looked at
         before = read_state(self.folder)
         self._known = {one.folder: one.digest for one in before.jobs} if before else {}
@@ -140,7 +143,13 @@ class Sweep(Course[SeedOutcome]):
         data = os.environ.get(FOLDER_VARIABLE, "")
         code = [str(folder) for folder in allowed_folders()]
         where = str(Path(data).absolute()) if data else ""
-        return run_seed, (to_dict(job.preset), str(job.folder), self._until, code, where)
+        return run_seed if self._is_local else run_on_worker, (
+            to_dict(job.preset),
+            str(job.folder),
+            self._until,
+            code,
+            where,
+        )
 
     def _answered(self, job: Job, answer: Any) -> SeedOutcome:
         return outcome_of(job, answer)
@@ -180,7 +189,9 @@ class Sweep(Course[SeedOutcome]):
             names = names_in(self.folder)
             if names and STUDY_FILE not in names:
                 raise SweepError(f"{self.folder} holds something else than a study; choose another --name")
+            began = monotonic()
             write_atomically(self.folder / STUDY_FILE, self.study.to_toml().encode())
+            self.write_seconds = monotonic() - began
             for sign in (STOP_FILE, PAUSE_FILE):  # of what another session was told
                 remove(self.folder / sign)
             self._write_state("running")

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Literal
@@ -38,6 +37,7 @@ from l2o_engine.studies.sweep import (
     pause_study,
     presets_of,
     process_pool,
+    processes_for,
     read_settings,
     read_study,
     stop_study,
@@ -158,8 +158,11 @@ def run_sweep(
     received = 0
     if not only_show:
         workers = min(jobs or cores(), len(sweep.jobs))
-        pool = partial(process_pool, workers) if scheduler is None else _reconnecting(scheduler, progress)
-        received = _drive(sweep, pool, progress)
+
+        def here() -> Executor:
+            return process_pool(workers, processes_for(workers, sweep.write_seconds))
+
+        received = _drive(sweep, here if scheduler is None else _reconnecting(scheduler, progress), progress)
     figures = setting_figures(sweep.results())
     if output and figures:
         write_panels([[("final loss", figure)] for _, figure in figures], output)

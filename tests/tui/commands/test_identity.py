@@ -96,7 +96,7 @@ def test_diff_has_a_line_a_setting(runs_dir: Path) -> None:
     result = call("diff", "one", "two", "--runs-dir", runs_dir)
     assert result.code == 0
     assert [line.split() for line in result.out.splitlines()] == [
-        *(["one", "two"], ["problem.dims", "2", "3"], ["run.seed", "0", "4"])
+        *(["one", "three", "dims"], ["problem.dims", "2", "3"], ["run.seed", "0", "4"])
     ]
     document = json.loads(call("diff", "one", "two", "--json", "--runs-dir", runs_dir).out)
     assert document["settings"] == {"problem.dims": [2, 3], "run.seed": [0, 4]}
