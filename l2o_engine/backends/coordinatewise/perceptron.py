@@ -11,25 +11,16 @@ def pack_matrix(packed, matrix, start, columns, n, to_column, to_line, bias):
     Its numbers lie to_column and to_line apart; the biases, one a column, where `bias` says, or are 0 if that is -1.
     """
     padded = (columns + HALF - 1) // HALF * HALF
-    first = 0
-    while first < padded:
-        width = WIDE if padded - first >= WIDE else HALF
-        at = first * (n + 1)
-        for c in range(width):
-            column = first + c
-            packed[at + c] = matrix[bias + column] if bias >= 0 and column < columns else FLOAT(0)
-        at += width
-        begin = start + first * to_column
-        if first + width <= columns:
-            for k in range(n):
-                for c in range(width):
-                    packed[at + k * width + c] = matrix[begin + k * to_line + c * to_column]
-        else:
-            for k in range(n):
-                for c in range(width):
-                    is_there = first + c < columns
-                    packed[at + k * width + c] = matrix[begin + k * to_line + c * to_column] if is_there else FLOAT(0)
-        first += width
+    in_wide = padded // WIDE * WIDE
+    packed[: padded * (n + 1)] = FLOAT(0)
+    for column in range(columns):
+        width = WIDE if column < in_wide else HALF
+        first = column // width * width
+        at = first * (n + 1) + column - first
+        if bias >= 0:
+            packed[at] = matrix[bias + column]
+        for k in range(n):
+            packed[at + (k + 1) * width] = matrix[start + column * to_column + k * to_line]
 
 
 def load_images(ws, to, images, index, shades, first, count):
