@@ -4,9 +4,10 @@
     .venv/bin/python benchmarks/run_files.py --set run.backend=torch --set run.iterations=20000
     .venv/bin/python benchmarks/run_files.py --set run.checkpoint_seconds=60
 
-Counted is what goes to the run's folder, and to the study's above it, apart from what a fresh process asks for as it
-loads Python, NumPy, torch and us. strace makes a run slower: what goes by the clock (``run.json`` once a second,
-checkpoints) is told for each second of the traced run.
+Counted is what goes to the run's folder and to the study's above it, and what a server would hear of: not what is asked
+of a file that is open already, nor where in it we are. What a fresh process asks for as it loads Python, NumPy, torch
+and us is told beside it. strace makes a run slower: what goes by the clock (``run.json`` once a second, checkpoints) is
+told for each second of the traced run.
 """
 
 import argparse
@@ -29,17 +30,18 @@ _WRITTEN = re.compile(r"= (\d+)$")
 _KINDS = {
     "opened": ("openat", "open"),
     "of these made": (),
-    "looked at (stat)": ("stat", "newfstatat", "statx", "lstat", "fstat", "access", "faccessat", "faccessat2"),
+    "looked at (stat)": ("stat", "newfstatat", "statx", "lstat", "access", "faccessat", "faccessat2"),
     "listed": ("getdents64",),
-    "read": ("read", "pread64", "lseek", "mmap"),
+    "read": ("read", "pread64", "mmap"),
     "written": ("write", "pwrite64", "writev"),
     "synced": ("fsync", "fdatasync"),
     "renamed": ("rename", "renameat", "renameat2"),
     "removed": ("unlink", "unlinkat", "rmdir"),
     "folders made": ("mkdir", "mkdirat"),
-    "locked": ("flock", "fcntl"),
+    "locked": ("flock",),
     "cut": ("ftruncate",),
 }
+_BY_NAME = ("opened", "looked at (stat)", "listed")
 _WORKER = """
 import json, sys
 from l2o_engine.studies.sweep.seeds import run_seed
@@ -86,10 +88,10 @@ def _tell(trace: Path, study: Path, seconds: float) -> None:
             if call is None:
                 continue
             kind = next((kind for kind, names in _KINDS.items() if call["name"] in names), "")
-            if str(study) not in call["rest"]:
-                others += bool(kind) and "/" in call["rest"]
+            if not kind or "AT_EMPTY_PATH" in call["rest"]:
                 continue
-            if not kind:
+            if str(study) not in call["rest"]:
+                others += kind in _BY_NAME and "/" in call["rest"]
                 continue
             ours[kind] += 1
             ours["of these made"] += kind == "opened" and "O_CREAT" in call["rest"]
@@ -98,7 +100,7 @@ def _tell(trace: Path, study: Path, seconds: float) -> None:
             if kind == "written" and (size := _WRITTEN.search(line)):
                 written[file] += int(size[1])
     total = sum(ours.values()) - ours["of these made"]
-    print(f"{total:,} calls below the study's folder, {total / seconds:.0f} a second, and {others:,} elsewhere:")
+    print(f"{total:,} calls below the study's folder, {total / seconds:.0f} a second; {others:,} by name elsewhere:")
     for kind in _KINDS:
         if ours[kind]:
             print(f"  {kind:20} {ours[kind]:>8,} {ours[kind] / seconds:>8.1f} a second")

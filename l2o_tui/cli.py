@@ -4,7 +4,6 @@ import os
 import signal
 import sys
 import traceback
-from enum import StrEnum
 from io import StringIO
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +12,45 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, Literal, NoReturn, Protoco
 import typer
 
 from l2o_tui import exit_codes
-from l2o_tui.charts.terminal import PLAIN_VARIABLE
+from l2o_tui.options import (
+    DATA_VARIABLE,
+    FPS,
+    RUNS,
+    STDOUT,
+    AllowCode,
+    Ascii,
+    Backend,
+    BackendChoice,
+    Chunk,
+    DataDir,
+    Device,
+    Fps,
+    HangUp,
+    Json,
+    JsonDocument,
+    NoUi,
+    OnHangup,
+    PresetName,
+    Quiet,
+    Rival,
+    RunName,
+    RunOrFile,
+    RunsDir,
+    RunsOrFiles,
+    Settings,
+    SortBy,
+    State,
+    complete_conditions,
+    complete_groups,
+    complete_presets,
+    complete_runs,
+    complete_runs_and_presets,
+    complete_settings,
+    complete_studies_and_presets,
+    complete_tags,
+    complete_varied,
+    draw_plainly,
+)
 from l2o_tui.text import streams
 from l2o_tui.text.commands import proposed
 
@@ -30,231 +67,6 @@ app = typer.Typer(
 )
 
 
-class HangUp(StrEnum):
-    """What becomes of a run when its terminal is gone."""
-
-    detach = "detach"
-    checkpoint = "checkpoint"
-
-
-class BackendChoice(StrEnum):
-    """The backends by name."""
-
-    auto = "auto"
-    fused = "fused"
-    coordinatewise = "coordinatewise"
-    torch = "torch"
-
-
-class State(StrEnum):
-    """The states of a run."""
-
-    running = "running"
-    paused = "paused"
-    finished = "finished"
-    interrupted = "interrupted"
-    failed = "failed"
-    diverged = "diverged"
-
-
-class SortBy(StrEnum):
-    """What runs are sorted by."""
-
-    newest = "newest"
-    oldest = "oldest"
-    name = "name"
-    preset = "preset"
-    result = "result"
-
-
-class Rival(StrEnum):
-    """The hand-designed optimizers that are tuned, by name."""
-
-    sgd = "sgd"
-    momentum = "momentum"
-    nesterov = "nesterov"
-    rmsprop = "rmsprop"
-    adam = "adam"
-    vsgd = "vsgd"
-
-
-def _complete_presets(incomplete: str) -> list[str]:
-    from l2o_tui.commands.completion import presets
-
-    return presets(incomplete)
-
-
-def _complete_runs(context: typer.Context, incomplete: str) -> list[str]:
-    from l2o_tui.commands.completion import runs
-
-    return runs(incomplete, _runs_of(context))
-
-
-def _complete_runs_and_presets(context: typer.Context, incomplete: str) -> list[str]:
-    return [*_complete_runs(context, incomplete), *_complete_presets(incomplete)]
-
-
-def _complete_groups(incomplete: str) -> list[str]:
-    from l2o_tui.commands.completion import groups
-
-    return groups(incomplete)
-
-
-def _complete_settings(incomplete: str) -> list[str]:
-    from l2o_tui.commands.completion import settings
-
-    return settings(incomplete)
-
-
-def _complete_varied(incomplete: str) -> list[str]:
-    from l2o_tui.commands.completion import varied
-
-    return varied(incomplete)
-
-
-def _complete_conditions(incomplete: str) -> list[str]:
-    from l2o_tui.commands.completion import conditions
-
-    return conditions(incomplete)
-
-
-def _complete_tags(context: typer.Context, incomplete: str) -> list[str]:
-    from l2o_tui.commands.completion import tags
-
-    return tags(incomplete, _runs_of(context))
-
-
-def _complete_studies_and_presets(context: typer.Context, incomplete: str) -> list[str]:
-    from l2o_tui.commands.completion import studies
-
-    return [*studies(incomplete, _runs_of(context)), *_complete_presets(incomplete)]
-
-
-def _runs_of(context: typer.Context) -> Path:
-    """Return the runs folder, as far as the command's words say by now."""
-    return Path(context.params.get("runs_dir") or os.environ.get("L2O_RUNS_DIR") or _RUNS)
-
-
-NoUi = Annotated[bool, typer.Option("--no-ui", help="Print a progress table instead of opening the screen.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line, and no screen.")]
-JsonDocument = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the run's folder, and no screen.")]
-RunsDir = Annotated[
-    Path, typer.Option("--runs-dir", envvar="L2O_RUNS_DIR", help="Where runs are kept.", file_okay=False)
-]
-Backend = Annotated[BackendChoice | None, typer.Option("--backend", help="What computes; the preset's, if not given.")]
-Device = Annotated[
-    str | None,
-    typer.Option(
-        "--device",
-        help="Where it computes: cpu; or, with the backend torch, cuda, cuda:1, mps, or auto, the first that is here. "
-        "The preset's, if not given.",
-    ),
-]
-Chunk = Annotated[
-    int | None,
-    typer.Option("--chunk", min=1, help="Meta-iterations between two looks at the keys. Never changes a result."),
-]
-OnHangup = Annotated[
-    HangUp,
-    typer.Option(
-        "--on-hangup",
-        help="When the terminal of a screen is gone (SIGHUP): train on in the background, or checkpoint and end.",
-    ),
-]
-Fps = Annotated[float, typer.Option("--fps", min=0.1, max=20, help="How often the screen is drawn a second, at most.")]
-
-
-def _draw_plainly(value: bool) -> None:
-    """Say it to whatever draws a chart, and to the processes that this one starts."""
-    if value:
-        os.environ[PLAIN_VARIABLE] = "1"
-
-
-Ascii = Annotated[
-    bool, typer.Option("--ascii", callback=_draw_plainly, help="Draw charts in plain characters, without braille.")
-]
-
-_DATA_VARIABLE = "L2O_DATA_DIR"  # as tasks/data/base.py has it, which is not imported for the help alone
-
-
-def _look_for_data_in(value: Path | None) -> None:
-    """Say it to whatever reads a data set, and to the processes that this one starts."""
-    if value is not None:
-        os.environ[_DATA_VARIABLE] = str(value.absolute())
-
-
-DataDir = Annotated[
-    Path | None,
-    typer.Option(
-        "--data-dir",
-        envvar=_DATA_VARIABLE,
-        callback=_look_for_data_in,
-        help="Where data sets are, each in a folder of its name; data, if not given.",
-        file_okay=False,
-    ),
-]
-
-
-def _allow_code(value: list[Path] | None) -> None:
-    """Let this process import a user's modules from these folders; those that it starts are told by their options."""
-    if value:
-        from l2o_engine.support.user_code import allow_code
-
-        allow_code(*value)
-
-
-AllowCode = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--allow-code",
-        metavar="DIR",
-        callback=_allow_code,
-        help='Let Python code of this folder run, for a problem of kind "python"; repeatable.',
-    ),
-]
-RunName = Annotated[
-    str,
-    typer.Argument(
-        metavar="RUN", help='A folder, a name in the runs folder, or "last".', autocompletion=_complete_runs
-    ),
-]
-RunOrFile = Annotated[
-    str,
-    typer.Argument(
-        metavar="RUN|FILE",
-        help='A folder, a name in the runs folder, or "last"; or a file that `export --format optimizer` wrote.',
-        autocompletion=_complete_runs,
-    ),
-]
-RunsOrFiles = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="RUN|FILE...",
-        help='Folders, names in the runs folder, or "last"; or files that `export --format optimizer` wrote.',
-        autocompletion=_complete_runs,
-    ),
-]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="TABLE.KEY=VALUE",
-        help="Change a setting of the preset; repeatable.",
-        autocompletion=_complete_settings,
-    ),
-]
-PresetName = Annotated[
-    str,
-    typer.Argument(
-        metavar="PRESET", help="A TOML file, or the name of a shipped preset.", autocompletion=_complete_presets
-    ),
-]
-_RUNS = Path("runs")
-_FPS = 2.0
-_STDOUT = Path("-")
-
-
 def _print_version(value: bool) -> None:
     if value:
         from importlib.metadata import version
@@ -269,9 +81,9 @@ def _top(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
-    runs_dir: RunsDir = _RUNS,
+    runs_dir: RunsDir = RUNS,
     on_hangup: OnHangup = HangUp.detach,
-    fps: Fps = _FPS,
+    fps: Fps = FPS,
     plain: Ascii = False,
     allow_code: AllowCode = None,
 ) -> None:
@@ -309,7 +121,7 @@ def run(
             metavar="RUN|FILE",
             help="Begin with the weights of a run, or of a file that `export --format optimizer` wrote, in place of "
             "drawn ones: every replicate with the same.",
-            autocompletion=_complete_runs,
+            autocompletion=complete_runs,
         ),
     ] = None,
     from_checkpoint: Annotated[
@@ -320,7 +132,7 @@ def run(
         int | None,
         typer.Option("--from-seed", min=0, help="Which replicate of that run; the first one, if not given."),
     ] = None,
-    runs_dir: RunsDir = _RUNS,
+    runs_dir: RunsDir = RUNS,
     run_dir: Annotated[
         Path | None, typer.Option("--run-dir", help="The run's exact folder; never one that is in use.")
     ] = None,
@@ -328,7 +140,7 @@ def run(
     note: Annotated[str, typer.Option("--note", help="What is to be remembered of it.")] = "",
     tags: Annotated[
         list[str] | None,
-        typer.Option("--tag", metavar="TAG", help="A word to find it by; repeatable.", autocompletion=_complete_tags),
+        typer.Option("--tag", metavar="TAG", help="A word to find it by; repeatable.", autocompletion=complete_tags),
     ] = None,
     resume_or_start: Annotated[
         bool,
@@ -341,7 +153,7 @@ def run(
     device: Device = None,
     chunk: Chunk = None,
     on_hangup: OnHangup = HangUp.detach,
-    fps: Fps = _FPS,
+    fps: Fps = FPS,
     plain: Ascii = False,
     data_dir: DataDir = None,
     allow_code: AllowCode = None,
@@ -382,12 +194,12 @@ def resume(
             "experiment, and record it.",
         ),
     ] = False,
-    runs_dir: RunsDir = _RUNS,
+    runs_dir: RunsDir = RUNS,
     backend: Backend = None,
     device: Device = None,
     chunk: Chunk = None,
     on_hangup: OnHangup = HangUp.detach,
-    fps: Fps = _FPS,
+    fps: Fps = FPS,
     plain: Ascii = False,
     data_dir: DataDir = None,
     start_paused: Annotated[bool, typer.Option("--start-paused", hidden=True)] = False,
@@ -413,8 +225,8 @@ def resume(
 @app.command()
 def attach(
     run: RunName,
-    runs_dir: RunsDir = _RUNS,
-    fps: Fps = _FPS,
+    runs_dir: RunsDir = RUNS,
+    fps: Fps = FPS,
     plain: Ascii = False,
     data_dir: DataDir = None,
     allow_code: AllowCode = None,
@@ -433,7 +245,7 @@ def runs(
             "--where",
             metavar="TABLE.KEY=VALUE",
             help="Only those with this setting; repeatable: with all.",
-            autocompletion=_complete_conditions,
+            autocompletion=complete_conditions,
         ),
     ] = None,
     tags: Annotated[
@@ -442,7 +254,7 @@ def runs(
             "--tag",
             metavar="TAG",
             help="Only those with this tag; repeatable: with all.",
-            autocompletion=_complete_tags,
+            autocompletion=complete_tags,
         ),
     ] = None,
     states: Annotated[
@@ -452,7 +264,7 @@ def runs(
         SortBy, typer.Option("--sort", help="By what; those of one preset stand together by preset.")
     ] = SortBy.newest,
     unfold: Annotated[bool, typer.Option("--all", help="A line for each run of a study, too.")] = False,
-    runs_dir: RunsDir = _RUNS,
+    runs_dir: RunsDir = RUNS,
     json: JsonDocument = False,
 ) -> None:
     """List the runs, the newest first; those of a study in one line."""
@@ -464,7 +276,7 @@ def runs(
 
 
 @app.command()
-def show(run: RunOrFile, runs_dir: RunsDir = _RUNS, json: JsonDocument = False) -> None:
+def show(run: RunOrFile, runs_dir: RunsDir = RUNS, json: JsonDocument = False) -> None:
     """Show RUN: its settings, state and progress table; or what an optimizer file holds and where it is from."""
     from l2o_engine.runs.catalogue import find_run
     from l2o_engine.runs.exported import names_file
@@ -479,8 +291,8 @@ def show(run: RunOrFile, runs_dir: RunsDir = _RUNS, json: JsonDocument = False) 
 @app.command()
 def diff(
     first: RunName,
-    second: Annotated[str, typer.Argument(metavar="RUN", help="Another.", autocompletion=_complete_runs)],
-    runs_dir: RunsDir = _RUNS,
+    second: Annotated[str, typer.Argument(metavar="RUN", help="Another.", autocompletion=complete_runs)],
+    runs_dir: RunsDir = RUNS,
     json: JsonDocument = False,
 ) -> None:
     """Show the settings in which two runs differ."""
@@ -496,13 +308,13 @@ def note(
     name: Annotated[str | None, typer.Option("--name", help="What the run is called in lists.")] = None,
     tags: Annotated[
         list[str] | None,
-        typer.Option("--tag", metavar="TAG", help="A tag to add; repeatable.", autocompletion=_complete_tags),
+        typer.Option("--tag", metavar="TAG", help="A tag to add; repeatable.", autocompletion=complete_tags),
     ] = None,
     untags: Annotated[
         list[str] | None,
-        typer.Option("--untag", metavar="TAG", help="A tag to take away; repeatable.", autocompletion=_complete_tags),
+        typer.Option("--untag", metavar="TAG", help="A tag to take away; repeatable.", autocompletion=complete_tags),
     ] = None,
-    runs_dir: RunsDir = _RUNS,
+    runs_dir: RunsDir = RUNS,
 ) -> None:
     """Change RUN's note, name and tags, while it runs too; with RUN alone, print them."""
     from l2o_tui.commands.note import note_run
@@ -524,7 +336,7 @@ def export(
     ],
     output: Annotated[
         Path, typer.Option("--output", metavar="PATH", help='A file, or "-" for stdout; for tensorboard a folder.')
-    ] = _STDOUT,
+    ] = STDOUT,
     every: Annotated[
         int, typer.Option("--every", min=1, help="Only meta-iterations that this divides, and the last.")
     ] = 1,
@@ -546,7 +358,7 @@ def export(
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an output that is there.")] = False,
-    runs_dir: RunsDir = _RUNS,
+    runs_dir: RunsDir = RUNS,
     data_dir: DataDir = None,
     allow_code: AllowCode = None,
 ) -> None:
@@ -583,7 +395,7 @@ def convert(
             "--preset",
             metavar="PRESET",
             help="What they were trained as: dm_mnist, rnnprop_mnist, ….",
-            autocompletion=_complete_presets,
+            autocompletion=complete_presets,
         ),
     ],
     output: Annotated[Path, typer.Option("--output", metavar="FILE", help="Where the optimizer is written.")],
@@ -603,14 +415,14 @@ def compare(
         typer.Argument(
             metavar="RUN|PRESET...",
             help='Folders, names in the runs folder, or "last"; or presets, whose runs are all compared.',
-            autocompletion=_complete_runs_and_presets,
+            autocompletion=complete_runs_and_presets,
         ),
     ],
     output: Annotated[
         Path | None, typer.Option("--output", metavar="FILE", help="Also draw a picture: a name in .svg, .png or .pdf.")
     ] = None,
     json: JsonDocument = False,
-    runs_dir: RunsDir = _RUNS,
+    runs_dir: RunsDir = RUNS,
     plain: Ascii = False,
     data_dir: DataDir = None,
     allow_code: AllowCode = None,
@@ -630,7 +442,7 @@ def evaluate(
             "--on",
             metavar="PRESET",
             help='A preset, or a shipped function such as rosenbrock; "own", the default, is the run\'s. Repeatable.',
-            autocompletion=_complete_presets,
+            autocompletion=complete_presets,
         ),
     ] = None,
     steps: Annotated[
@@ -655,7 +467,7 @@ def evaluate(
             "--set",
             metavar="problem.KEY=VALUE",
             help="Change every problem; repeatable.",
-            autocompletion=_complete_settings,
+            autocompletion=complete_settings,
         ),
     ] = None,
     newest: Annotated[
@@ -668,7 +480,7 @@ def evaluate(
     json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object a line, for each optimizer on each problem.")
     ] = False,
-    runs_dir: RunsDir = _RUNS,
+    runs_dir: RunsDir = RUNS,
     backend: Annotated[
         BackendChoice, typer.Option("--backend", help="What computes the networks.")
     ] = BackendChoice.auto,
@@ -702,7 +514,7 @@ def reproduce(
             metavar="GROUP",
             help="episode1, episode2, episode3, beyond (ours, on the notebook's problem), or all of these; deepmind "
             "takes hours.",
-            autocompletion=_complete_groups,
+            autocompletion=complete_groups,
         ),
     ],
     seeds: Annotated[int, typer.Option("--seeds", min=1, max=1024, help="Seeds of each experiment, from 0 on.")] = 8,
@@ -718,7 +530,7 @@ def reproduce(
     json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object a line, for each experiment when it is over.")
     ] = False,
-    runs_dir: RunsDir = _RUNS,
+    runs_dir: RunsDir = RUNS,
     backend: Backend = None,
     data_dir: DataDir = None,
 ) -> None:
@@ -746,7 +558,7 @@ def sweep(
         typer.Argument(
             metavar="PRESET",
             help="A TOML file, or the name of a shipped preset; a study's file; or the folder of a study, to go on.",
-            autocompletion=_complete_studies_and_presets,
+            autocompletion=complete_studies_and_presets,
         ),
     ],
     over: Annotated[
@@ -755,7 +567,7 @@ def sweep(
             "--over",
             metavar="TABLE.KEY=A,B,C",
             help="Vary a setting; repeatable. With --random or --latin also a range, LOW:HIGH or LOW:HIGH:log.",
-            autocompletion=_complete_varied,
+            autocompletion=complete_varied,
         ),
     ] = None,
     seeds: Annotated[int | None, typer.Option("--seeds", min=1, max=1024, help="Seeds of each setting.")] = None,
@@ -777,7 +589,7 @@ def sweep(
             "--set",
             metavar="TABLE.KEY=VALUE",
             help="Change a setting of every run; repeatable.",
-            autocompletion=_complete_settings,
+            autocompletion=complete_settings,
         ),
     ] = None,
     name: Annotated[
@@ -805,7 +617,7 @@ def sweep(
         bool, typer.Option("--json", help="Print one JSON object a line, for each setting, the best first.")
     ] = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV in place of the table.")] = False,
-    runs_dir: RunsDir = _RUNS,
+    runs_dir: RunsDir = RUNS,
     backend: Backend = None,
     plain: Ascii = False,
     data_dir: DataDir = None,
@@ -818,6 +630,11 @@ def sweep(
         raise typer.BadParameter("--random and --latin are two answers to one question; give one")
     if stop + pause + go_on > 1:
         raise typer.BadParameter("--stop, --pause and --go-on are three commands; give one")
+    from l2o_engine.studies.process_server import start_server
+
+    if not (stop or pause or go_on or show or scheduler):
+        # It imports what the processes need that it forks, while this process still finds out what they are to do.
+        start_server(["l2o_tui.cli"])
     from l2o_tui.commands.sweep.command import Asked, run_sweep, steer_sweep
 
     if stop or pause or go_on:
@@ -909,7 +726,7 @@ def presets(json: JsonDocument = False) -> None:
 
 @app.command()
 def paths(
-    context: typer.Context, runs_dir: RunsDir = _RUNS, data_dir: DataDir = None, json: JsonDocument = False
+    context: typer.Context, runs_dir: RunsDir = RUNS, data_dir: DataDir = None, json: JsonDocument = False
 ) -> None:
     """Say where runs, presets, compiled kernels, preferences and data sets are looked for."""
     from l2o_tui.commands.paths import print_paths
@@ -917,7 +734,7 @@ def paths(
     said_by = {}
     for name, option in (("runs_dir", "--runs-dir"), ("data_dir", "--data-dir")):
         source = context.get_parameter_source(name)
-        told = {"COMMANDLINE": option, "ENVIRONMENT": {"runs_dir": "L2O_RUNS_DIR"}.get(name, _DATA_VARIABLE)}
+        told = {"COMMANDLINE": option, "ENVIRONMENT": {"runs_dir": "L2O_RUNS_DIR"}.get(name, DATA_VARIABLE)}
         said_by[name] = told.get(source.name if source else "", "default")
     print_paths(runs_dir, runs_said_by=said_by["runs_dir"], data_said_by=said_by["data_dir"], as_json_document=json)
 
@@ -955,7 +772,7 @@ def serve(
             "asked for, if not given, though every user of this machine can connect there.",
         ),
     ] = None,
-    runs_dir: RunsDir = _RUNS,
+    runs_dir: RunsDir = RUNS,
 ) -> None:
     """Show the home screen in a browser, to look at runs and steer them; it trains nothing itself."""
     from l2o_tui.commands.serve import run_server
@@ -964,7 +781,7 @@ def serve(
 
 
 @app.command(name="serve-session", hidden=True)
-def serve_session(runs_dir: RunsDir = _RUNS, fps: Fps = _FPS) -> None:
+def serve_session(runs_dir: RunsDir = RUNS, fps: Fps = FPS) -> None:
     """Show the home screen to one browser: what `serve` starts."""
     from l2o_tui.commands.serve import show_session
 
@@ -976,7 +793,7 @@ def check(
     files: Annotated[
         list[str],
         typer.Argument(
-            metavar="FILE", help="A TOML file, or the name of a shipped preset.", autocompletion=_complete_presets
+            metavar="FILE", help="A TOML file, or the name of a shipped preset.", autocompletion=complete_presets
         ),
     ],
     allow_code: AllowCode = None,
@@ -990,7 +807,7 @@ def check(
 @app.command()
 def bench(
     preset: Annotated[
-        str, typer.Option("--preset", metavar="PRESET", help="What to measure.", autocompletion=_complete_presets)
+        str, typer.Option("--preset", metavar="PRESET", help="What to measure.", autocompletion=complete_presets)
     ] = "log30",
     seconds: Annotated[float, typer.Option("--seconds", min=0.1, help="For each contestant.")] = 5.0,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Also measure so many replicates side by side.")] = 1,
@@ -1000,7 +817,7 @@ def bench(
     settings: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="TABLE.KEY=VALUE", help="Change a setting; repeatable.", autocompletion=_complete_settings
+            "--set", metavar="TABLE.KEY=VALUE", help="Change a setting; repeatable.", autocompletion=complete_settings
         ),
     ] = None,
     json: Json = False,
@@ -1033,7 +850,7 @@ def main() -> NoReturn:
     # One thread for PyTorch, here and in the processes that this one starts: with tensors of 2 x 20 a second one only
     # costs. The environment says it, for PyTorch may never be imported.
     os.environ["OMP_NUM_THREADS"] = "1"
-    _draw_plainly(not streams.prepare())
+    draw_plainly(not streams.prepare())
     if "_L2O_TUI_COMPLETE" in os.environ or any(word.endswith("-completion") for word in sys.argv[1:]):
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # while a shell asks, ctrl+c ends it without a word
         from l2o_tui import typer_private

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from l2o_engine.live.observer import Observer
 from l2o_engine.presets.labels import level_label
 from l2o_engine.presets.schema import Preset
-from l2o_engine.records.events import Curves, Ended, Event, NewRows
+from l2o_engine.records.events import Curves, Ended, Event, NewRows, Started
 from l2o_tui.charts.base_losses import base_losses
 from l2o_tui.charts.convergence import convergence, lane_series
 from l2o_tui.charts.figure import Figure
@@ -24,7 +24,7 @@ from l2o_tui.charts.styles import optimizer_styles
 from l2o_tui.state.feed import Feed, View
 from l2o_tui.text.numbers import count
 
-_SHARE = 0.1  # of the time that drawing may take, at most
+_SHARE = 0.05  # of the time that drawing may take, at most
 
 
 class LivePlot(Observer):
@@ -39,7 +39,7 @@ class LivePlot(Observer):
     path
         The file to draw into, .svg, .png or .pdf; a notebook's cell, or a window, if not given.
     seconds
-        Between two pictures, at least; and so that drawing takes a tenth of the time at most.
+        Before the first picture and between two, at least; and so that drawing takes a twentieth of the time at most.
 
     Raises
     ------
@@ -83,6 +83,8 @@ class LivePlot(Observer):
         if self._feed is None:
             return
         self._feed.publish(event)
+        if isinstance(event, Started):  # of which the first loads fonts: a run that is over by then is drawn once
+            self._due = monotonic() + self._seconds
         self._is_fresh = self._is_fresh or isinstance(event, NewRows | Curves | Ended)
         if self._is_fresh and monotonic() >= self._due:
             self._draw()

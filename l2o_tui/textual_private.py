@@ -1,4 +1,4 @@
-"""What is used of textual that textual does not promise to keep: how it updates the screen, its footer, its palette.
+"""What is used of textual that textual does not promise to keep: how it updates the screen, its keys, footer, palette.
 
 Everything that the terminal is sent of a screen goes through here, so here is the last look at it: a text that the
 terminal would obey, or cannot show, does not get beyond (:meth:`ThinApp.fit`).
@@ -9,6 +9,8 @@ Textual's own update sends such a line from the left edge of its widget up to th
 and the colours anew with every piece of a widget, such as a table's cell, be they the same or not.
 """
 
+from asyncio import Event as Sign
+from asyncio import wait_for
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
@@ -23,7 +25,7 @@ from textual._xterm_parser import XTermParser
 from textual.app import App, ReturnType
 from textual.command import CommandPalette
 from textual.drivers import linux_driver, web_driver
-from textual.events import Key
+from textual.events import Event, Key
 from textual.screen import Screen
 from textual.strip import Strip
 from textual.widget import Widget
@@ -113,12 +115,35 @@ for _driver in (linux_driver, web_driver):  # which have no other place for a pa
     vars(_driver)["XTermParser"] = EscapeParser
 
 
+_FIELD_SECONDS = 1.0  # for which a key waits for what was typed before it
+
+
 class ThinApp(App[ReturnType]):
     """An app that sends the terminal no more than what has changed, and nothing that does not fit."""
 
     def fit(self, text: str) -> str:
         """Return a text as it may be sent to the terminal, in as many cells; the same object if it may."""
         return text
+
+    async def on_event(self, event: Event) -> None:
+        """Do what an event asks for; what a key does in a field, in its turn."""
+        if not (isinstance(event, Key) and await self._did_in_field(event)):
+            await super().on_event(event)
+
+    async def _did_in_field(self, key: Key) -> bool:
+        """Do what a key is bound to in a field after what was typed before it, and before what is typed behind it.
+
+        Textual gives the field a character at once, but other keys go a long way: of a program that is busy for a
+        moment, what is typed behind "down" would stay in the field that is left, or be deleted by the ctrl+u before it.
+        """
+        field = None if key.is_forwarded or key.is_printable else self.focused
+        if not isinstance(field, Input):
+            return False
+        typed = Sign()
+        if field.call_later(typed.set):
+            with suppress(TimeoutError):
+                await wait_for(typed.wait(), _FIELD_SECONDS)
+        return await self._check_bindings(key.key, priority=True) or await self._check_bindings(key.key)
 
     def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
         super()._display(screen, thinned(renderable, self.fit))

@@ -9,6 +9,7 @@ reason; asked for by name it is an error.
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from importlib.util import find_spec
@@ -130,6 +131,15 @@ def _import_numba() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             import_module("numba")
+
+
+def preload() -> None:
+    """Import what loading a kernel takes, where it can be had: for a server that forks processes which will."""
+    with suppress(Exception):  # who chooses a backend is told
+        _import_numba()
+        for name in _KNOWS.values():
+            import_module(name)
+        import_module("l2o_engine.backends.compiled.numba_private").warm_up()
 
 
 def _torch(experiment: Experiment, reason: str, device: Device) -> Choice:

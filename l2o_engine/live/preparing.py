@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from threading import Event
 from time import monotonic
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from l2o_engine.backends.choose import choose
 from l2o_engine.backends.devices import CPU
@@ -55,6 +55,33 @@ def awaited(future: "Future[Value]", sign_of_life: Callable[[], None]) -> Value:
         return future.result()
     except Ending as error:
         raise StoppedError(_ENDED) from error
+
+
+class Turns(Protocol):
+    """Whose turn it is to compute, among sessions that share cores: a semaphore, of threads or of processes."""
+
+    def acquire(self, blocking: bool, timeout: float | None, /) -> bool:
+        """Wait for a turn, for so many seconds at most, and return whether it is ours."""
+
+    def release(self) -> None:
+        """Let another have it."""
+
+
+def await_turn(turns: Turns, patience: Patience) -> None:
+    """Wait for our turn.
+
+    Raises
+    ------
+    EndedError
+        If the session lost its patience.
+    """
+    sign_due = monotonic() + SIGN_SECONDS
+    while not turns.acquire(True, _LOOK_SECONDS):
+        if patience.is_over():
+            raise EndedError("it was told to stop")
+        if monotonic() >= sign_due:
+            patience.sign_of_life()
+            sign_due = monotonic() + SIGN_SECONDS
 
 
 class Computing(NamedTuple):
@@ -106,6 +133,8 @@ def load_backend(
 def find_levels(run: DrivenRun, patience: Patience) -> Generator[Preparing, None, Levels]:
     """Return the levels to beat: those that the run keeps, else measured now, and kept from then on.
 
+    Those that take but a moment are kept with the next sign of life: to write run.json for them would take longer.
+
     Raises
     ------
     EndedError
@@ -113,10 +142,10 @@ def find_levels(run: DrivenRun, patience: Patience) -> Generator[Preparing, None
     """
     preset = run.current
     seed = preset.run.seed
-    kept = levels.stored(run.record(), preset, seed)
+    kept = levels.stored(run.written, preset, seed)
     if kept is not None:
         return kept
-    yield from levels.measuring(preset)
+    yield from (said := list(levels.measuring(preset)))
     is_given_up = Event()
 
     def look_up() -> None:
@@ -124,7 +153,8 @@ def find_levels(run: DrivenRun, patience: Patience) -> Generator[Preparing, None
             raise EndedError("it was told to stop")
 
     measured = _in_thread(lambda: levels.measure(preset, seed, look_up), is_given_up.set, patience)
-    run.update(levels=levels.to_store(measured, preset, seed))
+    keep = run.update if said else run.note
+    keep(levels=levels.to_store(measured, preset, seed))
     return measured
 
 

@@ -15,7 +15,7 @@ from time import monotonic
 from l2o_engine.backends.devices import CPU
 from l2o_engine.live.mailbox import Mailbox
 from l2o_engine.live.pipeline import CHUNK_SECONDS, Pipeline
-from l2o_engine.live.preparing import SIGN_SECONDS, Computing, Patience, find_levels, load_backend
+from l2o_engine.live.preparing import SIGN_SECONDS, Computing, Patience, Turns, await_turn, find_levels, load_backend
 from l2o_engine.live.reporter import BaseChart, Reporter
 from l2o_engine.live.saving import Saving
 from l2o_engine.presets.identity import resumed_settings
@@ -52,6 +52,9 @@ from l2o_engine.support.processes import EndedError
 from l2o_engine.support.user_code import CodeError, StoppedError, end_hanging, is_hanging, take_printed, told_where
 
 _FOLDER_SECONDS = 0.2
+_FIRST_SIGN_SECONDS = (
+    0.3  # until run.json says how far it is: the first chunks are so short that they would wait for it
+)
 _MEASURED_SECONDS = 5.0  # of training, before it is said what slows it
 _BUSY = 0.5  # of the time that the kernel should compute, at least
 _CLOSE = 500  # meta-iterations between two reports, or checkpoints, that may be too close
@@ -105,6 +108,9 @@ class Session:
         Advances the replicates; None for threads of this process, as many as the backend can use.
     chunk_seconds
         How long it may take until a command is obeyed, about. Where nobody watches, longer chunks cost less.
+    turns
+        Whose turn it is to compute, among sessions that share cores: this one waits for its own, and gives it back when
+        the training is over. None if it shares them with nobody.
 
     Attributes
     ----------
@@ -126,6 +132,7 @@ class Session:
         start_paused: bool = False,
         executor: Executor | None = None,
         chunk_seconds: float = CHUNK_SECONDS,
+        turns: Turns | None = None,
     ) -> None:
         self.mailbox = Mailbox()
         self.folder = run.folder
@@ -150,6 +157,9 @@ class Session:
         self._began = 0.0
         self._has_measured = False
         self._patience = Patience(self._give_sign_of_life, self._is_told_to_stop)
+        self._turns = turns
+        self._is_our_turn = False
+        self._restored: tuple[Checkpoint | None, list[str]] | None = None
 
     def events(self) -> Iterator[Event]:
         """Drive the run, yielding what happens; returns when the session is over.
@@ -177,6 +187,7 @@ class Session:
         finally:
             self._base_chart.close()
             self._pipeline.close()
+            self._give_back_turn()
             self._run.close()
 
     @property
@@ -193,6 +204,10 @@ class Session:
         return self._iteration >= self._total or self._pipeline.is_stuck
 
     def _drive(self) -> Iterator[Event]:
+        if self._turns is not None:
+            self._restored = self._run.restore()  # which takes the disk, and none of the cores
+            await_turn(self._turns, self._patience)
+            self._is_our_turn = True
         yield from self._recorded(self._prepare())
         while self._stopping is None:
             if self._status in ("finished", "diverged") and not self._interactive:
@@ -268,7 +283,7 @@ class Session:
     def _prepare(self) -> Iterator[Event]:
         preset = self._run.current
         computes = yield from load_backend(preset, self._asked_backend, self._asked_device, self._patience)
-        before = self._run.record()
+        before = self._run.written
         # Whoever goes on names it, for the same bits: that is not why it was chosen.
         if (before.backend, before.device) == (computes.name, computes.device):
             computes = computes._replace(reason=before.backend_reason)
@@ -280,7 +295,8 @@ class Session:
         run, preset, computes = self._run, self._run.current, self._computes
         if self._iteration >= 0:  # it goes back: what was told since is done again
             self._reporter = Reporter(preset)
-        checkpoint, notices = run.restore()
+        checkpoint, notices = self._restored or run.restore()
+        self._restored = None
         start = None if checkpoint else run.start()
         self._pipeline.load(checkpoint.trainers if checkpoint else None, start)
         if start is not None:
@@ -293,11 +309,13 @@ class Session:
         self._saving.go_on_from(checkpoint)
         if not self._is_over:  # to look at a finished run does not change it
             self._status = "paused" if self._start_paused else "running"
-            before = run.record()
+            before = run.written
             if before.backend and before.device != computes.device:
                 places = f"computed on {before.device} before, on {computes.device} from here on"
                 notices.append(f"{places}: results may differ in their last bits")
-            run.update(
+            # Of a run that has just been made it is written with the first rows, or the first sign of life.
+            tell = run.update if before.backend or before.status != self._status else run.note
+            tell(
                 status=self._status,
                 backend=computes.name,
                 backend_reason=computes.reason,
@@ -311,6 +329,7 @@ class Session:
             self._stopwatch.start()
         self._began = self._stopwatch.seconds
         self._reporter.start_clock(self._began, self._iteration)
+        self._record_due = monotonic() + _FIRST_SIGN_SECONDS
         self._has_begun = True
         if self._status == "paused":
             yield from self._recorded(self._become("paused"))
@@ -330,7 +349,7 @@ class Session:
             iteration=self._iteration,
             iterations=preset.run.iterations,
             levels={name: level.end_log10 for name, level in reached.items()},
-            versions=run.record().versions,
+            versions=run.written.versions,
         )
         changes, run.changes = run.changes, ()  # each is told once
         for change in changes:
@@ -418,12 +437,13 @@ class Session:
             settings=self._settings,
         )
 
-    def _checkpoint(self, kind: Kind = Kind.REGULAR) -> Iterator[Event]:
+    def _checkpoint(self, kind: Kind = Kind.REGULAR, *, is_last: bool = False) -> Iterator[Event]:
         if self._iteration < 0 or not self._has_begun:
             return
         is_finite = self._reporter.is_finite(self._iteration)
         for checkpoint, kept, path in self._saving.save(self._state(), kind, is_finite=is_finite):
-            self._update_record()
+            if not is_last:  # then run.json is about to be written anyhow, and each time takes a sync
+                self._update_record()
             if kept is not Kind.LATEST:  # which is gone with the next
                 yield Checkpointed(checkpoint.iteration, str(path), self._run.current.seeds, kept is Kind.KEPT)
 
@@ -524,12 +544,18 @@ class Session:
 
     def _end(self, status: Status, message: str) -> Iterator[Event]:
         self._stopwatch.stop()
-        yield from self._checkpoint()
+        self._give_back_turn()  # what is left to do is to write
+        yield from self._checkpoint(is_last=True)
         self._status = status  # not before: who is killed while it is written has not finished
         self._update_record(message)
         if self._is_watched and status in ("finished", "diverged"):
             yield from self._base_chart.last()
         yield self._ended(status, message)
+
+    def _give_back_turn(self) -> None:
+        if self._turns is not None and self._is_our_turn:
+            self._is_our_turn = False
+            self._turns.release()
 
     def _ended(self, status: Status, message: str) -> Ended:
         results = self._reporter.results(self._pipeline.states)

@@ -167,6 +167,15 @@ def needs_of(preset: Preset, backend: str, device: Device = _CPU) -> Needs:
     return Needs(memory, levels + _iteration(preset, backend), on_device)
 
 
+def work_of(preset: Preset) -> float:
+    """Return how much there is to do in a run, in no unit: enough to tell long runs of a study from short ones."""
+    experiment = preset.experiment
+    weights = experiment.trained.layout.size if preset.learns else 1
+    size = experiment.trained_on.size if experiment.trained_on.is_known else 1  # nothing of a user's is run for this
+    a_step = experiment.meta.batch * size * weights
+    return float(preset.run.iterations * preset.run.seeds * experiment.truncation.losses * a_step)
+
+
 def _unroll_bytes(experiment: Experiment, backend: str) -> int:
     """Return what one meta-iteration holds of its unroll."""
     item, rows, steps = np.dtype(experiment.dtype).itemsize, _rows(experiment), experiment.truncation.losses

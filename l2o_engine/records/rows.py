@@ -5,7 +5,7 @@ run's ``metrics.csv`` equals an uninterrupted run's, byte for byte. The logarith
 before anything is made of them, so that a report computed after a resume equals the one computed without.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,6 +145,10 @@ class ReportWindow:
         self._mean_log10 = np.concatenate([self._mean_log10, rows.mean_log10])[-self._length :]
         self._sum_loss = np.concatenate([self._sum_loss, rows.sum_loss])[-self._length :]
         self._non_finite = np.concatenate([self._non_finite, rows.non_finite])[-self._length :]
+
+    def change_sums(self, changed: Callable[[Doubles], Doubles]) -> None:
+        """Put other numbers in place of the summed losses."""
+        self._sum_loss = changed(self._sum_loss)
 
     @property
     def average_log_result(self) -> float:

@@ -138,9 +138,12 @@ def write(folder: Path, checkpoint: Checkpoint, layout: Layout | None, kind: Kin
         }
     )
     metadata = {"l2o": document, "sha256": digest_of(document, tensors)}
-    make_folder(folder, folder.parent)
-    path = folder / _named(checkpoint.iteration, kind)
-    write_atomically(path, save(tensors, metadata), folder.parent)
+    path, content = folder / _named(checkpoint.iteration, kind), save(tensors, metadata)
+    try:
+        write_atomically(path, content, folder.parent)
+    except FileNotFoundError:  # somebody has removed the folder
+        make_folder(folder, folder.parent)
+        write_atomically(path, content, folder.parent)
     return path
 
 

@@ -1,5 +1,6 @@
 """A run's folder in the hands of the process that drives it: what it writes there, and how it finds its way back."""
 
+import errno
 import os
 import socket
 import time
@@ -46,6 +47,7 @@ from l2o_engine.runs.record import (
 )
 from l2o_engine.runs.starting import START_FILE, start_beside
 from l2o_engine.support.files import (
+    HeldFolder,
     append,
     make_folder,
     names_in,
@@ -54,6 +56,7 @@ from l2o_engine.support.files import (
     remove,
     remove_folder,
     write_atomically,
+    write_first,
 )
 from l2o_engine.support.wording import some_of
 
@@ -98,24 +101,30 @@ class DrivenRun(Run):
         What is to be told of the folder, by whoever drives the run: it takes them away.
     changes
         What has been changed of the experiment since it was last driven.
+    write_seconds
+        How long it took to write run.json the last time; 0 before the first.
     """
 
     def __init__(self, folder: Path, lock: RunLock, notices: Sequence[str] = ()) -> None:
-        super().__init__(folder.resolve())  # recorded, and read by others, from another working folder
-        self._use(self.preset())  # before anything is opened: it may fail
-        self.notices = list(notices)
-        self.changes: tuple[Change, ...] = ()
-        self._lock = lock
-        self._guard_due = 0.0
-        self._record = self.record()
-        # These are unknown until it is known where the run goes on.
-        self._digest: _Hash | None = None  # of metrics.csv
-        self._blocks: BlockWriter | None = None
-        self._good: _Good | None = None  # to go on from, where it has been looked for already
-        make_folder(self.checkpoints_path, self.folder)
-        if foreign := checkpoints.foreign_in(self.checkpoints_path):
-            self.notices.append(f"checkpoints/ holds what is no checkpoint, and is left there: {some_of(foreign)}")
+        folder = folder.resolve()  # recorded, and read by others, from another working folder
+        self._held = HeldFolder(folder)
         with ExitStack() as opened:
+            opened.callback(self._held.let_go)
+            super().__init__(folder)
+            self._use(self.preset())
+            self.notices = list(notices)
+            self.changes: tuple[Change, ...] = ()
+            self._lock = lock
+            self._guard_due = 0.0
+            self.write_seconds = 0.0
+            self._record = self.record()
+            # These are unknown until it is known where the run goes on.
+            self._digest: _Hash | None = None  # of metrics.csv
+            self._blocks: BlockWriter | None = None
+            self._good: _Good | None = None  # to go on from, where it has been looked for already
+            make_folder(self.checkpoints_path, self.folder)
+            if foreign := checkpoints.foreign_in(self.checkpoints_path):
+                self.notices.append(f"checkpoints/ holds what is no checkpoint, and is left there: {some_of(foreign)}")
             # Unbuffered: what a full disk did not take is not tried again when the file is closed.
             self._metrics = opened.enter_context(open_to_append(self.metrics_path, make=False))
             self._events = opened.enter_context(open_events(self.events_path))
@@ -177,17 +186,22 @@ class DrivenRun(Run):
             lock = take_lock(folder)
             if (folder / "run.json").exists():  # another process was quicker
                 raise RunError(f"{folder} already holds a run; nothing in it is overwritten. Choose another folder")
-            _remove_temporaries(folder)
-            make_folder(folder / "checkpoints", folder)
+            if not is_new:
+                _remove_temporaries(folder)
             if weights:
-                write_atomically(folder / START_FILE, weights)
-            write_atomically(folder / "preset.toml", to_toml(preset).encode())
-            write_atomically(folder / "metrics.csv", _format_of(preset).header.encode())
+                write_first(folder / START_FILE, weights)
+            write_first(folder / "preset.toml", to_toml(preset).encode())
+            write_first(folder / "metrics.csv", _format_of(preset).header.encode())
+            # With this there is a run; what a process leaves that is killed before is a beginning, to be made anew.
+            began = time.monotonic()
             write_record(folder / "run.json", new_record(preset, lock.driver, sources, about, origin))
+            took = time.monotonic() - began
             if about != NOTHING_SAID:  # of which run.json could be made anew
                 with open_events(folder / "events.jsonl") as events:
                     append_event(events, about.told)
-            return cls(folder, lock)
+            made = cls(folder, lock)
+            made.write_seconds = took
+            return made
         except HeldError as error:
             raise RunError(f"another process is making a run in {folder}") from error
         except (OSError, RunError) as error:
@@ -409,7 +423,9 @@ class DrivenRun(Run):
                 f"{self.name} is in other hands, of process {found.pid} on {found.host}: this process has stopped and "
                 "writes nothing more"
             )
-        if self._lock.is_lost:
+        if self._lock.is_lost:  # as it is, too, where the folder is elsewhere now, and could still be written into
+            if not self.is_there:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.folder))
             self._retake()
         self._guard_due = moment + _GUARD_SECONDS
 
@@ -463,7 +479,7 @@ class DrivenRun(Run):
     @property
     def is_there(self) -> bool:
         """Whether the folder is still where it was."""
-        return self.folder.is_dir()
+        return self._held.is_there
 
     @property
     def metrics_bytes(self) -> int:
@@ -475,14 +491,25 @@ class DrivenRun(Run):
         """The SHA-256 of metrics.csv; None before :meth:`restore`."""
         return self._digest.hexdigest() if self._digest else None
 
+    @property
+    def written(self) -> Record:
+        """What run.json says, or is about to, without reading it: nobody else writes it while the run is ours."""
+        return self._record
+
     def update(self, **changes: Any) -> None:
         """Change what run.json says."""
         self._guard()
         self._write_record(replace(self._record, **changes))
 
+    def note(self, **changes: Any) -> None:
+        """Change what run.json says with the next :meth:`update`: what may be found out anew if there is none."""
+        self._record = replace(self._record, **changes)
+
     def _write_record(self, record: Record) -> None:
         self._record = replace(record, updated=now())
+        began = time.monotonic()
         write_record(self.record_path, self._record)
+        self.write_seconds = time.monotonic() - began
 
     def describe(self, about: About) -> None:
         """Call the run this from now on; who drives it records the event that says so."""
@@ -505,6 +532,7 @@ class DrivenRun(Run):
                     if file is not None:
                         file.close()
         finally:
+            self._held.let_go()
             self._lock.release()
 
 

@@ -7,7 +7,7 @@ runs and is none itself is a study: its runs are listed together.
 import os
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,7 +129,7 @@ class Survey:
     @property
     def all_runs(self) -> list[Listed]:
         """The runs with those of the studies, the newest first."""
-        return _newest_first([*self.runs, *(run for study in self.studies for run in study.runs)])
+        return newest_first([*self.runs, *(run for study in self.studies for run in study.runs)])
 
 
 class Surveyor:
@@ -162,7 +162,7 @@ class Surveyor:
                 studies.append(study)
         self._known, self._next = self._next, {}
         studies.sort(key=lambda study: (study.created, study.name), reverse=True)
-        return Survey(_newest_first(runs), studies, sorted(unreadable, key=lambda one: one.name))
+        return Survey(newest_first(runs), studies, sorted(unreadable, key=lambda one: one.name))
 
     def _study(self, path: str) -> Study | None:
         """Return the study in a folder that is no run, None where there is none."""
@@ -179,7 +179,7 @@ class Surveyor:
                     unreadable += 1
                 elif depth < _DEEPEST:
                     waiting.append((inner, depth + 1))
-        return Study(Path(path), tuple(_newest_first(runs)), unreadable) if runs else None
+        return Study(Path(path), tuple(newest_first(runs)), unreadable) if runs else None
 
     def _one(self, path: str, stamp: Stamp | None, study: str) -> Listed | Unreadable | None:
         """Return the run in a folder; None where there is none."""
@@ -232,5 +232,6 @@ def _folders_in(folder: str | Path, *, follows: bool) -> Iterator[tuple[str, Sta
             yield path, stamp_of(f"{path}{os.sep}run.json")
 
 
-def _newest_first(runs: list[Listed]) -> list[Listed]:
+def newest_first(runs: Iterable[Listed]) -> list[Listed]:
+    """Return runs, that of the newest beginning first."""
     return sorted(runs, key=lambda run: (run.created, run.name), reverse=True)

@@ -73,6 +73,16 @@ def columns_of(header: str) -> list[str]:
     return names
 
 
+def _number(dtype: str) -> str:
+    return "%.9g" if dtype == "float32" else "%.17g"
+
+
+def as_written(values: Doubles, dtype: str) -> Doubles:
+    """Return losses or norms [n] as a file of a run of this dtype holds them."""
+    cell = _number(dtype)
+    return np.array([float(cell % value) for value in values.tolist()])
+
+
 class RowFormat:
     """Writes rows as CSV.
 
@@ -100,7 +110,7 @@ class RowFormat:
 
     def __init__(self, lanes: Sequence[Lane], dtype: str, *, learned: bool, numbers: Sequence[str] = ()) -> None:
         self.header = header_of(numbers)
-        number, logarithm = "%.9g" if dtype == "float32" else "%.17g", f"%.{LOG_DECIMALS}f"
+        number, logarithm = _number(dtype), f"%.{LOG_DECIMALS}f"
         cells = dict.fromkeys(columns_of(self.header)[: -len(_TRAILING)], number)
         cells |= {"iteration": "%d", "end_log10": logarithm, "mean_log10": logarithm, "non_finite": "%d"}
         cells |= {} if learned else {"gradient_norm": ""}

@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from math import inf
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ from l2o_engine.presets.changed import digest_of, shipped_settings
 from l2o_engine.presets.files import setting_names
 from l2o_engine.presets.identity import all_settings
 from l2o_engine.runs.folder import Run
-from l2o_engine.runs.listing import Listed
+from l2o_engine.runs.listing import Listed, Study, newest_first
 from l2o_engine.runs.record import RunError
 from l2o_engine.support.errors import UserError
 from l2o_engine.support.wording import nearest, shown
@@ -30,6 +30,24 @@ _KEYS: dict[str, Callable[[Listed], Any]] = {
 def sorted_by(runs: Sequence[Listed], order: Order) -> list[Listed]:
     """Return runs, which come newest first, in an order; those that are equal in it stay newest first."""
     return list(reversed(runs)) if order == "oldest" else sorted(runs, key=_KEYS[order])
+
+
+def folded(runs: Iterable[Listed], studies: Sequence[Study], order: Order) -> list[Listed | Study]:
+    """Return runs and studies in an order: a study is where the first of its runs would be, one without runs behind.
+
+    Parameters
+    ----------
+    runs
+        Those that are of no study.
+    studies
+        The studies, with their runs.
+    order
+        The order.
+    """
+    owner = {id(run): study for study in studies for run in study.runs}
+    everything = newest_first([*runs, *(run for study in studies for run in study.runs)])
+    lines = {id(line): line for run in sorted_by(everything, order) for line in [owner.get(id(run), run)]}
+    return [*lines.values(), *(study for study in studies if not study.runs)]
 
 
 @dataclass(frozen=True)
@@ -69,10 +87,11 @@ class Selection:
         """
         wanted = self._wanted
         there = [run for run in runs if self._has_words(run)]
+        shipped = cache(_shipped)  # for this list: the folder of the presets is not read again for every run
         missing = {name for name, _ in wanted}
         found = []
         for run in there:
-            values = [(_value_of(run, name), value) for name, value in wanted]
+            values = [(_value_of(run, name, shipped), value) for name, value in wanted]
             missing -= {name for (name, _), (own, _) in zip(wanted, values, strict=True) if own}
             if all(value in own for own, value in values):
                 found.append(run)
@@ -96,7 +115,16 @@ def _condition(text: str) -> tuple[str, Any]:
     return ".".join(setting_names(name)), parsed
 
 
-def _value_of(run: Listed, name: str) -> Sequence[Any]:
+Shipped = tuple[Mapping[str, Any], str]
+"""The settings of a shipped preset, and their digest; of one that is not there "" for that."""
+
+
+def _shipped(preset: str) -> Shipped:
+    settings = shipped_settings(preset)
+    return ({}, "") if settings is None else (settings, digest_of(settings))
+
+
+def _value_of(run: Listed, name: str, shipped: Callable[[str], Shipped]) -> Sequence[Any]:
     """Return the values that a run has of a setting: one, of seeds several, or none.
 
     Most are known from run.json and the shipped preset; else preset.toml is read.
@@ -113,8 +141,8 @@ def _value_of(run: Listed, name: str) -> Sequence[Any]:
         changed = run.changed or {}
         if name in changed:
             return () if changed[name][1] is None else (changed[name][1],)
-        settings = shipped_settings(run.preset)
-        if settings is not None and run.origin == digest_of(settings):
+        settings, digest = shipped(run.preset)
+        if run.origin == digest:
             return (settings[name],) if name in settings else ()
     try:
         there = all_settings(Run(run.folder).preset())

@@ -8,7 +8,7 @@ take-off times vary by seed, so what a group gives are medians and quartiles ove
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import groupby
 from math import isfinite, log10
 
@@ -21,11 +21,13 @@ from l2o_engine.presets.published import PublishedRow
 from l2o_engine.presets.schema import Preset, ReportSettings
 from l2o_engine.records.blocks import Blocks
 from l2o_engine.records.curve import Curve, History
+from l2o_engine.records.events import Event, NewRows, Started
 from l2o_engine.records.health.thresholds import STANDS_STILL
 from l2o_engine.records.rows import ReportWindow, Rows
 from l2o_engine.records.statistics import GroupCurve, Spread, group_curve, spread_of
 from l2o_engine.runs import levels
 from l2o_engine.runs.folder import Run, lanes_of
+from l2o_engine.runs.metrics_file import as_written
 from l2o_engine.runs.record import RunError
 from l2o_engine.support.arrays import Doubles, finite_mean
 from l2o_engine.training.evaluation import Level
@@ -211,6 +213,45 @@ def summarise(run: Run, report: ReportSettings | None = None) -> list[Replicate]
     return found
 
 
+class Summing:
+    """Sums up a run while it is driven, from its first row on, as :func:`summarise` does of its files.
+
+    Parameters
+    ----------
+    preset
+        The run's.
+
+    Attributes
+    ----------
+    is_whole
+        Whether all rows were taken in: those of a run that was gone on with are in its files alone.
+    """
+
+    def __init__(self, preset: Preset) -> None:
+        self.is_whole = False
+        self._lanes = lanes_of(preset)
+        self._readers = [_LaneReader(preset) for _ in self._lanes]
+
+    def hear(self, event: Event) -> None:
+        """Take in what the run's session tells."""
+        if isinstance(event, Started):
+            self.is_whole = event.iteration < 0 and not self._has_begun
+        elif isinstance(event, NewRows) and self.is_whole:
+            for lane, reader in enumerate(self._readers):
+                reader.add(event.rows.of_lane(lane))
+
+    @property
+    def _has_begun(self) -> bool:
+        return any(reader.has_begun for reader in self._readers)
+
+    def replicates(self, run: Run) -> list[Replicate]:
+        """Return the lanes summed up, to the same figures; those that have no row yet are left out."""
+        for reader in self._readers:
+            reader.take_as_written()
+        pairs = zip(self._lanes, self._readers, strict=True)
+        return [reader.replicate(run, lane) for lane, reader in pairs if reader.has_begun]
+
+
 def _begin_with(run: Run, blocks: Blocks, readers: "Sequence[_LaneReader]") -> None:
     """Let readers begin with what is summed up of a run, and with its first rows."""
     for rows in run.rows():
@@ -392,6 +433,10 @@ class _LaneReader:
         """Take in the beginning of the lane, summed up."""
         blocks.begin(self._history, lane)
         self._non_finite += blocks.spoilt[lane]
+
+    def take_as_written(self) -> None:
+        """Let rows that were never read count as if they had been: of the summed loss a file holds fewer digits."""
+        self._last.change_sums(partial(as_written, dtype=self._preset.run.dtype))
 
     def replicate(self, run: Run, lane: Lane) -> Replicate:
         initial, final = finite_mean(self._first), self._last.average_log_result

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from io import BufferedReader, FileIO
 from pathlib import Path
 from stat import S_ISLNK, S_ISREG
+from threading import Lock
 from typing import BinaryIO
 
 # Nobody waits for the other end of a pipe, no terminal becomes ours, and no child inherits what is open.
@@ -46,7 +47,7 @@ def open_folder(folder: Path, root: Path | None = None) -> Iterator[int]:
         If it is not there, is no folder or cannot be opened.
     """
     root = folder if root is None else root
-    descriptor = os.open(root, _FOLDER)
+    descriptor = _held_or_opened(root)
     try:
         place = root
         for name in folder.relative_to(root).parts:
@@ -57,6 +58,63 @@ def open_folder(folder: Path, root: Path | None = None) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+class HeldFolder:
+    """A folder that stays open, so that what this process does below it does not begin with opening it again.
+
+    On a network's file system that is half of the calls. What is done meanwhile is done in this folder, even if it is
+    given another name: :attr:`is_there` tells, and whoever writes is to ask now and then. To be let go of.
+
+    Parameters
+    ----------
+    folder
+        The folder, by the path by which it is used.
+
+    Raises
+    ------
+    OSError
+        If it cannot be opened.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        descriptor = os.open(folder, _FOLDER)
+        with _held_lock:
+            if folder in _held:
+                os.close(descriptor)
+                raise ValueError(f"{folder} is held already")
+            _held[folder] = descriptor
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the path leads to this folder."""
+        try:
+            there = self._folder.stat()
+        except OSError:
+            return False
+        with _held_lock:
+            ours = os.fstat(_held[self._folder])
+        return (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
+
+    def let_go(self) -> None:
+        """Close it; once is enough."""
+        with _held_lock:
+            descriptor = _held.pop(self._folder, None)
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+_held: dict[Path, int] = {}
+_held_lock = Lock()
+
+
+def _held_or_opened(folder: Path) -> int:
+    """Return a descriptor of a folder, to be closed: a copy, for another thread may let go of the folder meanwhile."""
+    with _held_lock:
+        if folder in _held:
+            return os.dup(_held[folder])
+    return os.open(folder, _FOLDER)
 
 
 def make_folder(folder: Path, root: Path | None = None) -> None:
@@ -83,8 +141,23 @@ def names_in(folder: Path, root: Path | None = None) -> list[str]:
     OSError
         If the folder cannot be read, or a link leads to it.
     """
-    with open_folder(folder, root) as descriptor, os.scandir(descriptor) as entries:
+    with open_folder(folder, root) as descriptor, _listed(folder, root, descriptor) as entries:
         return [entry.name for entry in entries]
+
+
+@contextmanager
+def _listed(folder: Path, root: Path | None, descriptor: int) -> Iterator[Iterator[os.DirEntry[str]]]:
+    """Scan an open folder; of one that is held, whose descriptors share one position, through another one."""
+    if folder in _held and root in (None, folder):
+        own = os.open(".", _FOLDER, dir_fd=descriptor)
+        try:
+            with os.scandir(own) as entries:
+                yield entries
+        finally:
+            os.close(own)
+    else:
+        with os.scandir(descriptor) as entries:
+            yield entries
 
 
 def folders_in(folder: str | Path, *, follows: bool) -> list[str]:
@@ -233,17 +306,16 @@ def atomic_file(path: Path, root: Path | None = None) -> Iterator[BinaryIO]:
     """
     temporary = path.with_name(temporary_name(path.name))
     with open_folder(path.parent, root) as folder:
-        with suppress(FileNotFoundError):  # a killed process that had our id left it
-            os.unlink(temporary.name, dir_fd=folder)
         try:
-            with os.fdopen(_open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, folder), "wb") as file:
+            with os.fdopen(_open_new(temporary, folder), "wb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary.name, path.name, src_dir_fd=folder, dst_dir_fd=folder)
-        finally:
+        except BaseException:
             with suppress(FileNotFoundError):
                 os.unlink(temporary.name, dir_fd=folder)
+            raise
         _sync_folder(folder)
 
 
@@ -251,6 +323,19 @@ def write_atomically(path: Path, data: bytes, root: Path | None = None) -> None:
     """Write a file whole, as :func:`atomic_file` does."""
     with atomic_file(path, root) as file:
         file.write(data)
+
+
+def write_first(path: Path, data: bytes, root: Path | None = None) -> None:
+    """Write a file of a folder that is being made: it is on the disk when this returns, its name with the next rename.
+
+    So the folder is synced once for all of its first files, by whatever :func:`write_atomically` writes there last, and
+    nobody may rely on them before that is there.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    with os.fdopen(_open_regular(path, flags, root), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def temporary_name(name: str) -> str:
@@ -321,6 +406,16 @@ def _open_regular(path: Path, flags: int, root: Path | None, *, follows: bool = 
         return descriptor
     os.close(descriptor)
     raise RefusedFileError(path, "it is no regular file")
+
+
+def _open_new(path: Path, folder: int) -> int:
+    """Open a file that is made by that; what a killed process that had our id has left there is removed first."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        return _open(path, flags, folder)
+    except (FileExistsError, RefusedFileError):  # to look beforehand would be one more call each time
+        os.unlink(path.name, dir_fd=folder)
+        return _open(path, flags, folder)
 
 
 def _open(path: Path, flags: int, folder: int, *, follows: bool = False) -> int:

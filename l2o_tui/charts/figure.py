@@ -49,6 +49,8 @@ class Series:
         Behind it, the widest first.
     at
         The value that is written beside its name.
+    marks_points
+        Whether its markers stand on its points, which are few; else they stand at a distance along the line.
     """
 
     label: str
@@ -57,6 +59,7 @@ class Series:
     y: Doubles
     bands: Sequence[Band] = ()
     at: float = nan
+    marks_points: bool = False
 
     def __post_init__(self) -> None:
         _show_label(self)

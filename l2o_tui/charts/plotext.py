@@ -170,7 +170,7 @@ def _strokes(figure: Figure, room: Room, strokes: Strokes, *, plain: bool) -> It
 def _series(
     figure: Figure, room: Room, middles: Doubles, one: Series, strokes: Strokes, *, plain: bool
 ) -> Iterator[Stroke]:
-    """Yield a line, and its markers: some along it and one at its end."""
+    """Yield a line, and its markers: on its points, or some along it and one at its end."""
     look, marker = look_of(one.style), one.style.marker(plain=plain)
     grain = _TREMBLE * (figure.y.high - figure.y.low) / room.rows
     line = reduced(one.x, figure.y.heights(one.y), figure.x.view, room.columns, grain=grain)
@@ -179,7 +179,10 @@ def _series(
     yield Stroke(line.x, _within(figure, line.y), strokes.line or marker, look, line.joined)
     at = line.heights(middles)
     columns = np.flatnonzero(np.isfinite(at))
-    chosen = columns[columns % _MARKER_EVERY == (5 * one.style.place + 3 + (one.style.seed or 0)) % _MARKER_EVERY]
+    if one.marks_points:
+        chosen = np.intersect1d(columns, figure.x.columns_of(one.x[np.isfinite(one.y)], room.columns))
+    else:
+        chosen = columns[columns % _MARKER_EVERY == (5 * one.style.place + 3 + (one.style.seed or 0)) % _MARKER_EVERY]
     x, y = middles[chosen], at[chosen]
     if not one.is_replicate:
         end = figure.x.column_of(float(line.x[-1]), room.columns)

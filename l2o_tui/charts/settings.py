@@ -179,7 +179,8 @@ def _lines(
                 f"{SHORT_NAMES.get(name, name.rpartition('.')[2])} {_said(value)}" for name, value in which
             )
             y = np.array([median for _, median in at])
-            found.append(Series(label, Style(0), np.array([x for x, _ in at], np.int64), y, (), float(y[-1])))
+            x = np.array([place for place, _ in at], np.int64)
+            found.append(Series(label, Style(0), x, y, (), float(y[-1]), marks_points=True))
         return found
     if axis.newest == _WIDE:  # likewise
         return []
@@ -193,8 +194,8 @@ def _lines(
     best = np.array([one.min() for one in medians])
     band = Band(QUARTILES, spread[0], spread[2])
     return [
-        Series("best", Style(0), x, best, (), float(best[-1])),
-        Series("median", Style(0), x, spread[1], (band,), float(spread[1][-1])),
+        Series("best", Style(0), x, best, (), float(best[-1]), marks_points=True),
+        Series("median", Style(0), x, spread[1], (band,), float(spread[1][-1]), marks_points=True),
     ]
 
 

@@ -27,6 +27,7 @@ __all__ = ["BaseChart", "Chart", "ComparisonChart", "ConvergenceChart", "Setting
 _WINDOWS = tuple(digit * 10**power for power in range(6) for digit in (1, 2, 5))
 _END_LOSS = "end loss over the meta-iterations"
 _NOTHING_VARIED = "final log10: no two settings have a result yet"
+_ONE_SETTING = "final log10: of one setting there is no chart"
 _FINAL_LOSS = "final loss of the episodes, over the meta-iterations"
 
 
@@ -296,7 +297,8 @@ class SettingChart(Chart):
         self._results = results
         key = self.key
         several = f" ({self.keys.index(key) + 1} of {len(self.keys)})" if key and len(self.keys) > 1 else ""
-        self.border_title = Content(f"final log10 against {shown(key)}{several}" if key else _NOTHING_VARIED)
+        nothing = _ONE_SETTING if len(results) == 1 else _NOTHING_VARIED
+        self.border_title = Content(f"final log10 against {shown(key)}{several}" if key else nothing)
         self.redraw()
 
     def show_next(self) -> None:

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 from shutil import get_terminal_size
@@ -11,8 +10,9 @@ from typing import Any
 from l2o_engine.runs.catalogue import Unreadable
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.listing import Listed, Study, Surveyor
-from l2o_engine.runs.record import RunError
-from l2o_engine.runs.selection import Order, Selection, sorted_by
+from l2o_engine.runs.lock import is_driven
+from l2o_engine.runs.record import ACTIVE, Record, RunError, document_of, read_record_once
+from l2o_engine.runs.selection import Order, Selection, folded, sorted_by
 from l2o_engine.support.wording import shown
 from l2o_tui.text.commands import proposed
 from l2o_tui.text.numbers import age, count, duration, fixed
@@ -64,27 +64,35 @@ def print_runs(
     survey = Surveyor(runs_dir).look()
     meant = selection.of(survey.all_runs)
     unreadable = survey.unreadable if selection.is_all else []
+    entries: list[Listed | Study]
     if unfolds:
-        runs, studies = sorted_by(meant, order), []
+        entries = [*sorted_by(meant, order)]
     else:
-        runs, folded = sorted_by([run for run in meant if not run.study], order), [run for run in meant if run.study]
-        studies = [found for study in survey.studies if (found := study.among(folded)).runs or found.unreadable]
+        inner = [run for run in meant if run.study]
+        studies = [found for study in survey.studies if (found := study.among(inner)).runs or found.unreadable]
+        entries = folded((run for run in meant if not run.study), studies, order)
     if as_json_document:
-        told = [summary_of_listed(run) for run in runs]
-        return write_json([*told, *map(_summary_of_study, studies), *map(_summary_of_unreadable, unreadable)])
-    if not runs and not studies and not unreadable:
+        told = [summary_of_listed(line) if isinstance(line, Listed) else _summary_of_study(line) for line in entries]
+        return write_json([*told, *map(_summary_of_unreadable, unreadable)])
+    if not entries and not unreadable:
         if survey.all_runs:
             return say("none of the runs is as you ask for")
         return say(f"no runs in {shown(str(runs_dir))} yet; start one: {proposed('run', 'log30')}")
     rows: list[Sequence[str]] = []
-    for _, together in groupby(runs, key=lambda run: run.preset if order == "preset" else ""):
+    for _, together in groupby(entries, key=lambda line: _preset_of(line) if order == "preset" else ""):
         rows += [[]] if rows else []
-        rows += map(_row, together)
-    rows += [_study_row(study) for study in studies]
+        rows += [_row(line) if isinstance(line, Listed) else _study_row(line) for line in together]
     rows += [[one.name, "", "unreadable", *[""] * 6] for one in unreadable]
     lines = fitted(_COLUMNS, rows, get_terminal_size().columns if is_terminal(sys.stdout) else None)
     lines += [shown(f"{one.name}: {'; '.join(filter(None, [one.reason, one.remedy]))}") for one in unreadable]
     return write_out("\n".join(lines))
+
+
+def _preset_of(line: Listed | Study) -> str:
+    """Return the preset of a run, or of the runs of a study, which may be of several: then the first one's."""
+    if isinstance(line, Listed):
+        return line.preset
+    return min((run.preset for run in line.runs), default="")
 
 
 def _row(run: Listed) -> Sequence[str]:
@@ -136,7 +144,7 @@ def _summary_of_study(study: Study) -> dict[str, Any]:
 def summary_of_listed(run: Listed) -> dict[str, Any]:
     """Return what is told of a run in short, for scripts; in place of it what is wrong with its folder."""
     try:
-        summary = summary_of(Run(run.folder))
+        summary = _summary(run.folder, read_record_once(run.folder / "run.json"))  # of which the list has kept little
     except RunError as error:  # vanished while we looked
         summary = {"path": str(run.folder), "error": str(error)}
     return summary | {"name": run.name, "study": run.study}
@@ -145,11 +153,13 @@ def summary_of_listed(run: Listed) -> dict[str, Any]:
 def summary_of(run: Run) -> dict[str, Any]:
     """Return what is told of a run in short, for scripts; in place of it what is wrong with its folder."""
     try:
-        driven, record = run.is_driven(), run.record()
-        return (
-            {"name": run.name, "path": str(run.folder)}
-            | asdict(record)
-            | {"status": run.status(), "driven": driven, "label": record.label}
-        )
+        return _summary(run.folder, run.record())
     except RunError as error:  # vanished, or rewritten by another version, while we looked
         return {"name": run.name, "path": str(run.folder), "error": str(error)}
+
+
+def _summary(folder: Path, record: Record) -> dict[str, Any]:
+    driven = is_driven(folder, lambda: record)
+    status = "interrupted" if record.status in ACTIVE and not driven else record.status
+    known = {"status": status, "driven": driven, "label": record.label}
+    return {"name": folder.name, "path": str(folder)} | document_of(record) | known

@@ -7,6 +7,12 @@ from textual.widgets import Input, Label
 
 from l2o_engine.runs.about import NOTHING_SAID, About
 
+_PLACEHOLDERS = {
+    "name": "what lists call it, not its folder",
+    "tags": "words to find it by",
+    "note": "what is to be remembered of it",
+}
+
 
 class AboutFields(Vertical):
     """Name, tags and note, a line each; of a note of several lines the lines stand beside one another.
@@ -28,7 +34,7 @@ class AboutFields(Vertical):
         for name, value in fields.items():
             with Horizontal(classes="field"):
                 yield Label(Content(name))
-                yield Input(value, id=f"about-{name}", compact=True)
+                yield Input(value, placeholder=_PLACEHOLDERS[name], id=f"about-{name}", compact=True)
 
     @property
     def about(self) -> About:

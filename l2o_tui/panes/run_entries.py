@@ -56,7 +56,8 @@ class RunEntry:
         """What the filter looks into."""
         record = self.record
         names = [record.name, record.given_name, record.preset, record.status, *record.tags, record.label]
-        return " ".join([*names, *record.changed_in_short]).lower()
+        settings = [f"{key}={pair[1]}" for key, pair in (record.changed or {}).items()]  # as --where has them
+        return " ".join([*names, *record.changed_in_short, *settings]).lower()
 
 
 @dataclass(frozen=True)

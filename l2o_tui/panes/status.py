@@ -15,6 +15,7 @@ from l2o_tui.panes.pane import Pane
 from l2o_tui.state import keys
 from l2o_tui.state.feed import View
 from l2o_tui.text.health import findings_of
+from l2o_tui.text.names import cut
 from l2o_tui.text.numbers import count, duration, fixed, rate
 
 MARKS = {
@@ -29,6 +30,7 @@ MARKS = {
     "given up": ("▽", "$text-muted"),
 }
 """By phase or status, also of a study's job: its sign, and the colour that it has."""
+_LONGEST_NAME = 24  # cells of what people call the run
 _LEAST_MESSAGE = 20  # cells; of which less is said, nothing is
 _LEAST_BAR, _GREATEST_BAR = 4, 40
 
@@ -118,6 +120,7 @@ class StatusLines(Pane):
                 (f"{mark} ", colour), (self._answer + " …" if self._answer else view.phase, f"{colour} b")
             ),
             Content.styled(self._preset.name, "bold"),
+            *([Content(cut(shown(view.name), _LONGEST_NAME))] if view.name else []),
             Content(f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]}–{seeds[-1]}"),
         ]
         is_others = self._driver == keys.WATCHED and view.phase in (keys.RUNNING, keys.PAUSED)

@@ -22,7 +22,7 @@ from l2o_engine.runs.folder import Run
 from l2o_engine.runs.listing import Listed, Survey, Surveyor
 from l2o_engine.runs.rebuild import mend_record
 from l2o_engine.runs.record import RunError
-from l2o_engine.runs.selection import Order, sorted_by
+from l2o_engine.runs.selection import Order, folded, sorted_by
 from l2o_engine.support.wording import shown
 from l2o_tui.charts.terminal import is_plain
 from l2o_tui.panes.detail import DetailPane
@@ -119,7 +119,11 @@ class HomeScreen(KeyedScreen[None]):
                 )
                 yield EntryTable(_RUN_HEADINGS, right=(4, 5, 6), flexible=(2, 1), coloured=3, id="runs")
             yield DetailPane(id="detail")
-        yield Input(placeholder="show only what has this in it; esc shows all again", id="filter", compact=True)
+        yield Input(
+            placeholder="only what has all these words: name, tag, state, meta.epsilon=1e-12; esc shows all",
+            id="filter",
+            compact=True,
+        )
         yield KeyFooter()
 
     def on_mount(self) -> None:
@@ -254,19 +258,22 @@ class HomeScreen(KeyedScreen[None]):
 
     def _entries(self) -> list[Entry]:
         """Return the lines of the runs: each run, each study and, behind one that is unfolded, its runs."""
-        entries: list[Entry] = [self._entry(run) for run in sorted_by(self._survey.runs, self._order)]
-        for study in self._survey.studies:
-            is_unfolded = study.folder in self._unfolded
-            entries.append(StudyEntry(study, is_unfolded))
-            entries += [self._entry(run) for run in sorted_by(study.runs, self._order)] if is_unfolded else []
+        entries: list[Entry] = []
+        for line in folded(self._survey.runs, self._survey.studies, self._order):
+            if isinstance(line, Listed):
+                entries.append(self._entry(line))
+                continue
+            is_unfolded = line.folder in self._unfolded
+            entries.append(StudyEntry(line, is_unfolded))
+            entries += [self._entry(run) for run in sorted_by(line.runs, self._order)] if is_unfolded else []
         return [*entries, *self._unreadable]
 
     def _entry(self, run: Listed) -> RunEntry:
         return RunEntry(run, run.folder in self._marked)
 
     def _matching(self, entries: Iterable[Entry]) -> list[Entry]:
-        wanted = self._filter.lower()
-        return [entry for entry in entries if wanted in entry.words] if wanted else list(entries)
+        wanted = self._filter.lower().split()
+        return [entry for entry in entries if all(map(entry.words.__contains__, wanted))] if wanted else list(entries)
 
     def _recolour(self, _: Theme) -> None:
         for table in (self._presets_table, self._runs_table):

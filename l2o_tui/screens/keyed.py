@@ -59,7 +59,7 @@ class KeyedScreen(Screen[Result]):
     def action_help(self) -> None:
         """Show the help."""
         now = self.offered_keys()
-        later = [key for key in keys.on(self.WHERE) if key not in now]
+        later = [key for key in keys.on(self.WHERE) if key not in now and not self._is_denied(key.action)]
         self.app.push_screen(HelpScreen(now, later, self.READING))
 
     async def action_theme(self) -> None:

@@ -70,6 +70,7 @@ class StudyScreen(ChartScreen[None]):
         "[b]The runs[/b]  How far each is, and what waits for its turn. A study goes on whether or not it is watched."
     )
     BINDINGS: ClassVar[list[BindingType]] = [*keys.bindings(keys.OF_STUDY)]
+    AUTO_FOCUS = "#jobs-table"
 
     def __init__(self, folder: Path, opener: Opener) -> None:
         super().__init__()
@@ -82,6 +83,7 @@ class StudyScreen(ChartScreen[None]):
         self._counts_under_way = False
         self._due = 0.0
         self._shown = 0  # all, the chart alone, or the lists alone
+        self._used = "jobs"  # which list was in use last: of a chart alone none has the focus
         self._trouble = ""
 
     def compose(self) -> ComposeResult:
@@ -98,7 +100,6 @@ class StudyScreen(ChartScreen[None]):
         """Begin to look."""
         self._settings.border_title, self._jobs.border_title = "settings, the best first", "runs"
         self.app.theme_changed_signal.subscribe(self, self._recolour)
-        self._jobs.focus()
         self._refresh()
         self.set_interval(_REFRESH_SECONDS, self._refresh_if_due)
 
@@ -110,6 +111,7 @@ class StudyScreen(ChartScreen[None]):
     def on_resize(self) -> None:
         """Choose the layout that fits."""
         self.set_class(self.size.width >= ROOMY[0] and self.size.height >= ROOMY[1], "roomy")
+        self._note_use()
         self._arrange()
 
     # What is shown.
@@ -140,7 +142,9 @@ class StudyScreen(ChartScreen[None]):
     @property
     def there(self) -> frozenset[str]:
         """What there is of all that keys may need."""
-        return frozenset({keys.SWEEP} if self._standing and self._standing.is_sweep else ())
+        there = {keys.SWEEP} if self._standing and self._standing.is_sweep else set()
+        there |= {keys.LIST} if self._shown != 1 else set()
+        return frozenset(there | ({keys.SEVERAL} if self.is_mounted and len(self.chart.keys) > 1 else set()))
 
     def _refresh_if_due(self) -> None:
         if monotonic() >= self._due:
@@ -199,11 +203,22 @@ class StudyScreen(ChartScreen[None]):
 
     def _arrange(self) -> None:
         """Show chart and lists, or one of them; where there is little room, of the lists the one that is in use."""
-        has_both, in_use = self.has_class("roomy"), self.focused or self._jobs
+        has_both, in_use = self.has_class("roomy"), self._table_in_use
         self.chart.display = self._shown != 2
         self._settings.display = self._shown != 1 and (has_both or in_use is self._settings)
-        self._jobs.display = self._shown != 1 and (has_both or in_use is not self._settings)
+        self._jobs.display = self._shown != 1 and (has_both or in_use is self._jobs)
         self.query_one("#study-above").display = self.chart.display or self._settings.display
+        if in_use.display:
+            in_use.focus()
+        self.refresh_bindings()
+
+    @property
+    def _table_in_use(self) -> EntryTable:
+        return self.query_one(f"#{self._used}-table", EntryTable)
+
+    def _note_use(self) -> None:
+        if self.focused in (self._settings, self._jobs):
+            self._used = "settings" if self.focused is self._settings else "jobs"
 
     # Keys.
 
@@ -227,14 +242,13 @@ class StudyScreen(ChartScreen[None]):
         """Go from the runs to the settings and back."""
         if self._shown == 1:
             self._shown = 0
-        other = self._jobs if self.focused is self._settings else self._settings
-        for hidden in (self.query_one("#study-above"), other):
-            hidden.display = True  # what cannot be seen does not take the focus
-        other.focus()
-        self.call_after_refresh(self._arrange)
+        self._note_use()
+        self._used = "settings" if self._used == "jobs" else "jobs"
+        self._arrange()
 
     def action_maximise(self) -> None:
         """Show the chart alone, then the lists alone, then all again."""
+        self._note_use()
         self._shown = (self._shown + 1) % 3
         self._arrange()
 

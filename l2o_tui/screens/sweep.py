@@ -1,10 +1,13 @@
 """The dialog before a study is begun: what is varied, over how many seeds, for how long."""
 
+import re
 import shlex
-from math import floor, log10
+from math import floor, log10, prod
 from pathlib import Path
 from typing import ClassVar
 
+from pydantic import ValidationError
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
@@ -15,14 +18,24 @@ from textual.widgets import Button, Input, Label
 
 from l2o_engine.presets.files import load
 from l2o_engine.presets.labels import short_number
-from l2o_engine.studies.sweep import StudySettings, parse_over, study_of
+from l2o_engine.presets.messages import rule_of
+from l2o_engine.studies.sweep import Over, StudySettings, parse_over, study_of
 from l2o_tui.panes.plain import PlainText
-from l2o_tui.state.studies import begin_study
+from l2o_tui.state.studies import begin_study, of_its_own
 from l2o_tui.state.workers import in_background, message_of
-from l2o_tui.text.numbers import count, whole_number
+from l2o_tui.text.numbers import count, counted_as, whole_number
 
 _LOW = 28  # lines of a terminal, below which the dialog would not fit
 _SEEDS = 4  # with fewer a median says little
+_LABELS = {
+    "over": "vary",
+    "and-over": "and vary",
+    "seeds": "seeds",
+    "iterations": "meta-iterations",
+    "settings": "settings of all",
+    "name": "name",
+}
+_OPTION = re.compile(r"--(?:set|over) |--(?=[a-z])")  # of the command line, which messages speak of
 
 
 class SweepDialog(ModalScreen[Path | None]):
@@ -48,25 +61,27 @@ class SweepDialog(ModalScreen[Path | None]):
         self._runs_dir = runs_dir
         self._preset = load(path)
         self._is_beginning = False
+        self._left = ""  # the field that had the focus when it was begun
 
     def compose(self) -> ComposeResult:
         """Lay out the fields, with a proposal."""
         proposal = f"meta.learning_rate={','.join(map(short_number, _around(self._preset.meta.learning_rate)))}"
         fields = {
-            "over": ("vary", proposal, "table.key=a,b,c"),
-            "and-over": ("and vary", "", "network.hidden=10,20"),
-            "seeds": ("seeds", str(_SEEDS), ""),
-            "iterations": ("meta-iterations", str(self._preset.run.iterations), ""),
-            "settings": ("settings of all", "", "meta.epsilon=1e-12"),
+            "over": (proposal, "table.key=a,b,c"),
+            "and-over": ("", "such as network.hidden=10,20"),
+            "seeds": (str(_SEEDS), ""),
+            "iterations": (str(self._preset.run.iterations), ""),
+            "settings": ("", "such as meta.epsilon=1e-12"),
+            "name": ("", "if empty, made of what is varied"),
         }
         with Vertical(classes="dialog"):
             yield PlainText(f"Sweep {self._preset.name}", classes="dialog-title")
             yield PlainText(
                 "Every combination of the values is trained with each seed, on all cores, in the background."
             )
-            for name, (label, value, placeholder) in fields.items():
+            for name, (value, placeholder) in fields.items():
                 with Horizontal(classes="field"):
-                    yield Label(Content(label))
+                    yield Label(Content(_LABELS[name]))
                     yield Input(value, placeholder=placeholder, id=name, compact=True)
             yield PlainText(id="start-error")
             with Horizontal(classes="dialog-buttons"):
@@ -77,6 +92,28 @@ class SweepDialog(ModalScreen[Path | None]):
         """Leave no room between the fields where there is none."""
         self.set_class(event.size.height < _LOW, "low")
 
+    def on_mount(self) -> None:
+        """Say how much is proposed."""
+        self._tell_size()
+
+    @on(Input.Changed)
+    def _tell_size(self) -> None:
+        """Say how many runs it will be, as long as all of it can be read; what is wrong is told when it is started."""
+        try:
+            settings = prod(len(over.values) for over in self._overs())
+            seeds, iterations = self._number("seeds"), self._number("iterations")
+        except ValueError:
+            self._tell("")
+            return
+        counted = f"{counted_as(settings, 'setting')} × {counted_as(seeds, 'seed')}"
+        self._tell(f"{counted}: {counted_as(settings * seeds, 'run')} of {count(iterations)} meta-iterations")
+
+    async def action_dismiss(self, result: Path | None = None) -> None:
+        """Go back; a study that is being begun is begun nonetheless."""
+        if self._is_beginning:
+            self.app.notify("the study begins nonetheless: its line will be among the runs")
+        await super().action_dismiss(result)
+
     def on_input_submitted(self) -> None:
         """Begin, if all is well."""
         self._begin()
@@ -86,28 +123,65 @@ class SweepDialog(ModalScreen[Path | None]):
         if event.button.id == "start":
             self._begin()
         else:
-            self.dismiss(None)
+            self.call_later(self.action_dismiss)
 
     def _begin(self) -> None:
         if self._is_beginning:
             return
         try:
-            overs = [parse_over(text) for text in map(self._value, ("over", "and-over")) if text]
+            overs = self._overs()
             settings = [*shlex.split(self._value("settings")), f"run.iterations={self._number('iterations')}"]
-            asked = StudySettings(set=tuple(settings), seeds=self._number("seeds"))
+            seeds, name = self._number("seeds"), self._value("name") or None
+            asked = StudySettings(set=tuple(settings), seeds=seeds).model_copy(update={"name": name})
             study = study_of(asked, [load(self._path)], overs)
             runs = len(study.variations) * study.seeds
-        except Exception as error:  # noqa: BLE001 (whatever a file or a setting does to what reads it)
-            said = str(error) if isinstance(error, ValueError) else message_of(error)
-            self._tell("\n".join(line.removeprefix("--set ").removeprefix("--") for line in said.splitlines()))
+        except ValidationError as error:
+            self._tell("\n".join(f"{_LABELS[str(one['loc'][0])]}: {rule_of(one)}" for one in error.errors()))
             return
-        self._is_beginning = True
-        self._tell(f"{count(runs)} runs: starting …")
-        in_background(self, lambda: begin_study(study, self._runs_dir), self.dismiss, failed=self._fail)
+        except Exception as error:  # noqa: BLE001 (whatever a file or a setting does to what reads it)
+            self._tell(_in_fields(str(error) if isinstance(error, ValueError) else message_of(error)))
+            return
+        self._set_beginning(True)
+        self._tell(f"{counted_as(runs, 'run')}: starting …")
+
+        def begin() -> Path:
+            return begin_study(study if name else of_its_own(study, self._runs_dir), self._runs_dir)
+
+        in_background(self, begin, self.dismiss, failed=self._fail)
+
+    def _overs(self) -> list[Over]:
+        """Return what is varied.
+
+        Raises
+        ------
+        ValueError, SweepError
+            If that cannot be read.
+        """
+        found = []
+        for name in ("over", "and-over"):
+            if not (text := self._value(name)):
+                continue
+            if "=" not in text:
+                raise ValueError(f"{_LABELS[name]}: write it as table.key=a,b,c")
+            over = parse_over(text)
+            if over.range is not None:
+                raise ValueError(f"{_LABELS[name]}: list the values; points of a range draws l2o-tui sweep --latin N")
+            found.append(over)
+        return found
 
     def _fail(self, said: str) -> None:
-        self._is_beginning = False
-        self._tell(said)
+        self._set_beginning(False)
+        self._tell(_in_fields(said))
+
+    def _set_beginning(self, is_beginning: bool) -> None:
+        """Take no keys into the fields while it is begun: what it is of has been read."""
+        if is_beginning and self.focused is not None:
+            self._left = self.focused.id or ""
+        self._is_beginning = is_beginning
+        for field in self.query(Input):
+            field.disabled = is_beginning
+        if not is_beginning and self._left:
+            self.query_one(f"#{self._left}").focus()
 
     def _value(self, name: str) -> str:
         return self.query_one(f"#{name}", Input).value.strip()
@@ -116,10 +190,15 @@ class SweepDialog(ModalScreen[Path | None]):
         try:
             return whole_number(self._value(name))
         except ValueError as error:
-            raise ValueError(f"{name}: {error}") from None
+            raise ValueError(f"{_LABELS[name]}: {error}") from None
 
     def _tell(self, said: str) -> None:
         self.query_one("#start-error", PlainText).update(said)
+
+
+def _in_fields(said: str) -> str:
+    """Return a message without the options of a command line that it speaks of: here they are fields."""
+    return _OPTION.sub("", said)
 
 
 def _around(value: float) -> list[float]:

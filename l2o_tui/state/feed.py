@@ -74,6 +74,8 @@ class View:
     failed_here
         Whether the phase is "failed" because this program failed, at training, handing over or watching; else a run
         has only told that it had failed.
+    name
+        What people call the run; empty where nobody has given it a name.
     read
         Which share of what a watched run has done is read; NaN once all of it is, and where nothing has to be.
     iteration, iterations
@@ -105,6 +107,7 @@ class View:
     message: str = ""
     failed_here: bool = False
     read: float = nan
+    name: str = ""
     run_dir: str = ""
     backend: str = ""
     device: str = CPU
@@ -147,13 +150,16 @@ class Feed:
         Where the run is, until the session says.
     is_watched
         Whether another process drives the run, if any.
+    name
+        What people call the run, until it is told that they call it something else.
     """
 
-    def __init__(self, preset: Preset, iteration: int = -1, *, is_watched: bool = False) -> None:
+    def __init__(self, preset: Preset, iteration: int = -1, *, is_watched: bool = False, name: str = "") -> None:
         self._lock = Lock()
         self._is_watched = is_watched
         self._window = preset.report.rolling_window
-        self._view = View(phase="loading", message="starting", iteration=iteration, iterations=preset.run.iterations)
+        total = preset.run.iterations
+        self._view = View(phase="loading", message="starting", name=name, iteration=iteration, iterations=total)
         self._learns = preset.learns
         self._histories: list[History] = []
         self._recent: list[ReportWindow] = []
@@ -234,13 +240,19 @@ class Feed:
             case StatusChanged():
                 self._pace.clear()
                 self._change(phase=event.status, message=event.message, rate=nan)
-            case Extended():
-                self._change(iterations=event.iterations)
+            case Extended() | Described():
+                self._take_in_change(event)
             case Ended():
                 self._change(phase=event.status, message=event.message, iteration=event.iteration, rate=nan)
-            case Imitated() | Found() | Changed() | Described() | Notice():
+            case Imitated() | Found() | Changed() | Notice():
                 pass
         self._tell(event)
+
+    def _take_in_change(self, event: Extended | Described) -> None:
+        if isinstance(event, Extended):
+            self._change(iterations=event.iterations)
+        else:
+            self._change(name=event.given_name)
 
     def _take_in_figures(self, event: Diagnosed | Validated) -> None:
         if isinstance(event, Diagnosed):

@@ -28,8 +28,8 @@ OWN, WATCHED = "own", "watched"
 
 # What a key may need, for not every screen has it at every time.
 REPLICATES, FILTER, PINNED, NETWORK, REMEDY = "replicates", "filter", "pinned runs", "network", "remedy"
-TWO_MARKED, SWEEP = "two marked runs", "sweep"
-EVERYTHING = frozenset({REPLICATES, FILTER, PINNED, NETWORK, REMEDY, TWO_MARKED, SWEEP})
+TWO_MARKED, SWEEP, LIST, SEVERAL = "two marked runs", "sweep", "list", "several settings"
+EVERYTHING = frozenset({REPLICATES, FILTER, PINNED, NETWORK, REMEDY, TWO_MARKED, SWEEP, LIST, SEVERAL})
 
 
 NOT_SERVED = frozenset(
@@ -69,7 +69,8 @@ class Key:
         Whether it asks something of the process that drives the run: one that is watched must be driven for that.
     needs
         What must be there: several replicates, a filter, pinned runs, two marked runs, a network, a finding with a
-        setting that may help, a study that a sweep has made; empty for nothing.
+        setting that may help, a study that a sweep has made, a list that can be seen, several settings to draw
+        against; empty for nothing.
     display
         How the footer writes the key, where textual's way will not do.
     """
@@ -187,10 +188,18 @@ KEYS = (
         _HOME,
         shown=False,
     ),
-    Key("slash", "filter", "filter", "view: Filter", "Show only what has a text in it.", _HOME, display="/"),
+    Key(
+        "slash",
+        "filter",
+        "filter",
+        "view: Filter",
+        "Show only what has these words in it: names, tags, states, settings.",
+        _HOME,
+        display="/",
+    ),
     Key("escape", "clear_filter", "", "view: Show all", "Take the filter away.", _HOME, shown=False, needs=FILTER),
     Key("tab", "other_list", "", "view: Other list", "Go from the presets to the runs and back.", _HOME, shown=False),
-    Key("enter", "open", "open", "run: Open", "Open the run; of a setting, go to its best run.", _STUDY),
+    Key("enter", "open", "open", "run: Open", "Open the run; of a setting, go to its best run.", _STUDY, needs=LIST),
     Key(
         "space",
         "pause_study",
@@ -240,6 +249,7 @@ KEYS = (
         "chart: Next setting",
         "Draw the final figure against the next setting that is varied.",
         _STUDY,
+        needs=SEVERAL,
     ),
     Key(
         "u",
@@ -268,16 +278,6 @@ KEYS = (
         _STUDY,
         shown=False,
     ),
-    Key(
-        "e",
-        "save_table",
-        "",
-        "study: Export",
-        "Write what came of the settings as CSV into the working folder.",
-        _STUDY,
-        shown=False,
-        needs=SWEEP,
-    ),
     Key("escape", "leave", "", "app: Back", "Go back.", _STUDY, shown=False),
     Key("space", "pause", "pause", "run: Pause", "Pause, after a checkpoint.", phases=frozenset({RUNNING})),
     Key("space", "go_on", "go on", "run: Go on", "Train again after a pause.", phases=frozenset({PAUSED})),
@@ -293,6 +293,15 @@ KEYS = (
     Key("question_mark,f1", "help", "help", "app: Help", "Show this help.", _ALL, display="?"),
     Key("q", "leave", "leave", "app: Leave", "Leave; while training, asks what becomes of the run.", _ALL),
     Key("ctrl+c", "leave", "", "", "Leave, the same.", _ALL, shown=False),
+    Key(
+        "e",
+        "save_table",
+        "export",
+        "study: Export",
+        "Write what came of the settings as CSV into the working folder.",
+        _STUDY,
+        needs=SWEEP,
+    ),
     Key(
         "c", "checkpoint", "checkpoint", "run: Checkpoint", "Save a checkpoint that is kept.", phases=ALIVE, steers=True
     ),

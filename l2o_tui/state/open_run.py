@@ -64,6 +64,8 @@ class OpenRun:
         ``keys.OWN`` if this process drives the run, ``keys.WATCHED`` if it only looks.
     device
         Where it was asked to compute, whatever the preset says: who goes on with the run is told so.
+    name
+        What people call it.
     """
 
     def __init__(
@@ -75,11 +77,12 @@ class OpenRun:
         folder: Path = Path(),
         driver: str = keys.OWN,
         device: str | None = None,
+        name: str = "",
     ) -> None:
         self.preset = preset
         self.folder = folder
         self.driver = driver
-        self.feed = Feed(preset, iteration, is_watched=driver == keys.WATCHED)
+        self.feed = Feed(preset, iteration, is_watched=driver == keys.WATCHED, name=name)
         self.is_over = False  # a plain flag, which a signal handler may read whatever lock is held
         self.detaching = False
         self.background_pid = 0
@@ -93,12 +96,14 @@ class OpenRun:
     ) -> "OpenRun":
         """Open a run to drive it here."""
         session = Session(run, chunk=chunk, backend=backend, device=device, interactive=True)
-        return cls(session, run.current, run.record().iteration, folder=run.folder, device=device)
+        record = run.record()
+        return cls(session, run.current, record.iteration, folder=run.folder, device=device, name=record.given_name)
 
     @classmethod
     def watching(cls, run: Run) -> "OpenRun":
         """Open a run that another process drives, or none."""
-        return cls(Watcher(run, curves=True), run.preset(), folder=run.folder.resolve(), driver=keys.WATCHED)
+        source, name = Watcher(run, curves=True), run.record().given_name
+        return cls(source, run.preset(), folder=run.folder.resolve(), driver=keys.WATCHED, name=name)
 
     @property
     def phase(self) -> str:

@@ -147,7 +147,10 @@ def detail_of_preset(path: Path, title: str) -> list[Line]:
         text = read_bytes(path, _MOST_BYTES, follows=True).decode("utf-8-sig", errors="replace")
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror or error}") from error
-    return [Line(title or path.stem, "title"), Line(""), *_compact(text.splitlines())]
+    lines = text.splitlines()
+    if lines and title and lines[0].lstrip("# ").rstrip(". ") == title.rstrip(". "):  # many begin with it
+        lines = lines[2 if lines[1:2] == ["#"] else 1 :]
+    return [Line(title or path.stem, "title"), Line(""), *_compact(lines)]
 
 
 def _compact(lines: Iterable[str]) -> Iterator[Line]:

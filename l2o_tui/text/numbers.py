@@ -31,6 +31,11 @@ def count(value: int) -> str:
     return f"{value:,}"
 
 
+def counted_as(number: int, what: str) -> str:
+    """Return how many there are of what, in the plural where it is not one: "1 run", "1,000 runs"."""
+    return f"{count(number)} {what}{'' if number == 1 else 's'}"
+
+
 def whole_number(text: str) -> int:
     """Return a whole number as people write it: 1000000, 1,000,000, 1_000_000, 1e6, 1M, 100k.
 

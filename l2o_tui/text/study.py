@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
-from typing import Any
+from typing import Any, TypeGuard
 
 from l2o_engine.studies.sweep import JobStanding, StudyStanding
-from l2o_tui.text.numbers import count, duration, fixed
+from l2o_tui.text.numbers import count, counted_as, duration, fixed
 from l2o_tui.text.sweep import said, setting_names
 
+_LEAST_TRIED = 3  # values of a setting, of which the best may lie between others
 _TOLD_STATES = ("failed", "diverged", "interrupted", "waits", "given up")  # of a study's jobs, in its status line
 
 
@@ -39,7 +40,7 @@ def what_it_is(standing: StudyStanding) -> str:
     """Return of how many settings and seeds a study is."""
     settings = len(standing.settings)
     seeds = len({job.seed for job in standing.jobs})
-    return f"{_counted(settings, 'setting')}, {_counted(seeds, 'seed')}"
+    return f"{counted_as(settings, 'setting')}, {counted_as(seeds, 'seed')}"
 
 
 def progress_of(standing: StudyStanding, labels: Labels) -> list[str]:
@@ -50,19 +51,34 @@ def progress_of(standing: StudyStanding, labels: Labels) -> list[str]:
     parts = [f"{count(over)} of {count(total)} runs ({standing.share:.0%})"]
     if (best := standing.best) is not None:
         parts.append(f"best {fixed(best.final)}: {labels.of_job(best)}")
-    parts += [f"{count(under_way)} under way"] if under_way else []
+    parts += [edge] if standing.status == "finished" and (edge := edge_of(standing, labels)) else []
+    if under_way:
+        parts.append(f"{count(under_way)} {'paused' if counts.get('paused') == under_way else 'under way'}")
+    elif standing.preparing:  # nothing moves until then, the first time for a minute
+        parts.append(f"compiling the kernel for {counted_as(standing.preparing, 'run')}")
     if standing.status == "running" and isfinite(left := standing.seconds_left):
         parts.append(f"{duration(left)} left")
     parts += [f"{count(counts[state])} {_in_words(state)}" for state in _TOLD_STATES if state in counts]
     return parts + ([f"{count(standing.unreadable)} unreadable"] if standing.unreadable else [])
 
 
+def edge_of(standing: StudyStanding, labels: Labels) -> str:
+    """Return which of the best setting's values lie at an end of what was tried; empty where none of three does."""
+    there = [one for one in standing.settings if one.final.count]
+    said = []
+    for key, value in there[0].settings.items() if there else ():
+        tried = [other for one in there if _is_number(other := one.settings.get(key))]
+        if _is_number(value) and len(set(tried)) >= _LEAST_TRIED and value in (least := min(tried), max(tried)):
+            said.append(f"{labels.of_settings('', {key: value})} is the {'least' if value == least else 'greatest'}")
+    return f"{', '.join(said)} tried" if said else ""
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _in_words(state: str) -> str:
     return "waiting" if state == "waits" else state
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{count(number)} {what}{'' if number == 1 else 's'}"
 
 
 def in_order(jobs: Sequence[JobStanding], order: str) -> list[JobStanding]:

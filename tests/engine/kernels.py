@@ -1,9 +1,11 @@
 """Compiled kernels for tests: made side by side, and kept from one run of the tests to the next."""
 
 import gc
+import hashlib
 import os
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
+from fcntl import LOCK_EX, flock
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -20,6 +22,7 @@ def compile_kernels(presets: Iterable[Preset]) -> None:
     missing = {spec for spec in (spec_of(preset.experiment) for preset in presets) if not is_compiled(spec, folder)}
     if not missing:
         return
+    folder.parent.mkdir(parents=True, exist_ok=True)
     # Processes that compile one after the other: an interpreter that has loaded Numba once need not do so again.
     workers = min(os.cpu_count() or 1, len(missing))
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=gc.disable) as pool:
@@ -27,4 +30,8 @@ def compile_kernels(presets: Iterable[Preset]) -> None:
 
 
 def _compile(spec: Spec, folder: Path) -> None:
-    keep(spec, compile_here(spec), folder)
+    """Compile a kernel, unless another process of the tests has just done so: who comes later waits for it."""
+    with (folder.parent / f"{hashlib.sha256(repr(spec).encode()).hexdigest()[:20]}.lock").open("w") as lock:
+        flock(lock, LOCK_EX)
+        if not is_compiled(spec, folder):
+            keep(spec, compile_here(spec), folder)

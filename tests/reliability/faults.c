@@ -1,7 +1,7 @@
 /* Faults below the file calls, for processes that load this by LD_PRELOAD: faults.py writes the rules.
  *
  * A rule a line, its fields parted by tabs:
- *   calls   names, parted by commas: open create write sync sync_folder rename unlink truncate mkdir lock
+ *   calls   names, parted by commas: open create write sync sync_folder rename unlink truncate mkdir lock stat
  *   path    a pattern of fnmatch(3) for the absolute path; of a renaming both are tried
  *   first, last   which of these calls, counted from 1 in each process; last 0: all from there on
  *   do      kill (before the call), tear (write half, then kill), error, short (write half), delay, note
@@ -256,6 +256,20 @@ int mkdirat(int folder, const char *path, mode_t mode) {
 }
 
 int mkdir(const char *path, mode_t mode) { return mkdirat(AT_FDCWD, path, mode); }
+
+static int looked_at(int folder, const char *path, struct stat *to, int flags) {
+    if (path && *path && judge_at("stat", folder, path) == FAIL) return -1; /* of what is open nothing is asked */
+    return syscall(SYS_newfstatat, folder, path, to, flags);
+}
+
+int stat(const char *path, struct stat *to) { return looked_at(AT_FDCWD, path, to, 0); }
+int lstat(const char *path, struct stat *to) { return looked_at(AT_FDCWD, path, to, AT_SYMLINK_NOFOLLOW); }
+int fstatat(int folder, const char *path, struct stat *to, int flags) { return looked_at(folder, path, to, flags); }
+int stat64(const char *path, struct stat64 *to) { return stat(path, (struct stat *)to); }
+int lstat64(const char *path, struct stat64 *to) { return lstat(path, (struct stat *)to); }
+int fstatat64(int folder, const char *path, struct stat64 *to, int flags) {
+    return fstatat(folder, path, (struct stat *)to, flags);
+}
 
 int flock(int what, int how) {
     if (judge_at("lock", what, NULL) == FAIL) return -1;

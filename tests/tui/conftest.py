@@ -146,9 +146,9 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def driven_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Running]]:
-    """A run that another process drives, until the module's tests are over."""
+    """A run that another process drives, until the test is over: as long as it trains, it takes a core."""
     folder = tmp_path_factory.mktemp("driven") / "runs" / "busy"
     running = Running("run", "log30", "--json", *TINY, f"--iterations={ENDLESS}", "--run-dir", folder)
     try:

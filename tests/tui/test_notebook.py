@@ -81,9 +81,18 @@ def test_it_is_drawn_again_only_when_it_is_time(tmp_path: Path, monkeypatch: pyt
 
     train(tiny_preset("report.every=1"), run_dir=tmp_path / "run", watch=plot, on_event=tell)
     seconds = clock[0] - 100
-    # Of pictures that take 0.4 s, the first and the last are drawn at once, those between 4 s apart.
-    assert 2 <= plot.drawn <= 3 + (seconds + 3) // 4
+    # Of pictures that take 0.4 s, the last is drawn at once, the first after a second, those between 8 s apart.
+    assert counts[:2] == [0, 0]
+    assert 2 <= plot.drawn <= 3 + (seconds + 7) // 8
     assert plot.drawing_seconds == pytest.approx(0.4 * plot.drawn)
+
+
+def test_a_run_that_is_over_at_once_is_drawn_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notebook, "monotonic", lambda: 100.0)
+    plot = LivePlot(tmp_path / "live.svg")
+    train(tiny_preset("report.every=1"), run_dir=tmp_path / "run", watch=plot)
+    assert plot.drawn == 1
+    assert "finished at 30 of 30" in (tmp_path / "live.svg").read_text()
 
 
 def test_in_a_notebook_the_cells_picture_is_replaced(shell: Shell, tmp_path: Path) -> None:

@@ -9,14 +9,14 @@ from typing import Any, ClassVar
 import pytest
 from rich.text import Text
 from textual.app import App, ComposeResult
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.drivers import linux_driver
 from textual.events import Key
 from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
-from textual.widgets import Footer
+from textual.widgets import Footer, Input
 
 import l2o_tui
 from l2o_tui.textual_private import ThinApp, ThinUpdate, cells_of_key, thinned
@@ -83,6 +83,26 @@ async def test_spans_are_sent_and_nothing_else_and_the_screen_is_right() -> None
         plain = re.sub(r"\x1b\[[\d;]*[mH]", "", sent)
         assert sorted(plain) == sorted("onetwothree4")
         assert len(sent) < len(update.render_segments(app.console))
+
+
+class Fields(ThinApp[None]):
+    """Two fields, one below the other."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("down", "app.focus_next", show=False)]
+
+    def compose(self) -> ComposeResult:
+        yield Input("400", id="first")
+        yield Input("50000", id="second")
+
+
+async def test_what_is_typed_while_the_program_is_busy_lands_where_it_was_typed() -> None:
+    app = Fields()
+    async with app.run_test() as pilot:
+        await pilot.pause()
+        for key in ("ctrl+u", "7", "down", "ctrl+u", "5", "e", "3", "backspace", "4"):  # at once, as a queue has them
+            app.post_message(Key(key, key if len(key) == 1 else None))
+        await pilot.pause()
+        assert [field.value for field in app.query(Input)] == ["7", "5e4"]
 
 
 def test_any_other_update_stays_as_it_is() -> None:
@@ -153,6 +173,7 @@ def test_the_one_module_is_seen_to_use_them() -> None:
         "textual._xterm_parser",
         "textual.widgets._footer",
         "EscapeParser._sequence_to_key_events",
+        "ThinApp._check_bindings",
         "ThinApp._display",
         "ThinApp._print_error_renderables",
         "PatientPalette._select_or_command",

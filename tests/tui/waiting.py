@@ -10,6 +10,8 @@ from l2o_tui.screens.training import TrainingScreen
 
 PATIENCE_SECONDS = 60.0
 AT_REST = 2  # looks without a change
+# A key too: Textual waits for half a minute, which passes on a machine that is busy with others.
+Pilot._wait_for_screen.__defaults__ = (PATIENCE_SECONDS,)
 
 
 def text_of(pilot: Pilot[int]) -> str:

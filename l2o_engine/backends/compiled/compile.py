@@ -44,6 +44,8 @@ class CompilationError(Exception):
 Kernel: TypeAlias = SimpleNamespace
 """The entries of a compiled kernel, by their names; its module documents their arguments. One that it lacks raises."""
 
+_MOST_LOADED = 8
+_loaded: dict[tuple[str, bytes], Kernel] = {}  # by name and digest: to load one takes tens of milliseconds
 _unkept: dict[str, Code] = {}  # of kernels that could not be kept: this process compiles none of them twice
 
 
@@ -80,7 +82,7 @@ def get_kernel(shape: Shape, compiler: Child | None = None, entries: Sequence[st
     found = _find(shape, folder, entries)
     if found is not None:
         with suppress(Exception):  # what Numba may raise for what is ours and whole is open-ended: compile it again
-            return load(shape, found, entries)
+            return _load_once(shape, found, entries)
     try:
         code = compile_in_child(shape, folder, compiler, entries)
     except OSError:  # no process can be started: the interpreter is held for some seconds, better than no kernel
@@ -140,6 +142,21 @@ def load(shape: Shape, code: Code, entries: Sequence[str] = ()) -> Kernel:
     made |= {name: shared(function) for name, function in functions.items() if name not in kernel.ENTRIES}
     made_of = {entry: compiled(functions[entry], signatures[entry], code) for entry in entries}
     return Kernel(**{entry: made_of.get(entry, _lacking) for entry in kernel.ENTRIES})
+
+
+def _load_once(shape: Shape, code: Code, entries: Sequence[str]) -> Kernel:
+    """Return the kernel of this code, which a process that does one run after the other has mostly loaded before."""
+    digest = hashlib.sha256()
+    for part in code.values():
+        digest.update(part)
+    key = _name(shape, entries), digest.digest()
+    kernel = _loaded.get(key)
+    if kernel is None:
+        kernel = load(shape, code, entries)
+        if len(_loaded) >= _MOST_LOADED:
+            _loaded.clear()
+        _loaded[key] = kernel
+    return kernel
 
 
 def _named(shape: Shape, entries: Sequence[str]) -> tuple[str, ...]:

@@ -37,6 +37,11 @@ def run_job(job: Job) -> Outcome:
 
     A run that another process drives is waited for. Nothing is raised: what fails is told in the outcome.
     """
+    with worker.at_work():
+        return _run_job(job)
+
+
+def _run_job(job: Job) -> Outcome:
     try:
         before = is_done(job)
         driven = None if before else take_in_turn(job)

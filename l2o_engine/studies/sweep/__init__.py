@@ -10,6 +10,7 @@ and stop it.
 
 from l2o_engine.studies.sweep.cluster import (
     DaskExecutor,
+    LostSchedulerError,
     WorkerSeen,
     check_memory,
     check_workers,
@@ -48,7 +49,7 @@ from l2o_engine.studies.sweep.study import (
     study_of,
 )
 from l2o_engine.studies.sweep.sweep import Sweep
-from l2o_engine.studies.sweep.workers import cores, process_pool
+from l2o_engine.studies.sweep.workers import cores, process_pool, processes_for
 
 __all__ = [
     "PAUSE_FILE",
@@ -60,6 +61,7 @@ __all__ = [
     "Halving",
     "JobStanding",
     "JobState",
+    "LostSchedulerError",
     "Over",
     "Range",
     "SeedOutcome",
@@ -87,6 +89,7 @@ __all__ = [
     "pause_study",
     "presets_of",
     "process_pool",
+    "processes_for",
     "read_settings",
     "read_state",
     "read_study",

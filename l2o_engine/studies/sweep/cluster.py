@@ -11,12 +11,16 @@ docs/cluster.md says what that asks of a network.
 import logging
 import os
 import socket
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
+from math import ceil, inf
 from pathlib import Path
+from threading import Lock, Semaphore, local
+from time import monotonic
 from typing import Any
 
 from l2o_engine.backends.choose import choose
@@ -24,7 +28,9 @@ from l2o_engine.live.sizes import needs_of
 from l2o_engine.presets.schema import Preset
 from l2o_engine.runs.record import versions, what_changed
 from l2o_engine.studies.sweep.over import SweepError
+from l2o_engine.studies.sweep.seeds import run_seed
 from l2o_engine.studies.sweep.study import STUDY_FILE
+from l2o_engine.studies.sweep.workers import worker
 from l2o_engine.support.files import read_bytes
 from l2o_engine.support.wording import size
 
@@ -97,8 +103,10 @@ class DaskExecutor(Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Let go of the cluster; what is under way there is given up, unless it is waited for before."""
-        self._executor.shutdown(wait=False)
-        self._client.close(timeout=CONNECT_SECONDS)
+        with suppress(OSError):  # a scheduler that is gone, or too busy to answer, hears nothing of it
+            self._executor.shutdown(wait=False)
+        with suppress(OSError):
+            self._client.close(timeout=CONNECT_SECONDS)
 
     def workers(self, study: Path) -> tuple[list[WorkerSeen], list[str]]:
         """Ask every worker what it is; return the answers, and why there is none of the others, a sentence each.
@@ -107,11 +115,17 @@ class DaskExecutor(Executor):
         ----------
         study
             The study's folder, whose file they should see.
+
+        Raises
+        ------
+        LostSchedulerError
+            If the scheduler does not answer.
         """
-        info = self._client.scheduler_info(n_workers=-1)["workers"]
-        if not info:
-            return [], []
-        answers = self._client.run(_described, str(study), on_error="return")
+        try:
+            info = self._client.scheduler_info(n_workers=-1)["workers"]
+            answers = self._client.run(_described, str(study), on_error="return") if info else {}
+        except OSError as error:
+            raise LostSchedulerError(f"the scheduler does not answer ({error})") from error
         expected = read_bytes(study / STUDY_FILE, _MOST_BYTES) if (study / STUDY_FILE).is_file() else b""
         seen, wrong = [], []
         for name, answer in answers.items():
@@ -175,6 +189,106 @@ def dask_executor(scheduler: str) -> Iterator[DaskExecutor]:
 
 def _is_file(scheduler: str) -> bool:
     return "://" not in scheduler and (scheduler.endswith(".json") or Path(scheduler).is_file())
+
+
+_SHORT_SECONDS = 5.0  # of training, within which the next run of a worker may be begun
+_MOST_AHEAD = 8  # runs that a thread has begun and not trained
+
+
+class WorkerTurns:
+    """Which of a Dask worker's jobs computes, and when it lets go of its thread so that the next one is begun.
+
+    A job that has trained lets go of it, and ends its run beside the next one's training. Where runs are short it does
+    so when it begins to train, so that the next one is begun by then; and where it takes longer to begin a run than to
+    train it, for its folder answers late, more are begun. Where they are long none is: it would wait here for hours,
+    while another worker has nothing to do.
+
+    Parameters
+    ----------
+    threads
+        The worker's.
+    let_go
+        Gives back the thread of the job that calls it, which goes on in it all the same.
+    """
+
+    def __init__(self, threads: int, let_go: Callable[[], None]) -> None:
+        self._threads = threads
+        self._let_go = let_go
+        self._computing = Semaphore(threads)
+        self._lock = Lock()
+        self._ahead = 0
+        self._beginning, self._training = 0.0, inf  # seconds that the last run took
+        self._job = local()
+
+    def begin(self) -> None:
+        """Take notice of a job that begins in this thread; every one is to :meth:`end`."""
+        self._job.began, self._job.holds, self._job.is_ahead = monotonic(), True, True
+        with self._lock:
+            self._ahead += 1
+            depth = min(max(ceil(self._beginning / self._training), 1), _MOST_AHEAD)
+            is_one_of_many = self._ahead < depth * self._threads
+        if is_one_of_many:
+            self._leave_thread()
+
+    def acquire(self, blocking: bool, timeout: float | None, /) -> bool:
+        """Wait for the turn of this thread's job, for so many seconds at most, and return whether it has come."""
+        if self._job.began is not None:
+            self._beginning, self._job.began = monotonic() - self._job.began, None
+        if not self._computing.acquire(blocking, timeout):
+            return False
+        self._job.since = monotonic()
+        self._no_more_ahead()
+        if self._training < _SHORT_SECONDS:
+            self._leave_thread()
+        return True
+
+    def release(self) -> None:
+        """Let another job have the turn."""
+        self._training = monotonic() - self._job.since
+        self._computing.release()
+        self._leave_thread()
+
+    def end(self) -> None:
+        """Take notice that this thread's job is over."""
+        self._no_more_ahead()
+
+    def _no_more_ahead(self) -> None:
+        if self._job.is_ahead:
+            self._job.is_ahead = False
+            with self._lock:
+                self._ahead -= 1
+
+    def _leave_thread(self) -> None:
+        if self._job.holds:
+            self._job.holds = False
+            self._let_go()
+
+
+def run_on_worker(*arguments: Any) -> dict[str, Any]:
+    """Do what :func:`~l2o_engine.studies.sweep.seeds.run_seed` does, in a Dask worker."""
+    turns = _turns_here()
+    if turns is None:
+        return run_seed(*arguments)
+    turns.begin()
+    try:
+        return run_seed(*arguments)
+    finally:
+        turns.end()
+
+
+def _turns_here() -> WorkerTurns | None:
+    """Return the turns of the Dask worker that this process is; None if it is none."""
+    if "distributed" not in sys.modules:
+        return None
+    distributed = import_module("distributed")
+    with _turns_lock, suppress(ValueError):  # no worker
+        if worker.turns is None:
+            worker.turns = WorkerTurns(distributed.get_worker().state.nthreads, distributed.secede)
+        return worker.turns if isinstance(worker.turns, WorkerTurns) else None
+    return None
+
+
+_turns_lock = Lock()
 
 
 def is_loss(error: BaseException) -> bool:

@@ -9,11 +9,12 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from l2o_engine.backends.choose import choose
-from l2o_engine.live.sizes import admit
+from l2o_engine.live.sizes import admit, work_of
 from l2o_engine.runs.record import RunError
 from l2o_engine.studies.sweep.jobs import Ending, Job, Outcome, difference, is_begun, is_done, prepare
 from l2o_engine.studies.sweep.workers import stop_workers
 from l2o_engine.support.errors import UserError
+from l2o_engine.support.files import names_in
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +33,7 @@ class Course(ABC, Generic[Told]):
     Parameters
     ----------
     jobs
-        In the order in which they are to be begun.
+        Of those that take as long the first is begun first.
     window
         How many the executor is given at a time.
 
@@ -46,6 +47,8 @@ class Course(ABC, Generic[Told]):
 
     remedy = "choose another --runs-dir"
     """What is proposed, beside deleting it, where a folder holds another run."""
+    survives = False
+    """Whether jobs go on with another executor where one has broken, but for those that broke it again and again."""
     prepares = True
     """Whether kernels are compiled first, each once: where the workers share what was compiled."""
 
@@ -104,10 +107,16 @@ class Course(ABC, Generic[Told]):
             If a job's folder holds a run with other settings, or one that cannot be read; if the backend cannot take a
             preset, or this machine has not the memory for a run.
         """
+        there: dict[Path, set[str]] = {}  # in a folder: one look at it, in place of several for each of its runs
         for job in self.jobs:
+            within = job.folder.parent
+            if within not in there:
+                with suppress(OSError):  # it is yet to be made, or whoever begins will say so
+                    there[within] = set(names_in(within))
+            has_folder = job.folder.name in there.get(within, ())
             try:
-                other = difference(job) if is_begun(job) and not known(job) else ""
-                if is_done(job):
+                other = difference(job) if has_folder and is_begun(job) and not known(job) else ""
+                if has_folder and is_done(job):
                     self._done.add(job.folder)
             except RunError as error:
                 raise self._refusal(f"{error}. Delete {job.folder}, or {self.remedy}") from error
@@ -126,12 +135,19 @@ class Course(ABC, Generic[Told]):
     # Under way.
 
     def start(self, executor: Executor) -> None:
-        """Give all jobs to an executor; those whose kernel is still to be compiled wait for that."""
+        """Give all jobs to an executor, the longest first; those whose kernel is still to be compiled wait for that.
+
+        What is left at the end are short ones then, and no core is long without work.
+        """
         self._executor = executor
         self._ready.extend(job for job in self.jobs if job.folder in self._done)  # to read a run takes no time
         self._fill()
         waiting: dict[str, list[Job]] = {}
+        work: dict[str, float] = {}  # of what a job is a seed of
         for job in self.jobs:
+            if job.of not in work:
+                work[job.of] = work_of(job.preset)
+        for job in sorted(self.jobs, key=lambda job: -work[job.of]):
             if job.folder not in self._done:
                 waiting.setdefault(self._kernels.get(job.of, ""), []).append(job)
         ready = waiting.pop("", [])
@@ -160,7 +176,8 @@ class Course(ABC, Generic[Told]):
                 future = self._executor.submit(function, *arguments)
             except BrokenExecutor:
                 self._executor = None
-                self._keep([self._lost(self._ready.popleft()) for _ in range(len(self._ready))])
+                if not self.survives or self.is_stopped:  # else they wait for the next: it was no fault of theirs
+                    self._keep([self._lost(self._ready.popleft()) for _ in range(len(self._ready))])
                 return
             self._running[future] = self._ready.popleft()
             future.add_done_callback(self._over.put)
@@ -169,6 +186,11 @@ class Course(ABC, Generic[Told]):
     def is_going_on(self) -> bool:
         """Whether there are jobs that have no outcome yet."""
         return bool(self._running or self._preparing or self._ready)
+
+    @property
+    def preparing(self) -> int:
+        """How many jobs wait for a kernel that is being compiled."""
+        return sum(map(len, self._preparing.values()))
 
     def wait(self, seconds: float) -> list[Told]:
         """Wait for outcomes, for so many seconds at most, and return the new ones."""
@@ -214,6 +236,9 @@ class Course(ABC, Generic[Told]):
         if isinstance(error, BrokenExecutor):
             self._executor = None
             return self._lost(job)
+        if future.cancelled() and self.survives:  # by Dask, whose scheduler is gone: the job has nothing to do with it
+            self._ready.append(job)
+            return None
         if future.cancelled() or (error is not None and self._is_loss(error)):
             return self._lost(job)
         return self._ended(job, "failed", f"{type(error).__name__}: {error}") if error else self._told(job, future)

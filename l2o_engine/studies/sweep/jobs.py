@@ -18,7 +18,7 @@ from l2o_engine.records.events import Event, Stop
 from l2o_engine.runs.driven import DrivenRun, InOtherHandsError
 from l2o_engine.runs.folder import Run, is_beginning
 from l2o_engine.runs.record import RunError
-from l2o_engine.studies.comparison import Replicate, summarise
+from l2o_engine.studies.comparison import Replicate, Summing, summarise
 from l2o_engine.studies.sweep.workers import worker
 from l2o_engine.support.wording import quote
 
@@ -124,8 +124,15 @@ def iteration_of(job: Job) -> int:
         return 0
 
 
-def sum_up(job: Job) -> Replicate:
+def sum_up(job: Job, heard: Summing | None = None) -> Replicate:
     """Sum up a run that is at its end. What its metrics have lost is not made good by another try.
+
+    Parameters
+    ----------
+    job
+        The job.
+    heard
+        What was heard of the run while this process drove it: where that is all of it, no row is read again.
 
     Raises
     ------
@@ -135,7 +142,7 @@ def sum_up(job: Job) -> Replicate:
     run = Run(job.folder)
     remedy = f"delete {job.folder}, and the same command trains it again"
     try:
-        (replicate,) = summarise(run)
+        (replicate,) = heard.replicates(run) if heard is not None and heard.is_whole else summarise(run)
     except RunError as error:
         raise RunError(f"{error}: {remedy}") from error
     iteration = run.record().iteration
@@ -224,7 +231,7 @@ def drive(
     Failure
         If the training fails.
     """
-    session = Session(driven, chunk_seconds=_CHUNK_SECONDS, start_paused=is_paused())
+    session = Session(driven, chunk_seconds=_CHUNK_SECONDS, start_paused=is_paused(), turns=worker.turns)
     worker.mailboxes.add(session.mailbox)
     try:
         if worker.is_stopping or is_stopped():
@@ -240,8 +247,9 @@ def prepare(preset: Preset) -> None:
     """Load a preset's backend: its kernel is compiled, once, before several processes want it."""
     worker.is_preparing = True
     try:
-        if not worker.is_stopping:
-            choose(preset.experiment, preset.run.backend).load()
+        with worker.turn():
+            if not worker.is_stopping:
+                choose(preset.experiment, preset.run.backend).load()
     except KeyboardInterrupt:  # told to stop
         pass
     finally:

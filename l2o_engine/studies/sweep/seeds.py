@@ -15,7 +15,7 @@ from l2o_engine.records.events import Event, Progress, Stop
 from l2o_engine.runs.driven import InOtherHandsError
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.record import Record, RunError
-from l2o_engine.studies.comparison import Replicate, took_off
+from l2o_engine.studies.comparison import Replicate, Summing, took_off
 from l2o_engine.studies.sweep.jobs import (
     Job,
     Outcome,
@@ -95,7 +95,8 @@ def run_seed(
         allow_code(*code)
         if data:
             os.environ[FOLDER_VARIABLE] = data
-        return _plain(_run(Job(check(tables), Path(folder)), until))
+        with worker.at_work():
+            return _plain(_run(Job(check(tables), Path(folder)), until))
     except InOtherHandsError as error:
         return {"status": "elsewhere", "message": str(error)}
     except (UserError, Failure) as error:
@@ -130,7 +131,10 @@ def _run(job: Job, until: int | None) -> SeedOutcome:
     def is_stopped() -> bool:
         return worker.is_stopping or is_told_to_stop(study)
 
-    def enough(event: Event) -> Stop | None:
+    summing = Summing(job.preset)
+
+    def hear(event: Event) -> Stop | None:
+        summing.hear(event)
         is_there = until is not None and isinstance(event, Progress) and event.iteration >= until
         return Stop(f"halving: the round goes to {until:,}") if is_there else None
 
@@ -145,9 +149,9 @@ def _run(job: Job, until: int | None) -> SeedOutcome:
                 "workers share, by the same path"
             )
         admit(job.preset)  # where it is computed there may be less room than where it was asked for
-        drive(take_if_free(job), enough, is_stopped=is_stopped, is_paused=lambda: is_paused(study))
+        drive(take_if_free(job), hear, is_stopped=is_stopped, is_paused=lambda: is_paused(study))
     if is_done(job):
-        return _done(job, before=before)
+        return _done(job, before=before, heard=summing)
     if until is not None and (row := _reported(job, until)) is not None:
         return _reached(job, row, before=before)
     if is_stopped():
@@ -163,8 +167,8 @@ def _reported(job: Job, iteration: int) -> Progress | None:
     return next((row for row in Run(job.folder).progress() if row.iteration == iteration), None)
 
 
-def _done(job: Job, *, before: bool) -> SeedOutcome:
-    replicate, record = sum_up(job), Run(job.folder).record()
+def _done(job: Job, *, before: bool, heard: Summing | None = None) -> SeedOutcome:
+    replicate, record = sum_up(job, heard), Run(job.folder).record()
     return SeedOutcome(
         job,
         "done",

@@ -150,6 +150,8 @@ class StudyStanding:
         Whether it is a sweep, which can be told to pause and to stop.
     unreadable
         How many runs cannot be read.
+    preparing
+        How many jobs wait for a kernel that is being compiled; 0 where that is not told.
     """
 
     name: str
@@ -159,6 +161,7 @@ class StudyStanding:
     driver: str = ""
     is_sweep: bool = False
     unreadable: int = 0
+    preparing: int = 0
 
     def counts(self) -> dict[JobState, int]:
         """Return how many jobs stand how."""
@@ -242,6 +245,7 @@ class StudyWatcher:
         self._read_state()
         survey, state = self._surveyor.look(), self._state
         runs = {run.folder: run for run in survey.all_runs}
+        is_driven = state is not None and self._is_driven(state)
         unreadable = len(survey.unreadable) + sum(study.unreadable for study in survey.studies)
         if state is not None:
             jobs = tuple(self._of_sweep(job, state, runs.get(self._folder / job.folder)) for job in state.jobs)
@@ -252,9 +256,10 @@ class StudyWatcher:
             folder=self._folder,
             status=self._status(jobs),
             jobs=jobs,
-            driver=f"process {state.pid} on {state.host}" if state and self._is_driven(state) else "",
+            driver=f"process {state.pid} on {state.host}" if state and is_driven else "",
             is_sweep=state is not None,
             unreadable=unreadable,
+            preparing=state.preparing if state and is_driven else 0,
         )
 
     def _read_state(self) -> None:
@@ -267,7 +272,8 @@ class StudyWatcher:
         if state is not None and self._is_driven(state):
             return "paused" if is_paused(self._folder) else "running"
         if state is not None and state.status != "running":
-            return state.status
+            is_cut = state.status == "finished" and not all(job.is_over for job in jobs)
+            return "interrupted" if is_cut else state.status
         if any(job.is_under_way for job in jobs):
             return "running" if any(job.state == "running" for job in jobs) else "paused"
         if jobs and all(job.is_over for job in jobs):

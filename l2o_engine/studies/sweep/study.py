@@ -469,6 +469,8 @@ class StudyState:
         The folder's name of each run that halving has given up → the meta-iteration at which it has.
     failures
         The folder's name of each run that has failed → why.
+    preparing
+        How many runs wait for a kernel that is being compiled.
     """
 
     name: str
@@ -483,6 +485,7 @@ class StudyState:
     jobs: tuple[StoredJob, ...]
     given_up: dict[str, int] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
+    preparing: int = 0
     format: int = 1
 
 

@@ -15,7 +15,7 @@ from l2o_engine.runs.commands import send
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.lock import Listener
 from l2o_engine.runs.record import ACTIVE, RunError, now, read_record_once
-from l2o_engine.studies.sweep.cluster import is_loss
+from l2o_engine.studies.sweep.cluster import is_loss, run_on_worker
 from l2o_engine.studies.sweep.course import WINDOW, Course
 from l2o_engine.studies.sweep.halving import kept_after, median_with_losses
 from l2o_engine.studies.sweep.jobs import Ending, Job, is_begun, iteration_of
@@ -70,6 +70,8 @@ class Sweep(Course[SeedOutcome]):
         The study, and its folder.
     rounds
         The meta-iterations that halving's rounds go to, before the last.
+    write_seconds
+        How long it took to write the study's file: how quick the runs folder is.
 
     Raises
     ------
@@ -80,6 +82,7 @@ class Sweep(Course[SeedOutcome]):
     """
 
     remedy = "choose another --name"
+    survives = True
 
     def __init__(self, study: Study, *, runs_dir: Path, is_local: bool = True, window: int = WINDOW) -> None:
         self.study = study
@@ -96,7 +99,9 @@ class Sweep(Course[SeedOutcome]):
         self._elsewhere: dict[Job, Listener] = {}
         self._created = now()
         self._state_due = self._stop_due = self._look_due = 0.0
+        self._told_preparing = 0
         self._looked = 0
+        self.write_seconds = 0.0
         self._seen: dict[Path, int] = {}  # how far a run under way was when it was last looked at
         before = read_state(self.folder)
         self._known = {one.folder: one.digest for one in before.jobs} if before else {}
@@ -138,7 +143,13 @@ class Sweep(Course[SeedOutcome]):
         data = os.environ.get(FOLDER_VARIABLE, "")
         code = [str(folder) for folder in allowed_folders()]
         where = str(Path(data).absolute()) if data else ""
-        return run_seed, (to_dict(job.preset), str(job.folder), self._until, code, where)
+        return run_seed if self._is_local else run_on_worker, (
+            to_dict(job.preset),
+            str(job.folder),
+            self._until,
+            code,
+            where,
+        )
 
     def _answered(self, job: Job, answer: Any) -> SeedOutcome:
         return outcome_of(job, answer)
@@ -178,7 +189,9 @@ class Sweep(Course[SeedOutcome]):
             names = names_in(self.folder)
             if names and STUDY_FILE not in names:
                 raise SweepError(f"{self.folder} holds something else than a study; choose another --name")
+            began = monotonic()
             write_atomically(self.folder / STUDY_FILE, self.study.to_toml().encode())
+            self.write_seconds = monotonic() - began
             for sign in (STOP_FILE, PAUSE_FILE):  # of what another session was told
                 remove(self.folder / sign)
             self._write_state("running")
@@ -208,7 +221,7 @@ class Sweep(Course[SeedOutcome]):
             self._look_due = monotonic() + _LOOK_SECONDS
         if not super().is_going_on and not self._elsewhere and not self.is_stopped:
             self._next_round()
-        if monotonic() >= self._state_due:
+        if monotonic() >= self._state_due or self.preparing != self._told_preparing:
             with suppress(OSError):  # it only says how far it all is
                 self._write_state("running")
         return found
@@ -300,15 +313,21 @@ class Sweep(Course[SeedOutcome]):
         status
             As study.json has it; by what came of the runs, if not given.
         """
-        has_failed = any(outcome.status == "failed" for outcome in self.outcomes)
-        ended = "interrupted" if self.is_stopped else "failed" if has_failed else "finished"
+        endings = {
+            self._outcomes[job.folder].status if job.folder in self._outcomes else "interrupted"
+            for job in self.jobs
+            if job.of not in self._stopped
+        }
+        # Its jobs may all have heard of a stop before it was looked for here: then something is left nonetheless.
+        is_left = self.is_stopped or not endings <= {"done", "failed"}
+        ended = "interrupted" if is_left else "failed" if "failed" in endings else "finished"
         with suppress(OSError):
             self._write_state(status or ended)
 
     # How it stands.
 
     def _write_state(self, status: Any) -> None:
-        self._state_due = monotonic() + _STATE_SECONDS
+        self._state_due, self._told_preparing = monotonic() + _STATE_SECONDS, self.preparing
         endings = [outcome.status for outcome in self.outcomes]
         state = StudyState(
             name=self.study.name,
@@ -326,6 +345,7 @@ class Sweep(Course[SeedOutcome]):
                 for outcome in self.outcomes
                 if outcome.status == "failed"
             },
+            preparing=self._told_preparing,
             given_up={job.folder.name: self._stopped[job.of] for job in self.jobs if job.of in self._stopped},
         )
         write_atomically(self.folder / STATE_FILE, state_text(state, self._stored).encode())

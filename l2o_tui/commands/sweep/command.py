@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Literal
@@ -20,6 +19,7 @@ from l2o_engine.presets.shipped import find, shipped_names
 from l2o_engine.studies.sweep import (
     STUDY_FILE,
     DaskExecutor,
+    LostSchedulerError,
     SeedOutcome,
     SettingResult,
     Study,
@@ -37,6 +37,7 @@ from l2o_engine.studies.sweep import (
     pause_study,
     presets_of,
     process_pool,
+    processes_for,
     read_settings,
     read_study,
     stop_study,
@@ -157,8 +158,11 @@ def run_sweep(
     received = 0
     if not only_show:
         workers = min(jobs or cores(), len(sweep.jobs))
-        pool = partial(process_pool, workers) if scheduler is None else _reconnecting(scheduler, progress)
-        received = _drive(sweep, pool, progress)
+
+        def here() -> Executor:
+            return process_pool(workers, processes_for(workers, sweep.write_seconds))
+
+        received = _drive(sweep, here if scheduler is None else _reconnecting(scheduler, progress), progress)
     figures = setting_figures(sweep.results())
     if output and figures:
         write_panels([[("final loss", figure)] for _, figure in figures], output)
@@ -296,7 +300,7 @@ def _drive(sweep: Sweep, pool: Pool, progress: SweepProgress) -> int:
             while not is_begun or (sweep.is_broken and not received):
                 with pool() as executor:
                     if isinstance(executor, DaskExecutor):
-                        _look_at_workers(executor, sweep, progress)
+                        _look_at_workers(executor, sweep, progress, is_again=is_begun)
                     if is_begun:
                         sweep.go_on_with(executor)
                     else:
@@ -322,9 +326,14 @@ def _drive(sweep: Sweep, pool: Pool, progress: SweepProgress) -> int:
     return received[0] if received else 0
 
 
-def _look_at_workers(executor: DaskExecutor, sweep: Sweep, progress: SweepProgress) -> None:
+def _look_at_workers(executor: DaskExecutor, sweep: Sweep, progress: SweepProgress, *, is_again: bool) -> None:
     """Say what the cluster's workers are; refuse those that cannot do the runs."""
-    workers, wrong = executor.workers(sweep.folder)
+    try:
+        workers, wrong = executor.workers(sweep.folder)
+    except LostSchedulerError as error:
+        if is_again:  # then whoever gives it the next job will meet that, and look for another
+            return
+        raise SweepError(str(error)) from error
     check_workers(workers, wrong, sweep.folder)
     check_memory(workers, [variation.preset for variation in sweep.study.variations])
     for line in told_of(workers):

@@ -115,13 +115,14 @@ def settings_that_need_no_kernel() -> st.SearchStrategy[list[str]]:
     ).map(list)
 
 
-@settings(max_examples=24, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.integers(0, EXAMPLES - 1), settings_that_need_no_kernel(), st.integers(0, 1000))
+@pytest.mark.parametrize("shape", range(EXAMPLES))
+@settings(max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(settings_that_need_no_kernel(), st.integers(0, 1000))
 def test_the_kernel_and_the_reference_agree_wherever_the_reference_is_stable(
     shapes: list[Preset], shape: int, others: list[str], seed: int
 ) -> None:
     preset = override(shapes[shape], others)
-    learner, problems = new_learner(preset, TorchBackend(preset.experiment), seed), draw(preset, 30, seed)
+    learner, problems = new_learner(preset, TorchBackend(preset.experiment), seed), draw(preset, 20, seed)
     torch, fused = TorchBackend(preset.experiment), FusedBackend(preset.experiment)
 
     reference = torch.meta_gradient(learner, problems[:1])
@@ -173,8 +174,11 @@ def both(preset: Preset) -> Iterable[Backend]:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_n_at_once_are_n_one_at_a_time_to_the_last_bit(dtype: str) -> None:
-    preset = tiny_preset(INPUTS["ratio and adaptive log"], OBJECTIVES["sum_log"], f'run.dtype="{dtype}"')
+def test_n_at_once_are_n_one_at_a_time_to_the_last_bit(dtype: str, shapes: list[Preset]) -> None:
+    # In float64 the last of the random shapes, which has these inputs too.
+    preset = tiny_preset(INPUTS["ratio and adaptive log"], OBJECTIVES["sum_log"]) if dtype == "float32" else shapes[-1]
+    assert preset.experiment.dtype == dtype
+    assert preset.experiment.trained.inputs.adapts
     _, fused = both(preset)
     learner, problems = new_learner(preset, TorchBackend(preset.experiment)), draw(preset, 40)
     together, results = fused.train(learner, problems)

@@ -28,7 +28,7 @@ from tests.engine.tiny import draw, new_learner, tiny_preset
 
 pytestmark = pytest.mark.timeout(600)  # the first time, a kernel is compiled
 
-PRESET = tiny_preset("network.hidden=1", "run.backend=auto")
+PRESET = tiny_preset("run.backend=auto")  # whose kernel others compile too
 SPEC = spec_of(PRESET.experiment)
 NOBODY = 65534
 is_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")

@@ -426,12 +426,12 @@ def test_the_base_losses_are_those_of_the_session(
     make: Callable[..., Preset], names: list[str], tmp_path: Path
 ) -> None:
     session = start(tmp_path / "run", make("run.backend=torch"), interactive=True)
-    answers: list[Command] = [ShowDraws(1), Stop()]
+    answers: dict[int, Command] = {0: ShowDraws(1), 1: Stop()}
     theirs = []
-    for event in session.events():
-        if isinstance(event, Curves) and event.iteration == 30:
+    for event in session.events():  # which says the same again after some seconds
+        if isinstance(event, Curves) and event.iteration == 30 and event.draw in answers:
             theirs.append(event)
-            session.mailbox.put(answers.pop(0))
+            session.mailbox.put(answers.pop(event.draw))
     watcher = Watcher(Run(tmp_path / "run"), curves=True)
     told = watcher.events()
     until(told, is_kind(Ended))

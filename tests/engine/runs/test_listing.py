@@ -2,18 +2,22 @@
 
 import json
 import os
+from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from l2o_engine.presets.changed import shipped_settings
 from l2o_engine.presets.files import load, override
 from l2o_engine.presets.shipped import find
 from l2o_engine.runs import listing
 from l2o_engine.runs.about import About
 from l2o_engine.runs.driven import DrivenRun
-from l2o_engine.runs.listing import Listed, Surveyor
-from l2o_engine.runs.record import Record, read_record_once
-from l2o_engine.runs.selection import Selection, sorted_by
+from l2o_engine.runs.listing import Listed, Study, Surveyor
+from l2o_engine.runs.record import Record, RunError, document_of, read_record_once
+from l2o_engine.runs.selection import Order, Selection, folded, sorted_by
 from l2o_engine.support.errors import UserError
 from tests.engine.made import change_record
 from tests.engine.tiny import tiny_preset
@@ -116,6 +120,26 @@ def names(runs: list[Listed], **asked: tuple[str, ...]) -> list[str]:
     return [run.name for run in Selection(**asked).of(runs)]
 
 
+def test_a_shipped_preset_is_looked_up_once_for_all_its_runs(runs_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_up: list[str] = []
+
+    def counted(name: str) -> dict[str, Any] | None:
+        looked_up.append(name)
+        return shipped_settings(name)
+
+    monkeypatch.setattr("l2o_engine.runs.selection.shipped_settings", counted)
+    runs = Surveyor(runs_dir).look().all_runs
+    assert len(names(runs, where=("meta.batch=1", "network.layers=2"))) == 6
+    assert looked_up == ["log30"]
+
+
+def test_what_a_record_says_as_plain_values_is_what_its_fields_say(runs_dir: Path) -> None:
+    for path in runs_dir.rglob("run.json"):
+        with suppress(RunError):  # one of them is damaged
+            record = read_record_once(path)
+            assert json.dumps(document_of(record)) == json.dumps(asdict(record))
+
+
 def test_runs_are_chosen_by_setting_tag_and_state(runs_dir: Path) -> None:
     runs = Surveyor(runs_dir).look().runs
     assert names(runs) == ["wide", "eps", "plain"]
@@ -157,3 +181,27 @@ def test_orders(runs_dir: Path) -> None:
     assert [run.name for run in sorted_by(runs, "oldest")] == ["plain", "eps", "wide"]
     assert [run.name for run in sorted_by(runs, "name")] == ["eps", "plain", "wide"]  # "wider"
     assert [run.name for run in sorted_by(runs, "preset")] == ["wide", "eps", "plain"]
+
+
+def test_a_study_is_where_the_first_of_its_runs_would_be(tmp_path: Path) -> None:
+    for name, created, result in (
+        ("old", 1, -1.0),
+        ("study/one", 2, -9.0),
+        ("between", 3, -5.0),
+        ("study/two", 4, None),
+        ("new", 5, -2.0),
+    ):
+        folder = tmp_path / name
+        folder.parent.mkdir(exist_ok=True)
+        DrivenRun.create(tiny_preset(), folder).close()
+        change_record(folder, created=f"2026-01-0{created}T00:00:00+00:00", average_log_result=result)
+    survey = Surveyor(tmp_path).look()
+    empty = Study(tmp_path / "empty", (), 1)
+
+    def order(by: Order) -> list[str]:
+        return [line.name for line in folded(survey.runs, [*survey.studies, empty], by)]
+
+    assert order("newest") == ["new", "study", "between", "old", "empty"]
+    assert order("oldest") == ["old", "study", "between", "new", "empty"]
+    assert order("result") == ["study", "between", "new", "old", "empty"]
+    assert order("name") == ["between", "new", "old", "study", "empty"]

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic, sleep
@@ -20,6 +20,8 @@ from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.record import versions
 from l2o_engine.studies.sweep import (
+    DaskExecutor,
+    LostSchedulerError,
     StudySettings,
     Sweep,
     SweepError,
@@ -170,6 +172,66 @@ def test_where_workers_die_a_run_is_tried_again_while_it_comes_further(tmp_path:
             if stuck.jobs[0].folder.exists() and Dying.deaths > -1000:
                 change_record(stuck.jobs[0].folder, iteration=0)
     assert next(one for one in stuck.outcomes if one.job.folder == unlucky.folder).message.startswith("a worker")
+
+
+# A scheduler that is lost, or too busy to answer.
+
+
+class Losing(Executor):
+    """What Dask is while its scheduler is lost: what was given to it is cancelled, and nothing more is taken."""
+
+    def __init__(self) -> None:
+        self.given: list[Future[Any]] = []
+        self.is_lost = False
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        if self.is_lost:
+            raise LostSchedulerError("a test")
+        self.given.append(Future())
+        return self.given[-1]
+
+
+def test_a_scheduler_that_is_lost_again_and_again_is_no_runs_fault(tmp_path: Path) -> None:
+    sweep = sweep_of(tmp_path, seeds=2)
+    sweep.begin()
+    for job in sweep.jobs[:2]:  # which come no further in between
+        DrivenRun.create(job.preset, job.folder).close()
+        change_record(job.folder, status="interrupted")
+    for number in range(5):
+        executor = Losing()
+        if number:
+            sweep.go_on_with(executor)
+        else:
+            sweep.start(executor)
+        assert len(executor.given) == 4
+        executor.is_lost = True
+        for future in executor.given:
+            future.cancel()
+        assert sweep.wait(0) == []
+        assert sweep.is_broken
+    with ThreadPoolExecutor(1) as pool:
+        sweep.go_on_with(pool)
+        while sweep.is_going_on:
+            sweep.wait(0.1)
+    assert [outcome.status for outcome in sweep.outcomes] == ["done"] * 4
+
+
+def test_a_scheduler_that_does_not_answer_is_lost_and_is_left_without_a_word(tmp_path: Path) -> None:
+    class Busy:
+        status = "running"
+
+        def get_executor(self, **_: Any) -> "Busy":
+            return self
+
+        def _late(self, **_: Any) -> None:
+            raise TimeoutError("timed out after 10 s.")
+
+        scheduler_info = shutdown = close = _late
+
+    executor = DaskExecutor(Busy())
+    with pytest.raises(LostSchedulerError, match="does not answer"):
+        executor.workers(tmp_path)
+    executor.shutdown()
 
 
 # A real cluster on loopback.

@@ -125,7 +125,7 @@ def test_every_job_is_told_of_from_the_queue_to_its_end(sweep: Sweep) -> None:
     sweep.close()
     after = watcher.look()
     assert [job.state for job in after.jobs] == ["finished", "finished", "finished", "waits"]
-    assert (after.status, after.driver, after.counts()) == ("finished", "", {"finished": 3, "waits": 1})
+    assert (after.status, after.driver, after.counts()) == ("interrupted", "", {"finished": 3, "waits": 1})
     results = {result.variation.slug: result for result in sweep.results()}
     for job, one in zip(after.jobs[:3], sweep.jobs[:3], strict=True):
         assert job.final == results[one.of].finals[one.seed]

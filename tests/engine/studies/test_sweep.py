@@ -510,6 +510,23 @@ def test_from_elsewhere_a_study_is_stopped_by_its_folder(tmp_path: Path) -> None
         stop_study(tmp_path)
 
 
+def test_where_all_jobs_have_heard_of_a_stop_first_the_study_is_not_finished(tmp_path: Path) -> None:
+    sweep = Sweep(study(RATES), runs_dir=tmp_path)
+    sweep.begin()
+    queue = Queue()
+    sweep.start(queue)
+    sweep.wait(0)  # which looks for a stop, and not again for a moment
+    assert stop_study(sweep.folder) == 0
+    for _ in sweep.jobs:
+        queue.do_one()
+    sweep.wait(0)
+    assert (sweep.is_going_on, sweep.is_stopped) == (False, False)
+    sweep.close()
+    state = read_state(sweep.folder)
+    assert state is not None
+    assert state.status == "interrupted"
+
+
 def test_a_run_that_begins_as_the_study_is_stopped_stops_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between its look at the sign and its run.json, by which who stops it would find it."""
     sweep = Sweep(study(RATES), runs_dir=tmp_path)

@@ -11,6 +11,7 @@ from stat import S_ISDIR
 import pytest
 
 from l2o_engine.support.files import (
+    HeldFolder,
     RefusedFileError,
     atomic_file,
     make_folder,
@@ -22,6 +23,7 @@ from l2o_engine.support.files import (
     rename,
     temporary_name,
     write_atomically,
+    write_first,
 )
 
 
@@ -181,3 +183,49 @@ def test_a_disk_that_fails_to_sync_a_folder_is_told(root: Path, monkeypatch: pyt
     monkeypatch.setattr(os, "fsync", refusing(errno.EIO))
     with pytest.raises(OSError, match="Input/output error"):
         write_atomically(root / "a", b"x")
+
+
+# A folder that stays open.
+
+
+def test_what_is_held_is_written_into_without_being_opened_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = HeldFolder(root)
+    opened: list[object] = []
+    really = os.open
+
+    def noting(path: str, *arguments: int, **options: int) -> int:
+        opened.append(path)
+        return really(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", noting)
+    write_atomically(root / "file", b"1")
+    assert read_bytes(root / "file", 10) == b"1"
+    assert [path for path in opened if Path(str(path)).is_absolute()] == []
+    assert sorted(names_in(root)) == sorted(names_in(root)) == sorted(path.name for path in root.iterdir())
+    held.let_go()
+    held.let_go()
+    write_atomically(root / "file", b"2")
+    assert root in opened
+
+
+def test_a_held_folder_knows_that_it_is_elsewhere_or_another_is_in_its_place(root: Path) -> None:
+    held = HeldFolder(root)
+    there = [held.is_there]
+    root.rename(root.with_name("elsewhere"))
+    there.append(held.is_there)
+    root.mkdir()
+    there.append(held.is_there)
+    assert there == [True, False, False]
+    write_atomically(root / "file", b"1")
+    assert not (root / "file").exists()  # which is why it is asked
+    assert (root.with_name("elsewhere") / "file").read_bytes() == b"1"
+    held.let_go()
+
+
+def test_first_files_are_written_over_what_a_killed_process_left_and_through_no_link(root: Path, outside: Path) -> None:
+    (root / "file").write_bytes(b"half of what was to be longer")
+    write_first(root / "file", b"whole")
+    assert (root / "file").read_bytes() == b"whole"
+    (root / "link").symlink_to(outside / "secret")
+    with pytest.raises(RefusedFileError):
+        write_first(root / "link", b"x")

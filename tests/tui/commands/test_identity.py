@@ -33,7 +33,7 @@ def first_words(result: Result) -> list[str]:
 
 
 def test_a_list_has_names_settings_and_tags_and_a_study_in_a_line(runs_dir: Path) -> None:
-    heading, two, one, study = runs(runs_dir).out.splitlines()
+    heading, study, two, one = runs(runs_dir).out.splitlines()
     assert heading.split("  ")[0] == "run"
     assert ["three dims" in two, "dims 3" in two, "x y" in two] == [True] * 3
     assert "dims" not in one
@@ -56,7 +56,7 @@ def test_a_list_is_chosen_from_and_sorted(runs_dir: Path) -> None:
 
 def test_json_says_more_than_before_and_renames_nothing(runs_dir: Path) -> None:
     documents = {document["name"]: document for document in json.loads(runs(runs_dir, "--json").out)}
-    assert list(documents) == ["two", "one", "study"]
+    assert list(documents) == ["study", "two", "one"]
     two = documents["two"]
     assert (two["given_name"], two["note"], two["tags"]) == ("three dims", "a [b]note[/b]", ["x", "y"])
     assert two["changed"]["problem.dims"] == [2, 3]
@@ -96,7 +96,7 @@ def test_diff_has_a_line_a_setting(runs_dir: Path) -> None:
     result = call("diff", "one", "two", "--runs-dir", runs_dir)
     assert result.code == 0
     assert [line.split() for line in result.out.splitlines()] == [
-        *(["one", "two"], ["problem.dims", "2", "3"], ["run.seed", "0", "4"])
+        *(["one", "three", "dims"], ["problem.dims", "2", "3"], ["run.seed", "0", "4"])
     ]
     document = json.loads(call("diff", "one", "two", "--json", "--runs-dir", runs_dir).out)
     assert document["settings"] == {"problem.dims": [2, 3], "run.seed": [0, 4]}

@@ -30,7 +30,7 @@ OVER = ("--over", "meta.learning_rate=1e-3,1e-2,3e-3", "--over", "network.hidden
 @pytest.fixture
 def preset(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A tiny preset's file, and threads in place of processes."""
-    monkeypatch.setattr("l2o_tui.commands.sweep.command.process_pool", ThreadPoolExecutor)
+    monkeypatch.setattr("l2o_tui.commands.sweep.command.process_pool", lambda workers, _: ThreadPoolExecutor(workers))
     path = workplace / "one.toml"
     path.write_text(to_toml(ONE))
     return path
@@ -241,7 +241,7 @@ def test_ctrl_c_saves_all_and_says_how_to_go_on(begun: Running, workplace: Path)
     result = begun.wait()
     assert result.code == 130
     assert "go on with: l2o-tui sweep runs/long" in result.err
-    assert ends(workplace) == [("interrupted", False)]
+    assert set(ends(workplace)) == {("interrupted", False)}  # one that trained, and the next, which waited
     assert json.loads((workplace / "runs/long/study.json").read_text())["status"] == "interrupted"
     assert [row.split()[-2] for row in rows(result)[1:]] == ["unfinished"] * 3
 
@@ -252,11 +252,11 @@ def test_from_elsewhere_it_is_stopped_by_name(begun: Running, workplace: Path) -
     assert "go on with: l2o-tui sweep runs/long" in stopped.err
     result = begun.wait()
     assert result.code == 1
-    assert ends(workplace) == [("interrupted", False)]
+    assert set(ends(workplace)) == {("interrupted", False)}  # one that trained, and the next, which waited
 
 
 @pytest.mark.soak
 def test_after_a_kill_the_workers_save_and_end(begun: Running, workplace: Path) -> None:
     os.kill(begun.pid, signal.SIGKILL)
     begun.wait()  # for the workers, which hold its stdout
-    assert ends(workplace) == [("interrupted", False)]
+    assert set(ends(workplace)) == {("interrupted", False)}  # one that trained, and the next, which waited

@@ -13,7 +13,7 @@ from l2o_engine.presets.shipped import find
 from l2o_engine.presets.tables import to_dict, to_toml
 from l2o_engine.studies import tuning
 from l2o_engine.studies.tuning import RIVALS
-from l2o_tui.cli import Rival
+from l2o_tui.options import Rival
 from tests.tui.conftest import TINY, Running, call
 
 FEW = ("--draws=30", "--set=unroll.steps=10")

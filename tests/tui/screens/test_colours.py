@@ -1,6 +1,7 @@
 """Every theme's texts can be read, and greys stay grey on a terminal of 256 colours: measured on the screens."""
 
 from collections.abc import AsyncIterator, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ from tests.tui.waiting import at_rest, text_of, until
 LEAST = {"high-contrast": 7.0}  # else 4.5, as WCAG has it
 
 
+@cache
 def contrast(one: Color, other: Color) -> float:
     """Return the contrast of two colours, from 1 to 21, by WCAG 2."""
     dark, light = sorted((_luminance(one), _luminance(other)))
@@ -41,6 +43,7 @@ def _luminance(colour: Color) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
+@cache
 def of_256(colour: Color) -> Color:
     """Return what a terminal of 256 colours shows."""
     shown = RichColor.from_rgb(*colour.rgb).downgrade(ColorSystem.EIGHT_BIT).get_truecolor()

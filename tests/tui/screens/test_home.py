@@ -151,6 +151,7 @@ async def test_a_run_is_started_with_another_seed_and_length(workplace: Path) ->
         await pilot.press("enter")
         await on_screen(pilot, TrainingScreen)
         await until(pilot, lambda: "finished" in text_of(pilot))
+        assert re.search(r"finished.* tiny · small ε · seed 7", text_of(pilot))
         await pilot.press("q")
         await on_screen(pilot, HomeScreen)
         await until(pilot, lambda: table(pilot, "runs").row_count == 1)
@@ -629,7 +630,7 @@ async def test_a_study_is_one_line_that_can_be_unfolded(runs_dir: Path) -> None:
     async with home(runs_dir) as pilot:
         await until(pilot, lambda: "sweep/" in text_of(pilot) and table(pilot, "runs").row_count == 3)
         assert "2 finished" in text_of(pilot)
-        await pilot.press("end", "u")
+        await pilot.press("u")  # it is the newest
         await until(pilot, lambda: table(pilot, "runs").row_count == 5)
         await pilot.press("down", "enter")
         await on_screen(pilot, TrainingScreen)
@@ -652,7 +653,7 @@ async def test_what_a_run_is_called_is_asked_and_kept(runs_dir: Path) -> None:
         await pilot.press("enter")
         await until(pilot, lambda: "a tag may have 40 characters" in text_of(pilot))
         await pilot.press("escape")
-        await pilot.press("slash", *"best", "enter")
+        await pilot.press("slash", *"finished BEST a", "enter")  # every word, wherever it stands
         await until(pilot, lambda: table(pilot, "runs").row_count == 1)
     assert about_of(Run(runs_dir / "second-s1").record()) == About("best", "", ("a", "b"))
 

@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,16 @@ from l2o_engine.live.background import HandOverError
 from l2o_engine.presets.tables import to_toml
 from l2o_engine.records.events import Pause, Stop
 from l2o_engine.runs.driven import DrivenRun
-from l2o_engine.studies.sweep import PAUSE_FILE, STOP_FILE, Study, StudyWatcher, Sweep, read_study
+from l2o_engine.studies.sweep import (
+    PAUSE_FILE,
+    STOP_FILE,
+    JobStanding,
+    Study,
+    StudyStanding,
+    StudyWatcher,
+    Sweep,
+    read_study,
+)
 from l2o_tui.app import L2oApp
 from l2o_tui.panes.entry_table import EntryTable
 from l2o_tui.screens.compare import CompareScreen
@@ -22,6 +33,8 @@ from l2o_tui.screens.home import HomeScreen
 from l2o_tui.screens.study import StudyScreen
 from l2o_tui.screens.sweep import SweepDialog, _around
 from l2o_tui.screens.training import TrainingScreen
+from l2o_tui.state.studies import of_its_own
+from l2o_tui.text.study import Labels, edge_of, progress_of
 from tests.engine.studies.test_sweep import RATES, drive, study
 from tests.engine.tiny import tiny_preset
 from tests.tui.waiting import text_of, until
@@ -60,6 +73,11 @@ def messages(pilot: Pilot[int]) -> str:
     return "\n".join(notification.message for notification in pilot.app._notifications)
 
 
+def is_said(pilot: Pilot[int], text: str) -> bool:
+    """Return whether a text is on the screen, on however many lines of a dialog."""
+    return text in " ".join(text_of(pilot).replace("│", " ").split())
+
+
 async def on_screen(pilot: Pilot[int], kind: type) -> None:
     await until(pilot, lambda: isinstance(pilot.app.screen, kind))
     await pilot.pause()
@@ -87,6 +105,25 @@ async def test_the_chart_alone_the_lists_alone_and_all_again(finished: Path) -> 
             await pilot.pause()
             seen.append(("against" in text_of(pilot), "30/30" in text_of(pilot)))
         assert seen == [(True, False), (False, True), (True, True)]
+
+
+async def test_after_the_chart_alone_a_list_has_the_keys_again(finished: Path) -> None:
+    async with watching(finished, (80, 24)) as pilot:
+        await pilot.press("tab", "m")
+        await until(pilot, lambda: "open" not in text_of(pilot).splitlines()[-1])  # nothing is selected
+        await pilot.press("m")
+        await until(pilot, lambda: pilot.app.focused is table(pilot, "settings"))
+        await pilot.press("tab")
+        await until(pilot, lambda: pilot.app.focused is table(pilot, "jobs") and "30/30" in text_of(pilot))
+
+
+async def test_of_one_setting_there_is_nothing_to_draw_against(workplace: Path) -> None:
+    sweep = Sweep(study("meta.learning_rate=1e-3", seeds=2), runs_dir=workplace / "runs")
+    sweep.begin()
+    async with watching(sweep.folder) as pilot:
+        await until(pilot, lambda: "of one setting there is no chart" in text_of(pilot))
+        await until(pilot, lambda: "e export" in text_of(pilot))
+        assert "g setting" not in text_of(pilot)
 
 
 async def test_a_run_is_opened_and_a_setting_leads_to_its_best_run(finished: Path) -> None:
@@ -234,3 +271,73 @@ async def test_a_preset_is_swept_from_home(workplace: Path, monkeypatch: pytest.
             {"meta.learning_rate": 1e-3, "network.hidden": hidden} for hidden in (3, 4)
         ]
         assert (made.seeds, made.presets[0].name) == (2, "mine")
+
+
+async def test_the_dialog_says_how_many_runs_it_will_be_and_speaks_of_its_fields(workplace: Path) -> None:
+    (workplace / "mine.toml").write_text(to_toml(tiny_preset("name=mine")))
+    app = L2oApp(runs_dir=workplace / "runs")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, HomeScreen) and "leave" in text_of(pilot))
+        app.push_screen(SweepDialog(workplace / "mine.toml", workplace / "runs"))
+        await on_screen(pilot, SweepDialog)
+        await until(pilot, lambda: "3 settings × 4 seeds: 12 runs of 30 meta-iterations" in text_of(pilot))
+        for name, typed, is_started, said in (
+            ("over", "meta.learning_rate", True, "vary: write it as table.key=a,b,c"),
+            ("over", "meta.learning_rate=1e-4:1e-2:log", True, "vary: list the values"),
+            ("over", "meta.learning_rate=1e-3", False, "1 setting × 4 seeds: 4 runs of 30"),
+            ("seeds", "0", True, "seeds: must be at least 1"),
+            ("seeds", "2", False, "2 runs of 30"),
+            ("iterations", "", True, 'meta-iterations: "" is not a whole number'),
+            ("iterations", "1e3", False, "2 runs of 1,000 meta-iterations"),
+            ("name", "my study", True, 'cannot be called "my study"'),
+            ("over", "run.seed=1,2", True, "run.seed is not varied"),
+        ):
+            app.screen.query_one(f"#{name}", Input).value = typed
+            await pilot.pause()
+            if is_started:
+                await pilot.press("enter")
+            await until(pilot, partial(is_said, pilot, said))
+            assert "--" not in text_of(pilot)
+        assert not (workplace / "runs").exists()
+
+
+def job(rate: float, final: float, state: Any = "finished") -> JobStanding:
+    return JobStanding(Path(f"{rate}"), "mine", {"meta.learning_rate": rate}, 0, state, 30, 30, final, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("finals", "said"),
+    [
+        ((-1.0, -2.0, -3.0), "lr 3e-3 is the greatest tried"),
+        ((-3.0, -2.0, -1.0), "lr 1e-4 is the least tried"),
+        ((-1.0, -3.0, -2.0), ""),
+        ((-1.0, -3.0), ""),
+    ],
+)
+def test_it_is_said_where_the_best_lies_at_an_end_of_what_was_tried(finals: tuple[float, ...], said: str) -> None:
+    jobs = tuple(job(rate, final) for rate, final in zip((1e-4, 1e-3, 3e-3), finals, strict=False))
+    standing = StudyStanding("rates", Path("rates"), "finished", jobs)
+    assert edge_of(standing, Labels(jobs)) == said
+    assert (said in progress_of(standing, Labels(jobs))) is bool(said)
+
+
+def test_while_a_kernel_is_compiled_that_is_said_and_what_is_paused_is_called_so() -> None:
+    waits = (job(1e-4, float("nan"), "waits"), job(1e-3, float("nan"), "waits"))
+    standing = StudyStanding("rates", Path("rates"), "running", waits, preparing=2)
+    assert "compiling the kernel for 2 runs" in progress_of(standing, Labels(waits))
+    paused = (job(1e-4, -1.0, "paused"), waits[1])
+    assert "1 paused" in progress_of(replace(standing, status="paused", jobs=paused), Labels(paused))
+
+
+def test_a_study_from_the_screen_takes_no_other_s_place(tmp_path: Path) -> None:
+    first, other = study(RATES, seeds=2), study("meta.learning_rate=3e-3", seeds=2)
+    assert of_its_own(first, tmp_path) == first
+    begin = Sweep(first, runs_dir=tmp_path)
+    begin.begin()
+    assert of_its_own(first, tmp_path).name == first.name  # it goes on
+    assert of_its_own(other, tmp_path).name == f"{first.name}-2"
+    (tmp_path / f"{first.name}-2").mkdir()
+    assert of_its_own(other, tmp_path).name == f"{first.name}-3"
+    long = replace(other, name="a" * 64)
+    (tmp_path / long.name).mkdir()
+    assert of_its_own(long, tmp_path).name == "a" * 60 + "-2"

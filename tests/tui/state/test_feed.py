@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from l2o_engine.records.events import Checkpointed, Ended, Event, Extended, NewRows, StatusChanged
+from l2o_engine.records.events import Checkpointed, Described, Ended, Event, Extended, NewRows, StatusChanged
 from l2o_tui.state.feed import PROGRESS_KEPT, Feed
 from tests.tui.scripted import a_run, curves, ended, preset, progress, rows, started
 
@@ -44,6 +44,20 @@ def test_a_device_that_is_not_the_cpu_is_seen_and_logged() -> None:
     assert (feed.view().backend, feed.view().device) == ("torch", "cuda:0")
     lines = [line.text for line in feed.log_between(0, feed.view().log_seen)]
     assert lines == ["started, on torch (test)", "started, on torch on cuda:0 (test)"]
+
+
+def test_what_the_run_is_called_is_seen_and_logged() -> None:
+    feed = Feed(preset(), name="before")
+    feed.publish(started(preset()))
+    assert feed.view().name == "before"
+    feed.publish(Described("after", "of\ntwo lines", ("a", "b")))
+    assert feed.view().name == "after"
+    feed.publish(Described("", "", ()))
+    assert feed.view().name == ""
+    assert [line.text for line in feed.log_between(1, feed.view().log_seen)] == [
+        "called: after · a b · of / two lines",
+        "called: nothing",
+    ]
 
 
 def test_a_failure_is_seen() -> None:
