@@ -27,7 +27,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib import import_module
@@ -223,13 +223,16 @@ def _cpu() -> float:
     return spent.ru_utime + spent.ru_stime
 
 
-def _wait_for_all() -> None:
-    """Wait for processes whose parents are gone, as the server of a pool: only then their time is known."""
-    try:
-        while os.waitpid(-1, os.WNOHANG) != (0, 0):
-            pass
-    except ChildProcessError:
-        pass
+def _wait_for_all(seconds: float = 2.0) -> None:
+    """Wait for processes whose parents are gone, as the server of a pool: only then their time is known.
+
+    A cluster's stay, and are waited for in vain.
+    """
+    deadline = monotonic() + seconds
+    with suppress(ChildProcessError):  # there is none any more
+        while monotonic() < deadline:
+            if os.waitpid(-1, os.WNOHANG) == (0, 0):
+                sleep(0.02)
 
 
 def measure(laboratory: Laboratory, where: str, late: int, alone: float, quick: Cost | None) -> Cost:

@@ -1,6 +1,6 @@
 """What a step of a trained optimizer costs beside Adam's, and beside the same update by torch's operations alone.
 
-    python benchmarks/torch_optimizer_cost.py FILE [--threads 2]
+    python benchmarks/torch_optimizer_cost.py FILE [--threads 2] [--sizes 10000 1000000]
 
 FILE is a trained optimizer (`l2o-tui export --format optimizer`). In one process, one after the other, the least of
 several steps each: Adam as PyTorch has it; ours; and the same update by torch's operations alone, once in a loop over
@@ -56,13 +56,16 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("file", type=Path)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--sizes", type=int, nargs="+", default=_SIZES, help="coordinates, about so many each time")
     given = parser.parse_args()
+    if min(given.sizes) < 9:
+        parser.error("argument --sizes: nine matrices have at least 9 coordinates")
     torch.set_num_threads(given.threads)
     warnings.simplefilter("ignore", l2o.OutsideTrainingWarning)  # what it does to the numbers does not matter here
     trained = l2o.Exported.load(given.file)
     print(f"{trained.origin.run}, {given.threads} threads; milliseconds a step, bytes of state a coordinate")
     print(f"{'coordinates':>12} {'Adam':>9} {'ours':>9} {'loop':>9} {'one piece':>9}  {'loop/ours':>9} {'bytes':>6}")
-    for size in _SIZES:
+    for size in given.sizes:
         params, repetitions = model(size), max(3, 2 * 10**6 // size)
         adam = seconds(torch.optim.Adam(params).step, repetitions)
         optimizer = l2o.torch_optimizer(trained, params)

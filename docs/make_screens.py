@@ -136,6 +136,24 @@ async def picture_run(
         await save(pilot, picture)
 
 
+async def picture_small_home(runs_dir: Path) -> None:
+    """Save the home screen and a comparison on a small terminal."""
+    app = L2oApp(runs_dir=runs_dir)
+    async with showing(app, SMALL) as pilot:
+        await save(pilot, PICTURES / "home-small.svg")
+        await pilot.press("down", "space", "down", "space")
+        await save_comparison(pilot, PICTURES / "compare-small.svg")
+
+
+async def save_comparison(pilot: Pilot[int], picture: Path) -> None:
+    """Compare the marked runs and save that, once all of it is there."""
+    app = pilot.app
+    await pilot.press("c")
+    await until(pilot, lambda: isinstance(app.screen, CompareScreen))
+    await until(pilot, lambda: "floor of" in str(app.screen.query_one("#figures-text", Static).render()))
+    await save(pilot, picture)
+
+
 async def picture_home(runs_dir: Path) -> None:
     """Save the home screen and what is opened from there."""
     app = L2oApp(runs_dir=runs_dir)
@@ -145,10 +163,7 @@ async def picture_home(runs_dir: Path) -> None:
         await save_dialog(pilot, PICTURES / "delete.svg", ConfirmDialog, "escape", "tab", "end", "D")
         await save_dialog(pilot, PICTURES / "export.svg", ExportDialog, "escape", "e")
         await pilot.press("escape", "space", "up", "up", "space")
-        await pilot.press("c")
-        await until(pilot, lambda: isinstance(app.screen, CompareScreen))
-        await until(pilot, lambda: "floor of" in str(app.screen.query_one("#figures-text", Static).render()))
-        await save(pilot, PICTURES / "compare.svg")
+        await save_comparison(pilot, PICTURES / "compare.svg")
 
 
 async def save_chart(pilot: Pilot[int], picture: Path) -> None:
@@ -214,6 +229,7 @@ async def picture_everything() -> None:
     runs = train(Path("runs"))
     learned, stuck, replicates = (runs[name] for name in ("log30-s6", "log43_end_log-s0", "log15_end_log-s0-3"))
     await picture_home(Path("runs"))
+    await picture_small_home(Path("runs"))
     await picture_run(learned, README_PICTURE, MIDDLE)
     await picture_run(learned, PICTURES / "small.svg", SMALL)
     await picture_run(learned, PICTURES / "large.svg", LARGE)

@@ -596,7 +596,7 @@ def sweep(
         str | None, typer.Option("--name", help="The study's, and its folder's in the runs folder.")
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option("--jobs", min=1, help="Processes side by side; as many as cores, if not given.")
+        int | None, typer.Option("--jobs", min=1, help="Runs that train side by side; as many as cores, if not given.")
     ] = None,
     scheduler: Annotated[
         str | None,

@@ -103,6 +103,17 @@ class Computing(NamedTuple):
     device: str
 
 
+def is_at_hand(preset: Preset, asked: str, device: str) -> bool:
+    """Return whether to load what computes takes but a moment and little memory: a kernel that is compiled already.
+
+    It is that of small problems alone: what others load may be a data set, of which not too many are to be there.
+    """
+    if not preset.learns:
+        return False
+    choice = choose(preset.experiment, asked, device)
+    return choice.name == "fused" and not choice.to_compile
+
+
 def load_backend(
     preset: Preset, asked: str, device: str, patience: Patience
 ) -> Generator[Preparing | Notice, None, Computing]:

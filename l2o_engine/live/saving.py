@@ -14,6 +14,7 @@ from l2o_engine.runs.checkpoints import Checkpoint, Kind
 from l2o_engine.runs.driven import DrivenRun
 
 _LONGEST = 2  # intervals without a regular checkpoint after which the state is saved all the same
+_SLOW_SECONDS = 0.1  # to write run.json: on a network's file system, and not on a disk
 _RECORDS = 3  # what a checkpoint takes, in the time that run.json does: thrice as many calls
 _SHARE = 0.05  # of the time that writing may take, where checkpoints are as many as the clock allows
 
@@ -34,7 +35,8 @@ class Saving:
     def __init__(self, run: DrivenRun) -> None:
         self._run = run
         self._seconds = run.current.run.checkpoint_seconds
-        self._cost = _RECORDS * run.write_seconds  # until one was written
+        is_slow = run.write_seconds > _SLOW_SECONDS
+        self._cost = _RECORDS * run.write_seconds if is_slow else 0.0  # until one was written
         self._saved_at = monotonic()
         self._saved: tuple[int, Kind | None] = (-1, None)
         self._best = 0, inf

@@ -15,7 +15,16 @@ from time import monotonic
 from l2o_engine.backends.devices import CPU
 from l2o_engine.live.mailbox import Mailbox
 from l2o_engine.live.pipeline import CHUNK_SECONDS, Pipeline
-from l2o_engine.live.preparing import SIGN_SECONDS, Computing, Patience, Turns, await_turn, find_levels, load_backend
+from l2o_engine.live.preparing import (
+    SIGN_SECONDS,
+    Computing,
+    Patience,
+    Turns,
+    await_turn,
+    find_levels,
+    is_at_hand,
+    load_backend,
+)
 from l2o_engine.live.reporter import BaseChart, Reporter
 from l2o_engine.live.saving import Saving
 from l2o_engine.presets.identity import resumed_settings
@@ -52,6 +61,7 @@ from l2o_engine.support.processes import EndedError
 from l2o_engine.support.user_code import CodeError, StoppedError, end_hanging, is_hanging, take_printed, told_where
 
 _FOLDER_SECONDS = 0.2
+_FOLDER_CHUNKS = 4  # as long as so many chunks take it may be until a command in the folder is seen
 _FIRST_SIGN_SECONDS = (
     0.3  # until run.json says how far it is: the first chunks are so short that they would wait for it
 )
@@ -107,7 +117,8 @@ class Session:
     executor
         Advances the replicates; None for threads of this process, as many as the backend can use.
     chunk_seconds
-        How long it may take until a command is obeyed, about. Where nobody watches, longer chunks cost less.
+        How long it may take until a command is obeyed, about, and four times that until one in the folder is. Where
+        nobody watches, longer chunks cost less.
     turns
         Whose turn it is to compute, among sessions that share cores: this one waits for its own, and gives it back when
         the training is over. None if it shares them with nobody.
@@ -154,6 +165,9 @@ class Session:
         self._settings = resumed_settings(run.current)
         self._record_due = 0.0
         self._folder_due = 0.0
+        self._folder_seconds = max(
+            _FOLDER_SECONDS, _FOLDER_CHUNKS * chunk_seconds
+        )  # each look is heard by a file server
         self._began = 0.0
         self._has_measured = False
         self._patience = Patience(self._give_sign_of_life, self._is_told_to_stop)
@@ -204,11 +218,15 @@ class Session:
         return self._iteration >= self._total or self._pipeline.is_stuck
 
     def _drive(self) -> Iterator[Event]:
+        is_prepared = False
         if self._turns is not None:
             self._restored = self._run.restore()  # which takes the disk, and none of the cores
+            if is_prepared := is_at_hand(self._run.current, self._asked_backend, self._asked_device):
+                yield from self._recorded(self._prepare())
             await_turn(self._turns, self._patience)
             self._is_our_turn = True
-        yield from self._recorded(self._prepare())
+        if not is_prepared:
+            yield from self._recorded(self._prepare())
         while self._stopping is None:
             if self._status in ("finished", "diverged") and not self._interactive:
                 return
@@ -266,7 +284,7 @@ class Session:
             return None
         asked = self._run.inbox.take()
         if asked is None:
-            self._folder_due = now + _FOLDER_SECONDS
+            self._folder_due = now + self._folder_seconds
         return asked
 
     def _is_told_to_stop(self) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from l2o_engine.torch_optim.passes import GUARD, STEP, Computing, is_ours
@@ -72,6 +73,8 @@ def states_of(
 
 def _copied(state: Mapping[str, Any], like: Tensor, *, is_guarded: bool) -> dict[str, Any]:
     def copy_of(name: str, value: Any) -> Any:
+        if name == STEP and isinstance(value, int | float):  # as it was in old states of PyTorch's own
+            return torch.tensor(float(value), dtype=torch.float32)
         if not isinstance(value, Tensor):
             return value
         if not is_ours(name):  # the step, and what others keep there

@@ -28,6 +28,9 @@ _COMPUTED_IN = {
 }
 
 
+_ONE = torch.tensor(1.0, dtype=torch.float32, device="cpu")  # a number is made a tensor anew for each it is added to
+
+
 class TorchOptimizer(torch.optim.Optimizer):
     """A trained optimizer that moves the parameters of any model; see :func:`l2o_engine.torch_optimizer`.
 
@@ -149,13 +152,16 @@ class TorchOptimizer(torch.optim.Optimizer):
             member_for(self.exported, name, tuple(parameter.shape))
 
     def _named(self, group: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
-        """Yield the parameters of a group with their names, or their numbers where they have none."""
-        names = group.get("param_names")
-        if names is None:
-            number = next(number for number, one in enumerate(self.param_groups) if one is group)
-            where = f" of group {number}" if number else ""
-            names = [f"parameter {place}{where}" for place in range(len(group["params"]))]
-        yield from zip(map(shown, names), group["params"], strict=True)
+        """Yield the parameters of a group with what messages call them."""
+        for place, parameter in enumerate(group["params"]):
+            yield self._name(group, place), parameter
+
+    def _name(self, group: Mapping[str, Any], place: int) -> str:
+        """Return what messages call a parameter of a group: its name, or its number where it has none."""
+        if (names := group.get("param_names")) is not None:
+            return shown(names[place])
+        number = next(number for number, one in enumerate(self.param_groups) if one is group)
+        return f"parameter {place} of group {number}" if number else f"parameter {place}"
 
     def __getstate__(self) -> dict[str, Any]:
         return {
@@ -257,25 +263,33 @@ class TorchOptimizer(torch.optim.Optimizer):
     def _slots(self) -> dict[Computing, list[Slot]]:
         """Return the parameters that move, by what computes their updates, their states begun or one step on."""
         moving = [
-            (group, name, parameter, _strided(name, parameter.grad))
+            (group, place, parameter, gradient)
             for group in self.param_groups
-            for name, parameter in self._named(group)
-            if parameter.grad is not None and parameter.numel()
+            for place, parameter in enumerate(group["params"])
+            if (gradient := parameter.grad) is not None and parameter.numel()
         ]
+        for group, place, _, gradient in moving:
+            if gradient.layout is not torch.strided or gradient.dtype not in _COMPUTED_IN:
+                raise _refused(self._name(group, place), gradient)
         slots: dict[Computing, list[Slot]] = defaultdict(list)
-        for group, name, parameter, gradient in moving:
+        for group, place, parameter, gradient in moving:
+            name = "" if "" in self._members else self._name(group, place)
             computing, state = self._computing(name, parameter), self.state[parameter]
-            downhill = gradient.reshape(-1).to(_COMPUTED_IN[parameter.dtype])
+            downhill = gradient.detach().flatten()
+            if downhill.dtype != computing.like.dtype:
+                downhill = downhill.to(computing.like.dtype)
             if group["maximize"]:
                 downhill = -downhill
-            slot = Slot(parameter, state, self._as_seen(downhill, group["scale"]), downhill, group)
+            seen = self._as_seen(downhill, group["scale"])
+            slot = Slot(parameter, parameter.numel(), state, seen, downhill, group)
             if STEP not in state:  # what else is there is somebody's own
                 if group["scale"] is None:
-                    self._watch.gradient(name, downhill)
+                    self._watch.gradient(self._name(group, place), downhill)
                 state |= {STEP: torch.tensor(0.0, dtype=torch.float32, device="cpu"), **computing.begin(slot.x)}
             elif not computing.fits(state):
                 raise ValueError(
-                    f"{name} is {_dtype(parameter)} now, and its state is not: load_state_dict(state_dict()) casts it"
+                    f"{self._name(group, place)} is {_dtype(parameter)} now, and its state is not: "
+                    "load_state_dict(state_dict()) casts it"
                 )
             slots[computing].append(slot)
         return slots
@@ -303,11 +317,11 @@ class TorchOptimizer(torch.optim.Optimizer):
             slots, updates_ = zip(*some, strict=True)
             if self._guard is not None:
                 updates_ = tuple(self._guarded(*one, self._guard) for one in zip(slots, updates_, strict=True))
-            for slot in slots:
-                slot.state[STEP] += 1
-            self._watch.steps(max(float(slot.state[STEP]) for slot in slots))
+            steps = [slot.state[STEP] for slot in slots]
+            torch._foreach_add_(steps, _ONE, alpha=1)
+            self._watch.steps(max(map(float, steps)))
             parameters = [slot.parameter for slot in slots]
-            added = [update.view(one.shape) for update, one in zip(updates_, parameters, strict=True)]
+            added = [update.view_as(one) for update, one in zip(updates_, parameters, strict=True)]
             lr, weight_decay, factor = slots[0].group["lr"], slots[0].group["weight_decay"], 1.0
             if isinstance(lr, Tensor):
                 lr = lr.to(added[0].device, added[0].dtype).reshape(())
@@ -346,19 +360,11 @@ class TorchOptimizer(torch.optim.Optimizer):
             group["guarded"] = {**group["guarded"], what: group["guarded"][what] + 1}
 
 
-def _strided(name: str, gradient: Tensor) -> Tensor:
-    """Return a gradient that can be taken.
-
-    Raises
-    ------
-    ValueError
-        If it cannot.
-    """
+def _refused(name: str, gradient: Tensor) -> ValueError:
+    """Return what is raised of a gradient that cannot be taken."""
     if gradient.layout is not torch.strided:
-        raise ValueError(f"a learned optimizer takes no sparse gradients, such as that of {name}")
-    if gradient.dtype not in _COMPUTED_IN:
-        raise ValueError(f"a learned optimizer cannot take the gradient of {name}, {_dtype(gradient)}")
-    return gradient.detach()
+        return ValueError(f"a learned optimizer takes no sparse gradients, such as that of {name}")
+    return ValueError(f"a learned optimizer cannot take the gradient of {name}, {_dtype(gradient)}")
 
 
 def _dtype(tensor: Tensor) -> str:

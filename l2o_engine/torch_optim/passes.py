@@ -6,7 +6,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -155,18 +155,24 @@ class Computing:
 
     def fits(self, state: Mapping[str, Any]) -> bool:
         """Return whether a state is of the dtype, and on the device, that is computed in."""
-        states = (state[f"{_NETWORK}{name}"] for name in self._states)
-        return all(one.dtype == self.like.dtype and one.device == self.like.device for one in states)
+        dtype, device = self.like.dtype, self.like.device
+        return all(state[kept].dtype == dtype and state[kept].device == device for _, kept in self._names)
 
     @cached_property
     def _states(self) -> dict[str, Tensor]:
         """The network's state of one coordinate before the first step, [1, ...], by name."""
         return self.stepper.named(self.stepper.start(1, self.like))
 
+    @cached_property
+    def _names(self) -> list[tuple[str, str]]:
+        """What the network calls its states, and what they are called in a parameter's."""
+        return [(name, f"{_NETWORK}{name}") for name in self._states]
+
     def piece(self, part: "Part") -> Piece:
         """Return what the stepper takes of some coordinates of a parameter."""
-        states = {name: part.slot.state[f"{_NETWORK}{name}"] for name in self._states}
-        return Piece(part.size, states) if part.size == part.slot.size else Piece.of(states, part.first, part.last)
+        slot, first, last = part
+        states = {name: slot.state[kept] for name, kept in self._names}
+        return Piece(slot.size, states) if last - first == slot.size else Piece.of(states, first, last)
 
     def begin(self, x: Tensor) -> dict[str, Tensor]:
         """Return what is remembered of a tensor's coordinates x [n] before the first step, by name."""
@@ -192,14 +198,13 @@ class Computing:
         return f"it has {shown(min(strange))}" if strange else ""
 
 
-@dataclass(frozen=True, eq=False)
-class Slot:
+class Slot(NamedTuple):
     """One parameter, for one step.
 
     Attributes
     ----------
-    parameter
-        It.
+    parameter, size
+        It, and how many coordinates it has.
     state
         What is remembered of it; see :meth:`Computing.begin`.
     gradient
@@ -211,25 +216,16 @@ class Slot:
     """
 
     parameter: Tensor
+    size: int
     state: dict[str, Any]
     gradient: Tensor
     downhill: Tensor
     group: Mapping[str, Any]
 
-    @cached_property
-    def size(self) -> int:
-        """How many coordinates it has."""
-        return self.parameter.numel()
-
-    @cached_property
+    @property
     def x(self) -> Tensor:
         """Where it is, [n], of the dtype that is computed in."""
         return self.parameter.detach().reshape(-1).to(self.gradient.dtype)
-
-    @property
-    def remembers(self) -> tuple[str, ...]:
-        """What is remembered by the inputs, by name: less before the first step, for some."""
-        return _of_memory(tuple(self.state))
 
     def forget(self) -> None:
         """Forget all that the network and its inputs remember."""
@@ -237,8 +233,7 @@ class Slot:
             del self.state[name]
 
 
-@dataclass(frozen=True, eq=False)
-class Part:
+class Part(NamedTuple):
     """Coordinates of one parameter: from ``first`` on, a multiple of TILE, to ``last``."""
 
     slot: Slot
@@ -257,7 +252,8 @@ class Part:
 
     def of(self, values: Tensor) -> Tensor:
         """Return their part of what is known of the parameter's coordinates, [n, ...]."""
-        return values if self.size == self.slot.size else values[self.first : self.last]
+        slot, first, last = self
+        return values if last - first == slot.size else values[first:last]
 
 
 def updates(computing: Computing, slots: Iterable[Slot]) -> Iterator[list[tuple[Slot, Tensor]]]:
@@ -272,7 +268,7 @@ def updates(computing: Computing, slots: Iterable[Slot]) -> Iterator[list[tuple[
     """
     alike: dict[tuple[str, ...], list[Slot]] = defaultdict(list)
     for slot in slots:
-        alike[slot.remembers].append(slot)
+        alike[_of_memory(tuple(slot.state))].append(slot)
     for names, some in alike.items():
         cut: list[Tensor] = []
         for parts in _packed(some, computing.at_once, cuts=computing.cuts):
@@ -345,6 +341,7 @@ def _shape_of(begun: Tensor | None, size: int) -> tuple[int, ...]:
 
 @cache
 def _of_memory(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what the inputs remember, by name, of what is in a state: less before the first step, for some."""
     return tuple(sorted(name for name in names if name.startswith(_MEMORY)))
 
 
@@ -386,15 +383,17 @@ def _memory(name: str, parts: Sequence[Part]) -> Tensor:
 def _remember(name: str, values: Tensor, parts: Sequence[Part], sizes: list[int]) -> None:
     """Put what is remembered from now on of parts' coordinates into their parameters' states."""
     each = _split(values, sizes) if values.ndim else [values] * len(parts)
-    kept: list[tuple[Tensor, Tensor]] = []
+    old: list[Tensor] = []
+    new: list[Tensor] = []
     for part, own in zip(parts, each, strict=True):
-        state = part.slot.state
-        if own.ndim == 0 or (name in state and state[name].ndim == 0):
-            if part.is_last:  # the parts before are the same step
-                state[name] = (own[0] if own.ndim else own).clone()
-            continue
-        if name not in state:
-            state[name] = own.new_zeros(part.slot.size, *own.shape[1:])
-        kept.append((part.of(state[name]), own))
-    if kept:
-        torch._foreach_copy_([there for there, _ in kept], [own for _, own in kept])
+        there = part.slot.state.get(name)
+        if there is None:
+            there = part.slot.state[name] = own.new_zeros((part.slot.size, *own.shape[1:]) if own.ndim else ())
+        if there.ndim:
+            old.append(part.of(there))
+            new.append(own)
+        elif part.is_last:  # the parts before are the same step
+            old.append(there)
+            new.append(own[0] if own.ndim else own)
+    if old:
+        torch._foreach_copy_(old, new)

@@ -20,7 +20,7 @@ from l2o_tui.charts.cells import AXIS, CURSOR, LOOKS, TEXT, Cells, faint_look, l
 from l2o_tui.charts.figure import QUARTILES, RAW, Band, Figure, Series
 from l2o_tui.charts.layout import Room, arrange, caption_of, placed_labels
 from l2o_tui.charts.plotext_private import add_points, keep_interpreter
-from l2o_tui.charts.reduce import extremes, reduced
+from l2o_tui.charts.reduce import Polyline, extremes, reduced
 from l2o_tui.charts.styles import COLOURS, PLAIN_POINT, POINT, TINTS, Style
 
 _MARKER_EVERY = 16  # columns
@@ -158,8 +158,17 @@ def _strokes(figure: Figure, room: Room, strokes: Strokes, *, plain: bool) -> It
         x = middles[figure.x.column_of(figure.cursor.x, room.columns)]
         ends = np.array([room.middle_of(figure, 0), room.middle_of(figure, room.rows - 1)])
         yield Stroke(np.full(2, x), ends, strokes.cursor, CURSOR, _TO_THE_FIRST)
+    are_marked = any(one.marks_points for one in figure.series)  # then points would hide by what lines are told apart
+    if are_marked:
+        yield from _points(figure, room, middles, plain=plain)
     for one in figure.series:
         yield from _series(figure, room, middles, one, strokes, plain=plain)
+    if not are_marked:
+        yield from _points(figure, room, middles, plain=plain)
+
+
+def _points(figure: Figure, room: Room, middles: Doubles, *, plain: bool) -> Iterator[Stroke]:
+    """Yield the points on their own, those that the y axis holds."""
     if figure.points is not None:
         heights = figure.y.heights(figure.points.y)
         there = _inside(figure, heights)
@@ -177,18 +186,26 @@ def _series(
     if not len(line.x):
         return
     yield Stroke(line.x, _within(figure, line.y), strokes.line or marker, look, line.joined)
-    at = line.heights(middles)
-    columns = np.flatnonzero(np.isfinite(at))
-    if one.marks_points:
-        chosen = np.intersect1d(columns, figure.x.columns_of(one.x[np.isfinite(one.y)], room.columns))
-    else:
-        chosen = columns[columns % _MARKER_EVERY == (5 * one.style.place + 3 + (one.style.seed or 0)) % _MARKER_EVERY]
-    x, y = middles[chosen], at[chosen]
-    if not one.is_replicate:
-        end = figure.x.column_of(float(line.x[-1]), room.columns)
-        x, y = np.append(x, middles[end]), np.append(y, line.y[-1])
+    x, y = _on_points(figure, room, middles, one) if one.marks_points else _along(figure, room, middles, one, line)
     there = _inside(figure, y)
     yield Stroke(x[there], y[there], marker, look)
+
+
+def _on_points(figure: Figure, room: Room, middles: Doubles, one: Series) -> tuple[Doubles, Doubles]:
+    """Return where the markers of a line stand that has few points: on those that are in view."""
+    there = np.isfinite(one.y) & (one.x >= figure.x.view.left) & (one.x <= figure.x.view.right)
+    return middles[figure.x.columns_of(one.x[there], room.columns)], figure.y.heights(one.y[there])
+
+
+def _along(figure: Figure, room: Room, middles: Doubles, one: Series, line: Polyline) -> tuple[Doubles, Doubles]:
+    """Return where the markers of a line stand: some along it and, if it is no replicate's, one at its end."""
+    at = line.heights(middles)
+    columns = np.flatnonzero(np.isfinite(at))
+    chosen = columns[columns % _MARKER_EVERY == (5 * one.style.place + 3 + (one.style.seed or 0)) % _MARKER_EVERY]
+    if one.is_replicate:
+        return middles[chosen], at[chosen]
+    end = figure.x.column_of(float(line.x[-1]), room.columns)
+    return np.append(middles[chosen], middles[end]), np.append(at[chosen], line.y[-1])
 
 
 def _band(figure: Figure, middles: Doubles, one: Series, band: Band, strokes: Strokes) -> Iterator[Stroke]:

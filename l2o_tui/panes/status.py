@@ -27,6 +27,7 @@ MARKS = {
     "diverged": ("✖", "$text-error"),
     "failed": ("✖", "$text-error"),
     "waits": ("·", "$text-muted"),
+    "starts": ("◌", "$text-muted"),
     "given up": ("▽", "$text-muted"),
 }
 """By phase or status, also of a study's job: its sign, and the colour that it has."""

@@ -106,7 +106,8 @@ class SweepDialog(ModalScreen[Path | None]):
             self._tell("")
             return
         counted = f"{counted_as(settings, 'setting')} × {counted_as(seeds, 'seed')}"
-        self._tell(f"{counted}: {counted_as(settings * seeds, 'run')} of {count(iterations)} meta-iterations")
+        runs = f"{counted_as(settings * seeds, 'run')} of {count(iterations)} meta-iterations"
+        self._tell(Content.styled(f"{counted}: {runs}", "$text-muted"))
 
     async def action_dismiss(self, result: Path | None = None) -> None:
         """Go back; a study that is being begun is begun nonetheless."""
@@ -142,7 +143,7 @@ class SweepDialog(ModalScreen[Path | None]):
             self._tell(_in_fields(str(error) if isinstance(error, ValueError) else message_of(error)))
             return
         self._set_beginning(True)
-        self._tell(f"{counted_as(runs, 'run')}: starting …")
+        self._tell(Content.styled(f"{counted_as(runs, 'run')}: starting …", "$text-muted"))
 
         def begin() -> Path:
             return begin_study(study if name else of_its_own(study, self._runs_dir), self._runs_dir)
@@ -192,7 +193,7 @@ class SweepDialog(ModalScreen[Path | None]):
         except ValueError as error:
             raise ValueError(f"{_LABELS[name]}: {error}") from None
 
-    def _tell(self, said: str) -> None:
+    def _tell(self, said: str | Content) -> None:
         self.query_one("#start-error", PlainText).update(said)
 
 

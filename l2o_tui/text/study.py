@@ -9,7 +9,14 @@ from l2o_tui.text.numbers import count, counted_as, duration, fixed
 from l2o_tui.text.sweep import said, setting_names
 
 _LEAST_TRIED = 3  # values of a setting, of which the best may lie between others
-_TOLD_STATES = ("failed", "diverged", "interrupted", "waits", "given up")  # of a study's jobs, in its status line
+_TOLD_STATES = (
+    "failed",
+    "diverged",
+    "interrupted",
+    "starts",
+    "waits",
+    "given up",
+)  # of a study's jobs, in its status line
 
 
 class Labels:
@@ -78,7 +85,7 @@ def _is_number(value: Any) -> TypeGuard[float]:
 
 
 def _in_words(state: str) -> str:
-    return "waiting" if state == "waits" else state
+    return {"waits": "waiting", "starts": "starting"}.get(state, state)
 
 
 def in_order(jobs: Sequence[JobStanding], order: str) -> list[JobStanding]:
@@ -87,7 +94,7 @@ def in_order(jobs: Sequence[JobStanding], order: str) -> list[JobStanding]:
         return list(jobs)
     if order == "best first":
         return sorted(jobs, key=_figure)
-    ranks = ("running", "paused", "failed", "diverged")
+    ranks = ("running", "paused", "starts", "failed", "diverged")
     last = {"interrupted": len(ranks) + 1, "waits": len(ranks) + 2}
     place = {state: rank for rank, state in enumerate(ranks)} | last
     return sorted(jobs, key=lambda job: (place.get(job.state, len(ranks)), _figure(job) if job.is_over else 0.0))

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import cache
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,7 @@ class KernelStepper(TorchStepper):
         self._lstm, self._packing, self._crew = network, Packing.of(network, width, dtype), Crew(threads)
         self._weights, self._places = self._packing.pack(weights), self._packing.places
         self._kernel = _kernel(dtype)
+        self._names = [f"lstm{layer}.{part}" for layer in range(network.layers) for part in ("hidden", "cell")]
         self._lines = (self._packing.scratch_lines + 5 * self._packing.lines) * block_of(Target.for_host(dtype))
         self._workspace = aligned(threads * self._lines, dtype)
 
@@ -112,23 +114,24 @@ class KernelStepper(TorchStepper):
     def _table(self, pieces: Sequence[Piece]) -> Any:
         """Return the kernel's `pieces`."""
         table = np.zeros((len(pieces) + 1, COLUMNS + 2 * self._lstm.layers), np.int64)
-        rows = np.array([piece.rows for piece in pieces])
-        table[1:, 0] = np.cumsum(-(-rows // (_TILES * TILE)))
-        table[1:, 1] = np.cumsum(rows)
+        rows = [piece.rows for piece in pieces]
+        table[1:, 0] = list(accumulate(-(-one // (_TILES * TILE)) for one in rows))
+        table[1:, 1] = list(accumulate(rows))
         table[:-1, 2] = rows
-        names = [f"lstm{layer}.{part}" for layer in range(self._lstm.layers) for part in ("hidden", "cell")]
-        for row, piece in zip(table, pieces, strict=False):
-            row[COLUMNS:] = [self._address(piece.states[name], piece.rows) for name in names]
+        table[:-1, COLUMNS:] = [self._addresses(piece) for piece in pieces]
         return table
 
-    def _address(self, tiles: Tensor, rows: int) -> int:
-        """Return where a state lies; the kernel writes there, so it must be all that it takes it for."""
-        shape = (tiles_of(rows), self._lstm.hidden, TILE)
-        if tiles.shape != shape or tiles.dtype != self._dtype or not tiles.is_contiguous() or not tiles.is_cpu:
-            raise ValueError(
-                f"the state of {rows:,} coordinates is not {list(shape)} of {str(self._dtype)[6:]} on the CPU"
-            )
-        return tiles.data_ptr()
+    def _addresses(self, piece: Piece) -> list[int]:
+        """Return where a piece's states lie; the kernel writes there, so each must be all that it takes it for."""
+        found, shape = [], (tiles_of(piece.rows), self._lstm.hidden, TILE)
+        for name in self._names:
+            tiles = piece.states[name]
+            if tiles.shape != shape or tiles.dtype != self._dtype or not tiles.is_contiguous() or not tiles.is_cpu:
+                raise ValueError(
+                    f"the state of {piece.rows:,} coordinates is not {list(shape)} of {str(self._dtype)[6:]} on the CPU"
+                )
+            found.append(tiles.data_ptr())
+        return found
 
 
 @cache

@@ -5,7 +5,7 @@ compute on it, and what one CPU has written another reads.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -37,8 +37,7 @@ def put_rows(tiles: Tensor, values: Tensor) -> None:
         tiles[whole, ..., :rest] = values[whole * TILE :].movedim(0, -1)
 
 
-@dataclass(frozen=True, eq=False)
-class Piece:
+class Piece(NamedTuple):
     """Rows that follow one another in one tensor, and begin with a tile.
 
     Attributes

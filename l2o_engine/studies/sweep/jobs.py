@@ -13,6 +13,7 @@ from typing import Any, Literal
 from l2o_engine.backends.choose import choose
 from l2o_engine.live.session import Session
 from l2o_engine.presets.identity import told_settings
+from l2o_engine.presets.labels import Settings
 from l2o_engine.presets.schema import Preset
 from l2o_engine.records.events import Event, Stop
 from l2o_engine.runs.driven import DrivenRun, InOtherHandsError
@@ -180,8 +181,15 @@ def take_in_turn(job: Job) -> DrivenRun | None:
     return None
 
 
-def take_if_free(job: Job) -> DrivenRun:
+def take_if_free(job: Job, origin: Callable[[Job], Settings | None] = lambda _: None) -> DrivenRun:
     """Return the job's run in our hands, begun or gone on with.
+
+    Parameters
+    ----------
+    job
+        The job.
+    origin
+        What tells, of a run that is begun, what it is made of (:mod:`l2o_engine.runs.origin`).
 
     A run that a process of another host has driven is watched for some seconds first
     (:meth:`~l2o_engine.runs.driven.DrivenRun.take`), so one whose worker has died there is taken.
@@ -196,7 +204,7 @@ def take_if_free(job: Job) -> DrivenRun:
     if is_begun(job):
         return DrivenRun.take(job.folder)
     try:
-        return DrivenRun.create(job.preset, job.folder)
+        return DrivenRun.create(job.preset, job.folder, origin=origin(job))
     except RunError as error:
         if _is_being_made(job.folder):
             raise InOtherHandsError(str(error)) from error

@@ -11,7 +11,10 @@ from typing import Any
 
 from l2o_engine.live.sizes import admit
 from l2o_engine.presets.files import check
+from l2o_engine.presets.labels import Settings
+from l2o_engine.presets.shipped import shipped_names
 from l2o_engine.records.events import Event, Progress, Stop
+from l2o_engine.runs import origin
 from l2o_engine.runs.driven import InOtherHandsError
 from l2o_engine.runs.folder import Run
 from l2o_engine.runs.record import Record, RunError
@@ -27,7 +30,7 @@ from l2o_engine.studies.sweep.jobs import (
 )
 from l2o_engine.studies.sweep.over import SweepError
 from l2o_engine.studies.sweep.steering import is_paused, is_told_to_stop, wait_for_turn
-from l2o_engine.studies.sweep.study import STUDY_FILE
+from l2o_engine.studies.sweep.study import STUDY_FILE, presets_of, read_settings
 from l2o_engine.studies.sweep.workers import worker
 from l2o_engine.support.errors import Failure, UserError
 from l2o_engine.support.user_code import allow_code
@@ -125,6 +128,18 @@ def outcome_of(job: Job, answer: Mapping[str, Any]) -> SeedOutcome:
     return SeedOutcome(job, **{**answer, **numbers})
 
 
+def _origin(job: Job) -> Settings | None:
+    """Return the settings of the study's preset that a run is a variation of, unless that is a shipped one."""
+    if job.preset.name in shipped_names():
+        return None
+    path = job.folder.parent / STUDY_FILE
+    with suppress(UserError):  # it only says what lists tell of the run
+        for preset in presets_of(read_settings(path, follows=False), path):
+            if preset.name == job.preset.name:
+                return origin.of_preset(preset)
+    return None
+
+
 def _run(job: Job, until: int | None) -> SeedOutcome:
     study = job.folder.parent
 
@@ -149,7 +164,7 @@ def _run(job: Job, until: int | None) -> SeedOutcome:
                 "workers share, by the same path"
             )
         admit(job.preset)  # where it is computed there may be less room than where it was asked for
-        drive(take_if_free(job), hear, is_stopped=is_stopped, is_paused=lambda: is_paused(study))
+        drive(take_if_free(job, _origin), hear, is_stopped=is_stopped, is_paused=lambda: is_paused(study))
     if is_done(job):
         return _done(job, before=before, heard=summing)
     if until is not None and (row := _reported(job, until)) is not None:

@@ -23,8 +23,9 @@ from l2o_engine.studies.sweep.steering import is_paused
 from l2o_engine.studies.sweep.study import STATE_FILE, StoredJob, StudyState, read_state
 from l2o_engine.support.process_ids import began
 
-JobState = Status | Literal["waits", "given up"]
-"""A run's status; of a job that has no run yet, "waits"; of a run that halving has given up, "given up"."""
+JobState = Status | Literal["waits", "starts", "given up"]
+"""A run's status; of a job that has no run yet, "waits"; of one that has not trained yet, for it is set up and its turn
+has not come, "starts"; of a run that halving has given up, "given up"."""
 
 _WITH_RESULT = ("finished", "diverged", "given up")
 _OVER = (*_WITH_RESULT, "failed")
@@ -274,8 +275,9 @@ class StudyWatcher:
         if state is not None and state.status != "running":
             is_cut = state.status == "finished" and not all(job.is_over for job in jobs)
             return "interrupted" if is_cut else state.status
-        if any(job.is_under_way for job in jobs):
-            return "running" if any(job.state == "running" for job in jobs) else "paused"
+        states = {job.state for job in jobs}
+        if states & {"running", "starts", "paused"}:
+            return "running" if states & {"running", "starts"} else "paused"
         if jobs and all(job.is_over for job in jobs):
             return "failed" if any(job.state == "failed" for job in jobs) else "finished"
         return "interrupted"
@@ -301,12 +303,17 @@ class StudyWatcher:
 
 def _of_run(run: Listed, settings: Mapping[str, Any], iterations: int, *, is_given_up: bool = False) -> JobStanding:
     figure = None if run.status == "diverged" else run.average_log_result
+    state: JobState = run.status
+    if is_given_up and run.status == "interrupted":
+        state = "given up"
+    elif run.status == "running" and run.iteration <= 0 and not run.elapsed_seconds:
+        state = "starts"
     return JobStanding(
         run.folder,
         run.preset,
         settings,
         run.seed,
-        "given up" if is_given_up and run.status == "interrupted" else run.status,
+        state,
         max(run.iteration, 0),
         iterations,
         nan if figure is None else figure,

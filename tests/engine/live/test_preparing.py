@@ -45,6 +45,14 @@ def events_until_told(session: Session, tell: Callable[[], object]) -> list[Even
     return events
 
 
+def wait_until_taken(commands: Path) -> None:
+    """Wait until the session has looked into the folder, and taken what lies there."""
+    deadline = time.monotonic() + 60
+    while any(commands.iterdir()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_a_stop_while_the_kernel_is_compiled_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compiling_for_ever(monkeypatch)
     session = start(tmp_path / "run", PRESET)
@@ -106,7 +114,7 @@ def test_other_commands_wait_for_their_turn(tmp_path: Path, monkeypatch: pytest.
 
     def load() -> Any:
         assert is_asked.wait(60)
-        time.sleep(0.5)  # long enough for a look into the folder
+        wait_until_taken(tmp_path / "run/commands")
         return choice.load()
 
     choice = backends.choose(PRESET.experiment, "torch")
@@ -129,7 +137,7 @@ def test_other_commands_wait_for_their_turn(tmp_path: Path, monkeypatch: pytest.
 def test_what_is_no_command_is_said_once_it_has_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def load() -> Any:
         (tmp_path / "run/commands" / f"{1:020d}-{0:032x}.json").write_text("nonsense")
-        time.sleep(0.5)  # long enough for a look into the folder
+        wait_until_taken(tmp_path / "run/commands")
         return choice.load()
 
     choice = backends.choose(PRESET.experiment, "torch")

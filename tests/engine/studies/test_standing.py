@@ -59,6 +59,16 @@ def test_a_run_that_is_under_way_is_told_to_pause_and_to_go_on(sweep: Sweep) -> 
     driven.close()
 
 
+def test_a_run_that_has_not_trained_yet_is_not_said_to_be_under_way(sweep: Sweep) -> None:
+    driven = DrivenRun.create(sweep.jobs[0].preset, sweep.jobs[0].folder)
+    driven.update(status="running")
+    found = StudyWatcher(sweep.folder).look()
+    assert (found.jobs[0].state, found.jobs[0].has_run, found.status) == ("starts", True, "running")
+    driven.update(status="running", iteration=5, elapsed_seconds=0.5)
+    assert states(sweep)[0] == "running"
+    driven.close()
+
+
 def test_a_job_of_a_paused_study_waits_for_its_turn_and_nothing_is_lost(sweep: Sweep) -> None:
     pause_study(sweep.folder)
     job = sweep.jobs[0]

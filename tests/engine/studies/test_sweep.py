@@ -638,3 +638,5 @@ def test_the_plain_function_takes_and_gives_what_json_can_hold(tmp_path: Path) -
     assert (answer["status"], answer["before"], answer["iteration"]) == ("done", False, 30)
     assert "cpu" in answer["versions"]
     assert run_seed(tables, str(sweep.jobs[0].folder)) == answer | {"before": True}
+    rate = sweep.jobs[0].preset.meta.learning_rate
+    assert Run(sweep.jobs[0].folder).record().changed == {"meta.learning_rate": [3e-4, rate]}  # as lists tell it

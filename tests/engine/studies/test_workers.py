@@ -40,7 +40,7 @@ def test_a_session_trains_in_its_turn_alone_and_writes_behind_it(tmp_path: Path)
     assert told == []
     assert Run(tmp_path / "run").is_driven()
     turns.release()
-    thread.join(30)
+    thread.join()
     assert told  # it has trained,
     assert not any(told)  # and nobody could meanwhile
     assert turns.acquire(blocking=False)
@@ -143,7 +143,7 @@ class Slots:
 
         thread = Thread(target=work, name=name)
         thread.start()
-        thread.join(10)
+        thread.join()
 
 
 def test_a_job_lets_go_of_its_thread_when_it_has_trained_and_the_next_short_one_when_it_begins_to() -> None:
@@ -171,7 +171,7 @@ def test_where_it_takes_long_to_begin_more_are_begun() -> None:
     waiting = [Thread(target=slots.turns.begin, name=str(place)) for place in range(6)]
     for thread in waiting:
         thread.start()
-        thread.join(10)
+        thread.join()
     assert slots.left[0] == "first"
     assert 2 <= len(slots.left) - 1 <= 5  # some four are begun for one that trains; the last of them keeps its thread
 

@@ -72,11 +72,11 @@ def test_what_it_prints_is_kept_and_what_others_print_is_not(capsys: pytest.Capt
             sys.stdout.write("half a line")
             sys.stderr.write("an error\n")
             is_inside.set()
-            may_go.wait(10)
+            assert may_go.wait(60)
 
     thread = threading.Thread(target=inside)
     thread.start()
-    is_inside.wait(10)
+    assert is_inside.wait(60)
     sys.stdout.write("another's\n")
     may_go.set()
     thread.join()

@@ -18,10 +18,13 @@ from l2o_engine.presets.schema import Preset
 from l2o_engine.presets.tables import to_toml
 from l2o_engine.runs.folder import Run
 from l2o_engine.studies.sweep import StudySettings, Sweep, parse_over, study_of
+from l2o_tui.charts.plotext import draw
 from l2o_tui.charts.settings import setting_figures
+from l2o_tui.charts.styles import POINT
 from tests.engine.made import made_run
 from tests.engine.tiny import tiny_preset
 from tests.tui.conftest import ENDLESS, Result, Running, call, files_below
+from tests.tui.curves import text_of
 
 ONE = tiny_preset("name=one")
 OVER = ("--over", "meta.learning_rate=1e-3,1e-2,3e-3", "--over", "network.hidden=3,4")
@@ -180,6 +183,16 @@ def test_a_picture_has_a_line_for_each_of_the_others_and_a_point_a_seed(tmp_path
     assert len(rate.points.x) == 9
     assert hidden.x.ticks(9).labels == ("3", "4")
     assert len(hidden.series) == 3
+
+
+def test_a_lines_markers_stand_on_its_medians_and_before_the_seeds(tmp_path: Path) -> None:
+    rate = figures(tmp_path, [[-1.0], [-3.0], [-9.0]], "meta.learning_rate=1e-4,1e-3,1e-2")["meta.learning_rate"]
+    lines = text_of(draw(rate, 60, 15)).split("\n")
+    marker = rate.series[0].style.marker()
+    places = sorted(line.index(marker) for line in lines for _ in range(line.count(marker)))
+    assert len(places) == 3
+    assert places[1] - places[0] == pytest.approx(places[2] - places[1], abs=1)
+    assert not any(POINT in line for line in lines)  # each is where a median of one seed is
 
 
 def test_of_many_others_the_best_and_the_median_are_drawn(tmp_path: Path) -> None:

@@ -230,7 +230,7 @@ def test_a_viewer_that_is_hung_up_does_not_restart_a_run_that_was_stopped(tmp_pa
     viewer = open_terminal(["attach", str(folder)], tmp_path)
     viewer.expect("interrupted")
     close(viewer)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while viewer.isalive() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not viewer.isalive()
