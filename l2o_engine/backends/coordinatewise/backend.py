@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from l2o_engine.backends.coordinatewise.gradients import Gradients
 from l2o_engine.backends.coordinatewise.networks import Networks
 from l2o_engine.backends.course import Step, Unrolled, UnrollingBackend, torch_threads
 from l2o_engine.meta.experiment import Experiment
@@ -24,7 +25,7 @@ from l2o_engine.optimizers.learned.inputs.base import Numbers
 from l2o_engine.optimizers.learned.learned_optimizer import TrainedOptimizer
 from l2o_engine.support.arrays import Floats
 from l2o_engine.support.processes import Child
-from l2o_engine.tasks.base import Arrays, Task, TaskFamily
+from l2o_engine.tasks.base import Task, TaskFamily
 
 
 class CoordinatewiseBackend(UnrollingBackend):
@@ -46,6 +47,7 @@ class CoordinatewiseBackend(UnrollingBackend):
         super().__init__(experiment)
         self._threads = threads
         self._networks = Networks(self._learned, experiment.dtype, compiler, threads)
+        self._gradients = Gradients(self._networks.kernel, experiment.dtype)
 
     def __reduce__(self) -> tuple[type["CoordinatewiseBackend"], tuple[Experiment, None, int | None]]:
         """Travel to another process as the experiment; the kernel is loaded there."""
@@ -107,7 +109,7 @@ class CoordinatewiseBackend(UnrollingBackend):
             if last and not train:
                 losses.append(task.loss(x, minibatch))  # [batch]
                 break
-            loss, slope, gradient = _slopes(task, x, minibatch)
+            loss, slope, gradient = self._gradients.of(task, x, minibatch)
             losses.append(loss)
             if train:
                 points.append(x)
@@ -134,18 +136,6 @@ class _Way(NamedTuple):
     unrolled: Unrolled
     slopes: list[Tensor]  # the losses' own gradients, [batch, *shape] each
     updates: list[Tensor]  # with the graph that leads from the networks' outputs to them
-
-
-def _slopes(task: Task, x: Tensor, minibatch: Arrays | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the loss [batch] at points x, its gradient, and what an optimizer sees of that."""
-    noise = task.disturbance(minibatch)
-    if noise is None:
-        loss, slope = task.loss_and_gradient(x, minibatch)
-        return loss, slope, slope
-    x = x.detach().requires_grad_()
-    loss = task.loss(x, minibatch)
-    (slope,) = torch.autograd.grad(loss.sum(), x)
-    return loss.detach(), slope, slope + noise
 
 
 class CoordinatewiseForward:

@@ -3,7 +3,7 @@
 import multiprocessing
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 One = TypeVar("One")
@@ -32,12 +32,30 @@ class Crew:
 
     def do(self, work: Callable[[int], None], parts: int) -> None:
         """Call a function in every thread that one of so many parts is for, with its number, and wait for all."""
-        others = [self._pool.submit(work, number) for number in range(1, min(self.size, parts))]
+        others = {number: self._pool.submit(work, number) for number in range(1, min(self.size, parts))}
         try:
             work(0)
         finally:
-            for other in others:
-                other.result()
+            late = [number for number, other in others.items() if other.cancel()]  # their thread is somebody else's
+            for number, other in others.items():
+                if number not in late:
+                    other.result()
+        for number in late:
+            work(number)
+
+    def lend(self, work: Callable[[int], None], parts: int, lent: "dict[int, Future[None]]") -> None:
+        """Call a function in every other thread that one of so many parts is for, with its number; wait for none.
+
+        Parameters
+        ----------
+        work, parts
+            As in :meth:`do`.
+        lent
+            Who works there since an earlier call, and is left alone: filled.
+        """
+        for number in range(1, min(self.size, parts)):
+            if number not in lent or lent[number].done():
+                lent[number] = self._pool.submit(work, number)
 
     def do_each(self, work: Callable[[One], Found], ones: Sequence[One]) -> list[Found]:
         """Call a function with each of several values, so many at a time as there are threads; return what it gave."""

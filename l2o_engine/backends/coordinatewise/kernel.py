@@ -20,11 +20,12 @@ from numba import types
 from l2o_engine.backends.compiled.jit import as_function, make_symbols_unique
 from l2o_engine.backends.compiled.sources import sources_of
 from l2o_engine.backends.compiled.vectors import Target
-from l2o_engine.backends.coordinatewise import lines
+from l2o_engine.backends.coordinatewise import lines, perceptron
 from l2o_engine.backends.coordinatewise.spec import RowsSpec
 
 SOURCES = sources_of(__file__)
 VERSIONS = ""
+_STRIP = 64  # pixels: of their lines, a block's are 8 KB
 SHAPE = RowsSpec
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -46,10 +47,10 @@ def load_inputs(ws, to, inputs, row, width):
             ws[to + k * BLOCK + r] = inputs[k, row + r]
 
 
-def step(
+def step_chunks(
     weights, places, inputs, arena, before, after, scratch, outputs, counter, layers, hidden, width, projection, chunk
 ):  # fmt: skip
-    """Take one step for the chunks of rows that this thread comes to.
+    """Take one step for the chunks of rows that this thread comes to; return how many these were.
 
     Parameters
     ----------
@@ -78,10 +79,12 @@ def step(
     z = first_input + part
     tanh_c = z + 4 * part
     y = tanh_c + part
+    done = 0
     while True:
         row = take(counter) * chunk
         if row >= rows:
-            return
+            return done
+        done += 1
         for at in range(row, min(row + chunk, rows), BLOCK):
             load_inputs(arena, u, inputs, at, width)
             below, n_below = u, width
@@ -103,17 +106,83 @@ def step(
                 outputs[at + r] = arena[y + r]
 
 
+def step(
+    weights, places, inputs, arena, before, after, scratch, outputs, counter, layers, hidden, width, projection, chunk
+):  # fmt: skip
+    """Take one step for the chunks of rows that this thread comes to: see `step_chunks`."""
+    step_chunks(
+        weights, places, inputs, arena, before, after, scratch, outputs, counter, layers, hidden, width, projection,
+        chunk,
+    )  # fmt: skip
+
+
+def follow(
+    weights, places, tape, arena, state, scratch, outputs, counters, board, first, leads, patience, layers, hidden,
+    width, projection, chunk,
+):  # fmt: skip
+    """Take one step after another, as soon as it is announced, for the chunks of rows that this thread comes to.
+
+    A thread that sleeps from step to step is woken too late, so it looks again and again, but lets others have the core
+    meanwhile. None is needed: a step is over once all its chunks are done, whoever did them.
+
+    Parameters
+    ----------
+    weights, places, arena, scratch, layers, hidden, width, projection, chunk
+        As in `step_chunks`.
+    tape, outputs
+        [steps, width, rows] and [steps, rows]: `inputs` and `outputs` of each step.
+    state
+        Numbers of the state of all rows: the first lies at the arena's beginning, the others in turn in the two places
+        behind it.
+    counters, board
+        [2, steps], int64, 0 before: the next chunk of each step to be taken, and how many are done; [1], int64: how
+        many steps are announced, -1 where there will be no other.
+    first, leads
+        The step to begin with; whether this thread announces it, waits until it is done, and returns.
+    patience
+        How many times it looks before it returns.
+    """
+    rows = tape.shape[2]
+    t = first
+    if leads:
+        put(board, 0, t + 1)
+    while t < tape.shape[0]:
+        looks = 0
+        announced = get(board, 0)
+        while 0 <= announced <= t:
+            if looks >= patience:
+                return
+            looks += 1
+            give_way()
+            announced = get(board, 0)
+        if announced < 0:
+            return
+        before, after = (1 + (t - 1) % 2 if t > 0 else 0) * state, (1 + t % 2) * state
+        done = step_chunks(
+            weights, places, tape[t], arena, before, after, scratch, outputs[t], counters[0, t : t + 1], layers, hidden,
+            width, projection, chunk,
+        )  # fmt: skip
+        add(counters, tape.shape[0] + t, done)
+        if leads:
+            looks = 0
+            while get(counters, tape.shape[0] + t) * chunk < rows and looks < patience:
+                looks += 1
+                give_way()
+            return
+        t += 1
+
+
 def differentiate(weights, places, tape, arena, start, slopes, sums, counter, layers, hidden, projection, chunk):
     """Go back through all steps for the chunks of rows that this thread comes to.
 
     Parameters
     ----------
     weights, places, counter, layers, hidden, projection, chunk
-        As in `step`.
+        As in `step_chunks`.
     tape
         [steps, width, rows]: what the network saw.
     arena, start
-        As `arena` and `before` in `step`, at the first step.
+        As `arena` and `before` in `step_chunks`, at the first step.
     slopes
         [steps, rows]: the objective's derivative by each output.
     sums
@@ -242,7 +311,14 @@ def operations(dtype: str) -> dict[str, object]:
         "THE_DTYPE": np.dtype(dtype),
         "FLOAT_BYTES": np.dtype(dtype).itemsize,
         "BLOCK": lines.block_of(target),
+        "WIDE": lines.columns_of(target),
+        "HALF": lines.HALF,
+        "STRIP": _STRIP,
         "take": lines.take,
+        "get": lines.get,
+        "put": lines.put,
+        "add": lines.add,
+        "give_way": lines.give_way,
         "flush_subnormals": lines.flush_subnormals,
         "restore_subnormals": lines.restore_subnormals,
         "layer": as_function(
@@ -253,6 +329,8 @@ def operations(dtype: str) -> dict[str, object]:
         "cells_back": as_function("cells_back", lines.make_cells_back(target, top=False), cells),
         "cells_back_top": as_function("cells_back_top", lines.make_cells_back(target, top=True), cells),
         "elu": as_function("elu", lines.make_elu(target), "ws, w, a, n"),
+        "sigmoid": as_function("sigmoid", lines.make_activation(target, "sigmoid"), "ws, w, a, n"),
+        "tanh": as_function("tanh", lines.make_activation(target, "fast_tanh"), "ws, w, a, n"),
         "elu_back": as_function("elu_back", lines.make_elu_back(target), "ws, w, out, d, n"),
         "outer": as_function(
             "outer", lines.make_outer(target), "out, ws, to, pitch, a, n, a_step, z, columns, z_step, steps"
@@ -267,8 +345,8 @@ def bind(spec: RowsSpec) -> dict[str, object]:
     return names
 
 
-DRIVER = (new_workspace, load_inputs, step, differentiate)
-ENTRIES = ("step", "differentiate")
+DRIVER = (new_workspace, load_inputs, step_chunks, step, follow, differentiate, *perceptron.DRIVER)
+ENTRIES = ("step", "follow", "differentiate", "perceptrons")
 
 
 def signatures(spec: RowsSpec) -> dict[str, Any]:
@@ -285,8 +363,16 @@ def signatures(spec: RowsSpec) -> dict[str, Any]:
         "step": types.void(
             flat, places, array(real, 2), flat, *sizes, flat, counter, *sizes, types.int64, types.int64
         ),
+        "follow": types.void(
+            flat, places, array(real, 3), flat, types.int64, types.int64, array(real, 2), array(types.int64, 2),
+            counter, *sizes, *sizes, types.int64, types.int64,
+        ),
         "differentiate": types.void(
             flat, places, array(real, 3), flat, types.int64, array(real, 2), array(types.float64, 2), counter, *sizes,
             types.int64,
+        ),
+        "perceptrons": types.void(
+            array(real, 2), array(types.int64, 2), array(types.uint8, 2), array(types.uint8, 1), flat, places,
+            types.int64, flat, flat, array(types.float64, 1), flat, array(real, 2),
         ),
     }  # fmt: skip

@@ -13,6 +13,7 @@ Every operation works on one flat workspace ``ws``, flat packed weights ``w``, a
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from llvmlite import ir
@@ -237,6 +238,18 @@ def make_cells_back(target: Target, *, top: bool) -> Any:
     return _intrinsic("cells_back", target, "at z n c_prev tanh_c own above dc", emit)
 
 
+def make_activation(target: Target, function: str) -> Any:
+    """activation(ws, w, a, n): n lines become what a function of the emitter makes of them."""
+
+    def emit(lines: _Lines, a: Any, n: Any) -> None:
+        with lines.e.loop(n) as loop:
+            for vector in range(VECTORS):
+                value = lines.load(a, loop.index, vector)
+                lines.store(getattr(lines.e, function)(value), a, loop.index, vector)
+
+    return _intrinsic(function, target, "a n", emit)
+
+
 def make_elu(target: Target) -> Any:
     """elu(ws, w, a, n): n lines become what the exponential linear unit makes of them."""
 
@@ -335,6 +348,56 @@ def take(typingctx: Any, counter: Any) -> Any:
         return builder.atomic_rmw("add", array.data, ir.Constant(ir.IntType(64), 1), "seq_cst")
 
     return types.int64(counter), codegen
+
+
+def _place(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
+    """Return the address of one number of an array, in the order in which they lie."""
+    return builder.gep(context.make_array(kind)(context, builder, array).data, [index])
+
+
+@intrinsic
+def get(typingctx: Any, array: Any, index: Any) -> Any:
+    """get(array, index): return one int64, and with it see all that was written before it was put there."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.load_atomic(_place(context, builder, signature.args[0], *args), "acquire", 8)
+
+    return types.int64(array, types.int64), codegen
+
+
+@intrinsic
+def put(typingctx: Any, array: Any, index: Any, value: Any) -> Any:
+    """put(array, index, value): write one int64, after all that was written before."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        builder.store_atomic(args[2], _place(context, builder, signature.args[0], *args[:2]), "release", 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, types.int64), codegen
+
+
+@intrinsic
+def add(typingctx: Any, array: Any, index: Any, value: Any) -> Any:
+    """add(array, index, value): add to one int64, after all that was written before."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        builder.atomic_rmw("add", _place(context, builder, signature.args[0], *args[:2]), args[2], "seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, types.int64), codegen
+
+
+@intrinsic
+def give_way(typingctx: Any) -> Any:
+    """give_way(): let another thread have the core, if one waits for it."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        if os.name == "posix":
+            function_type = ir.FunctionType(ir.IntType(32), [])
+            builder.call(cgutils.get_or_insert_function(builder.module, function_type, "sched_yield"), [])
+        return context.get_dummy_value()
+
+    return types.void(), codegen
 
 
 _FLUSHING = 0x8040  # of MXCSR: results that would be subnormal are 0, and such operands count as 0

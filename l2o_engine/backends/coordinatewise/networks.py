@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from l2o_engine.backends.compiled.compile import get_kernel
+from l2o_engine.backends.compiled.compile import Kernel, get_kernel
 from l2o_engine.backends.coordinatewise.admission import networks_of
 from l2o_engine.backends.coordinatewise.crew import Crew
 from l2o_engine.backends.coordinatewise.pack import Packing
@@ -35,11 +35,14 @@ class Member:
     where: slice
     compiled: Compiled | None
 
-    def recording(self, weights: Floats, steps: int) -> Recording:
-        """Return what takes its place for one unroll: so many steps that are remembered, or any number (0)."""
+    def recording(self, weights: Floats, steps: int, *, alone: bool) -> Recording:
+        """Return what takes its place for one unroll: so many steps that are remembered, or any number (0).
+
+        It has the threads to itself if it is alone.
+        """
         if self.compiled is None:
             return StatelessRecording(self.network, weights[self.where], remembers=steps > 0)
-        return CompiledRecording(self.compiled, weights[self.where], steps)
+        return CompiledRecording(self.compiled, weights[self.where], steps, alone=alone)
 
 
 class Networks:
@@ -73,6 +76,11 @@ class Networks:
             self.members[name] = Member(network, slice(start, stop), compiled)
             start = stop
 
+    @property
+    def kernel(self) -> Kernel | None:
+        """The kernel that one of them has; None where torch computes all."""
+        return next((member.compiled.kernel for member in self.members.values() if member.compiled), None)
+
     def record(
         self, optimizer: TrainedOptimizer, family: TaskFamily, steps: int = 0
     ) -> tuple[TrainedOptimizer, dict[str, Recording]]:
@@ -88,7 +96,8 @@ class Networks:
             How many steps are remembered, to be differentiated; 0 for any number that are not.
         """
         weights = optimizer.weights.numpy() if isinstance(optimizer.weights, Tensor) else optimizer.weights
-        recordings = {name: member.recording(weights, steps) for name, member in self.members.items()}
+        alone = len(self.members) == 1
+        recordings = {name: member.recording(weights, steps, alone=alone) for name, member in self.members.items()}
         network = optimizer.learned.network
         stepping: Stepping
         if isinstance(network, ByGroup):

@@ -9,7 +9,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import frexp, inf
-from typing import Any
+from time import sleep
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -24,7 +25,12 @@ from l2o_engine.backends.coordinatewise.pack import Packing
 from l2o_engine.optimizers.learned.networks.base import Network
 from l2o_engine.support.arrays import Doubles, Floats
 
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
 _CHUNK = 4  # blocks that one thread takes at a time: what they add to the gradient is added up first
+_PATIENCE = 2_000  # looks of a thread for the next step, about a millisecond
+_NAP = 1e-4  # seconds
 _AT_ONCE = 2**16  # rows, of all steps, that torch differentiates at once
 
 
@@ -151,17 +157,22 @@ class CompiledRecording(Recording):
         The kernel, and the network's weights, flat.
     steps
         How many steps will be taken and differentiated; 0 if any number, and nothing is remembered of them.
+    alone
+        Whether no other recording wants the threads between two of its steps.
     """
 
-    def __init__(self, compiled: Compiled, weights: Floats, steps: int) -> None:
+    def __init__(self, compiled: Compiled, weights: Floats, steps: int, *, alone: bool = True) -> None:
         super().__init__(remembers=steps > 0)
         self._kernel, self._packing, self._crew, self._block = (
             compiled.kernel, compiled.packing, compiled.crew, compiled.block,
         )  # fmt: skip
-        self._dtype, self._spare, self._steps = compiled.dtype, compiled.spare, steps
+        self._dtype, self._spare, self._steps, self._alone = compiled.dtype, compiled.spare, steps, alone
         self._weights, self._places = self._packing.pack(weights), self._packing.places
         self._taken = 0
         self._memory: Memory
+        self._outputs: Floats
+        self._counters, self._board = np.zeros((2, steps), np.int64), np.zeros(1, np.int64)
+        self._lent: dict[int, Future[None]] = {}
 
     # What the kernel is told of the network.
 
@@ -230,6 +241,7 @@ class CompiledRecording(Recording):
             sums=self._packing.sums,
         )
         self._memory = self._spare.take(sizes)
+        self._outputs = np.empty((self._steps, padded), self._dtype)  # they are given away
 
     def _lines_of(self, state: int) -> Floats:
         """Return a state [blocks, layers, 2, lines, block]."""
@@ -250,28 +262,57 @@ class CompiledRecording(Recording):
 
         The state that it returns is a place in the arena: of those before it, only the first is kept.
         """
-        packing, network = self._packing, self._packing.network
-        memory, (layers, hidden) = self._memory, self._shape
-        arena, tape, size = memory.arena, memory.tape[self._taken], memory.sizes.state
+        memory, step = self._memory, self._taken
+        tape = memory.tape[step]
         self._taken += self._remembers
         tape[:, : self._rows] = inputs.numpy().T
-        outputs, counter = np.empty(memory.sizes.padded, self._dtype), np.zeros(1, np.int64)
         after = 2 if state == 1 else 1
+        outputs = self._outputs[step] if self._remembers else np.empty(memory.sizes.padded, self._dtype)
+        if self._remembers and self._alone:
+            self._go_on(step)
+        else:
+            self._go(tape, state, after, outputs)
+        return self._packing.network.scaled(self._remember(torch.from_numpy(outputs)[: self._rows])), after
+
+    def _go(self, inputs: Floats, state: int, after: int, outputs: Floats) -> None:
+        """Take a step from one state to another."""
+        memory, packing, (layers, hidden) = self._memory, self._packing, self._shape
+        size, counter = memory.sizes.state, np.zeros(1, np.int64)
 
         def work(thread: int) -> None:
             self._kernel.step(
-                self._weights, self._places, tape, arena, state * size, after * size,
-                3 * size + thread * packing.scratch_lines * self._block, outputs, counter, layers, hidden,
-                packing.width, packing.projection, self._chunk,
+                self._weights, self._places, inputs, memory.arena, state * size, after * size,
+                self._scratch_of(thread), outputs, counter, layers, hidden, packing.width, packing.projection,
+                self._chunk,
             )  # fmt: skip
 
         self._crew.do(work, memory.sizes.chunks)
-        return network.scaled(self._remember(torch.from_numpy(outputs)[: self._rows])), after
+
+    def _go_on(self, step: int) -> None:
+        """Take a step that is remembered; the threads stay for the next one."""
+        memory, packing, (layers, hidden) = self._memory, self._packing, self._shape
+        sizes = memory.sizes
+
+        def work(thread: int) -> None:
+            self._kernel.follow(
+                self._weights, self._places, memory.tape, memory.arena, sizes.state, self._scratch_of(thread),
+                self._outputs, self._counters, self._board, step, int(thread == 0), _PATIENCE, layers, hidden,
+                packing.width, packing.projection, self._chunk,
+            )  # fmt: skip
+
+        self._crew.lend(work, sizes.chunks, self._lent)
+        work(0)
+        while self._counters[1, step] < sizes.chunks:
+            sleep(_NAP)
+
+    def _scratch_of(self, thread: int) -> int:
+        return 3 * self._memory.sizes.state + thread * self._packing.scratch_lines * self._block
 
     def gradient(self, slopes: Floats) -> Doubles:
         """Return the derivative [size] by the weights; see :class:`Recording`. It ends the recording."""
         memory, (layers, hidden) = self._memory, self._shape
         tape, padded, sums = memory.tape[: self._taken], memory.slopes[: self._taken], memory.sums
+        self._board[0] = -1  # the threads come back
         powers = _powers_for(slopes)
         np.ldexp(slopes, powers, out=padded[:, : self._rows])
         counter = np.zeros(1, np.int64)

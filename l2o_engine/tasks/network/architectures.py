@@ -142,9 +142,13 @@ class Perceptron(Architecture):
         """The image, and twice each unit."""
         return self.pixels + 2 * sum((*self.sizes, CLASSES))
 
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Pixels, units, classes."""
+        return (self.pixels, *self.sizes, CLASSES)
+
     def _shapes(self) -> Iterator[tuple[str, tuple[int, ...]]]:
-        widths = (self.pixels, *self.sizes, CLASSES)
-        for layer, (before, width) in enumerate(pairwise(widths)):
+        for layer, (before, width) in enumerate(pairwise(self.widths)):
             yield f"layer{layer}.weights", (before, width)
             yield f"layer{layer}.bias", (width,)
 

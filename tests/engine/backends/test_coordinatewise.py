@@ -1,6 +1,7 @@
 """The backend for many coordinates against the reference, on random experiments; threads, chunks, what it refuses."""
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -236,6 +237,21 @@ def test_results_depend_neither_on_the_number_of_threads_nor_on_chunks(dtype: st
     one = trained(preset, 1, (5,))
     assert_same(one, trained(preset, 2, (5,)))
     assert_same(one, trained(preset, 3, (1, 1, 2, 1)))
+
+
+def test_two_trainings_at_once_on_the_same_threads_give_what_each_gives_alone() -> None:
+    preset = tiny_preset(*DEEPMINDS)
+    backend = CoordinatewiseBackend(preset.experiment, threads=2)
+
+    def train(seed: int) -> tuple[TrainerState, list[Floats]]:
+        trainer = MetaTrainer(preset.experiment, seed, backend)
+        losses = [chunk.results.losses for chunk in trainer.advance(5)]
+        return trainer.state(), losses
+
+    alone = [train(seed) for seed in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        for one, other in zip(alone, pool.map(train, range(4)), strict=True):
+            assert_same(one, other)
 
 
 @pytest.mark.parametrize("hidden", [1, 3])
