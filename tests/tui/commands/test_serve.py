@@ -105,6 +105,11 @@ async def test_a_browser_s_view_looks_and_trains_nothing(workplace: Path) -> Non
         footer = text_of(pilot).splitlines()[-1]
         assert not {"resume", "export", "delete"} & set(footer.split())
         await pilot.press("r", "k", "e", "D", "v", "ctrl+z")
+        await pilot.press("question_mark")
+        await until(pilot, lambda: shown() == "HelpScreen")
+        texts = [key.help for key in [*app.screen._now, *app.screen._later]]  # type: ignore[attr-defined]
+        assert not [text for text in texts if "Delete" in text or "export" in text.lower() or "Start" in text]
+        await pilot.press("escape")
         await pilot.press("tab", "end", "enter")  # a preset
         assert shown() == "HomeScreen"
         app.start(NewRun(tiny.tiny_preset()), workplace)  # however it is come by
