@@ -7,6 +7,7 @@ from math import inf, isnan, nan
 from pathlib import Path
 from socket import gethostname
 from time import sleep
+from typing import Any
 
 import pytest
 
@@ -86,9 +87,9 @@ def test_a_run_that_begins_as_the_study_is_paused_waits_too(sweep: Sweep, monkey
     """Between its look at the sign and its run.json, by which who pauses it would find it."""
     job, create = sweep.jobs[0], DrivenRun.create
 
-    def create_late(preset: Preset, folder: Path) -> DrivenRun:
+    def create_late(preset: Preset, folder: Path, **rest: Any) -> DrivenRun:
         assert pause_study(sweep.folder) == 0
-        return create(preset, folder)
+        return create(preset, folder, **rest)
 
     monkeypatch.setattr(DrivenRun, "create", create_late)
     with ThreadPoolExecutor(1) as pool:

@@ -533,9 +533,9 @@ def test_a_run_that_begins_as_the_study_is_stopped_stops_too(tmp_path: Path, mon
     sweep.begin()
     job, create = sweep.jobs[0], DrivenRun.create
 
-    def create_late(preset: Preset, folder: Path) -> DrivenRun:
+    def create_late(preset: Preset, folder: Path, **rest: Any) -> DrivenRun:
         assert stop_study(sweep.folder) == 0
-        return create(preset, folder)
+        return create(preset, folder, **rest)
 
     monkeypatch.setattr(DrivenRun, "create", create_late)
     answer = run_seed(to_dict(job.preset), str(job.folder))
