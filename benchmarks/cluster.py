@@ -101,13 +101,13 @@ async def _schedule(folder: Path) -> None:
     write, read = IOStream.write_to_fd, IOStream.read_from_fd
 
     def write_to_fd(stream: IOStream, data: Any) -> int:
-        written = write(stream, data)
+        written: int = write(stream, data)
         said["sent"] += written
         said["writes"] += 1
         return written
 
     def read_from_fd(stream: IOStream, buffer: Any) -> int | None:
-        got = read(stream, buffer)
+        got: int | None = read(stream, buffer)
         said["received"] += got or 0
         said["reads"] += 1
         return got
