@@ -52,7 +52,8 @@ def inbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Inbox:
 @pytest.fixture
 def _looks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a session look into the folder after every chunk: tiny runs are over before its next look."""
-    monkeypatch.setattr(sessions, "_FOLDER_SECONDS", 0.0)
+    for patience in ("_FOLDER_SECONDS", "_FOLDER_CHUNKS"):
+        monkeypatch.setattr(sessions, patience, 0)
     monkeypatch.setattr(commands, "_SHARE", inf)
 
 

