@@ -84,6 +84,7 @@ class StudyScreen(ChartScreen[None]):
         self._due = 0.0
         self._shown = 0  # all, the chart alone, or the lists alone
         self._used = "jobs"  # which list was in use last: of a chart alone none has the focus
+        self._has_several = False  # settings to draw against: asked for with every key, of a screen that is left too
         self._trouble = ""
 
     def compose(self) -> ComposeResult:
@@ -144,7 +145,7 @@ class StudyScreen(ChartScreen[None]):
         """What there is of all that keys may need."""
         there = {keys.SWEEP} if self._standing and self._standing.is_sweep else set()
         there |= {keys.LIST} if self._shown != 1 else set()
-        return frozenset(there | ({keys.SEVERAL} if self.is_mounted and len(self.chart.keys) > 1 else set()))
+        return frozenset(there | ({keys.SEVERAL} if self._has_several else set()))
 
     def _refresh_if_due(self) -> None:
         if monotonic() >= self._due:
@@ -172,6 +173,7 @@ class StudyScreen(ChartScreen[None]):
         self.query_one(StudyStatus).show(standing, labels)
         settings = standing.settings_so_far if self._counts_under_way else standing.settings
         self.chart.show(settings)
+        self._has_several = len(self.chart.keys) > 1
         self.chart.border_subtitle = _WITH_UNDER_WAY if self._counts_under_way else ""
         lines = shortened(
             settings,

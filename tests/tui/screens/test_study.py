@@ -228,6 +228,19 @@ async def test_home_opens_a_study_and_comes_back(finished: Path) -> None:
         await on_screen(pilot, HomeScreen)
 
 
+async def test_a_key_that_comes_as_the_screen_is_left_ends_nothing(finished: Path) -> None:
+    app = L2oApp(runs_dir=finished.parent)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, HomeScreen) and "study/" in text_of(pilot))
+        await pilot.press("enter")
+        await on_screen(pilot, StudyScreen)
+        left = app.screen
+        await pilot.press("escape")
+        await on_screen(pilot, HomeScreen)
+        await until(pilot, lambda: not left.children)
+        assert left.check_action("other_table", ())
+
+
 # The dialog.
 
 
