@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from l2o_engine.records.events import Status
 from l2o_engine.records.statistics import Spread, spread_of
+from l2o_engine.runs.folder import is_beginning
 from l2o_engine.runs.listing import Listed, Surveyor
 from l2o_engine.runs.lock import SILENT_SECONDS
 from l2o_engine.runs.record import Stamp, stamp_of
@@ -247,7 +248,9 @@ class StudyWatcher:
         survey, state = self._surveyor.look(), self._state
         runs = {run.folder: run for run in survey.all_runs}
         is_driven = state is not None and self._is_driven(state)
-        unreadable = len(survey.unreadable) + sum(study.unreadable for study in survey.studies)
+        # One that is being made at this moment is not readable yet, and no trouble.
+        unreadable = sum(not is_beginning(found.folder) for found in survey.unreadable)
+        unreadable += sum(study.unreadable for study in survey.studies)
         if state is not None:
             jobs = tuple(self._of_sweep(job, state, runs.get(self._folder / job.folder)) for job in state.jobs)
         else:

@@ -146,6 +146,17 @@ def test_every_job_is_told_of_from_the_queue_to_its_end(sweep: Sweep) -> None:
     assert after.best == min(after.jobs[:3], key=lambda job: job.final)
 
 
+def test_a_run_that_is_being_made_is_no_trouble_and_one_that_is_damaged_is(sweep: Sweep) -> None:
+    made, damaged = (job.folder for job in sweep.jobs[:2])
+    for folder in (made, damaged):
+        folder.mkdir()
+        (folder / ".lock").touch()
+        (folder / "metrics.csv").touch()
+    assert StudyWatcher(sweep.folder).look().unreadable == 0
+    (damaged / "run.json").write_text("{")
+    assert StudyWatcher(sweep.folder).look().unreadable == 1
+
+
 def test_who_works_on_it_is_believed_while_it_lives(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
     watcher = StudyWatcher(sweep.folder)
     assert watcher.look().driver.endswith(f"on {gethostname()}")
