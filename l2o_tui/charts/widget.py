@@ -290,11 +290,13 @@ class SettingChart(Chart):
     def __init__(self, *, id: str) -> None:  # noqa: A002 (textual's name)
         super().__init__(id=id)
         self._results: Sequence[SettingFigures] = ()
+        self.keys: Sequence[str] = ()
+        """The settings against which there is a picture."""
         self._place = 0  # of the setting, among those that there are
 
     def show(self, results: Sequence[SettingFigures]) -> None:
         """Draw these."""
-        self._results = results
+        self._results, self.keys = results, keys_of(results)
         key = self.key
         several = f" ({self.keys.index(key) + 1} of {len(self.keys)})" if key and len(self.keys) > 1 else ""
         nothing = _ONE_SETTING if len(results) == 1 else _NOTHING_VARIED
@@ -307,15 +309,9 @@ class SettingChart(Chart):
         self.show(self._results)
 
     @property
-    def keys(self) -> list[str]:
-        """The settings against which there is a picture."""
-        return keys_of(self._results)
-
-    @property
     def key(self) -> str:
         """The setting that it is drawn against; empty where there is none."""
-        keys = self.keys
-        return keys[self._place % len(keys)] if keys else ""
+        return self.keys[self._place % len(self.keys)] if self.keys else ""
 
     def figure(self, view: Span | None) -> Figure | None:
         """Return the points and lines; None before two settings have a figure."""

@@ -9,14 +9,8 @@ from l2o_tui.text.numbers import count, counted_as, duration, fixed
 from l2o_tui.text.sweep import said, setting_names
 
 _LEAST_TRIED = 3  # values of a setting, of which the best may lie between others
-_TOLD_STATES = (
-    "failed",
-    "diverged",
-    "interrupted",
-    "starts",
-    "waits",
-    "given up",
-)  # of a study's jobs, in its status line
+# Of a study's jobs, in its status line.
+_TOLD_STATES = ("failed", "diverged", "interrupted", "starts", "waits", "given up")
 
 
 class Labels:

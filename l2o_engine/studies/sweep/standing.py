@@ -258,7 +258,7 @@ class StudyWatcher:
         return StudyStanding(
             name=state.name if state else self._folder.name,
             folder=self._folder,
-            status=self._status(jobs),
+            status=self._status(jobs, is_driven=is_driven),
             jobs=jobs,
             driver=f"process {state.pid} on {state.host}" if state and is_driven else "",
             is_sweep=state is not None,
@@ -271,9 +271,9 @@ class StudyWatcher:
         if stamp is None or stamp != self._stamp:
             self._state, self._stamp, self._changed = read_state(self._folder), stamp, monotonic()
 
-    def _status(self, jobs: Sequence[JobStanding]) -> Status:
+    def _status(self, jobs: Sequence[JobStanding], *, is_driven: bool) -> Status:
         state = self._state
-        if state is not None and self._is_driven(state):
+        if is_driven:
             return "paused" if is_paused(self._folder) else "running"
         if state is not None and state.status != "running":
             is_cut = state.status == "finished" and not all(job.is_over for job in jobs)
