@@ -42,7 +42,7 @@ from tornado.iostream import IOStream
 from l2o_engine.presets.files import check, load
 from l2o_engine.presets.shipped import find
 from l2o_engine.runs.record import RunError, now, read_record_once, versions
-from l2o_engine.studies.sweep import seeds as jobs_of_a_sweep
+from l2o_engine.studies.sweep import cluster as jobs_of_a_sweep
 
 _PRESET = "log15_end_log"
 _SEEDS = 4
@@ -130,7 +130,7 @@ async def _schedule(folder: Path) -> None:
 
 async def _work(folder: Path, number: int, seconds: float) -> None:
     stand_in = _StandIn(folder, seconds)
-    jobs_of_a_sweep.run_seed = stand_in.run_seed  # what is sent is this name
+    jobs_of_a_sweep.run_on_worker = stand_in.run_on_worker  # what is sent is this name
     address = (folder / "address").read_text()
     with config.set(_QUIET):
         workers = [
@@ -143,7 +143,7 @@ async def _work(folder: Path, number: int, seconds: float) -> None:
 
 
 class _StandIn:
-    """Takes the place of :func:`~l2o_engine.studies.sweep.seeds.run_seed`, and notes when which worker did what."""
+    """Takes :func:`~l2o_engine.studies.sweep.cluster.run_on_worker`'s place, and notes when which worker did what."""
 
     def __init__(self, folder: Path, seconds: float) -> None:
         self._seconds = seconds
@@ -152,7 +152,7 @@ class _StandIn:
         self._pattern = Pattern.of(load(find(_PRESET)), folder / f"pattern-{os.getpid()}")
         self._lock = threading.Lock()
 
-    def run_seed(
+    def run_on_worker(
         self, tables: Mapping[str, Any], folder: str, until: int | None = None, code: Sequence[str] = (), data: str = ""
     ) -> dict[str, Any]:
         began = time()

@@ -338,6 +338,7 @@ def test_a_report_of_a_run_whose_checkpoints_are_gone_fails_with_a_message(repor
 
 # Ends that it does not choose.
 
+SEEDS = 4  # all are begun at once, and whichever comes first to its turn has the first checkpoint
 LONG = tiny_preset("name=long", "run.iterations=2000", "run.checkpoint_every=50", "report.every=50")
 
 
@@ -380,7 +381,7 @@ def begun(place: Path, done_before: Path) -> Iterator[Running]:
 
 
 def arguments(place: Path) -> list[str]:
-    options = ["--seeds", "4", "--jobs", "2", "--json", "--runs-dir", str(place / "runs")]
+    options = ["--seeds", str(SEEDS), "--jobs", "2", "--json", "--runs-dir", str(place / "runs")]
     return [str(place / "shipped"), "reproduce", "all", *options]
 
 
@@ -398,8 +399,8 @@ def check_that_it_goes_on(place: Path) -> None:
     done = [run for run in all_runs(place) if run.record().status == "finished"]
     assert [run.name for run in done] == ["long-s0"]
     before = [(run.record(), run.metrics_path.stat().st_mtime_ns) for run in done]
-    (result,) = drive(Reproduction([LONG], seeds=3, runs_dir=place / "runs")).results()
-    assert [replicate.lane.seed for replicate in result.replicates] == [0, 1, 2]
+    (result,) = drive(Reproduction([LONG], seeds=SEEDS, runs_dir=place / "runs")).results()
+    assert [replicate.lane.seed for replicate in result.replicates] == list(range(SEEDS))
     assert [(run.record(), run.metrics_path.stat().st_mtime_ns) for run in done] == before
     begins = {run.name: sum(event["event"] == "start" for event in run.events()) for run in all_runs(place)}
     assert all(begins[run.name] == 1 for run in done)
