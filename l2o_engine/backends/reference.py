@@ -74,16 +74,17 @@ class TorchBackend(UnrollingBackend):
         losses, points, gradients, inputs, updates = [], [], [], [], []
         smallest_signal = nan
         for step in range(steps):
-            minibatch = task.minibatch(step)
-            loss = task.loss(x, minibatch)  # [batch]
+            minibatch, judging = task.minibatch(step), task.judging(step)
+            loss = task.loss(x, judging or minibatch)  # [batch]
             losses.append(loss if train else loss.detach())
             if train:
                 points.append(x.detach())
             last = step == steps - 1
             if last and not adapts:
                 break
+            shown = task.loss(x, minibatch) if judging else loss
             (gradient,) = torch.autograd.grad(
-                loss.sum(), x, create_graph=second_derivatives and not last, retain_graph=True
+                shown.sum(), x, create_graph=second_derivatives and not last, retain_graph=True
             )
             noise = task.disturbance(minibatch)
             gradient = gradient if noise is None else gradient + noise

@@ -109,6 +109,18 @@ class TaskFamily(ABC):
         """
         return None
 
+    def split(self, share: float) -> "TaskFamily":
+        """Return a family of tasks whose losses are of a share of the data that their gradients are not of.
+
+        Only meta-training asks for it.
+
+        Raises
+        ------
+        ValueError
+            If the losses are not of a data set's minibatches.
+        """
+        raise ValueError(f'"{self.kind}" has no data to be split')
+
     def optimum(self, task: "Task") -> Floats | None:
         """Return where each task's loss is least, [..., *shape]; None where that is not known."""
         return None
@@ -176,12 +188,16 @@ class Task:
         Name → [..., anything]: what makes each task itself.
     minibatches
         Name → [..., steps, anything]: the data that each base step's loss is of; empty where the loss needs none.
+    judged
+        The same, where the losses that an unroll is judged by are of other data than the gradients that the optimizer
+        sees (:meth:`TaskFamily.split`); else empty.
     """
 
     family: TaskFamily
     start: Array
     parameters: Arrays
     minibatches: Arrays = field(default_factory=dict)
+    judged: Arrays = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.start)
@@ -196,6 +212,7 @@ class Task:
             start=change(self.start),
             parameters={name: change(values) for name, values in self.parameters.items()},
             minibatches={name: change(values) for name, values in self.minibatches.items()},
+            judged={name: change(values) for name, values in self.judged.items()},
         )
 
     def init(self) -> Array:
@@ -224,10 +241,17 @@ class Task:
 
     def minibatch(self, step: int) -> Arrays | None:
         """Return the data of a base step, name → [..., anything]; None where the loss needs none."""
-        if not self.minibatches:
+        return self._of_step(self.minibatches, step)
+
+    def judging(self, step: int) -> Arrays | None:
+        """Return the data that a base step is judged by, where that is other than :meth:`minibatch`; else None."""
+        return self._of_step(self.judged, step)
+
+    def _of_step(self, arrays: Arrays, step: int) -> Arrays | None:
+        if not arrays:
             return None
         leading = (slice(None),) * (self.start.ndim - len(self.family.shape))
-        return {name: values[*leading, step] for name, values in self.minibatches.items()}
+        return {name: values[*leading, step] for name, values in arrays.items()}
 
     def in_batches_of(self, size: int) -> "Task":
         """Return the same tasks, in order, in batches of another size; the last, repeated, fills the last batch."""
@@ -252,4 +276,5 @@ class Task:
             minibatches={
                 name: np.concatenate([task.minibatches[name] for task in tasks]) for name in first.minibatches
             },
+            judged={name: np.concatenate([task.judged[name] for task in tasks]) for name in first.judged},
         )

@@ -16,7 +16,7 @@ from l2o_engine.meta.experiment import Experiment
 from l2o_engine.meta.learner import Backend, Learner, Outcomes, Results, Series, Truncating, traced
 from l2o_engine.meta.truncation import Carried, Episode, Outcome, side_by_side
 from l2o_engine.support.arrays import LOG_FLOOR, Doubles, Floats
-from l2o_engine.tasks.base import Task
+from l2o_engine.tasks.base import Arrays, Task
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,8 +150,11 @@ class Episodes:
         """Return the task of an episode's next truncation, [1, 1]."""
         first = one.episode.step // self._truncation.steps * self._truncation.losses
         where = slice(first, first + self._truncation.losses)
-        minibatches = {name: values[:, :, where] for name, values in one.task.minibatches.items()}
-        return replace(one.task, minibatches=minibatches)
+
+        def part_of(arrays: Arrays) -> Arrays:
+            return {name: values[:, :, where] for name, values in arrays.items()}
+
+        return replace(one.task, minibatches=part_of(one.task.minibatches), judged=part_of(one.task.judged))
 
     def _moved(self, one: _Running, losses: Floats, carried: Mapping[str, Floats]) -> _Running | Episode:
         """Return an episode after a truncation with these losses [losses].
@@ -224,5 +227,10 @@ def _side_by_side(tasks: Sequence[Task]) -> Task:
         return {name: np.concatenate([one[name] for one in arrays], axis=1) for name in arrays[0]}
 
     start = np.concatenate([task.start for task in tasks], axis=1)
-    parameters = joined([task.parameters for task in tasks])
-    return replace(first, start=start, parameters=parameters, minibatches=joined([task.minibatches for task in tasks]))
+    return replace(
+        first,
+        start=start,
+        parameters=joined([task.parameters for task in tasks]),
+        minibatches=joined([task.minibatches for task in tasks]),
+        judged=joined([task.judged for task in tasks]),
+    )

@@ -105,11 +105,11 @@ class CoordinatewiseBackend(UnrollingBackend):
         losses, points, slopes, gradients, inputs, updates = [], [], [], [], [], []
         smallest_signal = nan
         for step in range(steps):
-            minibatch, last = task.minibatch(step), step == steps - 1
+            last = step == steps - 1
             if last and not train:
-                losses.append(task.loss(x, minibatch))  # [batch]
+                losses.append(task.loss(x, task.judging(step) or task.minibatch(step)))  # [batch]
                 break
-            loss, slope, gradient = self._gradients.of(task, x, minibatch)
+            loss, slope, gradient = self._gradients.of(task, x, step)
             losses.append(loss)
             if train:
                 points.append(x)

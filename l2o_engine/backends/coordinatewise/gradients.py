@@ -42,14 +42,22 @@ class Gradients:
         self._kernel, self._dtype = kernel, dtype
         self._spare: list[_Workspace] = []
 
-    def of(self, task: Task, x: Tensor, minibatch: Arrays | None) -> tuple[Tensor, Tensor, Tensor]:
+    def of(self, task: Task, x: Tensor, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return the losses [batch] at points x, their gradients, and what an optimizer sees of these.
 
         Parameters
         ----------
-        task, x, minibatch
-            One batch of tasks, of tensors; points [batch, *shape]; a base step's data.
+        task, x, step
+            One batch of tasks, of tensors; points [batch, *shape]; the base step.
         """
+        minibatch, judging = task.minibatch(step), task.judging(step)
+        if judging is None:
+            return self._of(task, x, minibatch)
+        loss, slope, _ = self._of(task, x, judging)
+        _, _, shown = self._of(task, x, minibatch)
+        return loss, slope, shown
+
+    def _of(self, task: Task, x: Tensor, minibatch: Arrays | None) -> tuple[Tensor, Tensor, Tensor]:
         noise = task.disturbance(minibatch)
         if noise is not None:
             x = x.detach().requires_grad_()

@@ -4,7 +4,7 @@
 the sets by name: where their files lie, how they are split, and how to get them.
 """
 
-from l2o_engine.tasks.data.base import FOLDER_VARIABLE, DataError, DataSet, Part
+from l2o_engine.tasks.data.base import FOLDER_VARIABLE, DataError, DataSet, Part, pooled_shape
 from l2o_engine.tasks.data.sets import SETS, load
 
-__all__ = ["FOLDER_VARIABLE", "SETS", "DataError", "DataSet", "Part", "load"]
+__all__ = ["FOLDER_VARIABLE", "SETS", "DataError", "DataSet", "Part", "load", "pooled_shape"]

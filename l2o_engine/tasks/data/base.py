@@ -7,7 +7,7 @@ promises.
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -100,6 +100,23 @@ class DataSet:
     train: Part
     test: Part
     digests: Mapping[str, str]
+
+    def pooled(self, side: int) -> "DataSet":
+        """Return it with one pixel for each square of so many × so many: their mean, rounded."""
+
+        def of(part: Part) -> Part:
+            channels, rows, columns = self.shape
+            squares = part.images.reshape(-1, channels, rows // side, side, columns // side, side)
+            means = (squares.sum((3, 5), np.uint32) + side**2 // 2) // side**2
+            return Part(means.astype(np.uint8).reshape(len(part), -1), part.labels)
+
+        return replace(self, shape=pooled_shape(self.shape, side), train=of(self.train), test=of(self.test))
+
+
+def pooled_shape(shape: tuple[int, int, int], side: int) -> tuple[int, int, int]:
+    """Return the shape of images in which one pixel stands for each square of so many × so many."""
+    channels, rows, columns = shape
+    return channels, rows // side, columns // side
 
 
 @dataclass(frozen=True)

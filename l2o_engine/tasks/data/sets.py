@@ -158,33 +158,37 @@ SETS: Mapping[str, Described] = {
     ),
 }
 
-_loaded: dict[tuple[str, str], DataSet] = {}
+_loaded: dict[tuple[str, str, int], DataSet] = {}
 _loading = Lock()  # trainers of several seeds are threads, and want one copy
 
 
-def load(name: str) -> DataSet:
+def load(name: str, pool: int = 1) -> DataSet:
     """Return a data set, read once a process and shared.
 
     Parameters
     ----------
     name
         One of :data:`SETS`.
+    pool
+        Each square of so many × so many pixels becomes one; it divides the images' sides.
 
     Raises
     ------
     DataError
         If it is not there, or cannot be read; the message says how to get it.
     """
-    described = SETS[name]
     folder = os.environ.get(FOLDER_VARIABLE, "")
-    key = name, folder if _is_absolute(folder) else str(data_folder().absolute())
-    if key in _loaded:
-        return _loaded[key]
+    place = folder if _is_absolute(folder) else str(data_folder().absolute())
+    if (found := _loaded.get((name, place, pool))) is not None:
+        return found
     with _loading:
-        if key not in _loaded:
+        if (name, place, 1) not in _loaded:
+            described = SETS[name]
             train, test, digests = _read(name, described)
-            _loaded[key] = DataSet(name, described.shape, described.white, train, test, digests)
-        return _loaded[key]
+            _loaded[name, place, 1] = DataSet(name, described.shape, described.white, train, test, digests)
+        if (name, place, pool) not in _loaded:
+            _loaded[name, place, pool] = _loaded[name, place, 1].pooled(pool)
+        return _loaded[name, place, pool]
 
 
 @cache

@@ -33,20 +33,31 @@ class Augmentation:
         added: of kind "square". 0 for none; RNNprop's is 20.
     companion_scaling
         b of the companion's own random scaling.
+    unseen
+        Share of a network's images, others in every episode, that its gradients never see: the losses of the training
+        are of these, so that what is learned does not overfit (Metz et al. 2019). 0: losses and gradients are of the
+        same minibatches.
     """
 
     scaling: Annotated[Number, Field(ge=0, le=MOST_BOUND)] = 0.0
     companion: Annotated[Whole, Field(ge=0, le=10_000)] = 0
     companion_scaling: Annotated[Number, Field(ge=0, le=MOST_BOUND)] = 1.0
+    unseen: Annotated[Number, Field(ge=0, le=0.9)] = 0.0
 
     @property
     def adds(self) -> bool:
         """Whether it adds anything."""
-        return bool(self.scaling or self.companion)
+        return bool(self.scaling or self.companion or self.unseen)
 
     def of(self, problem: TaskFamily) -> TaskFamily:
-        """Return the family that a training on a problem draws its tasks from: the problem, where nothing is added."""
-        scaled = _scaled(problem, self.scaling)
+        """Return the family that a training on a problem draws its tasks from: the problem, where nothing is added.
+
+        Raises
+        ------
+        ValueError
+            If it has no images, and some are to be unseen.
+        """
+        scaled = _scaled(problem.split(self.unseen) if self.unseen else problem, self.scaling)
         if not self.companion:
             return scaled
         return Augmented(scaled, _scaled(Square(self.companion), self.companion_scaling))

@@ -121,11 +121,13 @@ class Joined(TaskFamily):
 
         def drawn(generator: np.random.Generator) -> Task:
             each = [one.family.draw(generator, 1, batch, steps=steps, dtype=dtype) for one in self.members]
+            judged = self._named(task.judged or task.minibatches for task in each)
             return Task(
                 self,
                 np.concatenate([one.flat(task.start) for one, task in zip(self.members, each, strict=True)], axis=-1),
                 self._named(task.parameters for task in each),
                 self._named(task.minibatches for task in each),
+                judged if any(task.judged for task in each) else {},
             )
 
         return batch_by_batch(drawn, generator, n)

@@ -1,7 +1,7 @@
 """Random scaling: every coordinate of a problem by a factor of its own."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -71,7 +71,9 @@ class Scaled(TaskFamily):
             # In float64, so that the start is rounded once.
             task = self.inner.draw(generator, 1, batch, steps=steps, dtype="float64")
             factor = np.exp(self.bound * (2 * generator.random(task.start.shape) - 1))
-            scaled = Task(self, task.start / factor, {**task.parameters, FACTOR: factor}, task.minibatches)
+            scaled = replace(
+                task, family=self, start=task.start / factor, parameters={**task.parameters, FACTOR: factor}
+            )
             return scaled.with_arrays(lambda values: _rounded(values, dtype))
 
         return batch_by_batch(drawn, generator, n)

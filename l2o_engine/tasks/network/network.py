@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from math import prod
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from pydantic import BeforeValidator, Field
 
-from l2o_engine.support.arrays import Floats, Integers
+from l2o_engine.support.arrays import Doubles, Floats, Integers
 from l2o_engine.support.settings import Whole, list_to_tuple, settings
 from l2o_engine.tasks.base import TASKS, Array, Arrays, Task, TaskFamily
-from l2o_engine.tasks.data import SETS, DataSet, Part, load
+from l2o_engine.tasks.data import SETS, DataSet, Part, load, pooled_shape
 from l2o_engine.tasks.distributions import Distribution, Normal
 from l2o_engine.tasks.network.architectures import Activation, Architecture, Convolutional, Group, Perceptron
 
@@ -48,6 +49,9 @@ class Network(TaskFamily):
         Of an "mlp"'s hidden units.
     data
         The data set.
+    pool
+        Each square of so many × so many pixels becomes one, their mean; 1: images as they are. On small images a
+        network has few weights, and an optimizer for large ones is begun in a fraction of the time.
     batch
         Images of a minibatch.
     start
@@ -56,13 +60,14 @@ class Network(TaskFamily):
     Raises
     ------
     ValueError
-        If there would be too many layers or weights, or a setting means nothing with the architecture.
+        If there would be too many layers or weights, or a setting means nothing with the architecture or the images.
     """
 
     architecture: Literal["mlp", "conv"] = "mlp"
     sizes: Annotated[tuple[Annotated[Whole, Field(ge=1)], ...], BeforeValidator(list_to_tuple)] = _SIZES
     activation: Activation = "sigmoid"
     data: Literal["digits", "fashion-mnist", "mnist", "mnist-5k", "cifar10"] = "digits"
+    pool: Annotated[Whole, Field(ge=1, le=4)] = 1
     batch: Annotated[Whole, Field(ge=1, le=10_000)] = 128
     start: Distribution = Normal((0.0, 0.01))
     kind: Literal["network"] = "network"
@@ -72,6 +77,9 @@ class Network(TaskFamily):
             raise ValueError('sizes and activation mean nothing with architecture = "conv"')
         if self.architecture == "conv" and self.batch == 1:
             raise ValueError('batch must be at least 2 with architecture = "conv": one image has no variance')
+        if any(side % self.pool for side in SETS[self.data].shape[1:]):
+            rows, columns = SETS[self.data].shape[1:]
+            raise ValueError(f"pool = {self.pool} does not divide images of {rows} × {columns} pixels")
         if len(self.sizes) > MOST_LAYERS:
             raise ValueError(f"the network would have {len(self.sizes):,} hidden layers: {MOST_LAYERS} at most")
         if self.size > MOST_WEIGHTS:
@@ -80,10 +88,10 @@ class Network(TaskFamily):
     @cached_property
     def network(self) -> Architecture:
         """What it computes."""
-        described = SETS[self.data]
+        shape = pooled_shape(SETS[self.data].shape, self.pool)
         if self.architecture == "conv":
-            return Convolutional(described.shape)
-        return Perceptron(described.pixels, self.sizes, self.activation)
+            return Convolutional(shape)
+        return Perceptron(prod(shape), self.sizes, self.activation)
 
     @property
     def groups(self) -> Mapping[str, Group]:
@@ -104,7 +112,7 @@ class Network(TaskFamily):
         DataError
             If they are not there or cannot be read.
         """
-        return load(self.data)
+        return load(self.data, self.pool)
 
     @property
     def sources(self) -> Mapping[str, str]:
@@ -126,12 +134,23 @@ class Network(TaskFamily):
         The places of its minibatches' images are "index", int64 [n, batch, steps, images].
         """
         uniform = generator.random((n, batch, self.numbers_drawn(steps)))
-        start = self.start.of(uniform[..., : self.size])
+        start = self.start_of(uniform[..., : self.size])
+        index = (uniform[..., self.size :] * len(self.images.train)).astype(np.int64)
+        return Task(self, start.astype(dtype), {}, {INDEX: index.reshape(n, batch, steps, self.batch)})
+
+    def start_of(self, uniform: Doubles) -> Doubles:
+        """Return where a task starts, made of uniform numbers [..., size]."""
+        start = self.start.of(uniform)
         for group in self.groups.values():
             if group.is_offset:
                 start[..., group.place] = 0.0
-        index = (uniform[..., self.size :] * len(self.images.train)).astype(np.int64)
-        return Task(self, start.astype(dtype), {}, {INDEX: index.reshape(n, batch, steps, self.batch)})
+        return start
+
+    def split(self, share: float) -> TaskFamily:
+        """Return the same tasks with a share of the images for their losses alone."""
+        from l2o_engine.tasks.network.split import Split
+
+        return Split(self, share)
 
     def loss(self, x: Array, parameters: Arrays, minibatch: Arrays | None = None) -> Array:
         """Return the loss [...] at the points x [..., size], of the images at "index" [..., images].

@@ -168,7 +168,7 @@ def family(monkeypatch: pytest.MonkeyPatch) -> Network:
     """A network of 237 weights on twenty images that nobody has drawn."""
     generator = np.random.default_rng(0)
     part = Part(generator.integers(0, 17, (20, 64)).astype(np.uint8), (np.arange(20) % 10).astype(np.uint8))
-    monkeypatch.setattr(network, "load", lambda name: DataSet(name, (1, 8, 8), 16, part, part, {}))
+    monkeypatch.setattr(network, "load", lambda name, pool: DataSet(name, (1, 8, 8), 16, part, part, {}))
     return Network(sizes=(3,), batch=4)
 
 
@@ -397,6 +397,40 @@ def test_it_takes_a_training_through_its_tricks_as_the_reference_does() -> None:
     assert [verdict.outcome for verdict in other.verdicts] == [verdict.outcome for verdict in one.verdicts]
     for ours, expected in zip(other.verdicts, one.verdicts, strict=True):
         assert ours.figure == pytest.approx(expected.figure, rel=1e-7)
+
+
+@pytest.mark.parametrize("tricks", [(), ("augmentation.scaling=1", "augmentation.companion=3")], ids=["alone", "all"])
+@pytest.mark.parametrize("second", [False, True], ids=["first order", "second order"])
+def test_losses_of_unseen_images_are_what_it_learns_by(tricks: tuple[str, ...], *, second: bool) -> None:
+    """The meta-gradient of the reference beside differences of the losses; of the other beside the reference's."""
+    preset = tiny_preset(
+        *('problem={kind="network", sizes=[2], batch=8, start={normal=0.5}}', 'run.dtype="float64"', "unroll.steps=6"),
+        *(
+            "unroll.truncation=3",
+            f"unroll.second_derivatives={str(second).lower()}",
+            "augmentation.unseen=0.4",
+            *tricks,
+        ),
+    )
+    experiment, learner = preset.experiment, shaken(preset, 3)
+    task = experiment.trained_on.draw(np.random.default_rng(3), 1, 1, steps=4, dtype="float64")
+    optimizer = experiment.trained.with_weights(learner.weights).on(experiment.trained_on)
+    carried = optimizer.beginning(task.start[0])
+    reference = TorchBackend(experiment)
+    found = reference.meta_gradient(learner, task, carried)
+    blind = reference.meta_gradient(learner, replace(task, judged={}), carried)
+    assert distance(found.gradient, blind.gradient) > 1e-3
+    if not second:
+        ours = CoordinatewiseBackend(experiment).meta_gradient(learner, task, carried)
+        np.testing.assert_allclose(ours.losses, found.losses, rtol=1e-12)
+        assert distance(ours.gradient, found.gradient) < STABLE
+        return
+    direction = np.random.default_rng(0).normal(size=len(learner.weights))
+    after, before = (
+        reference.meta_gradient(replace(learner, weights=learner.weights + way * direction), task, carried).objective
+        for way in (1e-6, -1e-6)
+    )
+    assert found.gradient @ direction == pytest.approx((after - before) / 2e-6, rel=1e-5)
 
 
 # What it takes.

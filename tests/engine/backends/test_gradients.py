@@ -22,7 +22,7 @@ def images(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have fifty images that nobody has drawn."""
     generator = np.random.default_rng(0)
     part = Part(generator.integers(0, 17, (50, 64)).astype(np.uint8), generator.integers(0, 10, 50).astype(np.uint8))
-    monkeypatch.setattr(network, "load", lambda name: DataSet(name, (1, 8, 8), 16, part, part, {}))
+    monkeypatch.setattr(network, "load", lambda name, pool: DataSet(name, (1, 8, 8), 16, part, part, {}))
 
 
 def drawn(family: Network, dtype: str, batch: int = 2) -> tuple[Task, torch.Tensor]:
@@ -45,9 +45,8 @@ def test_they_are_those_of_torch_whatever_the_layers_and_the_minibatch(dtype: st
     ]
     for sizes, activation, batch in cases:
         task, x = drawn(Network(sizes=sizes, activation=activation, batch=batch), dtype)
-        minibatch = task.minibatch(1)
-        losses, slopes, seen = gradients.of(task, x, minibatch)
-        expected_losses, expected = task.loss_and_gradient(x, minibatch)
+        losses, slopes, seen = gradients.of(task, x, 1)
+        expected_losses, expected = task.loss_and_gradient(x, task.minibatch(1))
         assert losses.dtype == slopes.dtype == x.dtype
         assert seen is slopes
         assert float((losses - expected_losses).abs().max()) < BOUNDS[dtype] * float(expected_losses.max())
@@ -60,9 +59,9 @@ def test_of_weights_that_are_no_numbers_the_loss_is_none_and_the_other_network_s
 ) -> None:
     gradients = Gradients(get_kernel(RowsSpec("float32")), "float32")
     task, x = drawn(Network(sizes=(5,), activation=activation, batch=9), "float32")
-    (_, healthy), *_ = gradients.of(task, x, task.minibatch(0))
+    (_, healthy), *_ = gradients.of(task, x, 0)
     x[0] = float("nan")
-    (spoilt, same), slopes, _ = gradients.of(task, x, task.minibatch(0))
+    (spoilt, same), slopes, _ = gradients.of(task, x, 0)
     assert torch.isnan(spoilt)
     assert torch.isnan(slopes[0]).any()
     assert same == healthy

@@ -130,6 +130,29 @@ def test_a_set_is_read_once_and_shared(folder: Path) -> None:
     assert data.load("digits") is first
 
 
+def test_a_pooled_pixel_is_its_square_s_mean_in_every_channel(folder: Path) -> None:
+    place = folder / "cifar-10-batches-bin"
+    place.mkdir()
+    for name in [*(f"data_batch_{k}.bin" for k in range(1, 6)), "test_batch.bin"]:
+        (place / name).write_bytes(digits.records(2))
+    whole, pooled = data.load("cifar10"), data.load("cifar10", 4)
+    assert pooled.shape == (3, 8, 8)
+    assert pooled.digests == whole.digests
+    for large, small in ((whole.train, pooled.train), (whole.test, pooled.test)):
+        np.testing.assert_array_equal(small.labels, large.labels)
+        assert small.images.shape == (len(large), 192)
+        for channel, row, column in ((0, 0, 0), (1, 2, 5), (2, 7, 7)):
+            square = large.images.reshape(-1, 3, 32, 32)[:, channel, 4 * row :, 4 * column :][:, :4, :4]
+            found = small.images[:, 64 * channel + 8 * row + column]
+            assert np.abs(found - square.mean((1, 2))).max() <= 0.5
+
+
+def test_a_pooled_set_is_made_once_and_shared(folder: Path) -> None:
+    digits.write_digits(folder)
+    assert data.load("digits", 2) is data.load("digits", 2)
+    assert data.load("digits", 1) is data.load("digits")
+
+
 # What is not there.
 
 

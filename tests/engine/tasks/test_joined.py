@@ -142,6 +142,19 @@ def test_a_network_s_minibatches_and_weights_are_its_own_beside_a_companion() ->
     )
 
 
+def test_unseen_images_are_there_behind_scaling_and_beside_a_companion() -> None:
+    network = Network(sizes=(3,), batch=4)
+    task = drawn(Augmentation(scaling=1.0, companion=2, unseen=0.3).of(network), batch=2)
+    seen, judged = task.minibatches["problem.index"], task.judged["problem.index"]
+    assert seen.shape == judged.shape == (1, 2, 2, 4)
+    for one, other in zip(seen[0], judged[0], strict=True):
+        assert not set(one.ravel()) & set(other.ravel())
+    scaled = task.parameters["problem.factor"] * task.start[..., :-2]
+    companion = (task.parameters["companion.factor"] * task.start[..., -2:] - task.parameters["companion.target"]) ** 2
+    expected = network.loss(scaled, {}, {"index": judged[:, :, 1]}) + companion.mean(-1)
+    np.testing.assert_allclose(task.loss(task.start, task.judging(1)), expected, rtol=1e-14)
+
+
 def test_training_is_on_the_augmented_problem_and_looks_are_at_the_problem() -> None:
     plain = Experiment(SIMPLE, LearnedOptimizer(Linear()), truncation=Truncation(3), dtype="float64")
     augmented = Experiment(
@@ -176,6 +189,8 @@ def test_the_kernel_says_why_not() -> None:
         ({"augmentation": {"scaling": -1.0}}, "[augmentation] scaling: must be at least 0 (got -1.0)"),
         ({"augmentation": {"scaling": 21.0}}, "[augmentation] scaling: must be at most 20 (got 21.0)"),
         ({"augmentation": {"companion": 20.5}}, "[augmentation] companion: must be a whole number"),
+        ({"augmentation": {"unseen": 1.0}}, "[augmentation] unseen: must be at most 0.9 (got 1.0)"),
+        ({"augmentation": {"unseen": 0.2}}, '"quadratic" has no data to be split'),
         ({"augmentation": {"scalling": 3.0}}, 'unknown key; did you mean "scaling"'),
         ({"kind": "baselines", "augmentation": {"scaling": 3.0}}, "[augmentation] has no meaning"),
         ({"problem": {"kind": "ensemble", "of": []}}, "[problem] of: must have at least 1 entries"),

@@ -37,7 +37,7 @@ def golden(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Give a network the images of the golden file, which are numbers in [0, 1]."""
     values = dict(np.load(GOLDEN))
     part = Part(values["images"], values["labels"])
-    monkeypatch.setattr(network, "load", lambda name: DataSet(name, (1, 8, 8), 1, part, part, {}))
+    monkeypatch.setattr(network, "load", lambda name, pool: DataSet(name, (1, 8, 8), 1, part, part, {}))
     return values
 
 
@@ -103,6 +103,21 @@ def test_sizes_are_deepmind_s() -> None:
     assert Network(data="mnist").size == 15_910
     assert Network(data="cifar10", architecture="conv").size == 22_682
     assert Network(sizes=(), data="digits").size == 650
+
+
+def test_a_network_of_pooled_images_is_smaller_and_computes_with_them() -> None:
+    small, whole = Network(pool=2), Network()
+    assert Network(data="mnist", pool=2).size == 14 * 14 * 20 + 20 + 210
+    assert small.size == 16 * 20 + 20 + 210
+    task = drawn(small, n=1)
+    np.testing.assert_array_equal(task.minibatches["index"].shape, drawn(whole, n=1).minibatches["index"].shape)
+    index = task.minibatches["index"][0, 0, 0]
+    logits = small.network.logits(
+        small.network.weights_of(torch.tensor(task.start[0])), torch.tensor(small.images.train.images[index] / 16)[None]
+    )
+    labels = torch.tensor(whole.images.train.labels[index]).long()
+    expected = torch.nn.functional.cross_entropy(logits[0], labels)
+    assert task.loss(task.start, task.minibatch(0))[0, 0] == pytest.approx(float(expected), rel=1e-12)
 
 
 @pytest.mark.parametrize("family", [Network(), Network(sizes=(4, 3), data="mnist"), CONV], ids=str)
@@ -245,6 +260,35 @@ def test_images_are_in_no_task_and_no_comparison() -> None:
     assert {NETWORK, Network(sizes=(3,), batch=4)} == {NETWORK}
 
 
+# Split: some of the images for gradients, others for what these are judged by.
+
+
+def test_a_split_task_s_gradients_and_losses_are_of_different_images() -> None:
+    task = drawn(Network(sizes=(), batch=100).split(0.25), n=20, steps=40)
+    assert task.family == Network(sizes=(), batch=100)
+    judging = set[int]()
+    for seen, judged in zip(task.minibatches["index"], task.judged["index"], strict=True):
+        assert seen.shape == judged.shape == (1, 40, 100)
+        assert not set(seen.ravel()) & set(judged.ravel())
+        assert 300 < len(set(judged.ravel())) <= 337  # a quarter of 1,347
+        assert 900 < len(set(seen.ravel())) <= 1010
+        judging |= set(judged.ravel())
+    assert judging == set(range(1347))  # others in every task
+
+
+def test_a_split_task_starts_and_is_cut_and_joined_as_others_are() -> None:
+    family = NETWORK.split(0.5)
+    at_once, generator = drawn(family, n=3), np.random.default_rng(0)
+    singly = Task.joined([family.draw(generator, 1, 1, steps=2, dtype="float64") for _ in range(3)])
+    for one, other in ((at_once.minibatches, singly.minibatches), (at_once.judged, singly.judged)):
+        np.testing.assert_array_equal(one["index"], other["index"])
+    np.testing.assert_array_equal(at_once.start, singly.start)
+    judging = at_once[1:].judging(1)
+    assert judging is not None
+    np.testing.assert_array_equal(judging["index"], at_once.judged["index"][1:, :, 1])
+    assert drawn(NETWORK).judging(0) is None
+
+
 # Optimizers on it.
 
 
@@ -304,6 +348,8 @@ def test_tasks_drawn_at_once_are_bounded_by_weights_and_by_images() -> None:
         ({"architecture": "conv", "batch": 1}, "at least 2"),
         ({"data": "imagenet"}, "digits"),
         ({"batch": 0}, "greater than or equal to 1"),
+        ({"pool": 3}, "pool = 3 does not divide images of 8 × 8 pixels"),
+        ({"data": "mnist", "pool": 0}, "greater than or equal to 1"),
     ],
 )
 def test_settings_that_make_no_network_are_refused(settings: dict[str, Any], said: str) -> None:
