@@ -92,6 +92,7 @@ class TorchBackend(UnrollingBackend):
                 smallest_signal = float(optimizer.encoded(gradient, state).signal.detach().abs().min())
                 break
             update, state = optimizer.update(gradient, state)
+            state = state if second_derivatives else state.first_order
             x = x + update
             if not train:
                 x = x.detach().requires_grad_()

@@ -9,7 +9,7 @@ from l2o_engine.meta.meta_adam import Powers
 from l2o_engine.optimizers.adam import Adam
 from l2o_engine.optimizers.base import OPTIMIZERS
 from l2o_engine.support.arrays import Floats
-from l2o_engine.support.settings import AdamConstant, Number, Words, is_number, list_to_tuple, settings
+from l2o_engine.support.settings import AdamConstant, Number, Whole, Words, is_number, list_to_tuple, settings
 
 _MOST_STAGES = 65
 _TeacherTable: Any = OPTIMIZERS.union()
@@ -32,6 +32,9 @@ class Imitation:
     probability
         That an imitation comes before an episode; a list of one for each stage of a curriculum, of which the last holds
         for those behind it. Of parallel episodes it goes by the first.
+    until
+        Imitations come before episodes that begin earlier than this meta-iteration; 0 for all. So a network that would
+        not find out of a plateau by itself is shown the way, and then left alone.
     learning_rate
         Of its Adam; what else this is set by is as in [meta], but for the gradient, which is left as it is.
     teacher
@@ -44,11 +47,14 @@ class Imitation:
         Field(min_length=1, max_length=_MOST_STAGES),
         Words("number ≥ 0 and ≤ 1, or a list of these"),
     ] = (0.3,)
+    until: Annotated[Whole, Field(ge=0)] = 0
     learning_rate: AdamConstant = 0.001
     teacher: Annotated[_TeacherTable, Words("a table like [[baseline]]")] = Adam(0.01)
 
-    def probability_of(self, stage: int) -> float:
-        """Return the probability in a stage of the curriculum, from 0 on."""
+    def probability_of(self, stage: int, iteration: int) -> float:
+        """Return the probability in a stage of the curriculum, from 0 on, before a meta-iteration."""
+        if self.until and iteration >= self.until:
+            return 0.0
         return self.probability[min(stage, len(self.probability) - 1)]
 
 

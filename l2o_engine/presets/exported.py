@@ -16,6 +16,7 @@ from l2o_engine.support.wording import quote
 
 _MOST_WEIGHTS = 100_000_000  # bytes of a file of weights: a hundred times what DeepMind's networks take
 _PIECES = ("network", "inputs")  # which an exported optimizer is itself
+_FACTORS = {"network.output_scale", "network.step_mult"}
 
 
 def tables_of(preset: Preset) -> dict[str, object]:
@@ -74,14 +75,17 @@ def converted(path: Path, preset: Preset) -> Exported:
 
 
 def what_differs(exported: Exported, preset: Preset) -> str:
-    """Return in words by what an optimizer is another one than a preset trains: network and inputs; "" if it is not."""
+    """Return in words by what an optimizer is another one than a preset trains: network and inputs; "" if it is not.
+
+    How far the network's output goes, a factor (:data:`_FACTORS`), is the preset's to say.
+    """
     trained = preset.experiment.trained
     theirs, ours = (
         dict(flat({name: table_of(getattr(one, name)) for name in _PIECES})) for one in (exported.learned, trained)
     )
     said = [
         f"{key} is {_said(theirs, key)}, and {_said(ours, key)} in the preset"
-        for key in sorted(theirs.keys() | ours.keys())
+        for key in sorted((theirs.keys() | ours.keys()) - _FACTORS)
         if theirs.get(key, ...) != ours.get(key, ...)
     ]
     kinds = [one for one in said if ".kind is" in one]  # of another kind, all is different

@@ -77,7 +77,7 @@ class Imitating:
             Of the curriculum.
         """
         experiment, generator = self._experiment, generator_of(self._seeds, [done])
-        if generator.random() >= self._rules.probability_of(stage):
+        if generator.random() >= self._rules.probability_of(stage, done):
             return learner, moments, None
         from l2o_engine.backends.imitation import imitate  # which loads torch
 

@@ -7,7 +7,6 @@ from l2o_engine.backends.compiled.numba_private import is_told_not_to_compile
 from l2o_engine.backends.compiled.place import cache_folder
 from l2o_engine.backends.coordinatewise.spec import RowsSpec
 from l2o_engine.meta.experiment import Experiment
-from l2o_engine.optimizers.learned.inputs.base import Inputs
 from l2o_engine.optimizers.learned.networks.base import NETWORKS, Network
 from l2o_engine.optimizers.learned.networks.by_group import ByGroup
 from l2o_engine.optimizers.learned.networks.linear import Linear
@@ -26,11 +25,8 @@ def why_not_forward(experiment: Experiment) -> str:
 
 
 def _reasons(experiment: Experiment) -> Iterator[str]:
-    learned = experiment.trained
     if experiment.second_derivatives:
         yield "it takes first-order meta-gradients only (unroll.second_derivatives = false)"
-    if type(learned.inputs).moved is not Inputs.moved:
-        yield f'inputs "{learned.inputs.kind}" follow x by its updates, through which derivatives go'
     yield from _reasons_of_networks(experiment)
 
 

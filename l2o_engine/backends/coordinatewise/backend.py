@@ -119,7 +119,7 @@ class CoordinatewiseBackend(UnrollingBackend):
                     smallest_signal = float(optimizer.encoded(gradient, state).signal.abs().min())
                 break
             update, state = optimizer.update(gradient, state)
-            x = x + update.detach()
+            state, x = state.first_order, x + update.detach()
             if train:
                 gradients.append(gradient)
                 inputs.append(state.seen)

@@ -29,11 +29,14 @@ class Member:
         It, and its weights in the flat vector of all.
     compiled
         The kernel for it; None where torch computes.
+    crew
+        The threads.
     """
 
     network: Network
     where: slice
     compiled: Compiled | None
+    crew: Crew
 
     def recording(self, weights: Floats, steps: int, *, alone: bool) -> Recording:
         """Return what takes its place for one unroll: so many steps that are remembered, or any number (0).
@@ -41,7 +44,7 @@ class Member:
         It has the threads to itself if it is alone.
         """
         if self.compiled is None:
-            return StatelessRecording(self.network, weights[self.where], remembers=steps > 0)
+            return StatelessRecording(self.network, weights[self.where], self.crew, remembers=steps > 0)
         return CompiledRecording(self.compiled, weights[self.where], steps, alone=alone)
 
 
@@ -73,7 +76,7 @@ class Networks:
                 compiled = Compiled(
                     get_kernel(RowsSpec(dtype), compiler), Packing.of(network, width, dtype), dtype, crew
                 )
-            self.members[name] = Member(network, slice(start, stop), compiled)
+            self.members[name] = Member(network, slice(start, stop), compiled, crew)
             start = stop
 
     @property

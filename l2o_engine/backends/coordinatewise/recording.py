@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _CHUNK = 4  # blocks that one thread takes at a time: what they add to the gradient is added up first
 _PATIENCE = 2_000  # looks of a thread for the next step, about a millisecond
 _NAP = 1e-4  # seconds
-_AT_ONCE = 2**16  # rows, of all steps, that torch differentiates at once
+_AT_ONCE = 2**14  # rows, of all steps, that torch differentiates at once in each thread
 
 
 class Recording(ABC):
@@ -80,13 +80,15 @@ class StatelessRecording(Recording):
     ----------
     network, weights
         What computes, and its weights, flat.
+    crew
+        Who differentiates.
     remembers
         Whether it will be differentiated.
     """
 
-    def __init__(self, network: Network, weights: Floats, *, remembers: bool) -> None:
+    def __init__(self, network: Network, weights: Floats, crew: Crew, *, remembers: bool) -> None:
         super().__init__(remembers=remembers)
-        self._network = network
+        self._network, self._crew = network, crew
         self._weights = torch.from_numpy(weights)
         self._inputs: list[Tensor] = []
 
@@ -113,15 +115,22 @@ class StatelessRecording(Recording):
     def gradient(self, slopes: Floats) -> Doubles:
         """Return the derivative [size] by the weights; see :class:`Recording`."""
         inputs, by_outputs = torch.cat(self._inputs), torch.from_numpy(slopes).flatten()
-        total = np.zeros(self._weights.shape)
         layout = self._network.layout(inputs.shape[1])
-        for some, slope in zip(torch.split(inputs, _AT_ONCE), torch.split(by_outputs, _AT_ONCE), strict=True):
+
+        def part(rows: tuple[Tensor, Tensor]) -> Floats:
+            some, slope = rows
             weights = self._weights.detach().requires_grad_()
             named = {name: weights[where].view(shape) for name, where, shape in layout.slices()}
             outputs, _ = self._network.step(named, some, ())
             (gradient,) = torch.autograd.grad(outputs, weights, slope)
+            found: Floats = gradient.numpy()
+            return found
+
+        pairs = list(zip(torch.split(inputs, _AT_ONCE), torch.split(by_outputs, _AT_ONCE), strict=True))
+        total = np.zeros(self._weights.shape)
+        for gradient in self._crew.do_each(part, pairs):
             with np.errstate(invalid="ignore"):  # what is not finite is seen by its norm
-                total += gradient.numpy()
+                total += gradient
         return total
 
 

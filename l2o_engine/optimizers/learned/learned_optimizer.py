@@ -132,6 +132,11 @@ class LearnedState(NamedTuple):
     memory: Memory
     seen: "Tensor"
 
+    @property
+    def first_order(self) -> "LearnedState":
+        """The same state, but no derivative goes through what the inputs remember: they are data, as gradients are."""
+        return self._replace(memory={name: values.detach() for name, values in self.memory.items()})
+
 
 @dataclass(frozen=True, eq=False)
 class TrainedOptimizer(Placed):

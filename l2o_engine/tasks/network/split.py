@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from l2o_engine.support.arrays import Integers
+from l2o_engine.support.arrays import Doubles, Integers
 from l2o_engine.tasks.base import Array, Arrays, Group, Task, TaskFamily
 from l2o_engine.tasks.network.network import INDEX, Network
 
@@ -62,8 +62,8 @@ class Split(TaskFamily):
         judging = max(1, round(self.share * images))
         first = (uniform[..., -1:] * images).astype(np.int64)
 
-        def places(drawn: Array, among: int, from_: Integers) -> Integers:
-            chosen = (from_ + (drawn * among).astype(np.int64)) % images
+        def places(drawn: Doubles, among: int, from_: Integers) -> Integers:
+            chosen: Integers = (from_ + (drawn * among).astype(np.int64)) % images
             return chosen.reshape(n, batch, steps, self.inner.batch)
 
         seen = places(uniform[..., self.size : own], images - judging, first + judging)

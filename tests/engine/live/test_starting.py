@@ -181,6 +181,11 @@ def test_another_optimizer_is_refused_by_what_differs(settings: list[str], said:
         started(override(PRESET, settings), exported)
 
 
+def test_it_may_begin_with_larger_or_smaller_steps(exported: Exported) -> None:
+    preset = override(PRESET, ["network.output_scale=0.5"])
+    assert started(preset, exported).start == started(PRESET, exported).start
+
+
 def test_a_lost_network_is_not_begun_with(exported: Exported) -> None:
     lost = replace(exported, weights=np.full_like(exported.weights, np.nan))
     with pytest.raises(RunError, match="its network is lost"):

@@ -53,6 +53,7 @@ DEEPMIND = (
     "rnnprop_mnist",
     "dm_mnist_curriculum",
     "dm_digits_curriculum",
+    "lopt_fashion_7x7",
 )
 UNSEEN = ("beale", "booth", "branin", "styblinski_tang", "ackley")
 """The functions that the generalist is judged on, each a preset without a network."""

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from l2o_engine.optimizers.adam import Adam
 from l2o_engine.optimizers.base import repeated, run, side_by_side
 from l2o_engine.optimizers.vsgd import VSgd
-from l2o_engine.tasks.base import Task
+from l2o_engine.tasks.base import Task, TaskFamily
 from l2o_engine.tasks.data import DataSet, Part
 from l2o_engine.tasks.distributions import Normal, Uniform
 from l2o_engine.tasks.network import Network, network
@@ -25,7 +25,7 @@ NETWORK = Network(sizes=(3,), batch=4)
 CONV = Network(architecture="conv", batch=4)
 
 
-def drawn(family: Network, seed: int = 0, n: int = 2, steps: int = 2, dtype: str = "float64") -> Task:
+def drawn(family: TaskFamily, seed: int = 0, n: int = 2, steps: int = 2, dtype: str = "float64") -> Task:
     return family.draw(np.random.default_rng(seed), n, 1, steps=steps, dtype=dtype)
 
 

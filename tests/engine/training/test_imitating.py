@@ -124,7 +124,7 @@ def test_it_comes_with_its_probability_and_for_each_stage_with_its_own() -> None
     curricular = check(
         {"name": "a", "unroll": {"steps": 4, "truncation": 2}, "curriculum": {"stages": [6, 8, 10]}, "imitation": {}}
     ).experiment
-    assert [rules.probability_of(stage) for stage in range(4)] == [0.0, 0.3, 1.0, 1.0]
+    assert [rules.probability_of(stage, 1_000) for stage in range(4)] == [0.0, 0.3, 1.0, 1.0]
     imitating = Imitating(replace(experiment, curriculum=curricular.curriculum, validation=curricular.validation,
                                   truncation=curricular.truncation), 0)  # fmt: skip
     shares = []
@@ -134,6 +134,13 @@ def test_it_comes_with_its_probability_and_for_each_stage_with_its_own() -> None
         ]
         shares.append(sum(came) / 60)
     assert shares == [0.0, pytest.approx(0.3, abs=0.12), 1.0, 1.0]
+
+
+def test_it_comes_no_more_from_a_meta_iteration_on() -> None:
+    learner, moments = beginning(LINEAR)
+    imitating = Imitating(replace(LINEAR, imitation=replace(TEACHER, until=5)), 0)
+    came = [imitating.before_episode(learner, moments, done=done, stage=0)[2] is not None for done in range(8)]
+    assert came == [True] * 5 + [False] * 3
 
 
 # A trainer, and a run.
