@@ -98,6 +98,14 @@ def test_a_shipped_meta_training_preset_writes_every_key_out(name: str) -> None:
     assert _keys(written) == _keys(to_dict(load(find(name))))
 
 
+def test_the_preset_of_the_page_on_digits_writes_every_key_out_and_its_rivals_are_tuned_on_it() -> None:
+    path = Path(__file__).parents[3] / "docs" / "lopt" / "digits.toml"
+    preset = load(path)
+    assert _keys(tomllib.loads(path.read_text(encoding="utf-8"))) == _keys(to_dict(preset))
+    assert preset.problem == load(find("dm_digits")).problem
+    assert preset.tuned == {baseline.name for baseline in preset.baseline}
+
+
 def _keys(table: Any) -> Any:
     return {key: _keys(value) for key, value in table.items()} if isinstance(table, dict) else None
 
