@@ -98,11 +98,12 @@ def test_a_shipped_meta_training_preset_writes_every_key_out(name: str) -> None:
     assert _keys(written) == _keys(to_dict(load(find(name))))
 
 
-def test_the_preset_of_the_page_on_digits_writes_every_key_out_and_its_rivals_are_tuned_on_it() -> None:
-    path = Path(__file__).parents[3] / "docs" / "lopt" / "digits.toml"
+@pytest.mark.parametrize(("name", "of"), [("digits", "dm_digits"), ("fashion_mnist", "dm_fashion_mnist")])
+def test_a_preset_beside_its_page_writes_every_key_out_and_its_rivals_are_tuned_on_it(name: str, of: str) -> None:
+    path = Path(__file__).parents[3] / "docs" / "lopt" / f"{name}.toml"
     preset = load(path)
     assert _keys(tomllib.loads(path.read_text(encoding="utf-8"))) == _keys(to_dict(preset))
-    assert preset.problem == load(find("dm_digits")).problem
+    assert preset.problem == load(find(of)).problem
     assert preset.tuned == {baseline.name for baseline in preset.baseline}
 
 
