@@ -126,7 +126,7 @@ def test_every_shipped_experiment_is_in_one_group_and_the_baselines_are_in_none(
         "episode1": 6,
         "episode2": 6,
         "episode3": 6,
-        "deepmind": 12,
+        "deepmind": 13,
         "beyond": 6,
     }
     hours = [preset.name for preset in experiments_of("deepmind")]  # each

@@ -95,7 +95,7 @@ def test_presets_lists_every_shipped_one() -> None:
     assert sorted(names) == shipped_names()
     groups = [group.splitlines() for group in "\n".join(line.strip() for line in lines).split("\n\n")]
     told = [{line.split("  ")[-1].strip().split(":")[0] for line in group} for group in groups]
-    assert told == [{"Episode 1"}, {"Episode 2"}, {"Episode 3"}, {"DeepMind", "RNNprop"}, {"Ours"}]
+    assert told == [{"Episode 1"}, {"Episode 2"}, {"Episode 3"}, {"DeepMind", "RNNprop", "Metz et al."}, {"Ours"}]
     assert [group[0].split()[0] for group in groups[:3]] == ["simple_sum", "log43_end_log", "rotated2"]
     documents = json.loads(call("presets", "--json").out)
     assert [document["name"] for document in documents] == names
