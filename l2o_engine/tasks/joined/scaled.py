@@ -1,12 +1,12 @@
 """Random scaling: every coordinate of a problem by a factor of its own."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from l2o_engine.support.arrays import Floats
-from l2o_engine.tasks.base import Array, Arrays, Group, Task, TaskFamily
+from l2o_engine.tasks.around import Around
+from l2o_engine.tasks.base import Array, Arrays, Task, TaskFamily
 from l2o_engine.tasks.joined.joined import batch_by_batch
 
 FACTOR = "factor"
@@ -17,7 +17,7 @@ MOST_BOUND = 20.0
 
 
 @dataclass(frozen=True)
-class Scaled(TaskFamily):
+class Scaled(Around):
     """f(c·x), c = exp(u) for each coordinate, u uniform in [-bound, bound]; it starts where f does, at x₀/c.
 
     Drawn anew for every task, so nothing can be learned of how large a coordinate's gradients are (random scaling, Lv
@@ -34,26 +34,6 @@ class Scaled(TaskFamily):
     inner: TaskFamily
     bound: float
     kind: str = "scaled"
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """As of f."""
-        return self.inner.shape
-
-    @property
-    def groups(self) -> Mapping[str, Group]:
-        """As of f."""
-        return self.inner.groups
-
-    @property
-    def is_known(self) -> bool:
-        """As of f."""
-        return self.inner.is_known
-
-    @property
-    def sources(self) -> Mapping[str, str]:
-        """As of f."""
-        return self.inner.sources
 
     @property
     def graph_numbers(self) -> int:

@@ -1,17 +1,17 @@
 """A network whose images are split anew for every task: some its gradients are of, by the others it is judged."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from l2o_engine.support.arrays import Doubles, Integers
-from l2o_engine.tasks.base import Array, Arrays, Group, Task, TaskFamily
+from l2o_engine.tasks.around import Around
+from l2o_engine.tasks.base import Array, Arrays, Task
 from l2o_engine.tasks.network.network import INDEX, Network
 
 
 @dataclass(frozen=True)
-class Split(TaskFamily):
+class Split(Around):
     """A network that is trained on some of the images, and judged on the others.
 
     So an optimizer is trained by what its steps do for images that they were not made for, and learns not to overfit:
@@ -29,21 +29,6 @@ class Split(TaskFamily):
     inner: Network
     share: float
     kind: str = "split"
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """As of the network."""
-        return self.inner.shape
-
-    @property
-    def groups(self) -> Mapping[str, Group]:
-        """As of the network."""
-        return self.inner.groups
-
-    @property
-    def sources(self) -> Mapping[str, str]:
-        """As of the network."""
-        return self.inner.sources
 
     @property
     def graph_numbers(self) -> int:
