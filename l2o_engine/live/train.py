@@ -113,7 +113,7 @@ def train(
     )
     start = _start_of(start_from, Path(runs_dir))
     if start is not None:
-        asked = started(asked, start)
+        asked, start = started(asked, start)
     elif asked.start is not None and not isinstance(preset, Preset):
         start = start_beside(asked, find(str(preset)).parent)
     admit(asked)  # what cannot be had is an error before anything is made

@@ -3,8 +3,12 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from l2o_engine.optimizers.learned.deepmind_weights import WeightsError, from_deepmind
 from l2o_engine.optimizers.learned.exported import Exported, Origin
+from l2o_engine.optimizers.learned.learned_optimizer import LearnedOptimizer
+from l2o_engine.optimizers.learned.networks.by_group import ByGroup
 from l2o_engine.optimizers.learned.networks.lstm import LSTM
 from l2o_engine.presets.files import check
 from l2o_engine.presets.identity import flat
@@ -16,7 +20,7 @@ from l2o_engine.support.wording import quote
 
 _MOST_WEIGHTS = 100_000_000  # bytes of a file of weights: a hundred times what DeepMind's networks take
 _PIECES = ("network", "inputs")  # which an exported optimizer is itself
-_FACTORS = {"network.output_scale", "network.step_mult"}
+_FACTORS = {"output_scale", "step_mult"}
 
 
 def tables_of(preset: Preset) -> dict[str, object]:
@@ -77,19 +81,38 @@ def converted(path: Path, preset: Preset) -> Exported:
 def what_differs(exported: Exported, preset: Preset) -> str:
     """Return in words by what an optimizer is another one than a preset trains: network and inputs; "" if it is not.
 
-    How far the network's output goes, a factor (:data:`_FACTORS`), is the preset's to say.
+    How far a network's output goes, a factor (:data:`_FACTORS`), is the preset's to say.
     """
-    trained = preset.experiment.trained
-    theirs, ours = (
-        dict(flat({name: table_of(getattr(one, name)) for name in _PIECES})) for one in (exported.learned, trained)
-    )
+    theirs, ours = (_without_factors(one) for one in (exported.learned, preset.experiment.trained))
     said = [
         f"{key} is {_said(theirs, key)}, and {_said(ours, key)} in the preset"
-        for key in sorted((theirs.keys() | ours.keys()) - _FACTORS)
+        for key in sorted(theirs.keys() | ours.keys())
         if theirs.get(key, ...) != ours.get(key, ...)
     ]
     kinds = [one for one in said if ".kind is" in one]  # of another kind, all is different
     return "; ".join(kinds or said)
+
+
+def shared_out(exported: Exported, preset: Preset) -> Exported:
+    """Return an optimizer with one network as a preset with networks by group may begin with it: once for each.
+
+    Any other, or one whose network none of the preset's is like, is returned as it is.
+    """
+    if not preset.learns or isinstance(exported.learned.network, ByGroup):
+        return exported
+    whole = preset.experiment.trained
+    if not isinstance(whole.network, ByGroup):
+        return exported
+    theirs = _without_factors(exported.learned)
+    if any(_without_factors(replace(whole, network=own)) != theirs for own in whole.network.networks.values()):
+        return exported
+    return replace(exported, learned=whole, weights=np.tile(exported.weights, len(whole.network.of)))
+
+
+def _without_factors(learned: LearnedOptimizer) -> dict[str, object]:
+    """Return what an optimizer is, setting by setting, but for the factors of its steps."""
+    settings = flat({name: table_of(getattr(learned, name)) for name in _PIECES})
+    return {key: value for key, value in settings if key.rpartition(".")[2] not in _FACTORS}
 
 
 def _said(settings: dict[str, object], key: str) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from l2o_engine.optimizers.learned.exported import Exported
 from l2o_engine.optimizers.learned.exported_file import OptimizerFileError, read
-from l2o_engine.presets.exported import what_differs
+from l2o_engine.presets.exported import shared_out, what_differs
 from l2o_engine.presets.schema import Preset, StartSettings
 from l2o_engine.runs.catalogue import find_run
 from l2o_engine.runs.exported import choice_of, names_file
@@ -48,10 +48,12 @@ def find_start(reference: str, runs_dir: Path, *, checkpoint: str | None = None,
     return Exported.load(reference)
 
 
-def started(preset: Preset, exported: Exported) -> Preset:
-    """Return the preset whose training begins with an optimizer's weights and adaptive numbers.
+def started(preset: Preset, exported: Exported) -> tuple[Preset, Exported]:
+    """Return the preset whose training begins with an optimizer's weights and adaptive numbers, and what that is.
 
-    What is known of the experiment as it was, [notebook] and [reference], is not of this one.
+    It is the optimizer itself or, where this has one network and the preset has networks by group, the optimizer whose
+    networks all begin as that one. What is known of the experiment as it was, [notebook] and [reference], is not of the
+    preset.
 
     Raises
     ------
@@ -65,10 +67,11 @@ def started(preset: Preset, exported: Exported) -> Preset:
         raise RunError(
             f"{preset.name} cannot start from {origin.run}: its network is lost, with weights that are not finite"
         )
+    exported = shared_out(exported, preset)
     if said := what_differs(exported, preset):
         raise RunError(f"{preset.name} cannot start from {origin.run}, whose optimizer is another one: {said}")
     start = StartSettings(digest=exported.digest, run=origin.run, seed=origin.seed, iteration=origin.iteration)
-    return preset.model_copy(update={"start": start, "notebook": None, "reference": None})
+    return preset.model_copy(update={"start": start, "notebook": None, "reference": None}), exported
 
 
 def start_beside(preset: Preset, folder: Path) -> Exported | None:

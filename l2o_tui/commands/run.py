@@ -82,7 +82,7 @@ def run_preset(
         start = start_beside(asked, file.parent)
     else:
         start = find_start(start_from, runs_dir, checkpoint=from_checkpoint, seed=from_seed)
-        asked = started(asked, start)
+        asked, start = started(asked, start)
     if resumes and run_dir is not None and holds_run(run_dir):
         return _go_on(asked, run_dir, options, front_end)
     try:

@@ -24,6 +24,9 @@ from tests.engine.tiny import INPUTS, of_kind, resume, run, start, tiny_baseline
 PRESET = tiny_preset(INPUTS["adaptive log"], "meta.learning_rate=0.05", "run.iterations=12", "run.checkpoint_every=5")
 
 
+TWO_PARTS = '{kind = "ensemble", of = [{kind = "quadratic"}, {kind = "quadratic"}]}'
+
+
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("source") / "source-s0"
@@ -79,7 +82,8 @@ def test_its_preset_gives_the_run_again(warm: Run, tmp_path: Path) -> None:
 
 def test_resumed_equals_uninterrupted(warm: Run, exported: Exported, tmp_path: Path) -> None:
     folder = tmp_path / "stopped"
-    session = Session(DrivenRun.create(started(override(PRESET, ["run.seeds=2"]), exported), folder, exported), chunk=4)
+    begun, _ = started(override(PRESET, ["run.seeds=2"]), exported)
+    session = Session(DrivenRun.create(begun, folder, exported), chunk=4)
     for event in session.events():
         if isinstance(event, NewRows):
             session.mailbox.put(Stop("for a while"))
@@ -91,7 +95,7 @@ def test_resumed_equals_uninterrupted(warm: Run, exported: Exported, tmp_path: P
 
 
 def killed_before_its_first_checkpoint(folder: Path, exported: Exported) -> Run:
-    preset = started(override(PRESET, ["run.seeds=2"]), exported)
+    preset, _ = started(override(PRESET, ["run.seeds=2"]), exported)
     DrivenRun.create(preset, folder, exported).close()
     return Run(folder)
 
@@ -109,7 +113,7 @@ def test_what_is_left_of_one_that_was_killed_while_it_was_made_is_taken(exported
     folder.mkdir()
     for name in (".lock", START_FILE, f".{START_FILE}.123.tmp"):
         (folder / name).write_bytes(b"half of it")
-    DrivenRun.create(started(PRESET, exported), folder, exported).close()
+    DrivenRun.create(started(PRESET, exported)[0], folder, exported).close()
     assert Exported.load(folder / START_FILE).digest == exported.digest
     assert {path.name for path in folder.iterdir()} <= NAMES
 
@@ -183,7 +187,36 @@ def test_another_optimizer_is_refused_by_what_differs(settings: list[str], said:
 
 def test_it_may_begin_with_larger_or_smaller_steps(exported: Exported) -> None:
     preset = override(PRESET, ["network.output_scale=0.5"])
-    assert started(preset, exported).start == started(PRESET, exported).start
+    assert started(preset, exported)[0].start == started(PRESET, exported)[0].start
+
+
+def by_group(*networks: str) -> str:
+    members = (f'{{name = "{"ab"[k]}", groups = ["{k}"], network = {one}}}' for k, one in enumerate(networks))
+    return f'network={{kind = "by_group", of = [{", ".join(members)}]}}'
+
+
+OWN = '{kind = "lstm", layers = 1, hidden = 3, output_scale = 0.5}'
+
+
+def test_networks_by_group_all_begin_as_the_one_network(exported: Exported, tmp_path: Path) -> None:
+    preset = override(PRESET, [by_group(OWN, OWN.replace("0.5", "2.0")), f"problem={TWO_PARTS}"])
+    begun, shared = started(preset, exported)
+    layout = preset.experiment.trained.layout
+    for name, values in layout.split(shared.weights).items():
+        _, _, inner = name.partition(".")
+        assert_array_equal(values, exported.learned.layout.split(exported.weights)[inner], name)
+    run = train(preset, start_from=exported, run_dir=tmp_path / "run")
+    assert run.preset().start == begun.start
+    assert start_beside(run.preset(), run.folder) is not None
+    again, _ = started(preset, run.exported())  # what has networks by group is begun with as it is
+    assert again.start is not None
+    assert again.start.digest == run.exported().digest
+
+
+def test_networks_by_group_are_begun_by_their_like_alone(exported: Exported) -> None:
+    preset = override(PRESET, [by_group(OWN, OWN.replace("3", "4")), f"problem={TWO_PARTS}"])
+    with pytest.raises(RunError, match=r'network.kind is "lstm", and "by_group" in the preset'):
+        started(preset, exported)
 
 
 def test_a_lost_network_is_not_begun_with(exported: Exported) -> None:
@@ -211,12 +244,12 @@ def test_it_is_an_experiment_of_its_own_of_which_nobody_knows_figures(source: Ru
     assert notebook.published is not None
     exported = source.exported()
     own = Exported(notebook.experiment.trained, np.zeros(6621, "float32"), notebook.inputs.numbers, exported.origin)
-    one, other = (started(notebook, each) for each in (own, replace(own, weights=own.weights + 1)))
+    one, other = (started(notebook, each)[0] for each in (own, replace(own, weights=own.weights + 1)))
     assert one.published is None
     settings = [experiment_settings(preset) for preset in (notebook, one, other)]
     assert settings[0] != settings[1] != settings[2]
     renamed = replace(own, origin=replace(own.origin, run="another name", seed=9))
-    assert experiment_settings(started(notebook, renamed)) == settings[1]
+    assert experiment_settings(started(notebook, renamed)[0]) == settings[1]
 
 
 def test_a_session_that_is_made_with_them_has_them_told(exported: Exported, tmp_path: Path) -> None:
