@@ -141,6 +141,25 @@ class Emitter:
         pointer = self.builder.bitcast(pointer, value.type.as_pointer())
         self.builder.store(value, pointer, align=self.align)
 
+    def stream(self, value, pointer):
+        """Write a vector to an address that is a multiple of its size, past the caches, for it is not read soon.
+
+        Other threads see it only after a locked instruction of this one, such as an atomic addition.
+        """
+        pointer = self.builder.bitcast(pointer, value.type.as_pointer())
+        instruction = self.builder.store(value, pointer, align=value.type.count * self.align)
+        one = ir.Constant(ir.IntType(32), 1)
+        instruction.set_metadata("nontemporal", self.builder.module.add_metadata([one]))
+
+    def prefetch(self, pointer):
+        """Have the cache line of an address brought near, to the second level."""
+        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+        function_type = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+        function = cgutils.get_or_insert_function(self.builder.module, function_type, "llvm.prefetch.p0i8")
+        reads, locality, is_data = 0, 2, 1
+        numbers = [ir.Constant(word, n) for n in (reads, locality, is_data)]
+        self.builder.call(function, [self.builder.bitcast(pointer, byte), *numbers])
+
     def splat_load(self, pointer, lanes):
         """Return a vector of so many times the number at an address."""
         return self.splat(self.builder.load(pointer, align=self.align), lanes)

@@ -3,7 +3,8 @@
 Rows, the coordinates of all optimizees, do not know of one another, so they are taken in blocks, and what a block
 needs stays in the cache. :func:`step` goes forward; of it only the network's inputs are kept. :func:`differentiate`
 computes a block's steps again from these and from the state at the truncation's beginning, goes back through them at
-once, and multiplies what it has found into weight gradients.
+once, and multiplies what it has found into weight gradients. Where there is room for the activated gates of all steps,
+:func:`follow` writes them past the caches, and of a step only the cells are computed again.
 
 Several threads may be inside at once, for none holds the interpreter: each takes a *chunk* of rows after another. What
 a chunk's rows add to the weight gradients has a place of its own, in float64, whoever computes it, so that the sums are
@@ -48,7 +49,8 @@ def load_inputs(ws, to, inputs, row, width):
 
 
 def step_chunks(
-    weights, places, inputs, arena, before, after, scratch, outputs, counter, layers, hidden, width, projection, chunk
+    weights, places, inputs, arena, before, after, scratch, kept, apart, outputs, counter, layers, hidden, width,
+    projection, chunk,
 ):  # fmt: skip
     """Take one step for the chunks of rows that this thread comes to; return how many these were.
 
@@ -61,6 +63,9 @@ def step_chunks(
     arena, before, after, scratch
         A flat workspace, and where in it lie the state before and the one after, each [blocks, layers, 2, lines,
         block], outputs and cells of each layer; and `scratch_size` numbers of this thread's own.
+    kept, apart
+        Where in it the gates of the first block are to be kept, [layers, 4·hidden, block], and how far from them those
+        of the next; kept is -1 where none are.
     outputs
         [rows]: filled.
     counter
@@ -76,9 +81,8 @@ def step_chunks(
     size = 2 * layers * part  # of a block's state
     u = scratch
     first_input = u + width * BLOCK
-    z = first_input + part
-    tanh_c = z + 4 * part
-    y = tanh_c + part
+    y = first_input + part
+    gates = 4 * hidden * BLOCK
     done = 0
     while True:
         row = take(counter) * chunk
@@ -96,10 +100,13 @@ def step_chunks(
             for k in range(layers):
                 own = before + at // BLOCK * size + 2 * k * part
                 new = after + at // BLOCK * size + 2 * k * part
-                layer(
-                    arena, weights, places[2 + 2 * k], below, n_below, own, hidden, z, own + part, new + part, tanh_c,
-                    new,
-                )  # fmt: skip
+                if kept < 0:
+                    layer(arena, weights, places[2 + 2 * k], below, n_below, own, hidden, own + part, new + part, new)
+                else:
+                    kept_layer(
+                        arena, weights, places[2 + 2 * k], below, n_below, own, hidden, own + part, new + part, new,
+                        kept + at // BLOCK * apart + k * gates,
+                    )  # fmt: skip
                 below, n_below = new, hidden
             output(arena, weights, places[1], below, hidden, y)
             for r in range(BLOCK):
@@ -109,16 +116,16 @@ def step_chunks(
 def step(
     weights, places, inputs, arena, before, after, scratch, outputs, counter, layers, hidden, width, projection, chunk
 ):  # fmt: skip
-    """Take one step for the chunks of rows that this thread comes to: see `step_chunks`."""
+    """Take one step for the chunks of rows that this thread comes to: see `step_chunks`; no gates are kept."""
     step_chunks(
-        weights, places, inputs, arena, before, after, scratch, outputs, counter, layers, hidden, width, projection,
-        chunk,
+        weights, places, inputs, arena, before, after, scratch, -1, 0, outputs, counter, layers, hidden, width,
+        projection, chunk,
     )  # fmt: skip
 
 
 def follow(
-    weights, places, tape, arena, state, scratch, outputs, counters, board, first, leads, patience, layers, hidden,
-    width, projection, chunk,
+    weights, places, tape, arena, state, scratch, kept, outputs, counters, board, first, leads, patience, layers,
+    hidden, width, projection, chunk,
 ):  # fmt: skip
     """Take one step after another, as soon as it is announced, for the chunks of rows that this thread comes to.
 
@@ -134,6 +141,8 @@ def follow(
     state
         Numbers of the state of all rows: the first lies at the arena's beginning, the others in turn in the two places
         behind it.
+    kept
+        Where in the arena the gates of all steps are to be kept, [blocks, steps, layers, 4·hidden, block]; -1 if not.
     counters, board
         [2, steps], int64, 0 before: the next chunk of each step to be taken, and how many are done; [1], int64: how
         many steps are announced, -1 where there will be no other.
@@ -143,6 +152,7 @@ def follow(
         How many times it looks before it returns.
     """
     rows = tape.shape[2]
+    gates = 4 * hidden * layers * BLOCK  # numbers of a block's gates at a step
     t = first
     if leads:
         put(board, 0, t + 1)
@@ -159,8 +169,8 @@ def follow(
             return
         before, after = (1 + (t - 1) % 2 if t > 0 else 0) * state, (1 + t % 2) * state
         done = step_chunks(
-            weights, places, tape[t], arena, before, after, scratch, outputs[t], counters[0, t : t + 1], layers, hidden,
-            width, projection, chunk,
+            weights, places, tape[t], arena, before, after, scratch, kept + t * gates if kept >= 0 else -1,
+            tape.shape[0] * gates, outputs[t], counters[0, t : t + 1], layers, hidden, width, projection, chunk,
         )  # fmt: skip
         add(counters, tape.shape[0] + t, done)
         if leads:
@@ -172,7 +182,9 @@ def follow(
         t += 1
 
 
-def differentiate(weights, places, tape, arena, start, slopes, sums, counter, layers, hidden, projection, chunk):
+def differentiate(
+    weights, places, tape, arena, start, kept, slopes, sums, counter, layers, hidden, projection, chunk
+):  # fmt: skip
     """Go back through all steps for the chunks of rows that this thread comes to.
 
     Parameters
@@ -183,6 +195,8 @@ def differentiate(weights, places, tape, arena, start, slopes, sums, counter, la
         [steps, width, rows]: what the network saw.
     arena, start
         As `arena` and `before` in `step_chunks`, at the first step.
+    kept
+        As in `follow`.
     slopes
         [steps, rows]: the objective's derivative by each output.
     sums
@@ -244,15 +258,24 @@ def differentiate(weights, places, tape, arena, start, slopes, sums, counter, la
                     own = h + (k * (steps + 1) + t) * part
                     cell = c + (k * (steps + 1) + t) * part
                     flat = k * steps + t
-                    layer(
-                        ws, weights, places[2 + 2 * k], below, n_below, own, hidden, z + flat * gates, cell,
-                        cell + part, tanh_c + flat * part, own + part,
-                    )  # fmt: skip
+                    if kept < 0:
+                        taped_layer(
+                            ws, weights, places[2 + 2 * k], below, n_below, own, hidden, cell, cell + part, own + part,
+                            z + flat * gates, tanh_c + flat * part,
+                        )  # fmt: skip
+                    else:
+                        recall(
+                            ws, arena, kept + ((at // BLOCK * steps + t) * layers + k) * gates, hidden, cell,
+                            cell + part, own + part, z + flat * gates, tanh_c + flat * part,
+                        )  # fmt: skip
                     below, n_below = own + part, hidden
             # -- back through them --
             for k in range(dc, back + layers * back_size):
                 ws[k] = FLOAT(0)
             for t in range(steps - 1, -1, -1):
+                if kept >= 0 and at + BLOCK < rows:  # the next block's, as many at a time as it will need
+                    next_one = kept + ((at // BLOCK + 1) * steps + steps - 1 - t) * layers * gates
+                    fetch(ws, arena, next_one, 4 * hidden * layers)
                 for k in range(layers - 1, -1, -1):
                     flat = k * steps + t
                     own_back = back + k * back_size
@@ -305,6 +328,7 @@ def operations(dtype: str) -> dict[str, object]:
     """Return what drivers over rows are made of, by name, for a float type."""
     target = Target.for_host(dtype)
     cells = "ws, w, at, z, n, c_prev, tanh_c, own, above, dc"
+    layer = "ws, w, at, below, n_below, own, n_own, c_prev, c, h"
     return {
         "np": np,
         "FLOAT": np.float32 if dtype == "float32" else np.float64,
@@ -321,9 +345,11 @@ def operations(dtype: str) -> dict[str, object]:
         "give_way": lines.give_way,
         "flush_subnormals": lines.flush_subnormals,
         "restore_subnormals": lines.restore_subnormals,
-        "layer": as_function(
-            "layer", lines.make_layer(target), "ws, w, at, below, n_below, own, n_own, z, c_prev, c, tanh_c, h"
-        ),
+        "layer": as_function("layer", lines.make_layer(target), layer),
+        "kept_layer": as_function("kept_layer", lines.make_layer(target, keeps=True), f"{layer}, z"),
+        "taped_layer": as_function("taped_layer", lines.make_layer(target, tapes=True), f"{layer}, z, tanh_c"),
+        "fetch": as_function("fetch", lines.make_fetch(target), "ws, w, kept, n"),
+        "recall": as_function("recall", lines.make_recall(target), "ws, w, kept, n, c_prev, c, h, z, tanh_c"),
         "product": as_function("product", lines.make_product(target), "ws, w, at, a, n, out, columns"),
         "output": as_function("output", lines.make_output(target), "ws, w, at, h, n, y"),
         "cells_back": as_function("cells_back", lines.make_cells_back(target, top=False), cells),
@@ -364,12 +390,12 @@ def signatures(spec: RowsSpec) -> dict[str, Any]:
             flat, places, array(real, 2), flat, *sizes, flat, counter, *sizes, types.int64, types.int64
         ),
         "follow": types.void(
-            flat, places, array(real, 3), flat, types.int64, types.int64, array(real, 2), array(types.int64, 2),
-            counter, *sizes, *sizes, types.int64, types.int64,
+            flat, places, array(real, 3), flat, *sizes, array(real, 2), array(types.int64, 2), counter, *sizes, *sizes,
+            types.int64, types.int64,
         ),
         "differentiate": types.void(
-            flat, places, array(real, 3), flat, types.int64, array(real, 2), array(types.float64, 2), counter, *sizes,
-            types.int64,
+            flat, places, array(real, 3), flat, types.int64, types.int64, array(real, 2), array(types.float64, 2),
+            counter, *sizes, types.int64,
         ),
         "perceptrons": types.void(
             array(real, 2), array(types.int64, 2), array(types.uint8, 2), array(types.uint8, 1), flat, places,

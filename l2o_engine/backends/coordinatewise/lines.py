@@ -97,6 +97,16 @@ class _Lines:
                 for value, slot in zip(values, slots, strict=True):
                     b.store(e.fma(weight, value, b.load(slot)), slot)
 
+    def move_cell(self, gates: list[Any], c_prev: Any, c: Any, h: Any, line: Any, vector: int) -> Any:
+        """Write a unit's new cell and output, given its activated gates; return the cell's tanh."""
+        e = self.e
+        i, j, f, o = gates
+        cell = e.fma(f, self.load(c_prev, line, vector), e.mul(i, j))
+        squashed = e.fast_tanh(cell)
+        self.store(cell, c, line, vector)
+        self.store(e.mul(o, squashed), h, line, vector)
+        return squashed
+
     def tile_weights(self, start: Any, first: Any, lines: Any) -> Any:
         """Return the address of a tile's packed weights: before it lie all columns before, of so many lines each."""
         b = self.e.builder
@@ -129,17 +139,17 @@ def _intrinsic(name: str, target: Target, arguments: str, emit: Callable[..., No
     return intrinsic(namespace[name])
 
 
-def make_layer(target: Target) -> Any:
-    """layer(ws, w, at, below, n_below, own, n_own, z, c_prev, c, tanh_c, h): one step of one layer, for a block.
+def make_layer(target: Target, *, tapes: bool = False, keeps: bool = False) -> Any:
+    """layer(ws, w, at, below, n_below, own, n_own, c_prev, c, h[, z[, tanh_c]]): one step of one layer, for a block.
 
-    Reads the layer's n_below inputs and n_own previous outputs, which are its units, and writes the activated gates at
-    z, the new cells at c, their tanh, the new outputs at h; c may be c_prev.
+    Reads the layer's n_below inputs and n_own previous outputs, which are its units, and writes the new cells at c and
+    the new outputs at h; c may be c_prev. If it tapes, it also writes the activated gates at z and the cells' tanh; if
+    it keeps, the gates alone, past the caches.
     """
 
     def emit(
-        lines: _Lines, at: Any, below: Any, n_below: Any, own: Any, n_own: Any, z: Any, c_prev: Any, c: Any,
-        tanh_c: Any, h: Any,
-    ) -> None:  # fmt: skip
+        lines: _Lines, at: Any, below: Any, n_below: Any, own: Any, n_own: Any, c_prev: Any, c: Any, h: Any, *tape: Any
+    ) -> None:
         e, b = lines.e, lines.e.builder
         depth = b.add(e.index(1), b.add(n_below, n_own))
         for first, width in lines.tiles(b.mul(n_own, e.index(GATES))):
@@ -154,17 +164,49 @@ def make_layer(target: Target) -> Any:
                     gates = []
                     for gate in range(GATES):
                         total = b.load(sums[GATES * unit + gate][vector])
-                        active = e.fast_tanh(total) if gate == CANDIDATE else e.sigmoid(total)
-                        lines.store(active, z, b.add(first, e.index(GATES * unit + gate)), vector)
-                        gates.append(active)
-                    i, j, f, o = gates
-                    cell = e.fma(f, lines.load(c_prev, line, vector), e.mul(i, j))
-                    squashed = e.fast_tanh(cell)
-                    lines.store(cell, c, line, vector)
-                    lines.store(squashed, tanh_c, line, vector)
-                    lines.store(e.mul(o, squashed), h, line, vector)
+                        gates.append(e.fast_tanh(total) if gate == CANDIDATE else e.sigmoid(total))
+                    squashed = lines.move_cell(gates, c_prev, c, h, line, vector)
+                    for gate, active in enumerate(gates if tape else ()):
+                        place = lines.at(tape[0], b.add(first, e.index(GATES * unit + gate)), vector)
+                        (e.stream if keeps else e.store)(active, place)
+                    if tapes:
+                        lines.store(squashed, tape[1], line, vector)
 
-    return _intrinsic("layer", target, "at below n_below own n_own z c_prev c tanh_c h", emit)
+    arguments = "at below n_below own n_own c_prev c h" + (" z tanh_c" if tapes else " z" if keeps else "")
+    return _intrinsic("layer", target, arguments, emit)
+
+
+def make_recall(target: Target) -> Any:
+    """recall(ws, w, kept, n, c_prev, c, h, z, tanh_c): a step of a layer of n units whose gates are known.
+
+    They lie at `kept` of w; all that a layer's step writes is written to ws.
+    """
+
+    def emit(lines: _Lines, kept: Any, n: Any, c_prev: Any, c: Any, h: Any, z: Any, tanh_c: Any) -> None:
+        e, b = lines.e, lines.e.builder
+        there = _Lines(e, lines.w, None)
+        with e.loop(n) as loop:
+            first = b.mul(loop.index, e.index(GATES))
+            for vector in range(VECTORS):
+                gates = [there.load(kept, b.add(first, e.index(gate)), vector) for gate in range(GATES)]
+                for gate, active in enumerate(gates):
+                    lines.store(active, z, b.add(first, e.index(gate)), vector)
+                lines.store(lines.move_cell(gates, c_prev, c, h, loop.index, vector), tanh_c, loop.index, vector)
+
+    return _intrinsic("recall", target, "kept n c_prev c h z tanh_c", emit)
+
+
+def make_fetch(target: Target) -> Any:
+    """fetch(ws, w, kept, n): have n lines of w brought near: they are read soon."""
+
+    def emit(lines: _Lines, kept: Any, n: Any) -> None:
+        e = lines.e
+        there = _Lines(e, lines.w, None)
+        with e.loop(n) as loop:
+            for vector in range(VECTORS):
+                e.prefetch(there.at(kept, loop.index, vector))
+
+    return _intrinsic("fetch", target, "kept n", emit)
 
 
 def make_product(target: Target) -> Any:

@@ -14,8 +14,8 @@ class Sizes(NamedTuple):
     ----------
     dtype
         The float type.
-    state, scratch
-        Numbers of a state of all rows, and of what all threads have to themselves.
+    state, scratch, gates
+        Numbers of a state of all rows, of what all threads have to themselves, and of gates that are kept.
     steps, width
         Steps that are remembered, and numbers a row that the network sees.
     rows, padded
@@ -27,6 +27,7 @@ class Sizes(NamedTuple):
     dtype: str
     state: int
     scratch: int
+    gates: int
     steps: int
     width: int
     rows: int
@@ -43,7 +44,7 @@ class Memory:
     sizes
         Of these.
     arena
-        Flat, at a boundary of 64 bytes: three states, then the threads' own.
+        Flat, at a boundary of 64 bytes: three states, the threads' own, then the gates of all steps.
     tape
         [steps, width, padded]: what the network saw; rows behind the last are 0.
     slopes
@@ -54,7 +55,7 @@ class Memory:
 
     def __init__(self, sizes: Sizes) -> None:
         self.sizes = sizes
-        self.arena = aligned(3 * sizes.state + sizes.scratch, sizes.dtype)
+        self.arena = aligned(3 * sizes.state + sizes.scratch + sizes.gates, sizes.dtype)
         self.tape: Floats = np.zeros((max(1, sizes.steps), sizes.width, sizes.padded), sizes.dtype)
         self.slopes: Floats = np.zeros((sizes.steps, sizes.padded), sizes.dtype)
         self.sums: Doubles = np.zeros((sizes.chunks if sizes.steps else 0, sizes.sums))

@@ -58,8 +58,8 @@ class Packing:
 
     @property
     def scratch_lines(self) -> int:
-        """Lines of a thread for a step: inputs, what the first layer takes, gates, tanh of the cells, the output."""
-        return self.width + 6 * self.lines + 1
+        """Lines of a thread for a step: inputs, what the first layer takes, the output."""
+        return self.width + self.lines + 1
 
     def pack(self, weights: Floats) -> Floats:
         """Return weights [size], in the order of the network's layout, packed."""

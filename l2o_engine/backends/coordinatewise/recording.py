@@ -22,6 +22,7 @@ from l2o_engine.backends.coordinatewise.crew import Crew
 from l2o_engine.backends.coordinatewise.lines import block_of
 from l2o_engine.backends.coordinatewise.memory import Memory, Sizes, Spare
 from l2o_engine.backends.coordinatewise.pack import Packing
+from l2o_engine.backends.coordinatewise.spec import keeps_gates
 from l2o_engine.optimizers.learned.networks.base import Network
 from l2o_engine.support.arrays import Doubles, Floats
 
@@ -235,13 +236,15 @@ class CompiledRecording(Recording):
         return {name: torch.from_numpy(values) for name, values in zip(names, taken, strict=True)}
 
     def _begin(self, rows: int) -> None:
-        (layers, _), lines = self._shape, self._packing.lines
+        (layers, hidden), lines = self._shape, self._packing.lines
         blocks = -(-rows // self._block)
         padded = blocks * self._block
+        keeps = self._remembers and self._alone and keeps_gates(self._packing.network, rows, self._steps, self._dtype)
         sizes = Sizes(
             self._dtype,
             state=blocks * 2 * layers * lines * self._block,
             scratch=self._crew.size * self._packing.scratch_lines * self._block,
+            gates=self._steps * 4 * layers * hidden * padded if keeps else 0,
             steps=self._steps,
             width=self._packing.width,
             rows=rows,
@@ -305,14 +308,20 @@ class CompiledRecording(Recording):
         def work(thread: int) -> None:
             self._kernel.follow(
                 self._weights, self._places, memory.tape, memory.arena, sizes.state, self._scratch_of(thread),
-                self._outputs, self._counters, self._board, step, int(thread == 0), _PATIENCE, layers, hidden,
-                packing.width, packing.projection, self._chunk,
+                self._kept, self._outputs, self._counters, self._board, step, int(thread == 0), _PATIENCE, layers,
+                hidden, packing.width, packing.projection, self._chunk,
             )  # fmt: skip
 
         self._crew.lend(work, sizes.chunks, self._lent)
         work(0)
         while self._counters[1, step] < sizes.chunks:
             sleep(_NAP)
+
+    @property
+    def _kept(self) -> int:
+        """Where in the arena the gates are; -1 where they are computed again."""
+        sizes = self._memory.sizes
+        return 3 * sizes.state + sizes.scratch if sizes.gates else -1
 
     def _scratch_of(self, thread: int) -> int:
         return 3 * self._memory.sizes.state + thread * self._packing.scratch_lines * self._block
@@ -328,7 +337,7 @@ class CompiledRecording(Recording):
 
         def work(thread: int) -> None:
             self._kernel.differentiate(
-                self._weights, self._places, tape, memory.arena, 0, padded, sums, counter, layers, hidden,
+                self._weights, self._places, tape, memory.arena, 0, self._kept, padded, sums, counter, layers, hidden,
                 self._packing.projection, self._chunk,
             )  # fmt: skip
 

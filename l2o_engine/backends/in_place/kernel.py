@@ -63,9 +63,7 @@ def advance(
     part = padded * BLOCK
     u = scratch
     first_input = u + width * BLOCK
-    z = first_input + part
-    tanh_c = z + 4 * part
-    y = tanh_c + part
+    y = first_input + part
     own = y + BLOCK
     cell = own + part
     new = cell + part  # two of them, for a layer reads the one and writes the other
@@ -100,9 +98,7 @@ def advance(
                 take_lines(workspace, own, h, hidden)
                 take_lines(workspace, cell, c, hidden)
                 to = new + one % 2 * part
-                layer(
-                    workspace, weights, places[2 + 2 * one], below, n_below, own, hidden, z, cell, cell, tanh_c, to
-                )  # fmt: skip
+                layer(workspace, weights, places[2 + 2 * one], below, n_below, own, hidden, cell, cell, to)
                 put_lines(workspace, to, h, hidden)
                 put_lines(workspace, cell, c, hidden)
                 below, n_below = to, hidden

@@ -15,6 +15,7 @@ from numpy.testing import assert_array_equal
 from torch import Tensor
 
 from l2o_engine.backends.choose import BackendError, choose
+from l2o_engine.backends.coordinatewise import spec
 from l2o_engine.backends.coordinatewise.admission import to_compile, why_not
 from l2o_engine.backends.coordinatewise.backend import CoordinatewiseBackend
 from l2o_engine.backends.coordinatewise.networks import Networks
@@ -238,6 +239,16 @@ def test_results_depend_neither_on_the_number_of_threads_nor_on_chunks(dtype: st
     one = trained(preset, 1, (5,))
     assert_same(one, trained(preset, 2, (5,)))
     assert_same(one, trained(preset, 3, (1, 1, 2, 1)))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_it_is_the_same_whether_gates_are_kept_or_computed_again(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    preset = tiny_preset(*DEEPMINDS, f'run.dtype="{dtype}"')
+    kept = trained(preset, 2, (5,))
+    kept_bytes = spec.workspace_bytes(preset.experiment)
+    monkeypatch.setattr(spec, "_MOST_GATES", 0)
+    assert_same(kept, trained(preset, 2, (5,)))
+    assert spec.workspace_bytes(preset.experiment) < kept_bytes
 
 
 def test_two_trainings_at_once_on_the_same_threads_give_what_each_gives_alone() -> None:
