@@ -331,13 +331,14 @@ class CompiledRecording(Recording):
         memory, (layers, hidden) = self._memory, self._shape
         tape, padded, sums = memory.tape[: self._taken], memory.slopes[: self._taken], memory.sums
         self._board[0] = -1  # the threads come back
+        kept = self._kept if self._taken == self._steps else -1  # of fewer steps, gates lie elsewhere
         powers = _powers_for(slopes)
         np.ldexp(slopes, powers, out=padded[:, : self._rows])
         counter = np.zeros(1, np.int64)
 
         def work(thread: int) -> None:
             self._kernel.differentiate(
-                self._weights, self._places, tape, memory.arena, 0, self._kept, padded, sums, counter, layers, hidden,
+                self._weights, self._places, tape, memory.arena, 0, kept, padded, sums, counter, layers, hidden,
                 self._packing.projection, self._chunk,
             )  # fmt: skip
 
