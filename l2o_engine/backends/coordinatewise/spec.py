@@ -6,13 +6,13 @@ from typing import ClassVar
 import numpy as np
 
 from l2o_engine.backends.compiled.shape import Shape
-from l2o_engine.backends.compiled.vectors import GATES
 from l2o_engine.meta.experiment import Experiment
 from l2o_engine.optimizers.learned.networks.lstm import LSTM
 
 _KEPT = 9  # numbers that are kept of a row and step besides the inputs: x, gradients, outputs, updates, their slopes
 _STATES = 3  # of every row that the kernel holds
 _SUMMED = 128  # rows, at least, whose gradient is added up first, in float64
+_GATES = 4  # of a unit
 _MOST_GATES = 2**28  # bytes of the gates of an unroll that are kept
 
 
@@ -32,7 +32,7 @@ class RowsSpec(Shape):
 
 def gates_bytes(network: LSTM, rows: int, steps: int, dtype: str) -> int:
     """Return how much memory the activated gates of an unroll take."""
-    return rows * steps * GATES * network.units * np.dtype(dtype).itemsize
+    return rows * steps * _GATES * network.units * np.dtype(dtype).itemsize
 
 
 def keeps_gates(network: LSTM, rows: int, steps: int, dtype: str) -> bool:
