@@ -84,24 +84,19 @@ def what_differs(exported: Exported, preset: Preset) -> str:
     How far a network's output goes, a factor (:data:`_FACTORS`), is the preset's to say.
     """
     theirs, ours = (_without_factors(one) for one in (exported.learned, preset.experiment.trained))
-    said = [
-        f"{key} is {_said(theirs, key)}, and {_said(ours, key)} in the preset"
-        for key in sorted(theirs.keys() | ours.keys())
-        if theirs.get(key, ...) != ours.get(key, ...)
-    ]
-    kinds = [one for one in said if ".kind is" in one]  # of another kind, all is different
-    return "; ".join(kinds or said)
+    keys = [key for key in sorted(theirs.keys() | ours.keys()) if theirs.get(key, ...) != ours.get(key, ...)]
+    kinds = [f"{name}.kind" for name in _PIECES]  # of another kind, all is different
+    told = [key for key in keys if key in kinds] or keys
+    return "; ".join(f"{key} is {_said(theirs, key)}, and {_said(ours, key)} in the preset" for key in told)
 
 
 def shared_out(exported: Exported, preset: Preset) -> Exported:
     """Return an optimizer with one network as a preset with networks by group may begin with it: once for each.
 
-    Any other, or one whose network none of the preset's is like, is returned as it is.
+    Any other, or where one of the preset's networks is not like it, is returned as it is.
     """
-    if not preset.learns or isinstance(exported.learned.network, ByGroup):
-        return exported
     whole = preset.experiment.trained
-    if not isinstance(whole.network, ByGroup):
+    if isinstance(exported.learned.network, ByGroup) or not isinstance(whole.network, ByGroup):
         return exported
     theirs = _without_factors(exported.learned)
     if any(_without_factors(replace(whole, network=own)) != theirs for own in whole.network.networks.values()):

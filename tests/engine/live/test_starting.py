@@ -215,7 +215,7 @@ def test_networks_by_group_all_begin_as_the_one_network(exported: Exported, tmp_
 
 def test_networks_by_group_are_begun_by_their_like_alone(exported: Exported) -> None:
     preset = override(PRESET, [by_group(OWN, OWN.replace("3", "4")), f"problem={TWO_PARTS}"])
-    with pytest.raises(RunError, match=r'network.kind is "lstm", and "by_group" in the preset'):
+    with pytest.raises(RunError, match=r'network.kind is "lstm", and "by_group" in the preset$'):
         started(preset, exported)
 
 
