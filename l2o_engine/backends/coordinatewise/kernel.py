@@ -48,6 +48,11 @@ def load_inputs(ws, to, inputs, row, width):
             ws[to + k * BLOCK + r] = inputs[k, row + r]
 
 
+def rounds(columns, n):
+    """Return how many lines a product of n lines for so many columns reads, tile by tile."""
+    return (columns + WIDE - 1) // WIDE * n
+
+
 def step_chunks(
     weights, places, inputs, arena, before, after, scratch, kept, apart, outputs, counter, layers, hidden, width,
     projection, chunk,
@@ -207,6 +212,10 @@ def differentiate(
     part = padded * BLOCK
     size = 2 * layers * part
     gates = 4 * hidden * BLOCK
+    # Of the derivatives by the gates, a tile of columns is read at all steps: an odd number of tiles apart, they do not
+    # fall upon the same few places of the first cache.
+    apart = (4 * hidden + WIDE - 1) // WIDE
+    apart = (apart + 1 - apart % 2) * WIDE * BLOCK
     n_first = hidden if projection > 0 else width
     # Tapes of a block: [steps, lines] each, outputs and cells with one step more.
     u = 0
@@ -218,11 +227,18 @@ def differentiate(
     c = h + layers * (steps + 1) * part
     tanh_c = c + layers * (steps + 1) * part
     z = tanh_c + layers * steps * part
-    dc = z + layers * steps * gates
+    dc = z + layers * steps * apart
     back = dc + layers * part  # a layer's derivatives by its previous outputs, then by its inputs
     back_size = 2 * part + 4 * BLOCK
-    ws = new_workspace(back + layers * back_size)
+    outputs = back + layers * back_size  # the output's weights
+    ws = new_workspace(outputs + hidden)
     ws[one : one + BLOCK] = FLOAT(1)
+    ws[outputs : outputs + hidden] = weights[places[1] + 1 : places[1] + 1 + hidden]
+    # While a block goes back, the gates of the next are brought near, so many vectors to 256 lines that it multiplies.
+    turns = 0
+    for k in range(layers):
+        turns += rounds(2 * padded if k > 0 or projection > 0 else padded, 4 * hidden)
+    rate = (layers * gates // LANES * 256 + turns - 1) // turns if kept >= 0 else 0
     # Derivatives decay on their way back; those that become subnormal add nothing, and take a hundred times as long.
     before = flush_subnormals()
     while True:
@@ -261,37 +277,43 @@ def differentiate(
                     if kept < 0:
                         taped_layer(
                             ws, weights, places[2 + 2 * k], below, n_below, own, hidden, cell, cell + part, own + part,
-                            z + flat * gates, tanh_c + flat * part,
+                            z + flat * apart, tanh_c + flat * part,
                         )  # fmt: skip
                     else:
                         recall(
                             ws, arena, kept + ((at // BLOCK * steps + t) * layers + k) * gates, hidden, cell,
-                            cell + part, own + part, z + flat * gates, tanh_c + flat * part,
+                            cell + part, own + part, tanh_c + flat * part,
                         )  # fmt: skip
                     below, n_below = own + part, hidden
             # -- back through them --
             for k in range(dc, back + layers * back_size):
                 ws[k] = FLOAT(0)
+            after = at // BLOCK + 1 if at + BLOCK < min(row + chunk, rows) else get(counter, 0) * chunk // BLOCK
+            near, done = max(kept, 0) + after * steps * layers * gates, 0
             for t in range(steps - 1, -1, -1):
-                if kept >= 0 and at + BLOCK < rows:  # the next block's, as many at a time as it will need
-                    next_one = kept + ((at // BLOCK + 1) * steps + steps - 1 - t) * layers * gates
-                    fetch(ws, arena, next_one, 4 * hidden * layers)
                 for k in range(layers - 1, -1, -1):
                     flat = k * steps + t
                     own_back = back + k * back_size
                     cell = c + (k * (steps + 1) + t) * part
+                    known, known_at = ws, z + flat * apart
+                    if kept >= 0:
+                        known, known_at = arena, kept + ((at // BLOCK * steps + t) * layers + k) * gates
                     if k == layers - 1:
                         cells_back_top(
-                            ws, weights, places[1] + 1, z + flat * gates, hidden, cell, tanh_c + flat * part, own_back,
-                            dy + t * BLOCK, dc + k * part,
+                            ws, known, outputs, known_at, z + flat * apart, hidden, cell, tanh_c + flat * part,
+                            own_back, dy + t * BLOCK, dc + k * part,
                         )  # fmt: skip
                     else:
                         cells_back(
-                            ws, weights, 0, z + flat * gates, hidden, cell, tanh_c + flat * part, own_back,
+                            ws, known, 0, known_at, z + flat * apart, hidden, cell, tanh_c + flat * part, own_back,
                             back + (k + 1) * back_size + part, dc + k * part,
                         )  # fmt: skip
                     columns = 2 * padded if k > 0 or projection > 0 else padded
-                    product(ws, weights, places[3 + 2 * k], z + flat * gates, 4 * hidden, own_back, columns)
+                    fetching_product(
+                        ws, weights, arena, places[3 + 2 * k], z + flat * apart, 4 * hidden, own_back, columns, near,
+                        done, rate,
+                    )  # fmt: skip
+                    done += rounds(columns, 4 * hidden)
                 if projection > 0:
                     for m in range(part):
                         ws[d_projected + t * part + m] = ws[back + part + m]
@@ -309,7 +331,7 @@ def differentiate(
                 into[to] += ws[k]
             to += 4 + padded
             for k in range(layers):
-                d = z + k * steps * gates
+                d = z + k * steps * apart
                 own = h + k * (steps + 1) * part
                 if k > 0:
                     a, n, a_step = own - (steps + 1) * part + part, hidden, part
@@ -318,16 +340,16 @@ def differentiate(
                 else:
                     a, n, a_step = u, width, width * BLOCK
                 pitch = 4 * hidden
-                outer(into, ws, to, pitch, one, 1, 0, d, pitch, gates, steps)
-                outer(into, ws, to + pitch, pitch, a, n, a_step, d, pitch, gates, steps)
-                outer(into, ws, to + (1 + n) * pitch, pitch, own, hidden, part, d, pitch, gates, steps)
+                outer(into, ws, to, pitch, one, 1, 0, d, pitch, apart, steps)
+                outer(into, ws, to + pitch, pitch, a, n, a_step, d, pitch, apart, steps)
+                outer(into, ws, to + (1 + n) * pitch, pitch, own, hidden, part, d, pitch, apart, steps)
                 to += (1 + n + hidden) * pitch
 
 
 def operations(dtype: str) -> dict[str, object]:
     """Return what drivers over rows are made of, by name, for a float type."""
     target = Target.for_host(dtype)
-    cells = "ws, w, at, z, n, c_prev, tanh_c, own, above, dc"
+    cells = "ws, kept, at, gates, z, n, c_prev, tanh_c, own, above, dc"
     layer = "ws, w, at, below, n_below, own, n_own, c_prev, c, h"
     return {
         "np": np,
@@ -335,6 +357,7 @@ def operations(dtype: str) -> dict[str, object]:
         "THE_DTYPE": np.dtype(dtype),
         "FLOAT_BYTES": np.dtype(dtype).itemsize,
         "BLOCK": lines.block_of(target),
+        "LANES": target.lanes,
         "WIDE": lines.columns_of(target),
         "HALF": lines.HALF,
         "STRIP": _STRIP,
@@ -348,9 +371,13 @@ def operations(dtype: str) -> dict[str, object]:
         "layer": as_function("layer", lines.make_layer(target), layer),
         "kept_layer": as_function("kept_layer", lines.make_layer(target, keeps=True), f"{layer}, z"),
         "taped_layer": as_function("taped_layer", lines.make_layer(target, tapes=True), f"{layer}, z, tanh_c"),
-        "fetch": as_function("fetch", lines.make_fetch(target), "ws, w, kept, n"),
-        "recall": as_function("recall", lines.make_recall(target), "ws, w, kept, n, c_prev, c, h, z, tanh_c"),
+        "recall": as_function("recall", lines.make_recall(target), "ws, kept, gates, n, c_prev, c, h, tanh_c"),
         "product": as_function("product", lines.make_product(target), "ws, w, at, a, n, out, columns"),
+        "fetching_product": as_function(
+            "fetching_product",
+            lines.make_product(target, fetches=True),
+            "ws, w, kept, at, a, n, out, columns, near, done, rate",
+        ),
         "output": as_function("output", lines.make_output(target), "ws, w, at, h, n, y"),
         "cells_back": as_function("cells_back", lines.make_cells_back(target, top=False), cells),
         "cells_back_top": as_function("cells_back_top", lines.make_cells_back(target, top=True), cells),
@@ -371,7 +398,7 @@ def bind(spec: RowsSpec) -> dict[str, object]:
     return names
 
 
-DRIVER = (new_workspace, load_inputs, step_chunks, step, follow, differentiate, *perceptron.DRIVER)
+DRIVER = (new_workspace, load_inputs, rounds, step_chunks, step, follow, differentiate, *perceptron.DRIVER)
 ENTRIES = ("step", "follow", "differentiate", "perceptrons")
 
 

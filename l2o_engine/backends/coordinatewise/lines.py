@@ -8,7 +8,8 @@ networks. What is added up is held in registers, a tile of columns by two vector
 Gates lie unit by unit, [i j f o] of the first, then of the next. Weights come packed for it (`pack.py`): tile by tile,
 in each a line of biases and then a line an input, :func:`columns_of` numbers each.
 
-Every operation works on one flat workspace ``ws``, flat packed weights ``w``, and offsets into them, in elements.
+Every operation works on one flat workspace ``ws``, other flat arrays (packed weights ``w``, gates that were ``kept``,
+float64 sums ``out``), and offsets into them, in elements.
 """
 
 from __future__ import annotations
@@ -85,11 +86,18 @@ class _Lines:
                 e.builder.store(bias, slot)
         return sums
 
-    def add_products(self, sums: list[list[Any]], weights: Any, lines: Any, count: Any) -> None:
-        """Add to each column's sums its weights' products with so many lines from an offset on."""
+    def add_products(
+        self, sums: list[list[Any]], weights: Any, lines: Any, count: Any, beside: Callable[[Any], None] | None = None
+    ) -> None:
+        """Add to each column's sums its weights' products with so many lines from an offset on.
+
+        What is written `beside` is done at each line, whose number it is told.
+        """
         e, b = self.e, self.e.builder
         width = len(sums)
         with e.loop(count) as loop:
+            if beside:
+                beside(loop.index)
             values = [self.load(lines, loop.index, vector) for vector in range(VECTORS)]
             row = e.offset(weights, b.mul(loop.index, e.index(width)))
             for column, slots in enumerate(sums):
@@ -113,27 +121,25 @@ class _Lines:
         return self.e.offset(self.w, b.add(start, b.mul(first, lines)))
 
 
-def _intrinsic(name: str, target: Target, arguments: str, emit: Callable[..., None], *, sums: bool = False) -> Any:
-    """Return an operation (ws, w, …) or, with sums, (out, ws, …) of so many int64 arguments.
+def _intrinsic(name: str, target: Target, arrays: str, arguments: str, emit: Callable[..., None]) -> Any:
+    """Return an operation on so many flat arrays and int64 arguments.
 
-    ``emit(lines, [out,] *arguments)`` writes it.
+    ``emit(lines, *others, *arguments)`` writes it: others are the addresses of arrays besides ws and w.
     """
-    count = len(arguments.split())
+    count, named = len(arguments.split()), arrays.split()
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         e = Emitter(context, builder, target)
-        one, other = (e.base(signature.args[k], args[k]) for k in range(2))
-        if sums:
-            emit(_Lines(e, other, None), one, *args[2:])
-        else:
-            emit(_Lines(e, one, other), *args[2:])
+        bases = {array: e.base(signature.args[k], args[k]) for k, array in enumerate(named)}
+        lines = _Lines(e, bases.pop("ws"), bases.pop("w", None))
+        emit(lines, *bases.values(), *args[len(named) :])
         return context.get_dummy_value()
 
-    def typed(typingctx: Any, first: Any, second: Any, *offsets: Any) -> Any:
-        return types.void(first, second, *([types.int64] * count)), codegen
+    def typed(typingctx: Any, *given: Any) -> Any:
+        return types.void(*given[: len(named)], *([types.int64] * count)), codegen
 
     # Numba wants a function with named arguments.
-    names = ", ".join(["typingctx", "first", "second", *arguments.split()])
+    names = ", ".join(["typingctx", *named, *arguments.split()])
     namespace: dict[str, Any] = {"typed": typed, "__name__": __name__}
     exec(f"def {name}({names}):\n    return typed({names})", namespace)  # noqa: S102 (our own text)
     return intrinsic(namespace[name])
@@ -173,57 +179,57 @@ def make_layer(target: Target, *, tapes: bool = False, keeps: bool = False) -> A
                         lines.store(squashed, tape[1], line, vector)
 
     arguments = "at below n_below own n_own c_prev c h" + (" z tanh_c" if tapes else " z" if keeps else "")
-    return _intrinsic("layer", target, arguments, emit)
+    return _intrinsic("layer", target, "ws w", arguments, emit)
 
 
 def make_recall(target: Target) -> Any:
-    """recall(ws, w, kept, n, c_prev, c, h, z, tanh_c): a step of a layer of n units whose gates are known.
+    """recall(ws, kept, gates, n, c_prev, c, h, tanh_c): a step of a layer of n units whose gates are known.
 
-    They lie at `kept` of w; all that a layer's step writes is written to ws.
+    They lie at `gates` of kept; cells, outputs and the cells' tanh are written to ws.
     """
 
-    def emit(lines: _Lines, kept: Any, n: Any, c_prev: Any, c: Any, h: Any, z: Any, tanh_c: Any) -> None:
+    def emit(lines: _Lines, kept: Any, gates: Any, n: Any, c_prev: Any, c: Any, h: Any, tanh_c: Any) -> None:
         e, b = lines.e, lines.e.builder
-        there = _Lines(e, lines.w, None)
+        there = _Lines(e, kept, None)
         with e.loop(n) as loop:
             first = b.mul(loop.index, e.index(GATES))
             for vector in range(VECTORS):
-                gates = [there.load(kept, b.add(first, e.index(gate)), vector) for gate in range(GATES)]
-                for gate, active in enumerate(gates):
-                    lines.store(active, z, b.add(first, e.index(gate)), vector)
-                lines.store(lines.move_cell(gates, c_prev, c, h, loop.index, vector), tanh_c, loop.index, vector)
+                known = [there.load(gates, b.add(first, e.index(gate)), vector) for gate in range(GATES)]
+                lines.store(lines.move_cell(known, c_prev, c, h, loop.index, vector), tanh_c, loop.index, vector)
 
-    return _intrinsic("recall", target, "kept n c_prev c h z tanh_c", emit)
+    return _intrinsic("recall", target, "ws kept", "gates n c_prev c h tanh_c", emit)
 
 
-def make_fetch(target: Target) -> Any:
-    """fetch(ws, w, kept, n): have n lines of w brought near: they are read soon."""
+def make_product(target: Target, *, fetches: bool = False) -> Any:
+    """product(ws, w, at, a, n, out, columns): out = biases + weights · a, of n lines; columns are a multiple of 4.
 
-    def emit(lines: _Lines, kept: Any, n: Any) -> None:
-        e = lines.e
-        there = _Lines(e, lines.w, None)
-        with e.loop(n) as loop:
-            for vector in range(VECTORS):
-                e.prefetch(there.at(kept, loop.index, vector))
+    If it fetches (ws, w, kept, …, near, done, rate), it has vectors of kept brought near meanwhile, which are read
+    soon: those from `near` on, of which, after so many lines were multiplied with a tile, rate/256 as many are on their
+    way. One now and then costs nothing, where many at once would wait for one another.
+    """
 
-    return _intrinsic("fetch", target, "kept n", emit)
-
-
-def make_product(target: Target) -> Any:
-    """product(ws, w, at, a, n, out, columns): out = biases + weights · a, of n lines; columns are a multiple of 4."""
-
-    def emit(lines: _Lines, at: Any, a: Any, n: Any, out: Any, columns: Any) -> None:
+    def emit(lines: _Lines, *given: Any) -> None:
         e, b = lines.e, lines.e.builder
+        *kept, at, a, n, out, columns = given[: 6 if fetches else 5]
         depth = b.add(e.index(1), n)
         for first, width in lines.tiles(columns):
             weights = lines.tile_weights(at, first, depth)
             sums = lines.begin(weights, width)
-            lines.add_products(sums, e.offset(weights, width), a, n)
+
+            def fetch(line: Any, first: Any = first) -> None:
+                near, done, rate = given[6:]
+                here = b.add(b.mul(b.udiv(first, e.index(columns_of(e.target))), n), line)
+                vector = b.lshr(b.mul(b.add(done, here), rate), e.index(8))
+                e.prefetch(e.offset(kept[0], b.add(near, b.mul(vector, e.index(e.target.lanes)))))
+
+            lines.add_products(sums, e.offset(weights, width), a, n, fetch if fetches else None)
             for column, slots in enumerate(sums):
                 for vector, slot in enumerate(slots):
                     lines.store(b.load(slot), out, b.add(first, e.index(column)), vector)
 
-    return _intrinsic("product", target, "at a n out columns", emit)
+    if fetches:
+        return _intrinsic("product", target, "ws w kept", "at a n out columns near done rate", emit)
+    return _intrinsic("product", target, "ws w", "at a n out columns", emit)
 
 
 def make_output(target: Target) -> Any:
@@ -237,30 +243,32 @@ def make_output(target: Target) -> Any:
         for vector, slot in enumerate(sums[0]):
             lines.store(e.builder.load(slot), y, e.index(0), vector)
 
-    return _intrinsic("output", target, "at h n y", emit)
+    return _intrinsic("output", target, "ws w", "at h n y", emit)
 
 
 def make_cells_back(target: Target, *, top: bool) -> Any:
-    """cells_back(ws, w, at, z, n, c_prev, tanh_c, own, above, dc): the way back through a layer's n cells.
+    """cells_back(ws, kept, at, gates, z, n, c_prev, tanh_c, own, above, dc): the way back through a layer's n cells.
 
     The derivative by the layer's outputs is `own`, from the next step, plus those at `above`; for the top layer plus
-    the line at `above` times the output's weights at `at`. Gates at z become the derivatives by what they were
-    activated of, dc those by the previous cells.
+    the line at `above` times the output's weights at `at` of ws. Given the gates in kept, which may be ws, z becomes
+    the derivatives by what they were activated of, dc those by the previous cells.
     """
 
     def emit(
-        lines: _Lines, at: Any, z: Any, n: Any, c_prev: Any, tanh_c: Any, own: Any, above: Any, dc: Any
+        lines: _Lines, kept: Any, at: Any, gates: Any, z: Any, n: Any, c_prev: Any, tanh_c: Any, own: Any, above: Any,
+        dc: Any,
     ) -> None:  # fmt: skip
         e, b = lines.e, lines.e.builder
+        there = _Lines(e, kept, None)
         one = e.const(1.0, e.target.lanes)
         with e.loop(n) as loop:
             first = b.mul(loop.index, e.index(GATES))
             for vector in range(VECTORS):
-                i, j, f, o = (lines.load(z, b.add(first, e.index(gate)), vector) for gate in range(GATES))
+                i, j, f, o = (there.load(gates, b.add(first, e.index(gate)), vector) for gate in range(GATES))
                 squashed, previous = (lines.load(start, loop.index, vector) for start in (tanh_c, c_prev))
                 dh = lines.load(own, loop.index, vector)
                 if top:
-                    weight = e.splat_load(e.offset(e.offset(lines.w, at), loop.index), e.target.lanes)
+                    weight = e.splat_load(e.offset(e.offset(lines.ws, at), loop.index), e.target.lanes)
                     dh = e.fma(weight, lines.load(above, e.index(0), vector), dh)
                 else:
                     dh = e.add(dh, lines.load(above, loop.index, vector))
@@ -277,7 +285,7 @@ def make_cells_back(target: Target, *, top: bool) -> Any:
                 for gate, by_gate in enumerate(by_gates):
                     lines.store(by_gate, z, b.add(first, e.index(gate)), vector)
 
-    return _intrinsic("cells_back", target, "at z n c_prev tanh_c own above dc", emit)
+    return _intrinsic("cells_back", target, "ws kept", "at gates z n c_prev tanh_c own above dc", emit)
 
 
 def make_activation(target: Target, function: str) -> Any:
@@ -289,7 +297,7 @@ def make_activation(target: Target, function: str) -> Any:
                 value = lines.load(a, loop.index, vector)
                 lines.store(getattr(lines.e, function)(value), a, loop.index, vector)
 
-    return _intrinsic(function, target, "a n", emit)
+    return _intrinsic(function, target, "ws w", "a n", emit)
 
 
 def make_elu(target: Target) -> Any:
@@ -304,7 +312,7 @@ def make_elu(target: Target) -> Any:
                 below = e.expm1(value)
                 lines.store(b.select(b.fcmp_ordered(">", value, zero), value, below), a, loop.index, vector)
 
-    return _intrinsic("elu", target, "a n", emit)
+    return _intrinsic("elu", target, "ws w", "a n", emit)
 
 
 def make_elu_back(target: Target) -> Any:
@@ -319,7 +327,7 @@ def make_elu_back(target: Target) -> Any:
                 slope = e.add(b.select(b.fcmp_ordered(">", value, zero), zero, value), one)
                 lines.store(e.mul(slope, lines.load(d, loop.index, vector)), d, loop.index, vector)
 
-    return _intrinsic("elu_back", target, "out d n", emit)
+    return _intrinsic("elu_back", target, "ws w", "out d n", emit)
 
 
 def make_outer(target: Target) -> Any:
@@ -378,7 +386,7 @@ def make_outer(target: Target) -> Any:
             with b.if_then(b.icmp_unsigned("<", b.mul(pairs, e.index(2)), n)):
                 tile(b.mul(pairs, e.index(2)), 1)
 
-    return _intrinsic("outer", target, "to pitch a n a_step z columns z_step steps", emit, sums=True)
+    return _intrinsic("outer", target, "out ws", "to pitch a n a_step z columns z_step steps", emit)
 
 
 @intrinsic
