@@ -13,6 +13,8 @@ Doubles: TypeAlias = NDArray[np.float64]
 
 Integers: TypeAlias = NDArray[np.int64]
 
+Bytes: TypeAlias = NDArray[np.uint8]
+
 Flags: TypeAlias = NDArray[np.bool_]
 
 LOG_FLOOR = 1e-38

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from l2o_engine.tasks.data.base import FOLDER_VARIABLE, Bytes
+from l2o_engine.support.arrays import Bytes
+from l2o_engine.tasks.data.base import FOLDER_VARIABLE
 
 
 def images(n: int, pixels: int, white: int, seed: int = 0) -> tuple[Bytes, Bytes]:

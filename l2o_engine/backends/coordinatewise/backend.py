@@ -7,6 +7,7 @@ f(x_t), λ_T = w_T·∇f(x_T) and λ_t = w_t·∇f(x_t) + λ_{t+1}, the objectiv
 and each block of coordinates is differentiated by itself (recording.py).
 """
 
+from collections.abc import Mapping
 from math import nan
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from l2o_engine.backends.coordinatewise.gradients import Gradients
 from l2o_engine.backends.coordinatewise.networks import Networks
+from l2o_engine.backends.coordinatewise.recording import Recording
 from l2o_engine.backends.course import Step, Unrolled, UnrollingBackend, torch_threads
 from l2o_engine.meta.experiment import Experiment
 from l2o_engine.meta.learner import Learner
@@ -68,8 +70,11 @@ class CoordinatewiseBackend(UnrollingBackend):
         """Differentiate an unroll; see :class:`UnrollingBackend`."""
         truncation = self._experiment.truncation
         trained = self._learned.with_weights(weights.detach(), numbers, stays=False)
-        optimizer, recordings = self._networks.record(trained, task.family, truncation.losses - 1)
-        way = self._forward(optimizer, task, truncation.losses, carried, train=True)
+        desk = self._gradients.desk(task)
+        optimizer, recordings = self._networks.record(trained, task.family, truncation.losses - 1, desk)
+        way = self._forward(optimizer, task, truncation.losses, carried, recordings)
+        if desk is not None:
+            self._gradients.give(desk)
         losses = way.unrolled.losses
         counted = losses[: truncation.counted].clone().requires_grad_()
         objective = self._experiment.objective(counted)
@@ -96,20 +101,23 @@ class CoordinatewiseBackend(UnrollingBackend):
         task: Task,
         steps: int,
         carried: Carried | None = None,
-        *,
-        train: bool = False,
+        recordings: Mapping[str, Recording] | None = None,
     ) -> "_Way":
-        """Run the learned optimizer on one batch of tasks, whose arrays are [batch, …], for so many losses."""
+        """Run the learned optimizer on one batch of tasks, whose arrays are [batch, …], for so many losses.
+
+        Where its steps are recorded to be differentiated, more is kept of them.
+        """
         task = task.with_arrays(torch.from_numpy)
         x, state = (task.init(), optimizer.init(task.init())) if carried is None else optimizer.resumed(carried)
         losses, points, slopes, gradients, inputs, updates = [], [], [], [], [], []
-        smallest_signal = nan
+        team = next((one.team for one in (recordings or {}).values()), None)
+        train, smallest_signal = recordings is not None, nan
         for step in range(steps):
             last = step == steps - 1
             if last and not train:
                 losses.append(task.loss(x, task.judging(step) or task.minibatch(step)))  # [batch]
                 break
-            loss, slope, gradient = self._gradients.of(task, x, step)
+            loss, slope, gradient = self._gradients.of(task, x, step, team)
             losses.append(loss)
             if train:
                 points.append(x)

@@ -1,7 +1,9 @@
 """The optimizees' losses and gradients: perceptrons' by the kernel, all others' by torch."""
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
-from typing import NamedTuple, get_args
+from typing import TypeGuard, cast, get_args
 
 import numpy as np
 import torch
@@ -11,20 +13,12 @@ from l2o_engine.backends.compiled.compile import Kernel
 from l2o_engine.backends.compiled.vectors import Target
 from l2o_engine.backends.coordinatewise.lines import HALF, block_of
 from l2o_engine.backends.coordinatewise.memory import aligned
-from l2o_engine.support.arrays import Doubles, Floats
-from l2o_engine.tasks.base import Arrays, Task
+from l2o_engine.backends.coordinatewise.perceptron import Desk
+from l2o_engine.backends.coordinatewise.team import Team
+from l2o_engine.support.arrays import Floats, Integers
+from l2o_engine.tasks.base import Arrays, Task, TaskFamily
 from l2o_engine.tasks.network.architectures import Activation, Perceptron
 from l2o_engine.tasks.network.network import INDEX, Network
-
-
-class _Workspace(NamedTuple):
-    """What the gradients of one shape of perceptron and of minibatch are computed in."""
-
-    sizes: tuple[int, ...]
-    images: int
-    packed: Floats
-    lines: Floats
-    sums: Doubles
 
 
 class Gradients:
@@ -40,75 +34,113 @@ class Gradients:
 
     def __init__(self, kernel: Kernel | None, dtype: str) -> None:
         self._kernel, self._dtype = kernel, dtype
-        self._spare: list[_Workspace] = []
+        self._spare: list[Desk] = []
 
-    def of(self, task: Task, x: Tensor, step: int) -> tuple[Tensor, Tensor, Tensor]:
+    def desk(self, task: Task) -> Desk | None:
+        """Return where a team can share the gradients of an unroll; None where the kernel computes none of them.
+
+        It is the caller's alone until it is given back.
+        """
+        minibatch = task.minibatch(0)
+        if not minibatch or not self._computes(task.family):
+            return None
+        return self._take(task.family, *minibatch[INDEX].shape)
+
+    def give(self, desk: Desk) -> None:
+        """Take back a desk at which nobody computes."""
+        self._spare.append(desk)
+
+    def of(self, task: Task, x: Tensor, step: int, team: Team | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Return the losses [batch] at points x, their gradients, and what an optimizer sees of these.
 
         Parameters
         ----------
         task, x, step
             One batch of tasks, of tensors; points [batch, *shape]; the base step.
+        team
+            Who shares the work, at a desk for this task.
         """
         minibatch, judging = task.minibatch(step), task.judging(step)
         if judging is None:
-            return self._of(task, x, minibatch)
-        loss, slope, _ = self._of(task, x, judging)
-        _, _, shown = self._of(task, x, minibatch)
+            return self._of(task, x, minibatch, team)
+        loss, slope, _ = self._of(task, x, judging, team)
+        _, _, shown = self._of(task, x, minibatch, team)
         return loss, slope, shown
 
-    def _of(self, task: Task, x: Tensor, minibatch: Arrays | None) -> tuple[Tensor, Tensor, Tensor]:
+    def _of(self, task: Task, x: Tensor, minibatch: Arrays | None, team: Team | None) -> tuple[Tensor, Tensor, Tensor]:
         noise = task.disturbance(minibatch)
         if noise is not None:
             x = x.detach().requires_grad_()
             loss = task.loss(x, minibatch)
             (slope,) = torch.autograd.grad(loss.sum(), x)
             return loss.detach(), slope, slope + noise
-        family = task.family
-        if (
-            self._kernel is not None
-            and minibatch
-            and type(family) is Network
-            and isinstance(family.network, Perceptron)
-        ):
-            loss, slope = self._of_perceptrons(self._kernel, family, family.network, x, minibatch)
+        if minibatch and self._computes(task.family):
+            points, chosen = x.detach().numpy(), np.asarray(minibatch[INDEX])
+            loss, slope = self._of_perceptrons(task.family, points, chosen, team)
         else:
             loss, slope = task.loss_and_gradient(x, minibatch)
         return loss, slope, slope
 
     def _of_perceptrons(
-        self, kernel: Kernel, family: Network, network: Perceptron, x: Tensor, minibatch: Arrays
+        self, family: Network, points: Floats, chosen: Integers, team: Team | None
     ) -> tuple[Tensor, Tensor]:
-        index, points = np.ascontiguousarray(minibatch[INDEX]), x.detach().contiguous().numpy()
-        images, labels = (one.numpy() for one in family.images.train.on(x.device))
-        shades = np.arange(256).astype(self._dtype) / np.dtype(self._dtype).type(family.images.white)
-        space = self._take(network.widths, index.shape[1])
-        losses, gradients = np.empty(len(points), self._dtype), np.empty_like(points)
-        activation = get_args(Activation).index(network.activation)
-        kernel.perceptrons(
-            points, index, images, labels, shades, np.array(network.widths), activation, space.packed, space.lines,
-            space.sums, losses, gradients,
-        )  # fmt: skip
-        self._spare.append(space)
-        return torch.from_numpy(losses), torch.from_numpy(gradients)
+        if team is not None and team.desk.chosen.shape == chosen.shape:
+            return _found(team.desk, points, chosen, team.learn)
+        desk = self._take(family, *chosen.shape)
+        found = _found(desk, points, chosen, partial(cast("Kernel", self._kernel).perceptrons, desk))
+        self.give(desk)
+        return found
 
-    def _take(self, sizes: tuple[int, ...], images: int) -> _Workspace:
-        """Return a workspace, for the caller alone."""
+    def _computes(self, family: TaskFamily) -> TypeGuard[Network]:
+        """Whether the kernel computes the losses of a family."""
+        return self._kernel is not None and type(family) is Network and isinstance(family.network, Perceptron)
+
+    def _take(self, family: Network, networks: int, images: int) -> Desk:
+        """Return a desk, for the caller alone."""
+        network = cast("Perceptron", family.network)
+        pixels, labels = (one.numpy() for one in family.images.train.on(torch.device("cpu")))
+        given = {
+            "images": pixels,
+            "labels": labels,
+            "shades": np.arange(256).astype(self._dtype) / np.dtype(self._dtype).type(family.images.white),
+            "kinds": np.array([get_args(Activation).index(network.activation)]),
+        }
         while self._spare:
             try:
-                space = self._spare.pop()
+                desk = self._spare.pop()
             except IndexError:  # another thread was faster
                 break
-            if (space.sizes, space.images) == (sizes, images):
-                return space
-        block = block_of(Target.for_host(self._dtype))
-        padded = [-(-size // HALF) * HALF for size in sizes]
-        rows = -(-images // block) * block
-        matrix = max((n + 1) * (m + 1) for n, m in pairwise(padded))  # either way, with its biases
-        return _Workspace(
-            sizes,
-            images,
-            packed=aligned(matrix, self._dtype),
-            lines=aligned(sum(padded) * rows + max(padded) * block, self._dtype),
-            sums=np.zeros(matrix),
-        )
+            if tuple(desk.sizes) == network.widths and desk.chosen.shape == (networks, images):
+                return desk._replace(**given)
+        return new_desk(self._dtype, network.widths, networks, images)._replace(**given)
+
+
+def _found(desk: Desk, points: Floats, chosen: Integers, learn: Callable[[], None]) -> tuple[Tensor, Tensor]:
+    """Return what is found at a desk of networks' losses and gradients."""
+    desk.points[:], desk.chosen[:] = points, chosen
+    learn()
+    return torch.from_numpy(desk.losses.copy()), torch.from_numpy(desk.gradients.copy())
+
+
+def new_desk(dtype: str, widths: Sequence[int], networks: int, images: int) -> Desk:
+    """Return a desk at which nothing is known yet but the sizes: one for no network, if there are no widths."""
+    block = block_of(Target.for_host(dtype))
+    padded = [-(-width // HALF) * HALF for width in widths]
+    blocks, layers = -(-images // block), [*pairwise(padded)]
+    matrices = sum((n + 1) * m + (m + 1) * n for n, m in layers)  # either way, with their biases
+    lines = sum(padded) + sum(padded[1:-1])  # of the derivatives, those by the logits are these
+    return Desk(
+        points=np.empty((networks, sum((n + 1) * m for n, m in pairwise(widths))), dtype),
+        chosen=np.empty((networks, images), np.int64),
+        images=np.empty((0, 0), np.uint8),
+        labels=np.empty(0, np.uint8),
+        shades=np.empty(0, dtype),
+        sizes=np.array(widths, np.int64),
+        kinds=np.zeros(1, np.int64),
+        packed=aligned(matrices, dtype),
+        lines=aligned(lines * blocks * block, dtype),
+        sums=np.zeros(sum(n * m for n, m in layers)),
+        partial=np.zeros(blocks),
+        losses=np.empty(networks, dtype),
+        gradients=np.empty((networks, sum((n + 1) * m for n, m in pairwise(widths))), dtype),
+    )

@@ -13,6 +13,7 @@ the same to the last bit for any number of threads.
 Sizes are arguments, so one kernel a float type does for every network; see lines.py.
 """
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from l2o_engine.backends.coordinatewise.spec import RowsSpec
 SOURCES = sources_of(__file__)
 VERSIONS = ""
 _STRIP = 64  # pixels: of their lines, a block's are 8 KB
+_ROWS = 64  # of a perceptron's matrix, whose derivatives one thread sums up at a time: an even number
 SHAPE = RowsSpec
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -128,14 +130,28 @@ def step(
     )  # fmt: skip
 
 
-def follow(
-    weights, places, tape, arena, state, scratch, kept, outputs, counters, board, first, leads, patience, layers,
-    hidden, width, projection, chunk,
-):  # fmt: skip
-    """Take one step after another, as soon as it is announced, for the chunks of rows that this thread comes to.
+def learn_parts(desk, k, sums, counter):
+    """Do the parts of a network's images, or of the sums over these, that this thread comes to; return how many."""
+    parts, done = parts_of(desk, sums), 0
+    while True:
+        part = take(counter)
+        if part >= parts:
+            return done
+        done += 1
+        if sums:
+            sum_up(desk, k, part)
+        else:
+            learn_block(desk, k, part)
 
-    A thread that sleeps from step to step is woken too late, so it looks again and again, but lets others have the core
-    meanwhile. None is needed: a step is over once all its chunks are done, whoever did them.
+
+def follow(
+    weights, places, tape, arena, state, scratch, kept, outputs, desk, agenda, counters, board, first, leads, patience,
+    layers, hidden, width, projection, chunk,
+):  # fmt: skip
+    """Do one stage of an unroll after another, as soon as it is announced, as far as this thread comes to its parts.
+
+    A thread that sleeps from stage to stage is woken too late, so it looks again and again, but lets others have the
+    core meanwhile. None is needed: a stage is over once all its parts are done, whoever did them.
 
     Parameters
     ----------
@@ -148,23 +164,30 @@ def follow(
         behind it.
     kept
         Where in the arena the gates of all steps are to be kept, [blocks, steps, layers, 4·hidden, block]; -1 if not.
+    desk
+        See `perceptron.py`.
+    agenda
+        [stages], int64: what each is. A step t of the network, in chunks: t; a perceptron k's way through its images
+        and back, in blocks of these: -2k - 1; the sums of that over the blocks, in rows of weights: -2k - 2.
     counters, board
-        [2, steps], int64, 0 before: the next chunk of each step to be taken, and how many are done; [1], int64: how
-        many steps are announced, -1 where there will be no other.
+        [2, stages], int64, 0 before: the next part of each stage to be taken, and how many are done; [1], int64: how
+        many stages are announced, -1 where there will be no other.
     first, leads
-        The step to begin with; whether this thread announces it, waits until it is done, and returns.
+        The stage to begin with; how many of them this thread announces, each when the one before is done, and then
+        returns; 0 if it is another that does.
     patience
-        How many times it looks before it returns.
+        How many times it looks for what another announces before it returns.
     """
-    rows = tape.shape[2]
+    steps, stages = tape.shape[0], agenda.shape[0]
     gates = 4 * hidden * layers * BLOCK  # numbers of a block's gates at a step
-    t = first
-    if leads:
-        put(board, 0, t + 1)
-    while t < tape.shape[0]:
+    for stage in range(first, first + leads if leads > 0 else stages):
+        if leads > 0:
+            if agenda[stage] < 0 and agenda[stage] % 2 == 1:
+                pack_perceptron(desk, (-1 - agenda[stage]) // 2)
+            put(board, 0, stage + 1)
         looks = 0
         announced = get(board, 0)
-        while 0 <= announced <= t:
+        while 0 <= announced <= stage:
             if looks >= patience:
                 return
             looks += 1
@@ -172,19 +195,25 @@ def follow(
             announced = get(board, 0)
         if announced < 0:
             return
-        before, after = (1 + (t - 1) % 2 if t > 0 else 0) * state, (1 + t % 2) * state
-        done = step_chunks(
-            weights, places, tape[t], arena, before, after, scratch, kept + t * gates if kept >= 0 else -1,
-            tape.shape[0] * gates, outputs[t], counters[0, t : t + 1], layers, hidden, width, projection, chunk,
-        )  # fmt: skip
-        add(counters, tape.shape[0] + t, done)
-        if leads:
-            looks = 0
-            while get(counters, tape.shape[0] + t) * chunk < rows and looks < patience:
-                looks += 1
+        t = agenda[stage]
+        counter = counters[0, stage : stage + 1]
+        if t >= 0:
+            parts = (tape.shape[2] + chunk - 1) // chunk
+            before, after = (1 + (t - 1) % 2 if t > 0 else 0) * state, (1 + t % 2) * state
+            done = step_chunks(
+                weights, places, tape[t], arena, before, after, scratch, kept + t * gates if kept >= 0 else -1,
+                steps * gates, outputs[t], counter, layers, hidden, width, projection, chunk,
+            )  # fmt: skip
+        else:
+            sums = t % 2 == 0
+            parts = parts_of(desk, sums)
+            done = learn_parts(desk, (-1 - t) // 2, sums, counter)
+        add(counters, stages + stage, done)
+        if leads > 0:
+            while get(counters, stages + stage) < parts:
                 give_way()
-            return
-        t += 1
+            if t < 0 and t % 2 == 1:
+                end_loss(desk, (-1 - t) // 2)
 
 
 def differentiate(
@@ -361,6 +390,7 @@ def operations(dtype: str) -> dict[str, object]:
         "WIDE": lines.columns_of(target),
         "HALF": lines.HALF,
         "STRIP": _STRIP,
+        "ROWS": _ROWS,
         "take": lines.take,
         "get": lines.get,
         "put": lines.put,
@@ -398,7 +428,7 @@ def bind(spec: RowsSpec) -> dict[str, object]:
     return names
 
 
-DRIVER = (new_workspace, load_inputs, rounds, step_chunks, step, follow, differentiate, *perceptron.DRIVER)
+DRIVER = (new_workspace, load_inputs, rounds, step_chunks, step, *perceptron.DRIVER, learn_parts, follow, differentiate)
 ENTRIES = ("step", "follow", "differentiate", "perceptrons")
 
 
@@ -412,20 +442,25 @@ def signatures(spec: RowsSpec) -> dict[str, Any]:
     flat, places = array(real, 1), array(types.int64, 1)
     counter = places
     sizes = [types.int64] * 3
+    pixels, doubles = partial(array, types.uint8), array(types.float64, 1)
+    desk = types.NamedTuple(
+        [
+            array(real, 2), array(types.int64, 2), pixels(2), pixels(1), flat, places, places, flat, flat, doubles,
+            doubles, flat, array(real, 2),
+        ],
+        perceptron.Desk,
+    )  # fmt: skip
     return {
         "step": types.void(
             flat, places, array(real, 2), flat, *sizes, flat, counter, *sizes, types.int64, types.int64
         ),
         "follow": types.void(
-            flat, places, array(real, 3), flat, *sizes, array(real, 2), array(types.int64, 2), counter, *sizes, *sizes,
-            types.int64, types.int64,
+            flat, places, array(real, 3), flat, *sizes, array(real, 2), desk, places, array(types.int64, 2), counter,
+            *sizes, *sizes, types.int64, types.int64,
         ),
         "differentiate": types.void(
             flat, places, array(real, 3), flat, types.int64, types.int64, array(real, 2), array(types.float64, 2),
             counter, *sizes, types.int64,
         ),
-        "perceptrons": types.void(
-            array(real, 2), array(types.int64, 2), array(types.uint8, 2), array(types.uint8, 1), flat, places,
-            types.int64, flat, flat, array(types.float64, 1), flat, array(real, 2),
-        ),
+        "perceptrons": types.void(desk),
     }  # fmt: skip

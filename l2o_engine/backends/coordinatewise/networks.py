@@ -8,6 +8,7 @@ from l2o_engine.backends.compiled.compile import Kernel, get_kernel
 from l2o_engine.backends.coordinatewise.admission import networks_of
 from l2o_engine.backends.coordinatewise.crew import Crew
 from l2o_engine.backends.coordinatewise.pack import Packing
+from l2o_engine.backends.coordinatewise.perceptron import Desk
 from l2o_engine.backends.coordinatewise.recording import Compiled, CompiledRecording, Recording, StatelessRecording
 from l2o_engine.backends.coordinatewise.spec import RowsSpec
 from l2o_engine.optimizers.learned.learned_optimizer import LearnedOptimizer, TrainedOptimizer
@@ -38,14 +39,14 @@ class Member:
     compiled: Compiled | None
     crew: Crew
 
-    def recording(self, weights: Floats, steps: int, *, alone: bool) -> Recording:
+    def recording(self, weights: Floats, steps: int, *, alone: bool, desk: Desk | None) -> Recording:
         """Return what takes its place for one unroll: so many steps that are remembered, or any number (0).
 
-        It has the threads to itself if it is alone.
+        It has the threads to itself if it is alone, and has them share the gradients that are found at a desk.
         """
         if self.compiled is None:
             return StatelessRecording(self.network, weights[self.where], self.crew, remembers=steps > 0)
-        return CompiledRecording(self.compiled, weights[self.where], steps, alone=alone)
+        return CompiledRecording(self.compiled, weights[self.where], steps, alone=alone, desk=desk)
 
 
 class Networks:
@@ -85,7 +86,7 @@ class Networks:
         return next((member.compiled.kernel for member in self.members.values() if member.compiled), None)
 
     def record(
-        self, optimizer: TrainedOptimizer, family: TaskFamily, steps: int = 0
+        self, optimizer: TrainedOptimizer, family: TaskFamily, steps: int = 0, desk: Desk | None = None
     ) -> tuple[TrainedOptimizer, dict[str, Recording]]:
         """Return an optimizer on a family's points whose steps are recorded, and the recordings by network.
 
@@ -97,10 +98,14 @@ class Networks:
             What it is let loose on.
         steps
             How many steps are remembered, to be differentiated; 0 for any number that are not.
+        desk
+            Where the network's team shares the optimizees' gradients.
         """
         weights = optimizer.weights.numpy() if isinstance(optimizer.weights, Tensor) else optimizer.weights
         alone = len(self.members) == 1
-        recordings = {name: member.recording(weights, steps, alone=alone) for name, member in self.members.items()}
+        recordings = {
+            name: member.recording(weights, steps, alone=alone, desk=desk) for name, member in self.members.items()
+        }
         network = optimizer.learned.network
         stepping: Stepping
         if isinstance(network, ByGroup):

@@ -9,8 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import frexp, inf
-from time import sleep
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,19 +18,18 @@ from torch import Tensor
 from l2o_engine.backends.compiled.compile import Kernel
 from l2o_engine.backends.compiled.vectors import Target
 from l2o_engine.backends.coordinatewise.crew import Crew
+from l2o_engine.backends.coordinatewise.gradients import new_desk
 from l2o_engine.backends.coordinatewise.lines import block_of
 from l2o_engine.backends.coordinatewise.memory import Memory, Sizes, Spare
 from l2o_engine.backends.coordinatewise.pack import Packing
+from l2o_engine.backends.coordinatewise.perceptron import Desk
 from l2o_engine.backends.coordinatewise.spec import keeps_gates
+from l2o_engine.backends.coordinatewise.team import Team
 from l2o_engine.optimizers.learned.networks.base import Network
 from l2o_engine.support.arrays import Doubles, Floats
 
-if TYPE_CHECKING:
-    from concurrent.futures import Future
-
 _CHUNK = 4  # blocks that one thread takes at a time: what they add to the gradient is added up first
-_PATIENCE = 2_000  # looks of a thread for the next step, about a millisecond
-_NAP = 1e-4  # seconds
+_PATIENCE = 2_000  # looks of a thread for the next stage, about a millisecond
 _AT_ONCE = 2**14  # rows, of all steps, that torch differentiates at once in each thread
 
 
@@ -42,7 +40,11 @@ class Recording(ABC):
     ----------
     outputs
         Those of each step, [rows], before anything is made of them.
+    team
+        The threads, from the first state on, where they stay from step to step; else None.
     """
+
+    team: Team | None = None
 
     def __init__(self, *, remembers: bool) -> None:
         self.outputs: list[Tensor] = []
@@ -169,9 +171,13 @@ class CompiledRecording(Recording):
         How many steps will be taken and differentiated; 0 if any number, and nothing is remembered of them.
     alone
         Whether no other recording wants the threads between two of its steps.
+    desk
+        Where the team shares the optimizees' gradients, if it does.
     """
 
-    def __init__(self, compiled: Compiled, weights: Floats, steps: int, *, alone: bool = True) -> None:
+    def __init__(
+        self, compiled: Compiled, weights: Floats, steps: int, *, alone: bool = True, desk: Desk | None = None
+    ) -> None:
         super().__init__(remembers=steps > 0)
         self._kernel, self._packing, self._crew, self._block = (
             compiled.kernel, compiled.packing, compiled.crew, compiled.block,
@@ -181,8 +187,7 @@ class CompiledRecording(Recording):
         self._taken = 0
         self._memory: Memory
         self._outputs: Floats
-        self._counters, self._board = np.zeros((2, steps), np.int64), np.zeros(1, np.int64)
-        self._lent: dict[int, Future[None]] = {}
+        self._desk = new_desk(self._dtype, (), 0, 0) if desk is None else desk
 
     # What the kernel is told of the network.
 
@@ -254,6 +259,10 @@ class CompiledRecording(Recording):
         )
         self._memory = self._spare.take(sizes)
         self._outputs = np.empty((self._steps, padded), self._dtype)  # they are given away
+        if self._remembers and self._alone:
+            asked = 2 * (self._steps + 1)  # times for gradients, where a step is judged by another minibatch
+            stages = self._steps + asked * 2 * len(self._desk.points)
+            self.team = Team(self._crew, sizes.chunks, self._desk, stages, self._follow)
 
     def _lines_of(self, state: int) -> Floats:
         """Return a state [blocks, layers, 2, lines, block]."""
@@ -280,8 +289,8 @@ class CompiledRecording(Recording):
         tape[:, : self._rows] = inputs.numpy().T
         after = 2 if state == 1 else 1
         outputs = self._outputs[step] if self._remembers else np.empty(memory.sizes.padded, self._dtype)
-        if self._remembers and self._alone:
-            self._go_on(step)
+        if self.team is not None:
+            self.team.step(step)
         else:
             self._go(tape, state, after, outputs)
         return self._packing.network.scaled(self._remember(torch.from_numpy(outputs)[: self._rows])), after
@@ -300,22 +309,14 @@ class CompiledRecording(Recording):
 
         self._crew.do(work, memory.sizes.chunks)
 
-    def _go_on(self, step: int) -> None:
-        """Take a step that is remembered; the threads stay for the next one."""
+    def _follow(self, team: Team, thread: int, first: int, leads: int) -> None:
+        """Do the stages of the team from one on; see the kernel's `follow`."""
         memory, packing, (layers, hidden) = self._memory, self._packing, self._shape
-        sizes = memory.sizes
-
-        def work(thread: int) -> None:
-            self._kernel.follow(
-                self._weights, self._places, memory.tape, memory.arena, sizes.state, self._scratch_of(thread),
-                self._kept, self._outputs, self._counters, self._board, step, int(thread == 0), _PATIENCE, layers,
-                hidden, packing.width, packing.projection, self._chunk,
-            )  # fmt: skip
-
-        self._crew.lend(work, sizes.chunks, self._lent)
-        work(0)
-        while self._counters[1, step] < sizes.chunks:
-            sleep(_NAP)
+        self._kernel.follow(
+            self._weights, self._places, memory.tape, memory.arena, memory.sizes.state, self._scratch_of(thread),
+            self._kept, self._outputs, team.desk, team.agenda, team.counters, team.board, first, leads, _PATIENCE,
+            layers, hidden, packing.width, packing.projection, self._chunk,
+        )  # fmt: skip
 
     @property
     def _kept(self) -> int:
@@ -330,7 +331,8 @@ class CompiledRecording(Recording):
         """Return the derivative [size] by the weights; see :class:`Recording`. It ends the recording."""
         memory, (layers, hidden) = self._memory, self._shape
         tape, padded, sums = memory.tape[: self._taken], memory.slopes[: self._taken], memory.sums
-        self._board[0] = -1  # the threads come back
+        if self.team is not None:
+            self.team.dismiss()
         kept = self._kept if self._taken == self._steps else -1  # of fewer steps, gates lie elsewhere
         powers = _powers_for(slopes)
         np.ldexp(slopes, powers, out=padded[:, : self._rows])

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
+from l2o_engine.support.arrays import Bytes, Integers
 from l2o_engine.support.errors import UserError
 from l2o_engine.support.files import RefusedFileError, read_bytes
 
@@ -26,8 +26,6 @@ FOLDER_VARIABLE = "L2O_DATA_DIR"
 
 CLASSES = 10
 """Labels of every set are 0 … 9."""
-
-Bytes: TypeAlias = NDArray[np.uint8]
 
 _GZIP = b"\x1f\x8b"
 _GZIP_FORMAT = 31  # zlib's window bits for a gzip file, whose checksum it compares
@@ -64,7 +62,7 @@ class Part:
             self._tensors[where] = from_numpy(self.images).to(where), from_numpy(self.labels).to(where)
         return self._tensors[where]
 
-    def __getitem__(self, places: "slice | NDArray[np.int64]") -> "Part":
+    def __getitem__(self, places: slice | Integers) -> "Part":
         """Return some of them, copied: the others are given back."""
         return Part(self.images[places].copy(), self.labels[places].copy())
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from l2o_engine.tasks.data.base import Bytes, Read, Source, part_of, read
+from l2o_engine.support.arrays import Bytes
+from l2o_engine.tasks.data.base import Read, Source, part_of, read
 
 IMAGES, LABELS = 2051, 2049
 MOST_IMAGES = 100_000

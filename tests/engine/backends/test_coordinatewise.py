@@ -241,6 +241,17 @@ def test_results_depend_neither_on_the_number_of_threads_nor_on_chunks(dtype: st
     assert_same(one, trained(preset, 3, (1, 1, 2, 1)))
 
 
+@pytest.mark.usefixtures("family")
+@pytest.mark.parametrize("judged", [(), ("augmentation.unseen=0.4",)], ids=["by what they see", "by unseen images"])
+def test_threads_share_networks_on_images_and_their_number_makes_no_difference(judged: tuple[str, ...]) -> None:
+    """Two networks, each of several blocks of images, and of several parts of rows of its weights."""
+    problem = 'problem={kind="network", sizes=[66, 3], batch=70}'
+    preset = tiny_preset(problem, *DEEPMINDS[:2], *DEEPMINDS[3:], "meta.batch=2", *judged)
+    one = trained(preset, 1, (3,))
+    assert_same(one, trained(preset, 2, (3,)))
+    assert_same(one, trained(preset, 3, (1, 2)))
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_it_is_the_same_whether_gates_are_kept_or_computed_again(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     preset = tiny_preset(*DEEPMINDS, f'run.dtype="{dtype}"')
