@@ -101,7 +101,7 @@ def test_no_module_of_the_engine_loads_a_front_end(engine: dict[str, set[str]]) 
 
 def test_torch_and_numba_are_loaded_by_the_backends_alone_that_compute_with_them(engine: dict[str, set[str]]) -> None:
     with_torch = {name.removeprefix("l2o_engine.backends.") for name, packages in engine.items() if "torch" in packages}
-    many = {f"coordinatewise.{name}" for name in ("backend", "gradients", "networks", "recording")}
+    many = {f"coordinatewise.{name}" for name in ("backend", "encoding", "gradients", "networks", "recording")}
     many |= {"in_place.steppers", "in_place.tiles"}
     ours = "l2o_engine.torch_optim"  # which is PyTorch's, and steps by a kernel
     assert {name for name in with_torch if not name.startswith(ours)} == {"reference", "course", "imitation", *many}

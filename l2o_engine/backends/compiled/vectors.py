@@ -106,6 +106,44 @@ _TANH_ABOVE = (
 )
 _TANH_BELOW = (4.89352518554385e-03, 2.26843463243900e-03, 1.18534705686654e-04, 1.19825839466702e-06)
 
+# log(1 + f) = f - f²/2 + f³ P(f)/Q(f) between sqrt(1/2) and sqrt(2), P and Q from the highest power on, and ln 2 in two
+# pieces: the functions log and logf of Moshier's Cephes.
+_LOG = {
+    "float32": {
+        "above": (
+            7.0376836292e-2,
+            -1.1514610310e-1,
+            1.1676998740e-1,
+            -1.2420140846e-1,
+            1.4249322787e-1,
+            -1.6668057665e-1,
+            2.0000714765e-1,
+            -2.4999993993e-1,
+            3.3333331174e-1,
+        ),
+        "below": (),
+    },
+    "float64": {
+        "above": (
+            1.01875663804580931796e-4,
+            4.97494994976747001425e-1,
+            4.70579119878881725854,
+            1.44989225341610930846e1,
+            1.79368678507819816313e1,
+            7.70838733755885391666,
+        ),
+        "below": (
+            1.0,
+            1.12873587189167450590e1,
+            4.52279145837532221105e1,
+            8.29875266912776603211e1,
+            7.11544750618563894466e1,
+            2.31251620126765340583e1,
+        ),
+    },
+}
+_LN2 = (0.693359375, -2.121944400546905827679e-4)
+
 
 class Emitter:
     """Writes vector instructions at the builder's position.  All memory access is unaligned-safe."""
@@ -271,6 +309,40 @@ class Emitter:
         """exp(y) - 1, with full relative accuracy near zero."""
         scale, q = self._exponential(y)
         return self.fma(scale, q, self.sub(scale, self.const(1.0, y.type.count)))
+
+    def log(self, x):
+        """Return log(x) of what is above 0 and no subnormal number; an infinity, and what is no number, stay so."""
+        k, fit, lanes, b = _EXP[self.target.dtype], _LOG[self.target.dtype], x.type.count, self.builder
+        integers = ir.VectorType(ir.IntType(self.target.bits), lanes)
+
+        def whole(n):
+            return ir.Constant(integers, [int(n)] * lanes)
+
+        number, word = (np.float32, np.int32) if self.target.dtype == "float32" else (np.float64, np.int64)
+        least, one = (int(number(y).view(word)) for y in (np.sqrt(0.5), 1.0))
+        # x = 2^n (1 + f): the bits of what lies between sqrt(1/2) and sqrt(2), and how many exponents off it was
+        moved = b.add(b.bitcast(x, integers), whole(one - least))
+        n = b.sub(b.lshr(moved, whole(k["mantissa"])), whole(k["bias"]))
+        n = b.sitofp(n, x.type)
+        rest = b.add(b.and_(moved, whole((1 << k["mantissa"]) - 1)), whole(least))
+        f = self.sub(b.bitcast(rest, x.type), self.const(1.0, lanes))
+        square = self.mul(f, f)
+        p, q = (self._polynomial(fit[part], f, lanes) for part in ("above", "below"))
+        high, low = (self.const(y, lanes) for y in _LN2)
+        small = self.mul(self.mul(f, square), p if q is None else b.fdiv(p, q))
+        small = self.fma(n, low, small)
+        small = self.fma(square, self.const(-0.5, lanes), small)
+        found = self.fma(n, high, self.add(f, small))
+        return b.select(b.fcmp_ordered("<", x, self.const(np.inf, lanes)), found, x)
+
+    def _polynomial(self, coefficients, x, lanes):
+        """Return a polynomial's value, coefficients from the highest power on; None if there are none."""
+        if not coefficients:
+            return None
+        value, *rest = (self.const(c, lanes) for c in coefficients)
+        for c in rest:
+            value = self.fma(value, x, c)
+        return value
 
     def _exponential(self, y):
         """(2^n, q) with exp(y) = 2^n (1+q), where y is held within what the float type can represent."""

@@ -50,6 +50,11 @@ def load_inputs(ws, to, inputs, row, width):
             ws[to + k * BLOCK + r] = inputs[k, row + r]
 
 
+def log_and_sign(gradients, settings, inputs):
+    """Fill in what the network sees, [2, rows], of gradients [rows]; settings are k, e^k and ε of these inputs."""
+    encode(gradients, settings, inputs, gradients.shape[0])
+
+
 def rounds(columns, n):
     """Return how many lines a product of n lines for so many columns reads, tile by tile."""
     return (columns + WIDE - 1) // WIDE * n
@@ -411,6 +416,7 @@ def operations(dtype: str) -> dict[str, object]:
         "output": as_function("output", lines.make_output(target), "ws, w, at, h, n, y"),
         "cells_back": as_function("cells_back", lines.make_cells_back(target, top=False), cells),
         "cells_back_top": as_function("cells_back_top", lines.make_cells_back(target, top=True), cells),
+        "encode": as_function("encode", lines.make_log_and_sign(target), "ws, w, out, n"),
         "elu": as_function("elu", lines.make_elu(target), "ws, w, a, n"),
         "sigmoid": as_function("sigmoid", lines.make_activation(target, "sigmoid"), "ws, w, a, n"),
         "tanh": as_function("tanh", lines.make_activation(target, "fast_tanh"), "ws, w, a, n"),
@@ -428,8 +434,19 @@ def bind(spec: RowsSpec) -> dict[str, object]:
     return names
 
 
-DRIVER = (new_workspace, load_inputs, rounds, step_chunks, step, *perceptron.DRIVER, learn_parts, follow, differentiate)
-ENTRIES = ("step", "follow", "differentiate", "perceptrons")
+DRIVER = (
+    new_workspace,
+    load_inputs,
+    log_and_sign,
+    rounds,
+    step_chunks,
+    step,
+    *perceptron.DRIVER,
+    learn_parts,
+    follow,
+    differentiate,
+)
+ENTRIES = ("step", "follow", "differentiate", "perceptrons", "log_and_sign")
 
 
 def signatures(spec: RowsSpec) -> dict[str, Any]:
@@ -463,4 +480,5 @@ def signatures(spec: RowsSpec) -> dict[str, Any]:
             counter, *sizes, types.int64,
         ),
         "perceptrons": types.void(desk),
+        "log_and_sign": types.void(flat, flat, array(real, 2)),
     }  # fmt: skip

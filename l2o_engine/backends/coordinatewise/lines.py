@@ -300,6 +300,37 @@ def make_activation(target: Target, function: str) -> Any:
     return _intrinsic(function, target, "ws w", "a n", emit)
 
 
+def make_log_and_sign(target: Target) -> Any:
+    """log_and_sign(ws, w, out, n): of n gradients, what the network sees: max(log(|g| + ε)/k, -1), then g·e^k held.
+
+    The settings k, e^k and ε are those of w; out is [2, n].
+    """
+
+    def emit(lines: _Lines, out: Any, n: Any) -> None:
+        e, b = lines.e, lines.e.builder
+
+        def encode(first: Any, lanes: int) -> None:
+            gradient = e.load(e.offset(lines.ws, first), lanes)
+            k, scale, epsilon = (e.splat_load(e.offset(lines.w, place), lanes) for place in range(3))
+            one, minus_one, zero = (e.const(x, lanes) for x in (1.0, -1.0, 0.0))
+            size = b.select(b.fcmp_ordered("<", gradient, zero), e.sub(zero, gradient), gradient)
+            magnitude = b.fdiv(e.log(e.add(size, epsilon)), k)
+            magnitude = b.select(b.fcmp_ordered("<", magnitude, minus_one), minus_one, magnitude)
+            sign = e.mul(gradient, scale)
+            sign = b.select(b.fcmp_ordered("<", sign, minus_one), minus_one, sign)
+            sign = b.select(b.fcmp_ordered(">", sign, one), one, sign)
+            e.store(magnitude, e.offset(out, first))
+            e.store(sign, e.offset(out, b.add(n, first)))
+
+        lanes = e.index(e.target.lanes)
+        with e.loop(b.udiv(n, lanes)) as loop:
+            encode(b.mul(loop.index, lanes), e.target.lanes)
+        with e.loop(b.urem(n, lanes)) as loop:
+            encode(b.sub(b.sub(n, loop.index), e.index(1)), 1)
+
+    return _intrinsic("log_and_sign", target, "ws w out", "n", emit)
+
+
 def make_elu(target: Target) -> Any:
     """elu(ws, w, a, n): n lines become what the exponential linear unit makes of them."""
 

@@ -7,6 +7,7 @@ from torch import Tensor
 from l2o_engine.backends.compiled.compile import Kernel, get_kernel
 from l2o_engine.backends.coordinatewise.admission import networks_of
 from l2o_engine.backends.coordinatewise.crew import Crew
+from l2o_engine.backends.coordinatewise.encoding import encoding_of
 from l2o_engine.backends.coordinatewise.pack import Packing
 from l2o_engine.backends.coordinatewise.perceptron import Desk
 from l2o_engine.backends.coordinatewise.recording import Compiled, CompiledRecording, Recording, StatelessRecording
@@ -79,6 +80,7 @@ class Networks:
                 )
             self.members[name] = Member(network, slice(start, stop), compiled, crew)
             start = stop
+        self._encoding = encoding_of(learned.inputs, self.kernel, dtype)
 
     @property
     def kernel(self) -> Kernel | None:
@@ -112,4 +114,4 @@ class Networks:
             stepping = replace(network.on(family), stepping=recordings)
         else:
             (stepping,) = recordings.values()
-        return replace(optimizer.on(family), stepping=stepping), recordings
+        return replace(optimizer.on(family), stepping=stepping, encoding=self._encoding), recordings

@@ -4,11 +4,11 @@ It computes with torch, through which the reference differentiates it. Given Num
 without a graph, so that whatever runs a hand-designed optimizer runs it too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 
@@ -114,6 +114,10 @@ class LearnedOptimizer:
         return TrainedOptimizer(self, weights, self.inputs.numbers if numbers is None else numbers, name, stays)
 
 
+Encoding: TypeAlias = Callable[["Tensor", Memory, Numbers], Encoded]
+"""What makes of a gradient what the network sees: see :meth:`Inputs.encode`."""
+
+
 class LearnedState(NamedTuple):
     """What a learned optimizer carries from step to step of an episode.
 
@@ -146,8 +150,8 @@ class TrainedOptimizer(Placed):
     sees of it is a number. Meta-training alone unrolls it without that (``stays=False``): what is differentiated is the
     network and nothing else, and trainings give the numbers that they always gave.
 
-    Where ``stepping`` is given, it takes the network's steps, in its place; ``tensors`` say which coordinates belong
-    together where that is not the family's to say.
+    Where ``stepping`` is given, it takes the network's steps, in its place, and ``encoding`` what the network sees is
+    made by, in the inputs'; ``tensors`` say which coordinates belong together where that is not the family's to say.
     """
 
     learned: LearnedOptimizer
@@ -157,6 +161,7 @@ class TrainedOptimizer(Placed):
     stays: bool = True
     family: TaskFamily | None = None
     stepping: Stepping | None = None
+    encoding: Encoding | None = None
     tensors: Tensors | None = None
 
     @cached_property
@@ -255,7 +260,8 @@ class TrainedOptimizer(Placed):
     def encoded(self, gradient: "Tensor", state: LearnedState) -> Encoded:
         """Return what the network would see of a gradient."""
         inputs = self.learned.inputs
-        return inputs.among(inputs.encode(gradient, state.memory, self.numbers), self._tensors)
+        encode = self.encoding or inputs.encode
+        return inputs.among(encode(gradient, state.memory, self.numbers), self._tensors)
 
 
 def gates_of(

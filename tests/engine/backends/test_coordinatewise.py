@@ -15,9 +15,11 @@ from numpy.testing import assert_array_equal
 from torch import Tensor
 
 from l2o_engine.backends.choose import BackendError, choose
+from l2o_engine.backends.compiled.compile import get_kernel
 from l2o_engine.backends.coordinatewise import spec
 from l2o_engine.backends.coordinatewise.admission import to_compile, why_not
 from l2o_engine.backends.coordinatewise.backend import CoordinatewiseBackend
+from l2o_engine.backends.coordinatewise.encoding import encoding_of
 from l2o_engine.backends.coordinatewise.networks import Networks
 from l2o_engine.backends.course import torch_threads
 from l2o_engine.backends.forward import choose_forward
@@ -543,3 +545,19 @@ def test_gates_are_what_they_should_be_however_far_out(dtype: str, bound: float)
     np.testing.assert_allclose(far[[1, 3, 5]], np.tanh(1), 1e-6)
     np.testing.assert_allclose(far[[2, 4, 6]], 0, atol=1e-30)
     assert optimizer.stepping is recording
+
+
+@pytest.mark.parametrize(("dtype", "bound"), [("float32", 3e-7), ("float64", 1e-15)])
+def test_logarithms_and_signs_are_those_of_the_inputs_whatever_the_gradient(dtype: str, bound: float) -> None:
+    inputs = LogAndSign(k=7.0)
+    encode = encoding_of(inputs, get_kernel(spec.RowsSpec(dtype)), dtype)
+    assert encode is not None
+    sizes = np.concatenate([np.geomspace(1e-30, 1e30, 1001), 1 + np.linspace(-1e-3, 1e-3, 100), [0.0, np.inf, np.nan]])
+    gradients = torch.from_numpy(np.concatenate([sizes, -sizes]).astype(dtype)).view(2, -1)
+    found, expected = encode(gradients, {}, {}), inputs.encode(gradients, {}, {})
+    assert found.inputs.shape == (*gradients.shape, 2)
+    for ours, theirs, name in zip(found.inputs.unbind(-1), expected.inputs.unbind(-1), ("log", "sign"), strict=True):
+        np.testing.assert_allclose(ours, theirs, bound, bound / 7, err_msg=name)
+    assert found.reference is expected.reference is gradients
+    assert found.signal is expected.signal is gradients
+    assert found.memory == expected.memory == {}

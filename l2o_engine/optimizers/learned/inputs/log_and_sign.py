@@ -11,7 +11,7 @@ from l2o_engine.support.settings import Positive, settings
 if TYPE_CHECKING:
     from torch import Tensor
 
-_EPSILON = float(np.finfo(np.float32).eps)  # of float32 whatever the run's dtype is, as in preprocess.py
+EPSILON = float(np.finfo(np.float32).eps)  # of float32 whatever the run's dtype is, as in preprocess.py
 
 
 @INPUTS.register
@@ -34,6 +34,6 @@ class LogAndSign(Inputs):
 
     def encode(self, gradient: "Tensor", memory: Memory, numbers: Numbers) -> Encoded:
         """Return both numbers, behind the coordinates: [..., 2]."""
-        magnitude = ((gradient.abs() + _EPSILON).log() / self.k).clamp(min=-1.0)
+        magnitude = ((gradient.abs() + EPSILON).log() / self.k).clamp(min=-1.0)
         sign = (gradient * exp(self.k)).clamp(min=-1.0, max=1.0)
         return Encoded(side_by_side(magnitude, sign), gradient, gradient, {})

@@ -1,0 +1,29 @@
+"""What a network sees of gradients, made by the kernel."""
+
+from math import exp
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from l2o_engine.backends.compiled.compile import Kernel
+from l2o_engine.optimizers.learned.inputs.base import Encoded, Inputs, Memory, Numbers
+from l2o_engine.optimizers.learned.inputs.log_and_sign import EPSILON, LogAndSign
+from l2o_engine.optimizers.learned.learned_optimizer import Encoding
+
+
+def encoding_of(inputs: Inputs, kernel: Kernel | None, dtype: str) -> Encoding | None:
+    """Return what makes these inputs, where the kernel can; else None.
+
+    It takes eight operations of torch for those of :class:`LogAndSign`, each on memory that has gone cold.
+    """
+    if kernel is None or type(inputs) is not LogAndSign:
+        return None
+    settings = np.array([inputs.k, exp(inputs.k), EPSILON]).astype(dtype)
+
+    def encode(gradient: Tensor, memory: Memory, numbers: Numbers) -> Encoded:
+        seen = np.empty((2, gradient.numel()), dtype)
+        kernel.log_and_sign(gradient.contiguous().view(-1).numpy(), settings, seen)
+        return Encoded(torch.from_numpy(seen).view(2, *gradient.shape).movedim(0, -1), gradient, gradient, {})
+
+    return encode
