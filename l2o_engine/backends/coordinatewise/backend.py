@@ -79,17 +79,20 @@ class CoordinatewiseBackend(UnrollingBackend):
         counted = losses[: truncation.counted].clone().requires_grad_()
         objective = self._experiment.objective(counted)
         (by_losses,) = torch.autograd.grad(objective, counted)
-        slopes = torch.stack(way.slopes[1 : truncation.counted])  # [counted - 1, batch, *shape]
-        slopes *= by_losses[1:].reshape(*slopes.shape[:2], *(1 for _ in slopes.shape[2:]))
-        by_updates = [*slopes.flip(0).cumsum(0).flip(0)]
-        by_updates += [torch.zeros_like(by_updates[0])] * (len(way.updates) - len(by_updates))
+        by_updates, later = [], torch.zeros_like(way.slopes[0])  # λ, from the last update on
+        for update in range(len(way.updates), 0, -1):
+            if update < truncation.counted:
+                each = by_losses[update].reshape(-1, *(1 for _ in task.family.shape))
+                later = torch.addcmul(later, way.slopes[update], each)
+            by_updates.append(later)
+        by_updates.reverse()
         by_outputs = torch.autograd.grad(
             way.updates, [one for recording in recordings.values() for one in recording.outputs], by_updates
         )
         gradient, first = np.empty(len(weights)), 0
         for name, recording in recordings.items():
-            own = torch.stack(by_outputs[first : first + len(way.updates)])
-            gradient[self._networks.members[name].where] = recording.gradient(own.numpy())
+            own = by_outputs[first : first + len(way.updates)]
+            gradient[self._networks.members[name].where] = recording.gradient(own)
             first += len(way.updates)
         rounded = torch.from_numpy(gradient).to(weights.dtype)
         norm = float(torch.linalg.vector_norm(rounded, dtype=torch.float64))

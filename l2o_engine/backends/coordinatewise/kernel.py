@@ -62,7 +62,7 @@ def rounds(columns, n):
 
 def step_chunks(
     weights, places, inputs, arena, before, after, scratch, kept, apart, outputs, counter, layers, hidden, width,
-    projection, chunk,
+    projection, chunk, scale,
 ):  # fmt: skip
     """Take one step for the chunks of rows that this thread comes to; return how many these were.
 
@@ -86,6 +86,8 @@ def step_chunks(
         Sizes; what stands before the first layer: 0 nothing, 1 a linear map, 2 one with an ELU.
     chunk
         Rows of a chunk, a multiple of a block's.
+    scale
+        What the network's outputs are multiplied with.
     """
     rows = inputs.shape[1]
     padded = (hidden + 3) // 4 * 4
@@ -95,6 +97,7 @@ def step_chunks(
     first_input = u + width * BLOCK
     y = first_input + part
     gates = 4 * hidden * BLOCK
+    factor = FLOAT(scale)
     done = 0
     while True:
         row = take(counter) * chunk
@@ -122,16 +125,17 @@ def step_chunks(
                 below, n_below = new, hidden
             output(arena, weights, places[1], below, hidden, y)
             for r in range(BLOCK):
-                outputs[at + r] = arena[y + r]
+                outputs[at + r] = factor * arena[y + r]
 
 
 def step(
-    weights, places, inputs, arena, before, after, scratch, outputs, counter, layers, hidden, width, projection, chunk
+    weights, places, inputs, arena, before, after, scratch, outputs, counter, layers, hidden, width, projection, chunk,
+    scale,
 ):  # fmt: skip
     """Take one step for the chunks of rows that this thread comes to: see `step_chunks`; no gates are kept."""
     step_chunks(
         weights, places, inputs, arena, before, after, scratch, -1, 0, outputs, counter, layers, hidden, width,
-        projection, chunk,
+        projection, chunk, scale,
     )  # fmt: skip
 
 
@@ -151,7 +155,7 @@ def learn_parts(desk, k, sums, counter):
 
 def follow(
     weights, places, tape, arena, state, scratch, kept, outputs, desk, agenda, counters, board, first, leads, patience,
-    layers, hidden, width, projection, chunk,
+    layers, hidden, width, projection, chunk, scale,
 ):  # fmt: skip
     """Do one stage of an unroll after another, as soon as it is announced, as far as this thread comes to its parts.
 
@@ -160,7 +164,7 @@ def follow(
 
     Parameters
     ----------
-    weights, places, arena, scratch, layers, hidden, width, projection, chunk
+    weights, places, arena, scratch, layers, hidden, width, projection, chunk, scale
         As in `step_chunks`.
     tape, outputs
         [steps, width, rows] and [steps, rows]: `inputs` and `outputs` of each step.
@@ -207,7 +211,7 @@ def follow(
             before, after = (1 + (t - 1) % 2 if t > 0 else 0) * state, (1 + t % 2) * state
             done = step_chunks(
                 weights, places, tape[t], arena, before, after, scratch, kept + t * gates if kept >= 0 else -1,
-                steps * gates, outputs[t], counter, layers, hidden, width, projection, chunk,
+                steps * gates, outputs[t], counter, layers, hidden, width, projection, chunk, scale,
             )  # fmt: skip
         else:
             sums = t % 2 == 0
@@ -469,11 +473,11 @@ def signatures(spec: RowsSpec) -> dict[str, Any]:
     )  # fmt: skip
     return {
         "step": types.void(
-            flat, places, array(real, 2), flat, *sizes, flat, counter, *sizes, types.int64, types.int64
+            flat, places, array(real, 2), flat, *sizes, flat, counter, *sizes, types.int64, types.int64, types.float64
         ),
         "follow": types.void(
             flat, places, array(real, 3), flat, *sizes, array(real, 2), desk, places, array(types.int64, 2), counter,
-            *sizes, *sizes, types.int64, types.int64,
+            *sizes, *sizes, types.int64, types.int64, types.float64,
         ),
         "differentiate": types.void(
             flat, places, array(real, 3), flat, types.int64, types.int64, array(real, 2), array(types.float64, 2),

@@ -52,6 +52,16 @@ class Packing:
         return ("none", "linear", "elu").index(self.network.input_projection)
 
     @property
+    def scales(self) -> bool:
+        """Whether the kernel gives outputs that are the network's; where they are bounded, that is left to others."""
+        return self.network.output_bound == "none"
+
+    @property
+    def scale(self) -> float:
+        """What the kernel multiplies outputs with."""
+        return self.network.output_scale if self.scales else 1.0
+
+    @property
     def lines(self) -> int:
         """Lines of a layer's units: padded to whole narrow tiles."""
         return -(-self.network.hidden // HALF) * HALF

@@ -6,7 +6,7 @@ differentiated by torch up to the outputs, and from there on by the recording.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import frexp, inf
 from typing import Any
@@ -39,7 +39,7 @@ class Recording(ABC):
     Attributes
     ----------
     outputs
-        Those of each step, [rows], before anything is made of them.
+        Those of each step, [rows], as they are computed, before anything else is made of them.
     team
         The threads, from the first state on, where they stay from step to step; else None.
     """
@@ -72,8 +72,8 @@ class Recording(ABC):
         """Begin with the state that these tensors are of."""
 
     @abstractmethod
-    def gradient(self, slopes: Floats) -> Doubles:
-        """Return the derivative [size] by the weights, given those by the outputs, [steps, rows]."""
+    def gradient(self, slopes: Sequence[Tensor]) -> Doubles:
+        """Return the derivative [size] by the weights, given those by each step's outputs, [rows] each."""
 
 
 class StatelessRecording(Recording):
@@ -115,9 +115,9 @@ class StatelessRecording(Recording):
             outputs, state = self._network.step(weights, inputs, state)
         return self._remember(outputs), state
 
-    def gradient(self, slopes: Floats) -> Doubles:
+    def gradient(self, slopes: Sequence[Tensor]) -> Doubles:
         """Return the derivative [size] by the weights; see :class:`Recording`."""
-        inputs, by_outputs = torch.cat(self._inputs), torch.from_numpy(slopes).flatten()
+        inputs, by_outputs = torch.cat(self._inputs), torch.cat(list(slopes))
         layout = self._network.layout(inputs.shape[1])
 
         def part(rows: tuple[Tensor, Tensor]) -> Floats:
@@ -293,7 +293,8 @@ class CompiledRecording(Recording):
             self.team.step(step)
         else:
             self._go(tape, state, after, outputs)
-        return self._packing.network.scaled(self._remember(torch.from_numpy(outputs)[: self._rows])), after
+        found = self._remember(torch.from_numpy(outputs)[: self._rows])
+        return found if self._packing.scales else self._packing.network.scaled(found), after
 
     def _go(self, inputs: Floats, state: int, after: int, outputs: Floats) -> None:
         """Take a step from one state to another."""
@@ -304,7 +305,7 @@ class CompiledRecording(Recording):
             self._kernel.step(
                 self._weights, self._places, inputs, memory.arena, state * size, after * size,
                 self._scratch_of(thread), outputs, counter, layers, hidden, packing.width, packing.projection,
-                self._chunk,
+                self._chunk, packing.scale,
             )  # fmt: skip
 
         self._crew.do(work, memory.sizes.chunks)
@@ -315,7 +316,7 @@ class CompiledRecording(Recording):
         self._kernel.follow(
             self._weights, self._places, memory.tape, memory.arena, memory.sizes.state, self._scratch_of(thread),
             self._kept, self._outputs, team.desk, team.agenda, team.counters, team.board, first, leads, _PATIENCE,
-            layers, hidden, packing.width, packing.projection, self._chunk,
+            layers, hidden, packing.width, packing.projection, self._chunk, packing.scale,
         )  # fmt: skip
 
     @property
@@ -327,15 +328,18 @@ class CompiledRecording(Recording):
     def _scratch_of(self, thread: int) -> int:
         return 3 * self._memory.sizes.state + thread * self._packing.scratch_lines * self._block
 
-    def gradient(self, slopes: Floats) -> Doubles:
+    def gradient(self, slopes: Sequence[Tensor]) -> Doubles:
         """Return the derivative [size] by the weights; see :class:`Recording`. It ends the recording."""
         memory, (layers, hidden) = self._memory, self._shape
         tape, padded, sums = memory.tape[: self._taken], memory.slopes[: self._taken], memory.sums
         if self.team is not None:
             self.team.dismiss()
         kept = self._kept if self._taken == self._steps else -1  # of fewer steps, gates lie elsewhere
-        powers = _powers_for(slopes)
-        np.ldexp(slopes, powers, out=padded[:, : self._rows])
+        own = padded[:, : self._rows]
+        for row, slope in zip(own, slopes, strict=True):
+            np.multiply(slope.numpy(), self._packing.scale, out=row)
+        powers = _powers_for(own)
+        np.ldexp(own, powers, out=own)
         counter = np.zeros(1, np.int64)
 
         def work(thread: int) -> None:
