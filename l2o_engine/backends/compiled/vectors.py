@@ -292,6 +292,20 @@ class Emitter:
             spread = half
         return vectors
 
+    def transposed(self, vectors):
+        """Return as many vectors as these have lanes, which they are as many as: of each, the same lane of all."""
+        vectors, size, apart = list(vectors), len(vectors), 1
+        while apart < size:  # squares of so many lanes change places
+            for first in range(size):
+                if first & apart:
+                    continue
+                a, b = vectors[first], vectors[first + apart]
+                low = [lane if not lane & apart else size + lane - apart for lane in range(size)]
+                high = [lane + apart if not lane & apart else size + lane for lane in range(size)]
+                vectors[first], vectors[first + apart] = self.shuffle(a, b, low), self.shuffle(a, b, high)
+            apart *= 2
+        return vectors
+
     def activation(self, y, tanh_lanes):
         """sigmoid(y), or tanh(y/2) in lanes where `tanh_lanes` is 1.
 

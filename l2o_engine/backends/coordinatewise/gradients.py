@@ -102,8 +102,7 @@ class Gradients:
         given = {
             "images": pixels,
             "labels": labels,
-            "shades": np.arange(256).astype(self._dtype) / np.dtype(self._dtype).type(family.images.white),
-            "kinds": np.array([get_args(Activation).index(network.activation)]),
+            "kinds": np.array([get_args(Activation).index(network.activation), family.images.white]),
         }
         while self._spare:
             try:
@@ -134,9 +133,8 @@ def new_desk(dtype: str, widths: Sequence[int], networks: int, images: int) -> D
         chosen=np.empty((networks, images), np.int64),
         images=np.empty((0, 0), np.uint8),
         labels=np.empty(0, np.uint8),
-        shades=np.empty(0, dtype),
         sizes=np.array(widths, np.int64),
-        kinds=np.zeros(1, np.int64),
+        kinds=np.zeros(2, np.int64),
         packed=aligned(matrices, dtype),
         lines=aligned(lines * blocks * block, dtype),
         sums=np.zeros(sum(n * m for n, m in layers)),

@@ -27,7 +27,6 @@ from l2o_engine.backends.coordinatewise.spec import RowsSpec
 
 SOURCES = sources_of(__file__)
 VERSIONS = ""
-_STRIP = 64  # pixels: of their lines, a block's are 8 KB
 _ROWS = 64  # of a perceptron's matrix, whose derivatives one thread sums up at a time: an even number
 SHAPE = RowsSpec
 
@@ -398,7 +397,6 @@ def operations(dtype: str) -> dict[str, object]:
         "LANES": target.lanes,
         "WIDE": lines.columns_of(target),
         "HALF": lines.HALF,
-        "STRIP": _STRIP,
         "ROWS": _ROWS,
         "take": lines.take,
         "get": lines.get,
@@ -420,6 +418,9 @@ def operations(dtype: str) -> dict[str, object]:
         "output": as_function("output", lines.make_output(target), "ws, w, at, h, n, y"),
         "cells_back": as_function("cells_back", lines.make_cells_back(target, top=False), cells),
         "cells_back_top": as_function("cells_back_top", lines.make_cells_back(target, top=True), cells),
+        "load_pixels": as_function(
+            "load_pixels", lines.make_images(target), "ws, pixels, chosen, to, first, count, n, white"
+        ),
         "encode": as_function("encode", lines.make_log_and_sign(target), "ws, w, out, n"),
         "elu": as_function("elu", lines.make_elu(target), "ws, w, a, n"),
         "sigmoid": as_function("sigmoid", lines.make_activation(target, "sigmoid"), "ws, w, a, n"),
@@ -466,7 +467,7 @@ def signatures(spec: RowsSpec) -> dict[str, Any]:
     pixels, doubles = partial(array, types.uint8), array(types.float64, 1)
     desk = types.NamedTuple(
         [
-            array(real, 2), array(types.int64, 2), pixels(2), pixels(1), flat, places, places, flat, flat, doubles,
+            array(real, 2), array(types.int64, 2), pixels(2), pixels(1), places, places, flat, flat, doubles,
             doubles, flat, array(real, 2),
         ],
         perceptron.Desk,

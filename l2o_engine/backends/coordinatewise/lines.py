@@ -300,6 +300,36 @@ def make_activation(target: Target, function: str) -> Any:
     return _intrinsic(function, target, "ws w", "a n", emit)
 
 
+def make_images(target: Target) -> Any:
+    """images(ws, pixels, chosen, to, first, count, n, white): put a block of images into lines, a pixel of all each.
+
+    Pixels are uint8 [all, n], and become the share of white that they are; `first` of the `count` chosen ones is the
+    block's first. In place of those behind the last stands the first of all; n is a multiple of a vector's lanes.
+    """
+
+    def emit(lines: _Lines, pixels: Any, chosen: Any, to: Any, first: Any, count: Any, n: Any, white: Any) -> None:
+        e, b = lines.e, lines.e.builder
+        lanes = e.target.lanes
+        brightest = e.splat(b.sitofp(white, e.scalar), lanes)
+        numbers = ir.VectorType(e.scalar, lanes)
+        for vector in range(VECTORS):
+            images = []
+            for lane in range(lanes):
+                place = b.add(first, e.index(vector * lanes + lane))
+                place = b.select(b.icmp_signed("<", place, count), place, e.index(0))
+                images.append(b.gep(pixels, [b.mul(b.load(e.offset(chosen, place)), n)]))
+            with e.loop(b.udiv(n, e.index(lanes))) as loop:
+                pixel = b.mul(loop.index, e.index(lanes))
+                shades = []
+                for image in images:
+                    some = b.bitcast(b.gep(image, [pixel]), ir.VectorType(ir.IntType(8), lanes).as_pointer())
+                    shades.append(b.fdiv(b.uitofp(b.load(some, align=1), numbers), brightest))
+                for lane, shade in enumerate(e.transposed(shades)):
+                    lines.store(shade, to, b.add(pixel, e.index(lane)), vector)
+
+    return _intrinsic("images", target, "ws pixels chosen", "to first count n white", emit)
+
+
 def make_log_and_sign(target: Target) -> Any:
     """log_and_sign(ws, w, out, n): of n gradients, what the network sees: max(log(|g| + ε)/k, -1), then g·e^k held.
 

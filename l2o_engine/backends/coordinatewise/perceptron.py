@@ -21,10 +21,11 @@ class Desk(NamedTuple):
     points, chosen
         Given: weights [networks, size], each layer's matrix [inputs, outputs], then its biases; and which images
         [networks, n], int64.
-    images, labels, shades
-        [all, pixels] and [all], uint8; [256]: which number a pixel is.
+    images, labels
+        [all, pixels] and [all], uint8.
     sizes, kinds
-        [layers + 1]: pixels, units, classes; [1]: the hidden units' activation: 0 a sigmoid, 1 ReLU, 2 tanh, 3 ELU.
+        [layers + 1]: pixels, units, classes; [2]: the hidden units' activation: 0 a sigmoid, 1 ReLU, 2 tanh, 3 ELU; and
+        what a white pixel is.
     packed, lines, sums, partial
         For one network's matrices, for its lines, and in float64 for its derivatives and the losses of each block.
     losses, gradients
@@ -35,7 +36,6 @@ class Desk(NamedTuple):
     chosen: Integers
     images: Bytes
     labels: Bytes
-    shades: Floats
     sizes: Integers
     kinds: Integers
     packed: Floats
@@ -67,6 +67,10 @@ def pack_matrix(packed, to, matrix, start, columns, n, to_column, to_line, bias)
             for k in range(n):
                 for c in range(WIDE):
                     packed[at + (k + 1) * WIDE + c] = matrix[start + k * to_line + first + c]
+        elif to_column == 1 and width == HALF and first + HALF <= columns:
+            for k in range(n):
+                for c in range(HALF):
+                    packed[at + (k + 1) * HALF + c] = matrix[start + k * to_line + first + c]
         else:
             for k in range(n):
                 for c in range(width):
@@ -92,14 +96,16 @@ def pack_perceptron(desk, k):
         to += whole(n) * (columns + 1)
 
 
-def load_images(ws, to, images, index, shades, first, count):
+def load_images(ws, to, images, index, white, first, count):
     """Put a block's images into lines, a pixel each; behind the last image stands the first again."""
     pixels = images.shape[1]
-    for some in range(0, pixels, STRIP):  # whose lines stay in the cache while image after image is put into them
-        for r in range(BLOCK):
-            image = index[first + r] if first + r < count else index[0]
-            for p in range(some, min(some + STRIP, pixels)):
-                ws[to + p * BLOCK + r] = shades[images[image, p]]
+    if pixels % LANES == 0:
+        load_pixels(ws, images, index, to, first, count, pixels, white)
+        return
+    for r in range(BLOCK):
+        image = index[first + r] if first + r < count else index[0]
+        for p in range(pixels):
+            ws[to + p * BLOCK + r] = FLOAT(images[image, p]) / FLOAT(white)
 
 
 def classify(ws, at, labels, index, classes, first, count):
@@ -168,7 +174,7 @@ def learn_block(desk, k, block):
     blocks = (count + BLOCK - 1) // BLOCK
     lines, to = 0, 0  # where the inputs of a layer lie, and its matrix
     size = whole(sizes[0]) * BLOCK  # of a block's lines
-    load_images(ws, block * size, desk.images, own, desk.shades, block * BLOCK, count)
+    load_images(ws, block * size, desk.images, own, desk.kinds[1], block * BLOCK, count)
     for layer in range(last):
         n, columns = sizes[layer], sizes[layer + 1]
         size, size_out = whole(n) * BLOCK, whole(columns) * BLOCK

@@ -20,9 +20,14 @@ BOUNDS = {"float32": 1e-5, "float64": 1e-13}
 @pytest.fixture(autouse=True)
 def images(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have fifty images that nobody has drawn."""
+    draw(monkeypatch, side=8)
+
+
+def draw(monkeypatch: pytest.MonkeyPatch, side: int) -> None:
     generator = np.random.default_rng(0)
-    part = Part(generator.integers(0, 17, (50, 64)).astype(np.uint8), generator.integers(0, 10, 50).astype(np.uint8))
-    monkeypatch.setattr(network, "load", lambda name, pool: DataSet(name, (1, 8, 8), 16, part, part, {}))
+    pixels, labels = generator.integers(0, 17, (50, side**2)), generator.integers(0, 10, 50)
+    part = Part(pixels.astype(np.uint8), labels.astype(np.uint8))
+    monkeypatch.setattr(network, "load", lambda name, pool: DataSet(name, (1, side, side), 16, part, part, {}))
 
 
 def drawn(family: Network, dtype: str, batch: int = 2) -> tuple[Task, torch.Tensor]:
@@ -51,6 +56,16 @@ def test_they_are_those_of_torch_whatever_the_layers_and_the_minibatch(dtype: st
         assert seen is slopes
         assert float((losses - expected_losses).abs().max()) < BOUNDS[dtype] * float(expected_losses.max())
         assert float((slopes - expected).abs().max()) < BOUNDS[dtype] * float(expected.abs().max())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_pixels_may_be_as_many_as_no_vector_holds(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw(monkeypatch, side=7)
+    task, x = drawn(Network(sizes=(5,), batch=37, data="fashion-mnist", pool=4), dtype)
+    losses, slopes, _ = Gradients(get_kernel(RowsSpec(dtype)), dtype).of(task, x, 0)
+    expected_losses, expected = task.loss_and_gradient(x, task.minibatch(0))
+    assert float((losses - expected_losses).abs().max()) < BOUNDS[dtype] * float(expected_losses.max())
+    assert float((slopes - expected).abs().max()) < BOUNDS[dtype] * float(expected.abs().max())
 
 
 @pytest.mark.parametrize("activation", ["sigmoid", "relu", "tanh", "elu"])
