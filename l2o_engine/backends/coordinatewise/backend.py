@@ -70,11 +70,9 @@ class CoordinatewiseBackend(UnrollingBackend):
         """Differentiate an unroll; see :class:`UnrollingBackend`."""
         truncation = self._experiment.truncation
         trained = self._learned.with_weights(weights.detach(), numbers, stays=False)
-        desk = self._gradients.desk(task)
-        optimizer, recordings = self._networks.record(trained, task.family, truncation.losses - 1, desk)
-        way = self._forward(optimizer, task, truncation.losses, carried, recordings)
-        if desk is not None:
-            self._gradients.give(desk)
+        with self._gradients.desk(task) as desk:
+            optimizer, recordings = self._networks.record(trained, task.family, truncation.losses - 1, desk)
+            way = self._forward(optimizer, task, truncation.losses, carried, recordings)
         losses = way.unrolled.losses
         counted = losses[: truncation.counted].clone().requires_grad_()
         objective = self._experiment.objective(counted)

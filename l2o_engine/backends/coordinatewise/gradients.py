@@ -1,8 +1,7 @@
 """The optimizees' losses and gradients: perceptrons' by the kernel, all others' by torch."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
-from itertools import pairwise
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TypeGuard, cast, get_args
 
 import numpy as np
@@ -10,10 +9,9 @@ import torch
 from torch import Tensor
 
 from l2o_engine.backends.compiled.compile import Kernel
-from l2o_engine.backends.compiled.vectors import Target
-from l2o_engine.backends.coordinatewise.lines import HALF, block_of
-from l2o_engine.backends.coordinatewise.memory import aligned
-from l2o_engine.backends.coordinatewise.perceptron import Desk
+from l2o_engine.backends.coordinatewise.crew import Crew
+from l2o_engine.backends.coordinatewise.kernel.perceptron import Desk
+from l2o_engine.backends.coordinatewise.memory import new_desk, no_rows
 from l2o_engine.backends.coordinatewise.team import Team
 from l2o_engine.support.arrays import Floats, Integers
 from l2o_engine.tasks.base import Arrays, Task, TaskFamily
@@ -36,19 +34,16 @@ class Gradients:
         self._kernel, self._dtype = kernel, dtype
         self._spare: list[Desk] = []
 
-    def desk(self, task: Task) -> Desk | None:
-        """Return where a team can share the gradients of an unroll; None where the kernel computes none of them.
-
-        It is the caller's alone until it is given back.
-        """
+    @contextmanager
+    def desk(self, task: Task) -> Iterator[Desk | None]:
+        """Have, for a while, where a team can share the gradients of an unroll; None if torch computes them."""
         minibatch = task.minibatch(0)
         if not minibatch or not self._computes(task.family):
-            return None
-        return self._take(task.family, *minibatch[INDEX].shape)
-
-    def give(self, desk: Desk) -> None:
-        """Take back a desk at which nobody computes."""
-        self._spare.append(desk)
+            yield None
+            return
+        desk = self._take(task.family, *minibatch[INDEX].shape)
+        yield desk
+        self._spare.append(desk)  # after an error, somebody may still compute there
 
     def of(self, task: Task, x: Tensor, step: int, team: Team | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Return the losses [batch] at points x, their gradients, and what an optimizer sees of these.
@@ -85,10 +80,11 @@ class Gradients:
         self, family: Network, points: Floats, chosen: Integers, team: Team | None
     ) -> tuple[Tensor, Tensor]:
         if team is not None and team.desk.chosen.shape == chosen.shape:
-            return _found(team.desk, points, chosen, team.learn)
-        desk = self._take(family, *chosen.shape)
-        found = _found(desk, points, chosen, partial(cast("Kernel", self._kernel).perceptrons, desk))
-        self.give(desk)
+            return _found(team, points, chosen)
+        desk, kernel = self._take(family, *chosen.shape), cast("Kernel", self._kernel)
+        alone = Team(kernel, Crew(1), 1, no_rows(self._dtype), desk, 2 * len(points))
+        found = _found(alone, points, chosen)
+        self._spare.append(desk)
         return found
 
     def _computes(self, family: TaskFamily) -> TypeGuard[Network]:
@@ -114,31 +110,9 @@ class Gradients:
         return new_desk(self._dtype, network.widths, networks, images)._replace(**given)
 
 
-def _found(desk: Desk, points: Floats, chosen: Integers, learn: Callable[[], None]) -> tuple[Tensor, Tensor]:
-    """Return what is found at a desk of networks' losses and gradients."""
+def _found(team: Team, points: Floats, chosen: Integers) -> tuple[Tensor, Tensor]:
+    """Return what a team finds at its desk of networks' losses and gradients."""
+    desk = team.desk
     desk.points[:], desk.chosen[:] = points, chosen
-    learn()
+    team.learn()
     return torch.from_numpy(desk.losses.copy()), torch.from_numpy(desk.gradients.copy())
-
-
-def new_desk(dtype: str, widths: Sequence[int], networks: int, images: int) -> Desk:
-    """Return a desk at which nothing is known yet but the sizes: one for no network, if there are no widths."""
-    block = block_of(Target.for_host(dtype))
-    padded = [-(-width // HALF) * HALF for width in widths]
-    blocks, layers = -(-images // block), [*pairwise(padded)]
-    matrices = sum((n + 1) * m + (m + 1) * n for n, m in layers)  # either way, with their biases
-    lines = sum(padded) + sum(padded[1:-1])  # of the derivatives, those by the logits are these
-    return Desk(
-        points=np.empty((networks, sum((n + 1) * m for n, m in pairwise(widths))), dtype),
-        chosen=np.empty((networks, images), np.int64),
-        images=np.empty((0, 0), np.uint8),
-        labels=np.empty(0, np.uint8),
-        sizes=np.array(widths, np.int64),
-        kinds=np.zeros(2, np.int64),
-        packed=aligned(matrices, dtype),
-        lines=aligned(lines * blocks * block, dtype),
-        sums=np.zeros(sum(n * m for n, m in layers)),
-        partial=np.zeros(blocks),
-        losses=np.empty(networks, dtype),
-        gradients=np.empty((networks, sum((n + 1) * m for n, m in pairwise(widths))), dtype),
-    )

@@ -1,9 +1,16 @@
 """What an unroll is computed in: taken for it, and handed on to the next, for asking the system anew takes long."""
 
+from collections.abc import Sequence
+from functools import cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
+from l2o_engine.backends.compiled.vectors import Target
+from l2o_engine.backends.coordinatewise.kernel.lines import HALF, block_of
+from l2o_engine.backends.coordinatewise.kernel.lstm import Rows
+from l2o_engine.backends.coordinatewise.kernel.perceptron import Desk
 from l2o_engine.support.arrays import Doubles, Floats
 
 
@@ -87,3 +94,40 @@ def aligned(size: int, dtype: str) -> Floats:
     """Return a flat array of zeros that begins on a boundary of 64 bytes."""
     raw: Floats = np.zeros(size + 64, dtype)
     return raw[(-raw.ctypes.data % 64) // raw.itemsize :][:size]
+
+
+def new_desk(dtype: str, widths: Sequence[int], networks: int, images: int) -> Desk:
+    """Return where so many perceptrons are computed, each on so many images: nothing is known yet but the sizes."""
+    block = block_of(Target.for_host(dtype))
+    padded = [-(-width // HALF) * HALF for width in widths]
+    blocks, layers = -(-images // block), [*pairwise(padded)]
+    weights = sum((n + 1) * m for n, m in pairwise(widths))
+    matrices = sum((n + 1) * m + (m + 1) * n for n, m in layers)  # either way, with their biases
+    lines = sum(padded) + sum(padded[1:-1])  # of the derivatives, those by the logits are these
+    return Desk(
+        points=np.empty((networks, weights), dtype),
+        chosen=np.empty((networks, images), np.int64),
+        images=np.empty((0, 0), np.uint8),
+        labels=np.empty(0, np.uint8),
+        sizes=np.array(widths, np.int64),
+        kinds=np.zeros(2, np.int64),
+        packed=aligned(matrices, dtype),
+        lines=aligned(lines * blocks * block, dtype),
+        sums=np.zeros(sum(n * m for n, m in layers)),
+        partial=np.zeros(blocks),
+        losses=np.empty(networks, dtype),
+        gradients=np.empty((networks, weights), dtype),
+    )
+
+
+@cache
+def no_desk(dtype: str) -> Desk:
+    """Return one for no network."""
+    return new_desk(dtype, (), 0, 0)
+
+
+@cache
+def no_rows(dtype: str) -> Rows:
+    """Return an unroll of nothing."""
+    none, nowhere = np.empty(0, dtype), np.empty(0, np.int64)
+    return Rows(none, nowhere, np.empty((0, 0, 0), dtype), np.empty((0, 0), dtype), none, 0, -1, 0, 0, 0, 0, 1.0)

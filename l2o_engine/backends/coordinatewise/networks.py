@@ -8,8 +8,8 @@ from l2o_engine.backends.compiled.compile import Kernel, get_kernel
 from l2o_engine.backends.coordinatewise.admission import networks_of
 from l2o_engine.backends.coordinatewise.crew import Crew
 from l2o_engine.backends.coordinatewise.encoding import encoding_of
+from l2o_engine.backends.coordinatewise.kernel.perceptron import Desk
 from l2o_engine.backends.coordinatewise.pack import Packing
-from l2o_engine.backends.coordinatewise.perceptron import Desk
 from l2o_engine.backends.coordinatewise.recording import Compiled, CompiledRecording, Recording, StatelessRecording
 from l2o_engine.backends.coordinatewise.spec import RowsSpec
 from l2o_engine.optimizers.learned.learned_optimizer import LearnedOptimizer, TrainedOptimizer

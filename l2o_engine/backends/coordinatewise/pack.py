@@ -2,9 +2,9 @@
 
 Packed weights, where each begins as ``places`` says: the input projection, the output's weights (its bias, then one a
 unit), and for each layer the matrix of the way forward and that of the way back. A matrix lies tile by tile of its
-columns (:func:`~l2o_engine.backends.coordinatewise.lines.columns_of` each, padded with zeros to whole narrow tiles), in
-each a line of biases, then a line an input; the forget bias is added. On the way back, inputs are the gates, and
-columns the layer's previous outputs, then what lies below it.
+columns (so many of each as :func:`~l2o_engine.backends.coordinatewise.kernel.lines.columns_of` says, padded with zeros
+to whole narrow tiles), in each a line of biases, then a line an input; the forget bias is added. On the way back,
+inputs are the gates, and columns the layer's previous outputs, then what lies below it.
 
 Gradients come as the kernel sums them up: the projection's bias and kernel, then the output's bias (and three
 numbers that are nothing) and kernel, then each layer's bias and kernel.
@@ -17,7 +17,7 @@ from functools import cached_property
 import numpy as np
 
 from l2o_engine.backends.compiled.vectors import GATES, Target
-from l2o_engine.backends.coordinatewise.lines import HALF, columns_of
+from l2o_engine.backends.coordinatewise.kernel.lines import HALF, columns_of
 from l2o_engine.optimizers.learned.networks.lstm import LSTM
 from l2o_engine.support.arrays import Doubles, Floats, Integers
 

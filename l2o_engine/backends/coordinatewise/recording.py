@@ -16,20 +16,19 @@ import torch
 from torch import Tensor
 
 from l2o_engine.backends.compiled.compile import Kernel
-from l2o_engine.backends.compiled.vectors import Target
+from l2o_engine.backends.compiled.vectors import GATES, Target
 from l2o_engine.backends.coordinatewise.crew import Crew
-from l2o_engine.backends.coordinatewise.gradients import new_desk
-from l2o_engine.backends.coordinatewise.lines import block_of
-from l2o_engine.backends.coordinatewise.memory import Memory, Sizes, Spare
+from l2o_engine.backends.coordinatewise.kernel.lines import block_of
+from l2o_engine.backends.coordinatewise.kernel.lstm import Rows
+from l2o_engine.backends.coordinatewise.kernel.perceptron import Desk
+from l2o_engine.backends.coordinatewise.memory import Memory, Sizes, Spare, no_desk
 from l2o_engine.backends.coordinatewise.pack import Packing
-from l2o_engine.backends.coordinatewise.perceptron import Desk
 from l2o_engine.backends.coordinatewise.spec import keeps_gates
 from l2o_engine.backends.coordinatewise.team import Team
 from l2o_engine.optimizers.learned.networks.base import Network
 from l2o_engine.support.arrays import Doubles, Floats
 
 _CHUNK = 4  # blocks that one thread takes at a time: what they add to the gradient is added up first
-_PATIENCE = 2_000  # looks of a thread for the next stage, about a millisecond
 _AT_ONCE = 2**14  # rows, of all steps, that torch differentiates at once in each thread
 
 
@@ -182,12 +181,13 @@ class CompiledRecording(Recording):
         self._kernel, self._packing, self._crew, self._block = (
             compiled.kernel, compiled.packing, compiled.crew, compiled.block,
         )  # fmt: skip
-        self._dtype, self._spare, self._steps, self._alone = compiled.dtype, compiled.spare, steps, alone
-        self._weights, self._places = self._packing.pack(weights), self._packing.places
+        dtype = self._dtype = compiled.dtype
+        self._spare, self._steps, self._alone = compiled.spare, steps, alone
+        self._weights = self._packing.pack(weights)
         self._taken = 0
         self._memory: Memory
-        self._outputs: Floats
-        self._desk = new_desk(self._dtype, (), 0, 0) if desk is None else desk
+        self._all: Rows
+        self._desk = no_desk(dtype) if desk is None else desk
 
     # What the kernel is told of the network.
 
@@ -199,10 +199,6 @@ class CompiledRecording(Recording):
     @property
     def _rows(self) -> int:
         return self._memory.sizes.rows
-
-    @property
-    def _chunk(self) -> int:
-        return _CHUNK * self._block
 
     # The state: where it lies in the arena, of three places; the first is where the unroll began.
 
@@ -241,28 +237,49 @@ class CompiledRecording(Recording):
         return {name: torch.from_numpy(values) for name, values in zip(names, taken, strict=True)}
 
     def _begin(self, rows: int) -> None:
-        (layers, hidden), lines = self._shape, self._packing.lines
+        network, packing, lines = self._packing.network, self._packing, self._packing.lines
         blocks = -(-rows // self._block)
         padded = blocks * self._block
-        keeps = self._remembers and self._alone and keeps_gates(self._packing.network, rows, self._steps, self._dtype)
+        keeps = self._remembers and self._alone and keeps_gates(network, rows, self._steps, self._dtype)
         sizes = Sizes(
             self._dtype,
-            state=blocks * 2 * layers * lines * self._block,
-            scratch=self._crew.size * self._packing.scratch_lines * self._block,
-            gates=self._steps * 4 * layers * hidden * padded if keeps else 0,
+            state=blocks * 2 * network.layers * lines * self._block,
+            scratch=self._crew.size * packing.scratch_lines * self._block,
+            gates=self._steps * GATES * network.units * padded if keeps else 0,
             steps=self._steps,
-            width=self._packing.width,
+            width=packing.width,
             rows=rows,
             padded=padded,
-            chunks=-(-padded // self._chunk),
-            sums=self._packing.sums,
+            chunks=-(-padded // (_CHUNK * self._block)),
+            sums=packing.sums,
         )
-        self._memory = self._spare.take(sizes)
-        self._outputs = np.empty((self._steps, padded), self._dtype)  # they are given away
+        memory = self._memory = self._spare.take(sizes)
+        self._all = Rows(
+            self._weights,
+            packing.places,
+            memory.tape,
+            self._new_outputs(),
+            memory.arena,
+            sizes.state,
+            3 * sizes.state + sizes.scratch if keeps else -1,
+            network.layers,
+            network.hidden,
+            packing.projection,
+            _CHUNK * self._block,
+            packing.scale,
+        )
         if self._remembers and self._alone:
             asked = 2 * (self._steps + 1)  # times for gradients, where a step is judged by another minibatch
             stages = self._steps + asked * 2 * len(self._desk.points)
-            self.team = Team(self._crew, sizes.chunks, self._desk, stages, self._follow)
+            self.team = self._team(self._desk, stages)
+
+    def _new_outputs(self) -> Floats:
+        """Return room for what the network gives, which is given away."""
+        sizes = self._memory.sizes
+        return np.empty((max(1, sizes.steps), sizes.padded), self._dtype)
+
+    def _team(self, desk: Desk, stages: int) -> Team:
+        return Team(self._kernel, self._crew, self._memory.sizes.chunks, self._all, desk, stages)
 
     def _lines_of(self, state: int) -> Floats:
         """Return a state [blocks, layers, 2, lines, block]."""
@@ -283,58 +300,25 @@ class CompiledRecording(Recording):
 
         The state that it returns is a place in the arena: of those before it, only the first is kept.
         """
-        memory, step = self._memory, self._taken
-        tape = memory.tape[step]
-        self._taken += self._remembers
-        tape[:, : self._rows] = inputs.numpy().T
-        after = 2 if state == 1 else 1
-        outputs = self._outputs[step] if self._remembers else np.empty(memory.sizes.padded, self._dtype)
-        if self.team is not None:
-            self.team.step(step)
-        else:
-            self._go(tape, state, after, outputs)
-        found = self._remember(torch.from_numpy(outputs)[: self._rows])
-        return found if self._packing.scales else self._packing.network.scaled(found), after
-
-    def _go(self, inputs: Floats, state: int, after: int, outputs: Floats) -> None:
-        """Take a step from one state to another."""
-        memory, packing, (layers, hidden) = self._memory, self._packing, self._shape
-        size, counter = memory.sizes.state, np.zeros(1, np.int64)
-
-        def work(thread: int) -> None:
-            self._kernel.step(
-                self._weights, self._places, inputs, memory.arena, state * size, after * size,
-                self._scratch_of(thread), outputs, counter, layers, hidden, packing.width, packing.projection,
-                self._chunk, packing.scale,
-            )  # fmt: skip
-
-        self._crew.do(work, memory.sizes.chunks)
-
-    def _follow(self, team: Team, thread: int, first: int, leads: int) -> None:
-        """Do the stages of the team from one on; see the kernel's `follow`."""
-        memory, packing, (layers, hidden) = self._memory, self._packing, self._shape
-        self._kernel.follow(
-            self._weights, self._places, memory.tape, memory.arena, memory.sizes.state, self._scratch_of(thread),
-            self._kept, self._outputs, team.desk, team.agenda, team.counters, team.board, first, leads, _PATIENCE,
-            layers, hidden, packing.width, packing.projection, self._chunk, packing.scale,
-        )  # fmt: skip
-
-    @property
-    def _kept(self) -> int:
-        """Where in the arena the gates are; -1 where they are computed again."""
-        sizes = self._memory.sizes
-        return 3 * sizes.state + sizes.scratch if sizes.gates else -1
-
-    def _scratch_of(self, thread: int) -> int:
-        return 3 * self._memory.sizes.state + thread * self._packing.scratch_lines * self._block
+        if not self._remembers:
+            self._all = self._all._replace(outputs=self._new_outputs())
+        step = self._taken if self._remembers else state  # from each place, the next step goes to the next
+        slot = step % len(self._all.tape)
+        self._all.tape[slot, :, : self._rows] = inputs.numpy().T
+        team = self.team or self._team(no_desk(self._dtype), 1)
+        team.step(step)
+        if self.team is None:
+            team.dismiss()
+        self._taken += 1
+        found = self._remember(torch.from_numpy(self._all.outputs[slot])[: self._rows])
+        return found if self._packing.scales else self._packing.network.scaled(found), 2 if state == 1 else 1
 
     def gradient(self, slopes: Sequence[Tensor]) -> Doubles:
         """Return the derivative [size] by the weights; see :class:`Recording`. It ends the recording."""
-        memory, (layers, hidden) = self._memory, self._shape
-        tape, padded, sums = memory.tape[: self._taken], memory.slopes[: self._taken], memory.sums
+        memory = self._memory
+        padded, sums = memory.slopes[: self._taken], memory.sums
         if self.team is not None:
             self.team.dismiss()
-        kept = self._kept if self._taken == self._steps else -1  # of fewer steps, gates lie elsewhere
         own = padded[:, : self._rows]
         for row, slope in zip(own, slopes, strict=True):
             np.multiply(slope.numpy(), self._packing.scale, out=row)
@@ -343,10 +327,7 @@ class CompiledRecording(Recording):
         counter = np.zeros(1, np.int64)
 
         def work(thread: int) -> None:
-            self._kernel.differentiate(
-                self._weights, self._places, tape, memory.arena, 0, kept, padded, sums, counter, layers, hidden,
-                self._packing.projection, self._chunk,
-            )  # fmt: skip
+            self._kernel.differentiate(self._all, padded, sums, counter)
 
         self._crew.do(work, len(sums))
         with np.errstate(invalid="ignore"):  # what is not finite is seen by its norm

@@ -27,7 +27,7 @@ class RowsSpec(Shape):
     """
 
     dtype: str
-    kernel: ClassVar[str] = "l2o_engine.backends.coordinatewise.kernel"
+    kernel: ClassVar[str] = "l2o_engine.backends.coordinatewise.kernel.entries"
 
 
 def gates_bytes(network: LSTM, rows: int, steps: int, dtype: str) -> int:

@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from l2o_engine.backends.compiled.compile import Kernel
 from l2o_engine.backends.coordinatewise.crew import Crew
-from l2o_engine.backends.coordinatewise.perceptron import Desk
+from l2o_engine.backends.coordinatewise.kernel.lstm import Rows
+from l2o_engine.backends.coordinatewise.kernel.perceptron import Desk
+from l2o_engine.backends.coordinatewise.kernel.stages import Board
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from concurrent.futures import Future
-
-    from l2o_engine.support.arrays import Integers
 
 
 class Team:
@@ -19,29 +19,25 @@ class Team:
 
     Parameters
     ----------
+    kernel
+        That of rows.
     crew, parts
         Who helps, and how many parts a stage has at most that are worth a thread.
-    desk, stages
-        Where perceptrons are shared; how many stages there will be at most.
-    follow
-        Called with the team, a thread, the first stage that it is to do, and how many it announces: 0 but for one.
+    rows, desk
+        What a network's steps and perceptrons are computed in; one that is not needed may be of nothing.
+    stages
+        How many there will be at most.
 
     Attributes
     ----------
     desk
         As given.
-    agenda, counters, board
-        What the threads tell one another: see the kernel's `follow`.
     """
 
-    def __init__(
-        self, crew: Crew, parts: int, desk: Desk, stages: int, follow: "Callable[[Team, int, int, int], None]"
-    ) -> None:
+    def __init__(self, kernel: Kernel, crew: Crew, parts: int, rows: Rows, desk: Desk, stages: int) -> None:
         self.desk = desk
-        self.agenda: Integers = np.zeros(stages, np.int64)
-        self.counters: Integers = np.zeros((2, stages), np.int64)
-        self.board: Integers = np.zeros(1, np.int64)
-        self._crew, self._parts, self._follow = crew, parts, follow
+        self._kernel, self._crew, self._parts, self._rows = kernel, crew, parts, rows
+        self._board = Board(np.zeros(stages, np.int64), np.zeros((2, stages), np.int64), np.zeros(1, np.int64))
         self._lent: dict[int, Future[None]] = {}
         self._first = 0
 
@@ -57,14 +53,14 @@ class Team:
         """Have stages done, in their order, and wait for the last; the threads stay for the next ones."""
         first, count = self._first, len(stages)
         self._first += count
-        self.agenda[first : self._first] = stages
+        self._board.agenda[first : self._first] = stages
 
         def work(thread: int) -> None:
-            self._follow(self, thread, first, 0 if thread else count)
+            self._kernel.follow(self._rows, self.desk, self._board, thread, first, 0 if thread else count)
 
         self._crew.lend(work, self._parts, self._lent)
         work(0)
 
     def dismiss(self) -> None:
         """Have the threads come back."""
-        self.board[0] = -1
+        self._board.announced[0] = -1

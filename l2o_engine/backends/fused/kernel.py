@@ -611,6 +611,7 @@ def bind(spec: Spec) -> dict[str, object]:
 # The functions of the generated module, and those of them that are called from outside.
 DRIVER = (regions_of, new_workspace, pack_weights, unroll, meta_iterations, evaluate_losses)
 ENTRIES = ("meta_iterations", "evaluate_losses")
+INLINED: tuple[str, ...] = ()
 FORWARD = ("evaluate_losses",)
 """The entries of a kernel that only looks, which is compiled in half the time."""
 

@@ -16,8 +16,8 @@ from numba.extending import intrinsic
 from l2o_engine.backends.compiled.jit import as_function, make_symbols_unique
 from l2o_engine.backends.compiled.sources import sources_of
 from l2o_engine.backends.compiled.vectors import Emitter, Target
-from l2o_engine.backends.coordinatewise import kernel as rows
-from l2o_engine.backends.coordinatewise.lines import VECTORS, block_of
+from l2o_engine.backends.coordinatewise.kernel import operations as rows
+from l2o_engine.backends.coordinatewise.kernel.lines import VECTORS, block_of
 from l2o_engine.backends.in_place.spec import TILE, InPlaceSpec
 
 SOURCES = sources_of(rows.__file__, __file__)
@@ -28,7 +28,7 @@ COLUMNS = 3
 """What stands of a piece before its addresses: its first chunk among all, its first row, and how many rows it has."""
 
 # ----------------------------------------------------------------------------------------------------------------------
-# The driver: see coordinatewise/kernel.py for what it may name.
+# The driver: see coordinatewise/kernel/entries.py for what it may name.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -148,6 +148,7 @@ def bind(spec: InPlaceSpec) -> dict[str, object]:
 
 DRIVER = (advance,)
 ENTRIES = ("advance",)
+INLINED: tuple[str, ...] = ()
 
 
 def signatures(spec: InPlaceSpec) -> dict[str, Any]:

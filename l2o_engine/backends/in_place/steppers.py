@@ -14,7 +14,7 @@ from l2o_engine.backends.compiled.compile import CompilationError, Kernel, get_k
 from l2o_engine.backends.compiled.numba_private import is_told_not_to_compile
 from l2o_engine.backends.compiled.vectors import Target
 from l2o_engine.backends.coordinatewise.crew import Crew
-from l2o_engine.backends.coordinatewise.lines import block_of
+from l2o_engine.backends.coordinatewise.kernel.lines import block_of
 from l2o_engine.backends.coordinatewise.memory import aligned
 from l2o_engine.backends.coordinatewise.pack import Packing
 from l2o_engine.backends.in_place.kernel import COLUMNS

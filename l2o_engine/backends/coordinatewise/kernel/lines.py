@@ -14,15 +14,13 @@ float64 sums ``out``), and offsets into them, in elements.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
-from l2o_engine.backends.compiled.vectors import CANDIDATE, GATES, Emitter, Target, target_cpu
+from l2o_engine.backends.compiled.vectors import CANDIDATE, GATES, Emitter, Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -448,109 +446,3 @@ def make_outer(target: Target) -> Any:
                 tile(b.mul(pairs, e.index(2)), 1)
 
     return _intrinsic("outer", target, "out ws", "to pitch a n a_step z columns z_step steps", emit)
-
-
-@intrinsic
-def take(typingctx: Any, counter: Any) -> Any:
-    """take(counter): return what counter[0] is, and add 1 to it; never the same to two threads."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        array = context.make_array(signature.args[0])(context, builder, args[0])
-        return builder.atomic_rmw("add", array.data, ir.Constant(ir.IntType(64), 1), "seq_cst")
-
-    return types.int64(counter), codegen
-
-
-def _place(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
-    """Return the address of one number of an array, in the order in which they lie."""
-    return builder.gep(context.make_array(kind)(context, builder, array).data, [index])
-
-
-@intrinsic
-def get(typingctx: Any, array: Any, index: Any) -> Any:
-    """get(array, index): return one int64, and with it see all that was written before it was put there."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.load_atomic(_place(context, builder, signature.args[0], *args), "acquire", 8)
-
-    return types.int64(array, types.int64), codegen
-
-
-@intrinsic
-def put(typingctx: Any, array: Any, index: Any, value: Any) -> Any:
-    """put(array, index, value): write one int64, after all that was written before."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        builder.store_atomic(args[2], _place(context, builder, signature.args[0], *args[:2]), "release", 8)
-        return context.get_dummy_value()
-
-    return types.void(array, types.int64, types.int64), codegen
-
-
-@intrinsic
-def add(typingctx: Any, array: Any, index: Any, value: Any) -> Any:
-    """add(array, index, value): add to one int64, after all that was written before."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        builder.atomic_rmw("add", _place(context, builder, signature.args[0], *args[:2]), args[2], "seq_cst")
-        return context.get_dummy_value()
-
-    return types.void(array, types.int64, types.int64), codegen
-
-
-@intrinsic
-def give_way(typingctx: Any) -> Any:
-    """give_way(): let another thread have the core, if one waits for it."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        if os.name == "posix":
-            function_type = ir.FunctionType(ir.IntType(32), [])
-            builder.call(cgutils.get_or_insert_function(builder.module, function_type, "sched_yield"), [])
-        return context.get_dummy_value()
-
-    return types.void(), codegen
-
-
-_FLUSHING = 0x8040  # of MXCSR: results that would be subnormal are 0, and such operands count as 0
-
-
-@intrinsic
-def flush_subnormals(typingctx: Any) -> Any:
-    """flush_subnormals(): have this thread take subnormal numbers for 0, where the CPU can; return how it was."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        word = ir.IntType(32)
-        if not _is_x86():
-            return ir.Constant(word, 0)
-        place = cgutils.alloca_once(builder, word)
-        _call_with_mode(builder, "stmxcsr", place)
-        before = builder.load(place)
-        builder.store(builder.or_(before, ir.Constant(word, _FLUSHING)), place)
-        _call_with_mode(builder, "ldmxcsr", place)
-        return before
-
-    return types.int32(), codegen
-
-
-@intrinsic
-def restore_subnormals(typingctx: Any, before: Any) -> Any:
-    """restore_subnormals(before): have this thread take them as it did before."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        if _is_x86():
-            place = cgutils.alloca_once_value(builder, args[0])
-            _call_with_mode(builder, "ldmxcsr", place)
-        return context.get_dummy_value()
-
-    return types.void(types.int32), codegen
-
-
-def _is_x86() -> bool:
-    return target_cpu()[0].startswith("x86_64")
-
-
-def _call_with_mode(builder: Any, name: str, place: Any) -> None:
-    bytes_ = ir.IntType(8).as_pointer()
-    function_type = ir.FunctionType(ir.VoidType(), [bytes_])
-    function = cgutils.get_or_insert_function(builder.module, function_type, f"llvm.x86.sse.{name}")
-    builder.call(function, [builder.bitcast(place, bytes_)])

@@ -5,7 +5,7 @@ logit. First each block of images goes through all layers and back; then each fe
 derivatives, summed over all blocks. Parts of either kind do not know of one another, so several threads can share them,
 and whoever computes them, the result is the same.
 
-These are drivers of the kernel of rows (kernel.py), made of the same operations.
+These are drivers of the kernel: see entries.py.
 """
 
 from typing import NamedTuple
@@ -251,18 +251,7 @@ def end_loss(desk, k):
     desk.losses[k] = total / desk.chosen.shape[1]
 
 
-def perceptrons(desk):
-    """Fill in each network's mean cross-entropy on its images, and its gradient."""
-    for k in range(desk.points.shape[0]):
-        pack_perceptron(desk, k)
-        for block in range(parts_of(desk, False)):
-            learn_block(desk, k, block)
-        end_loss(desk, k)
-        for part in range(parts_of(desk, True)):
-            sum_up(desk, k, part)
-
-
 DRIVER = (
     whole, pack_matrix, pack_perceptron, load_images, classify, activate, activate_back, learn_block, sum_up, parts_of,
-    end_loss, perceptrons,
+    end_loss,
 )  # fmt: skip

@@ -1,0 +1,286 @@
+"""An LSTM's steps forward, for all rows, and the way back through a truncation's steps.
+
+Of a block's rows, what is needed stays in the cache. :func:`step_chunks` goes forward; of a step only the network's
+inputs are kept. :func:`differentiate` computes a block's steps again from these and from the state at the truncation's
+beginning, goes back through them at once, and multiplies what it has found into weight gradients. Where there is room
+for the activated gates of all steps, the way forward writes them past the caches, and of a step only the cells are
+computed again.
+
+These are drivers of the kernel: see entries.py.
+"""
+
+from typing import NamedTuple
+
+from l2o_engine.support.arrays import Floats, Integers
+
+
+class Rows(NamedTuple):
+    """An unroll of an LSTM for all rows: what one computes with, and in.
+
+    Attributes
+    ----------
+    weights, places
+        Packed, and where what begins; see `pack.py`.
+    tape, outputs
+        [steps, width, rows] and [steps, rows]: what the network sees at each step, and what it gives, which is filled.
+        Rows are a multiple of a block's. Where the steps that are taken are more, they begin again at the first.
+    arena
+        Flat: the state of all rows, [blocks, layers, 2, lines, block], outputs and cells of each layer, in three
+        places, of which the first is where the unroll begins, the others are taken in turn; then `scratch_lines` of
+        the pack for each thread; then the gates.
+    state, kept
+        Numbers of a state; where in the arena the gates of all steps are, [blocks, steps, layers, 4·hidden, block], or
+        -1 if they are not kept.
+    layers, hidden, projection
+        Sizes; what stands before the first layer: 0 nothing, 1 a linear map, 2 one with an ELU.
+    chunk
+        Rows that one thread takes at a time, a multiple of a block's.
+    scale
+        What the network's outputs are multiplied with.
+    """
+
+    weights: Floats
+    places: Integers
+    tape: Floats
+    outputs: Floats
+    arena: Floats
+    state: int
+    kept: int
+    layers: int
+    hidden: int
+    projection: int
+    chunk: int
+    scale: float
+
+
+def new_workspace(size):
+    """Return a flat array of zeros that begins on a 64-byte boundary."""
+    raw = np.zeros(size + 64 // FLOAT_BYTES, THE_DTYPE)
+    return raw[(-raw.ctypes.data % 64) // FLOAT_BYTES :]
+
+
+def load_inputs(ws, to, inputs, row, width):
+    """Put a block's inputs, [width, rows] from a row on, into lines."""
+    for k in range(width):
+        for r in range(BLOCK):
+            ws[to + k * BLOCK + r] = inputs[k, row + r]
+
+
+def rounds(columns, n):
+    """Return how many lines a product of n lines for so many columns reads, tile by tile."""
+    return (columns + WIDE - 1) // WIDE * n
+
+
+def step_chunks(rows, step, thread, counter):
+    """Take one step for the chunks of rows that this thread comes to; return how many these were.
+
+    Parameters
+    ----------
+    rows
+        See :class:`Rows`.
+    step, thread
+        Which step, and who takes it.
+    counter
+        [1], int64: the next chunk to be taken.
+    """
+    weights, places, arena, layers, hidden = rows.weights, rows.places, rows.arena, rows.layers, rows.hidden
+    steps, width, count = rows.tape.shape
+    inputs, outputs = rows.tape[step % steps], rows.outputs[step % steps]
+    padded = (hidden + 3) // 4 * 4
+    part = padded * BLOCK  # numbers of the lines of a layer's outputs, or cells
+    size = 2 * layers * part  # of a block's state
+    before, after = (1 + (step - 1) % 2 if step > 0 else 0) * rows.state, (1 + step % 2) * rows.state
+    u = 3 * rows.state + thread * (width + padded + 1) * BLOCK
+    first_input = u + width * BLOCK
+    y = first_input + part
+    gates = 4 * hidden * BLOCK
+    factor = FLOAT(rows.scale)
+    done = 0
+    while True:
+        row = take(counter) * rows.chunk
+        if row >= count:
+            return done
+        done += 1
+        for at in range(row, min(row + rows.chunk, count), BLOCK):
+            load_inputs(arena, u, inputs, at, width)
+            below, n_below = u, width
+            if rows.projection > 0:
+                product(arena, weights, places[0], u, width, first_input, padded)
+                if rows.projection > 1:
+                    elu(arena, weights, first_input, hidden)
+                below, n_below = first_input, hidden
+            for k in range(layers):
+                own = before + at // BLOCK * size + 2 * k * part
+                new = after + at // BLOCK * size + 2 * k * part
+                if rows.kept < 0:
+                    layer(arena, weights, places[2 + 2 * k], below, n_below, own, hidden, own + part, new + part, new)
+                else:
+                    kept_layer(
+                        arena, weights, places[2 + 2 * k], below, n_below, own, hidden, own + part, new + part, new,
+                        rows.kept + ((at // BLOCK * steps + step) * layers + k) * gates,
+                    )  # fmt: skip
+                below, n_below = new, hidden
+            output(arena, weights, places[1], below, hidden, y)
+            for r in range(BLOCK):
+                outputs[at + r] = factor * arena[y + r]
+
+
+def differentiate(rows, slopes, sums, counter):
+    """Go back through steps, for the chunks of rows that this thread comes to.
+
+    Parameters
+    ----------
+    rows
+        See :class:`Rows`: the steps from its first state on have been taken.
+    slopes
+        [steps, rows]: the objective's derivative by each output; there may be fewer of them than there is room for.
+    sums
+        [chunks, size]: filled with each chunk's weight gradients, packed as `pack.py` says.
+    counter
+        [1], int64: the next chunk to be taken.
+    """
+    weights, places, tape, arena = rows.weights, rows.places, rows.tape, rows.arena
+    layers, hidden, projection, chunk = rows.layers, rows.hidden, rows.projection, rows.chunk
+    steps, count = slopes.shape
+    width = tape.shape[1]
+    kept = rows.kept if steps == tape.shape[0] else -1  # of fewer steps, gates lie elsewhere
+    padded = (hidden + 3) // 4 * 4
+    part = padded * BLOCK
+    size = 2 * layers * part
+    gates = 4 * hidden * BLOCK
+    # Of the derivatives by the gates, a tile of columns is read at all steps: an odd number of tiles apart, they do not
+    # fall upon the same few places of the first cache.
+    apart = (4 * hidden + WIDE - 1) // WIDE
+    apart = (apart + 1 - apart % 2) * WIDE * BLOCK
+    n_first = hidden if projection > 0 else width
+    # Tapes of a block: [steps, lines] each, outputs and cells with one step more.
+    u = 0
+    dy = u + steps * width * BLOCK
+    one = dy + steps * BLOCK
+    projected = one + BLOCK
+    d_projected = projected + (steps * part if projection > 0 else 0)
+    h = d_projected + (steps * part if projection > 0 else 0)
+    c = h + layers * (steps + 1) * part
+    tanh_c = c + layers * (steps + 1) * part
+    z = tanh_c + layers * steps * part
+    dc = z + layers * steps * apart
+    back = dc + layers * part  # a layer's derivatives by its previous outputs, then by its inputs
+    back_size = 2 * part + 4 * BLOCK
+    outputs = back + layers * back_size  # the output's weights
+    ws = new_workspace(outputs + hidden)
+    ws[one : one + BLOCK] = FLOAT(1)
+    for m in range(hidden):
+        ws[outputs + m] = weights[places[1] + 1 + m]
+    # While a block goes back, the gates of the next are brought near, so many vectors to 256 lines that it multiplies.
+    turns = 0
+    for k in range(layers):
+        turns += rounds(2 * padded if k > 0 or projection > 0 else padded, 4 * hidden)
+    rate = (layers * gates // LANES * 256 + turns - 1) // turns if kept >= 0 else 0
+    # Derivatives decay on their way back; those that become subnormal add nothing, and take a hundred times as long.
+    before = flush_subnormals()
+    while True:
+        taken = take(counter)
+        row = taken * chunk
+        if row >= count:
+            restore_subnormals(before)
+            return
+        into = sums[taken]
+        into[:] = 0.0
+        for at in range(row, min(row + chunk, count), BLOCK):
+            # -- the block's steps again --
+            begin = at // BLOCK * size
+            for k in range(layers):
+                from_h = begin + 2 * k * part
+                to = k * (steps + 1) * part
+                for m in range(part):
+                    ws[h + to + m] = arena[from_h + m]
+                    ws[c + to + m] = arena[from_h + part + m]
+            for t in range(steps):
+                load_inputs(ws, u + t * width * BLOCK, tape[t], at, width)
+                for r in range(BLOCK):
+                    ws[dy + t * BLOCK + r] = slopes[t, at + r]
+            if projection > 0:
+                for t in range(steps):
+                    product(ws, weights, places[0], u + t * width * BLOCK, width, projected + t * part, padded)
+                    if projection > 1:
+                        elu(ws, weights, projected + t * part, hidden)
+            for t in range(steps):
+                below = projected + t * part if projection > 0 else u + t * width * BLOCK
+                n_below = n_first
+                for k in range(layers):
+                    own = h + (k * (steps + 1) + t) * part
+                    cell = c + (k * (steps + 1) + t) * part
+                    flat = k * steps + t
+                    if kept < 0:
+                        taped_layer(
+                            ws, weights, places[2 + 2 * k], below, n_below, own, hidden, cell, cell + part, own + part,
+                            z + flat * apart, tanh_c + flat * part,
+                        )  # fmt: skip
+                    else:
+                        recall(
+                            ws, arena, kept + ((at // BLOCK * steps + t) * layers + k) * gates, hidden, cell,
+                            cell + part, own + part, tanh_c + flat * part,
+                        )  # fmt: skip
+                    below, n_below = own + part, hidden
+            # -- back through them --
+            for k in range(dc, back + layers * back_size):
+                ws[k] = FLOAT(0)
+            after = at // BLOCK + 1 if at + BLOCK < min(row + chunk, count) else get(counter, 0) * chunk // BLOCK
+            near, done = max(kept, 0) + after * steps * layers * gates, 0
+            for t in range(steps - 1, -1, -1):
+                for k in range(layers - 1, -1, -1):
+                    flat = k * steps + t
+                    own_back = back + k * back_size
+                    cell = c + (k * (steps + 1) + t) * part
+                    known, known_at = ws, z + flat * apart
+                    if kept >= 0:
+                        known, known_at = arena, kept + ((at // BLOCK * steps + t) * layers + k) * gates
+                    if k == layers - 1:
+                        cells_back_top(
+                            ws, known, outputs, known_at, z + flat * apart, hidden, cell, tanh_c + flat * part,
+                            own_back, dy + t * BLOCK, dc + k * part,
+                        )  # fmt: skip
+                    else:
+                        cells_back(
+                            ws, known, 0, known_at, z + flat * apart, hidden, cell, tanh_c + flat * part, own_back,
+                            back + (k + 1) * back_size + part, dc + k * part,
+                        )  # fmt: skip
+                    columns = 2 * padded if k > 0 or projection > 0 else padded
+                    fetching_product(
+                        ws, weights, arena, places[3 + 2 * k], z + flat * apart, 4 * hidden, own_back, columns, near,
+                        done, rate,
+                    )  # fmt: skip
+                    done += rounds(columns, 4 * hidden)
+                if projection > 0:
+                    for m in range(part):
+                        ws[d_projected + t * part + m] = ws[back + part + m]
+                    if projection > 1:
+                        elu_back(ws, weights, projected + t * part, d_projected + t * part, hidden)
+            # -- weight gradients: one product over all steps and rows each --
+            to = 0
+            if projection > 0:
+                outer(into, ws, to, padded, one, 1, 0, d_projected, padded, part, steps)
+                outer(into, ws, to + padded, padded, u, width, width * BLOCK, d_projected, padded, part, steps)
+                to += (1 + width) * padded
+            last = h + (layers - 1) * (steps + 1) * part + part
+            outer(into, ws, to + 4, padded, dy, 1, BLOCK, last, padded, part, steps)
+            for k in range(dy, dy + steps * BLOCK):
+                into[to] += ws[k]
+            to += 4 + padded
+            for k in range(layers):
+                d = z + k * steps * apart
+                own = h + k * (steps + 1) * part
+                if k > 0:
+                    a, n, a_step = own - (steps + 1) * part + part, hidden, part
+                elif projection > 0:
+                    a, n, a_step = projected, hidden, part
+                else:
+                    a, n, a_step = u, width, width * BLOCK
+                pitch = 4 * hidden
+                outer(into, ws, to, pitch, one, 1, 0, d, pitch, apart, steps)
+                outer(into, ws, to + pitch, pitch, a, n, a_step, d, pitch, apart, steps)
+                outer(into, ws, to + (1 + n) * pitch, pitch, own, hidden, part, d, pitch, apart, steps)
+                to += (1 + n + hidden) * pitch
+
+
+DRIVER = (new_workspace, load_inputs, rounds, step_chunks, differentiate)

@@ -1,0 +1,60 @@
+"""What drivers over rows are made of: the names that stand for something in their text."""
+
+import numpy as np
+
+from l2o_engine.backends.compiled.jit import as_function
+from l2o_engine.backends.compiled.vectors import Target
+from l2o_engine.backends.coordinatewise.kernel import lines, signals, subnormals
+
+_ROWS = 64  # of a perceptron's matrix, whose derivatives one thread sums up at a time: an even number
+_PATIENCE = 2_000  # looks of a thread for the next stage, about a millisecond
+
+
+def operations(dtype: str) -> dict[str, object]:
+    """Return what drivers over rows are made of, by name, for a float type."""
+    target = Target.for_host(dtype)
+    cells = "ws, kept, at, gates, z, n, c_prev, tanh_c, own, above, dc"
+    layer = "ws, w, at, below, n_below, own, n_own, c_prev, c, h"
+    return {
+        "np": np,
+        "FLOAT": np.float32 if dtype == "float32" else np.float64,
+        "THE_DTYPE": np.dtype(dtype),
+        "FLOAT_BYTES": np.dtype(dtype).itemsize,
+        "BLOCK": lines.block_of(target),
+        "LANES": target.lanes,
+        "WIDE": lines.columns_of(target),
+        "HALF": lines.HALF,
+        "ROWS": _ROWS,
+        "PATIENCE": _PATIENCE,
+        "take": signals.take,
+        "get": signals.get,
+        "put": signals.put,
+        "add": signals.add,
+        "give_way": signals.give_way,
+        "flush_subnormals": subnormals.flush_subnormals,
+        "restore_subnormals": subnormals.restore_subnormals,
+        "layer": as_function("layer", lines.make_layer(target), layer),
+        "kept_layer": as_function("kept_layer", lines.make_layer(target, keeps=True), f"{layer}, z"),
+        "taped_layer": as_function("taped_layer", lines.make_layer(target, tapes=True), f"{layer}, z, tanh_c"),
+        "recall": as_function("recall", lines.make_recall(target), "ws, kept, gates, n, c_prev, c, h, tanh_c"),
+        "product": as_function("product", lines.make_product(target), "ws, w, at, a, n, out, columns"),
+        "fetching_product": as_function(
+            "fetching_product",
+            lines.make_product(target, fetches=True),
+            "ws, w, kept, at, a, n, out, columns, near, done, rate",
+        ),
+        "output": as_function("output", lines.make_output(target), "ws, w, at, h, n, y"),
+        "cells_back": as_function("cells_back", lines.make_cells_back(target, top=False), cells),
+        "cells_back_top": as_function("cells_back_top", lines.make_cells_back(target, top=True), cells),
+        "load_pixels": as_function(
+            "load_pixels", lines.make_images(target), "ws, pixels, chosen, to, first, count, n, white"
+        ),
+        "encode": as_function("encode", lines.make_log_and_sign(target), "ws, w, out, n"),
+        "elu": as_function("elu", lines.make_elu(target), "ws, w, a, n"),
+        "sigmoid": as_function("sigmoid", lines.make_activation(target, "sigmoid"), "ws, w, a, n"),
+        "tanh": as_function("tanh", lines.make_activation(target, "fast_tanh"), "ws, w, a, n"),
+        "elu_back": as_function("elu_back", lines.make_elu_back(target), "ws, w, out, d, n"),
+        "outer": as_function(
+            "outer", lines.make_outer(target), "out, ws, to, pitch, a, n, a_step, z, columns, z_step, steps"
+        ),
+    }

@@ -1,0 +1,94 @@
+"""The stages of an unroll, done by several threads that stay awake from one to the next.
+
+These are drivers of the kernel: see entries.py.
+"""
+
+from typing import NamedTuple
+
+from l2o_engine.support.arrays import Integers
+
+
+class Board(NamedTuple):
+    """What the threads tell one another.
+
+    Attributes
+    ----------
+    agenda
+        [stages], int64: what each is. A step t of the network, in chunks: t; a perceptron k's way through its images
+        and back, in blocks of these: -2k - 1; the sums of that over the blocks, in rows of weights: -2k - 2.
+    counters
+        [2, stages], int64, 0 before: the next part of each stage to be taken, and how many are done.
+    announced
+        [1], int64: how many stages are, -1 where there will be no other.
+    """
+
+    agenda: Integers
+    counters: Integers
+    announced: Integers
+
+
+def learn_parts(desk, k, sums, counter):
+    """Do the parts of a network's images, or of the sums over these, that this thread comes to; return how many."""
+    parts, done = parts_of(desk, sums), 0
+    while True:
+        part = take(counter)
+        if part >= parts:
+            return done
+        done += 1
+        if sums:
+            sum_up(desk, k, part)
+        else:
+            learn_block(desk, k, part)
+
+
+def follow(rows, desk, board, thread, first, leads):
+    """Do one stage of an unroll after another, as soon as it is announced, as far as this thread comes to its parts.
+
+    A thread that sleeps from stage to stage is woken too late, so it looks again and again, but lets others have the
+    core meanwhile. None is needed: a stage is over once all its parts are done, whoever did them.
+
+    Parameters
+    ----------
+    rows, desk, board
+        The network's rows (lstm.py), the perceptrons (perceptron.py), and what is to be done of them.
+    thread
+        Who this is.
+    first, leads
+        The stage to begin with; how many of them this thread announces, each when the one before is done, and then
+        returns; 0 if it is another that does.
+    """
+    agenda, counters, announced = board.agenda, board.counters, board.announced
+    stages = agenda.shape[0]
+    for stage in range(first, first + leads if leads > 0 else stages):
+        if leads > 0:
+            if agenda[stage] < 0 and agenda[stage] % 2 == 1:
+                pack_perceptron(desk, (-1 - agenda[stage]) // 2)
+            put(announced, 0, stage + 1)
+        looks = 0
+        known = get(announced, 0)
+        while 0 <= known <= stage:
+            if looks >= PATIENCE:
+                return
+            looks += 1
+            give_way()
+            known = get(announced, 0)
+        if known < 0:
+            return
+        what = agenda[stage]
+        counter = counters[0, stage : stage + 1]
+        if what >= 0:
+            parts = (rows.tape.shape[2] + rows.chunk - 1) // rows.chunk
+            done = step_chunks(rows, what, thread, counter)
+        else:
+            sums = what % 2 == 0
+            parts = parts_of(desk, sums)
+            done = learn_parts(desk, (-1 - what) // 2, sums, counter)
+        add(counters, stages + stage, done)
+        if leads > 0:
+            while get(counters, stages + stage) < parts:
+                give_way()
+            if what < 0 and what % 2 == 1:
+                end_loss(desk, (-1 - what) // 2)
+
+
+DRIVER = (learn_parts, follow)
