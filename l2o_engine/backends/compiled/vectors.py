@@ -293,7 +293,7 @@ class Emitter:
         return vectors
 
     def transposed(self, vectors):
-        """Return as many vectors as these have lanes, which they are as many as: of each, the same lane of all."""
+        """Return the transpose of a square, n vectors of n lanes."""
         vectors, size, apart = list(vectors), len(vectors), 1
         while apart < size:  # squares of so many lanes change places
             for first in range(size):

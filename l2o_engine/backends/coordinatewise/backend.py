@@ -70,7 +70,7 @@ class CoordinatewiseBackend(UnrollingBackend):
         """Differentiate an unroll; see :class:`UnrollingBackend`."""
         truncation = self._experiment.truncation
         trained = self._learned.with_weights(weights.detach(), numbers, stays=False)
-        with self._gradients.desk(task) as desk:
+        with self._gradients.desk(task, shared=self._networks.alone) as desk:
             optimizer, recordings = self._networks.record(trained, task.family, truncation.losses - 1, desk)
             way = self._forward(optimizer, task, truncation.losses, carried, recordings)
         losses = way.unrolled.losses

@@ -43,7 +43,7 @@ class Crew:
         for number in late:
             work(number)
 
-    def lend(self, work: Callable[[int], None], parts: int, lent: "dict[int, Future[None]]") -> None:
+    def lend(self, work: Callable[[int], Found], parts: int, lent: "dict[int, Future[Found]]") -> None:
         """Call a function in every other thread that one of so many parts is for, with its number; wait for none.
 
         Parameters

@@ -35,15 +35,18 @@ class Gradients:
         self._spare: list[Desk] = []
 
     @contextmanager
-    def desk(self, task: Task) -> Iterator[Desk | None]:
-        """Have, for a while, where a team can share the gradients of an unroll; None if torch computes them."""
+    def desk(self, task: Task, *, shared: bool) -> Iterator[Desk | None]:
+        """Have, for a while, where a team can share the gradients of an unroll; None if torch computes them.
+
+        None too where there will be no team: each gradient then has a desk of its own.
+        """
         minibatch = task.minibatch(0)
-        if not minibatch or not self._computes(task.family):
+        if not shared or not minibatch or not self._computes(task.family):
             yield None
             return
         desk = self._take(task.family, *minibatch[INDEX].shape)
         yield desk
-        self._spare.append(desk)  # after an error, somebody may still compute there
+        self._spare.append(desk)  # whoever is still awake computes nothing there any more
 
     def of(self, task: Task, x: Tensor, step: int, team: Team | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Return the losses [batch] at points x, their gradients, and what an optimizer sees of these.
@@ -113,6 +116,7 @@ class Gradients:
 def _found(team: Team, points: Floats, chosen: Integers) -> tuple[Tensor, Tensor]:
     """Return what a team finds at its desk of networks' losses and gradients."""
     desk = team.desk
-    desk.points[:], desk.chosen[:] = points, chosen
+    np.copyto(desk.points, points, casting="no")
+    np.copyto(desk.chosen, chosen, casting="no")
     team.learn()
     return torch.from_numpy(desk.losses.copy()), torch.from_numpy(desk.gradients.copy())

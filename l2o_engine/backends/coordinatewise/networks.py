@@ -43,7 +43,8 @@ class Member:
     def recording(self, weights: Floats, steps: int, *, alone: bool, desk: Desk | None) -> Recording:
         """Return what takes its place for one unroll: so many steps that are remembered, or any number (0).
 
-        It has the threads to itself if it is alone, and has them share the gradients that are found at a desk.
+        If it is alone, the threads stay with it, and share the gradients that are found at a desk; else one thread
+        finds those.
         """
         if self.compiled is None:
             return StatelessRecording(self.network, weights[self.where], self.crew, remembers=steps > 0)
@@ -87,6 +88,11 @@ class Networks:
         """The kernel that one of them has; None where torch computes all."""
         return next((member.compiled.kernel for member in self.members.values() if member.compiled), None)
 
+    @property
+    def alone(self) -> bool:
+        """Whether one network has the threads to itself, and so a team, from step to step; several take turns."""
+        return len(self.members) == 1
+
     def record(
         self, optimizer: TrainedOptimizer, family: TaskFamily, steps: int = 0, desk: Desk | None = None
     ) -> tuple[TrainedOptimizer, dict[str, Recording]]:
@@ -104,9 +110,8 @@ class Networks:
             Where the network's team shares the optimizees' gradients.
         """
         weights = optimizer.weights.numpy() if isinstance(optimizer.weights, Tensor) else optimizer.weights
-        alone = len(self.members) == 1
         recordings = {
-            name: member.recording(weights, steps, alone=alone, desk=desk) for name, member in self.members.items()
+            name: member.recording(weights, steps, alone=self.alone, desk=desk) for name, member in self.members.items()
         }
         network = optimizer.learned.network
         stepping: Stepping

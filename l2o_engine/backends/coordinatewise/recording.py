@@ -38,7 +38,7 @@ class Recording(ABC):
     Attributes
     ----------
     outputs
-        Those of each step, [rows], as they are computed, before anything else is made of them.
+        Those of each step, [rows]: an LSTM's are scaled, unless a bound comes first, which is left to torch.
     team
         The threads, from the first state on, where they stay from step to step; else None.
     """
@@ -146,6 +146,8 @@ class Compiled:
         The kernel's entries; the order of the weights; the float type; the threads.
     spare
         The memory of unrolls that are over.
+    block
+        Rows of a block.
     """
 
     kernel: Kernel
@@ -160,7 +162,7 @@ class Compiled:
 
 
 class CompiledRecording(Recording):
-    """An LSTM, by the kernel; see kernel.py for how its state and its inputs are kept.
+    """An LSTM, by the kernel; see kernel/lstm.py for how its state and its inputs are kept.
 
     Parameters
     ----------
@@ -300,10 +302,10 @@ class CompiledRecording(Recording):
 
         The state that it returns is a place in the arena: of those before it, only the first is kept.
         """
+        slot = self._taken if self._remembers else 0
+        step = slot if self._remembers else state  # from each place, the next step goes to the next
         if not self._remembers:
             self._all = self._all._replace(outputs=self._new_outputs())
-        step = self._taken if self._remembers else state  # from each place, the next step goes to the next
-        slot = step % len(self._all.tape)
         self._all.tape[slot, :, : self._rows] = inputs.numpy().T
         team = self.team or self._team(no_desk(self._dtype), 1)
         team.step(step)
@@ -316,7 +318,7 @@ class CompiledRecording(Recording):
     def gradient(self, slopes: Sequence[Tensor]) -> Doubles:
         """Return the derivative [size] by the weights; see :class:`Recording`. It ends the recording."""
         memory = self._memory
-        padded, sums = memory.slopes[: self._taken], memory.sums
+        padded, sums = memory.slopes, memory.sums
         if self.team is not None:
             self.team.dismiss()
         own = padded[:, : self._rows]

@@ -6,12 +6,15 @@ from typing import ClassVar
 import numpy as np
 
 from l2o_engine.backends.compiled.shape import Shape
+from l2o_engine.backends.coordinatewise.crew import Crew
 from l2o_engine.meta.experiment import Experiment
 from l2o_engine.optimizers.learned.networks.lstm import LSTM
 
 _KEPT = 9  # numbers that are kept of a row and step besides the inputs: x, gradients, outputs, updates, their slopes
 _STATES = 3  # of every row that the kernel holds
-_SUMMED = 128  # rows, at least, whose gradient is added up first, in float64
+_SUMMED = 256  # bytes of the rows whose gradient is added up first, in float64: a quarter of it where vectors are short
+_LINE = 128  # bytes, at most, of a line: one number of each row of a block
+_KEPT_LINES = 8  # that the way back keeps of a unit and step while it is at a block
 _GATES = 4  # of a unit
 _MOST_GATES = 2**28  # bytes of the gates of an unroll that are kept
 
@@ -48,4 +51,5 @@ def workspace_bytes(experiment: Experiment) -> int:
     network, kept = learned.network, 0
     if isinstance(network, LSTM) and keeps_gates(network, rows, steps - 1, experiment.dtype):
         kept = gates_bytes(network, rows, steps - 1, experiment.dtype)
-    return kept + rows * a_row * item + -(-rows // _SUMMED) * learned.layout.size * 8
+    back = Crew().size * _LINE * steps * _KEPT_LINES * network.units if isinstance(network, LSTM) else 0
+    return kept + back + rows * a_row * item + -(-rows * item // _SUMMED) * learned.layout.size * 8

@@ -1,5 +1,6 @@
 """The threads of one unroll, which stay awake from stage to stage: to be woken takes longer than many a stage does."""
 
+from time import sleep
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,8 @@ from l2o_engine.backends.coordinatewise.kernel.stages import Board
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
+
+_NAP = 1e-4  # seconds that a thread sleeps, from time to time, while it waits for the parts that others have
 
 
 class Team:
@@ -38,7 +41,7 @@ class Team:
         self.desk = desk
         self._kernel, self._crew, self._parts, self._rows = kernel, crew, parts, rows
         self._board = Board(np.zeros(stages, np.int64), np.zeros((2, stages), np.int64), np.zeros(1, np.int64))
-        self._lent: dict[int, Future[None]] = {}
+        self._lent: dict[int, Future[int]] = {}
         self._first = 0
 
     def step(self, step: int) -> None:
@@ -49,17 +52,24 @@ class Team:
         """Have the losses and gradients found of the perceptrons at the desk."""
         self._do([-1 - stage for stage in range(2 * len(self.desk.points))])
 
-    def _do(self, stages: list[int]) -> None:
-        """Have stages done, in their order, and wait for the last; the threads stay for the next ones."""
-        first, count = self._first, len(stages)
-        self._first += count
-        self._board.agenda[first : self._first] = stages
+    def _do(self, whats: list[int]) -> None:
+        """Have stages done, in their order, and wait for the last; the threads stay for the next ones.
 
-        def work(thread: int) -> None:
-            self._kernel.follow(self._rows, self.desk, self._board, thread, first, 0 if thread else count)
+        A team that was left in the midst of them, by an error, is of no use any more.
+        """
+        stage, end = self._first, self._first + len(whats)
+        if end > len(self._board.agenda):
+            raise RuntimeError(f"there are {len(self._board.agenda)} stages in all")
+        self._first = end
+        self._board.agenda[stage:end] = whats
+
+        def work(thread: int, first: int = stage, leads: int = 0) -> int:
+            reached: int = self._kernel.follow(self._rows, self.desk, self._board, thread, first, leads)
+            return reached
 
         self._crew.lend(work, self._parts, self._lent)
-        work(0)
+        while (stage := work(0, stage, end - stage)) < end:
+            sleep(_NAP)
 
     def dismiss(self) -> None:
         """Have the threads come back."""

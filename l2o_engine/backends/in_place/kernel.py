@@ -89,7 +89,7 @@ def advance(
             if projection > 0:
                 product(workspace, weights, places[0], u, width, first_input, padded)
                 if projection > 1:
-                    elu(workspace, weights, first_input, hidden)
+                    elu(workspace, first_input, hidden)
                 below, n_below = first_input, hidden
             begin = at // TILE * TILE * hidden + at % TILE
             for one in range(layers):

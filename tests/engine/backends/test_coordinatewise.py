@@ -20,6 +20,7 @@ from l2o_engine.backends.coordinatewise import spec
 from l2o_engine.backends.coordinatewise.admission import to_compile, why_not
 from l2o_engine.backends.coordinatewise.backend import CoordinatewiseBackend
 from l2o_engine.backends.coordinatewise.encoding import encoding_of
+from l2o_engine.backends.coordinatewise.gradients import Gradients
 from l2o_engine.backends.coordinatewise.networks import Networks
 from l2o_engine.backends.course import torch_threads
 from l2o_engine.backends.forward import choose_forward
@@ -252,6 +253,58 @@ def test_threads_share_networks_on_images_and_their_number_makes_no_difference(j
     one = trained(preset, 1, (3,))
     assert_same(one, trained(preset, 2, (3,)))
     assert_same(one, trained(preset, 3, (1, 2)))
+
+
+@pytest.mark.usefixtures("family")
+def test_networks_by_group_take_turns_and_the_number_of_threads_makes_no_difference() -> None:
+    """More rows than one thread takes at a time, of two networks, whose threads come back after each step."""
+    lstm = 'network={kind="lstm", hidden=3, input_projection="none"}'
+    preset = tiny_preset(
+        f'network={{kind="by_group", of=[{{name="first", groups=["layer0.*"], {lstm}}}, '
+        f'{{name="rest", groups=["*"], {lstm}}}]}}',
+        'problem={kind="network", sizes=[9], batch=8}',
+        *(*DEEPMINDS[1:2], *DEEPMINDS[3:]),
+    )
+    one = trained(preset, 1, (3,))
+    assert_same(one, trained(preset, 2, (3,)))
+    assert_same(one, trained(preset, 3, (1, 2)))
+
+
+@pytest.mark.usefixtures("family")
+def test_after_an_error_in_the_midst_of_an_unroll_the_next_one_is_as_it_would_have_been(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    preset = tiny_preset('problem={kind="network", sizes=[66], batch=70}', *DEEPMINDS[:2], *DEEPMINDS[3:])
+    expected = trained(preset, 1, (2,))
+    backend, steps = CoordinatewiseBackend(preset.experiment, threads=2), []
+
+    def stop(self: Gradients, *arguments: Any) -> Any:
+        steps.append(self)
+        if len(steps) == 3:
+            raise KeyboardInterrupt
+        return of(self, *arguments)
+
+    of = Gradients.of
+    with monkeypatch.context() as patched:
+        patched.setattr(Gradients, "of", stop)
+        with pytest.raises(KeyboardInterrupt):
+            MetaTrainer(preset.experiment, 0, backend).advance(2)
+    trainer = MetaTrainer(preset.experiment, 0, backend)
+    losses = [chunk.results.losses for chunk in trainer.advance(2)]
+    assert_same(expected, (trainer.state(), losses))
+
+
+def test_a_step_more_than_there_is_room_for_is_an_error() -> None:
+    learned = LearnedOptimizer(LSTM(1, 2), Identity())
+    optimizer = learned.with_weights(np.zeros(learned.layout.size), stays=False)
+    _, recordings = Networks(learned, "float64", None, 2).record(optimizer, Quadratic(dims=5), steps=2)
+    (recording,) = recordings.values()
+    seen = torch.zeros(5, 1, dtype=torch.float64)
+    state = recording.start(5, seen)
+    for _ in range(2):
+        _, state = recording.step({}, seen, state)
+    with pytest.raises(IndexError):
+        recording.step({}, seen, state)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -552,7 +605,7 @@ def test_logarithms_and_signs_are_those_of_the_inputs_whatever_the_gradient(dtyp
     inputs = LogAndSign(k=7.0)
     encode = encoding_of(inputs, get_kernel(spec.RowsSpec(dtype)), dtype)
     assert encode is not None
-    sizes = np.concatenate([np.geomspace(1e-30, 1e30, 1001), 1 + np.linspace(-1e-3, 1e-3, 100), [0.0, np.inf, np.nan]])
+    sizes = np.concatenate([np.geomspace(1e-30, 1e30, 1002), 1 + np.linspace(-1e-3, 1e-3, 100), [0.0, np.inf, np.nan]])
     gradients = torch.from_numpy(np.concatenate([sizes, -sizes]).astype(dtype)).view(2, -1)
     found, expected = encode(gradients, {}, {}), inputs.encode(gradients, {}, {})
     assert found.inputs.shape == (*gradients.shape, 2)

@@ -81,3 +81,9 @@ def test_of_weights_that_are_no_numbers_the_loss_is_none_and_the_other_network_s
     assert torch.isnan(slopes[0]).any()
     assert same == healthy
     assert torch.isfinite(slopes[1]).all()
+
+
+def test_points_of_another_float_type_are_refused() -> None:
+    task, x = drawn(Network(sizes=(5,), batch=9), "float32")
+    with pytest.raises(TypeError, match="Cannot cast"):
+        Gradients(get_kernel(RowsSpec("float32")), "float32").of(task, x.double(), 0)

@@ -80,12 +80,12 @@ def signatures(spec: RowsSpec) -> dict[str, Any]:
     )
     board = _named(stages.Board, agenda=array(integer, 1), counters=array(integer, 2), announced=array(integer, 1))
     return {
-        "follow": types.void(rows, desk, board, integer, integer, integer),
+        "follow": integer(rows, desk, board, integer, integer, integer),
         "differentiate": types.void(rows, array(real, 2), array(double, 2), array(integer, 1)),
         "log_and_sign": types.void(array(real, 1), array(real, 1), array(real, 2)),
     }
 
 
-def _named(kind: type, **fields: Any) -> Any:
+def _named(kind: Any, **fields: Any) -> Any:
     """Return the type of a named tuple whose fields are of these types."""
-    return types.NamedTuple(list(fields.values()), kind)
+    return types.NamedTuple([fields[name] for name in kind._fields], kind)

@@ -8,8 +8,9 @@ networks. What is added up is held in registers, a tile of columns by two vector
 Gates lie unit by unit, [i j f o] of the first, then of the next. Weights come packed for it (`pack.py`): tile by tile,
 in each a line of biases and then a line an input, :func:`columns_of` numbers each.
 
-Every operation works on one flat workspace ``ws``, other flat arrays (packed weights ``w``, gates that were ``kept``,
-float64 sums ``out``), and offsets into them, in elements.
+Operations work on one flat workspace ``ws``, other flat arrays (packed weights ``w``, gates that were ``kept``, float64
+sums ``out``), and offsets into them, in elements. What goes into lines, images, and what is made of gradients come and
+go in arrays of their own.
 """
 
 from __future__ import annotations
@@ -120,7 +121,7 @@ class _Lines:
 
 
 def _intrinsic(name: str, target: Target, arrays: str, arguments: str, emit: Callable[..., None]) -> Any:
-    """Return an operation on so many flat arrays and int64 arguments.
+    """Return an operation on so many arrays and int64 arguments.
 
     ``emit(lines, *others, *arguments)`` writes it: others are the addresses of arrays besides ws and w.
     """
@@ -129,7 +130,7 @@ def _intrinsic(name: str, target: Target, arrays: str, arguments: str, emit: Cal
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         e = Emitter(context, builder, target)
         bases = {array: e.base(signature.args[k], args[k]) for k, array in enumerate(named)}
-        lines = _Lines(e, bases.pop("ws"), bases.pop("w", None))
+        lines = _Lines(e, bases.pop("ws", None), bases.pop("w", None))
         emit(lines, *bases.values(), *args[len(named) :])
         return context.get_dummy_value()
 
@@ -202,8 +203,8 @@ def make_product(target: Target, *, fetches: bool = False) -> Any:
     """product(ws, w, at, a, n, out, columns): out = biases + weights · a, of n lines; columns are a multiple of 4.
 
     If it fetches (ws, w, kept, …, near, done, rate), it has vectors of kept brought near meanwhile, which are read
-    soon: those from `near` on, of which, after so many lines were multiplied with a tile, rate/256 as many are on their
-    way. One now and then costs nothing, where many at once would wait for one another.
+    soon: those from `near` on, rate/256 of them for each line that is multiplied with a tile; `done` lines were so
+    before this call. One now and then costs nothing, where many at once would wait for one another.
     """
 
     def emit(lines: _Lines, *given: Any) -> None:
@@ -287,7 +288,7 @@ def make_cells_back(target: Target, *, top: bool) -> Any:
 
 
 def make_activation(target: Target, function: str) -> Any:
-    """activation(ws, w, a, n): n lines become what a function of the emitter makes of them."""
+    """activation(ws, a, n): n lines become what a function of the emitter makes of them."""
 
     def emit(lines: _Lines, a: Any, n: Any) -> None:
         with lines.e.loop(n) as loop:
@@ -295,7 +296,7 @@ def make_activation(target: Target, function: str) -> Any:
                 value = lines.load(a, loop.index, vector)
                 lines.store(getattr(lines.e, function)(value), a, loop.index, vector)
 
-    return _intrinsic(function, target, "ws w", "a n", emit)
+    return _intrinsic(function, target, "ws", "a n", emit)
 
 
 def make_images(target: Target) -> Any:
@@ -329,17 +330,17 @@ def make_images(target: Target) -> Any:
 
 
 def make_log_and_sign(target: Target) -> Any:
-    """log_and_sign(ws, w, out, n): of n gradients, what the network sees: max(log(|g| + ε)/k, -1), then g·e^k held.
+    """log_and_sign(gradients, settings, seen, n): what the network sees: max(log(|g| + ε)/k, -1), then g·e^k held.
 
-    The settings k, e^k and ε are those of w; out is [2, n].
+    Of n gradients, which need not be whole vectors; settings are k, e^k and ε, and what is seen is [2, n].
     """
 
-    def emit(lines: _Lines, out: Any, n: Any) -> None:
+    def emit(lines: _Lines, gradients: Any, settings: Any, seen: Any, n: Any) -> None:
         e, b = lines.e, lines.e.builder
 
         def encode(first: Any, lanes: int) -> None:
-            gradient = e.load(e.offset(lines.ws, first), lanes)
-            k, scale, epsilon = (e.splat_load(e.offset(lines.w, place), lanes) for place in range(3))
+            gradient = e.load(e.offset(gradients, first), lanes)
+            k, scale, epsilon = (e.splat_load(e.offset(settings, place), lanes) for place in range(3))
             one, minus_one, zero = (e.const(x, lanes) for x in (1.0, -1.0, 0.0))
             size = b.select(b.fcmp_ordered("<", gradient, zero), e.sub(zero, gradient), gradient)
             magnitude = b.fdiv(e.log(e.add(size, epsilon)), k)
@@ -347,8 +348,8 @@ def make_log_and_sign(target: Target) -> Any:
             sign = e.mul(gradient, scale)
             sign = b.select(b.fcmp_ordered("<", sign, minus_one), minus_one, sign)
             sign = b.select(b.fcmp_ordered(">", sign, one), one, sign)
-            e.store(magnitude, e.offset(out, first))
-            e.store(sign, e.offset(out, b.add(n, first)))
+            e.store(magnitude, e.offset(seen, first))
+            e.store(sign, e.offset(seen, b.add(n, first)))
 
         lanes = e.index(e.target.lanes)
         with e.loop(b.udiv(n, lanes)) as loop:
@@ -356,11 +357,11 @@ def make_log_and_sign(target: Target) -> Any:
         with e.loop(b.urem(n, lanes)) as loop:
             encode(b.sub(b.sub(n, loop.index), e.index(1)), 1)
 
-    return _intrinsic("log_and_sign", target, "ws w out", "n", emit)
+    return _intrinsic("log_and_sign", target, "gradients settings seen", "n", emit)
 
 
 def make_elu(target: Target) -> Any:
-    """elu(ws, w, a, n): n lines become what the exponential linear unit makes of them."""
+    """elu(ws, a, n): n lines become what the exponential linear unit makes of them."""
 
     def emit(lines: _Lines, a: Any, n: Any) -> None:
         e, b = lines.e, lines.e.builder
@@ -371,11 +372,11 @@ def make_elu(target: Target) -> Any:
                 below = e.expm1(value)
                 lines.store(b.select(b.fcmp_ordered(">", value, zero), value, below), a, loop.index, vector)
 
-    return _intrinsic("elu", target, "ws w", "a n", emit)
+    return _intrinsic("elu", target, "ws", "a n", emit)
 
 
 def make_elu_back(target: Target) -> Any:
-    """elu_back(ws, w, out, d, n): derivatives by its outputs become those by its inputs."""
+    """elu_back(ws, out, d, n): derivatives by its outputs become those by its inputs."""
 
     def emit(lines: _Lines, out: Any, d: Any, n: Any) -> None:
         e, b = lines.e, lines.e.builder
@@ -386,7 +387,7 @@ def make_elu_back(target: Target) -> Any:
                 slope = e.add(b.select(b.fcmp_ordered(">", value, zero), zero, value), one)
                 lines.store(e.mul(slope, lines.load(d, loop.index, vector)), d, loop.index, vector)
 
-    return _intrinsic("elu_back", target, "ws w", "out d n", emit)
+    return _intrinsic("elu_back", target, "ws", "out d n", emit)
 
 
 def make_outer(target: Target) -> Any:

@@ -23,7 +23,7 @@ class Rows(NamedTuple):
         Packed, and where what begins; see `pack.py`.
     tape, outputs
         [steps, width, rows] and [steps, rows]: what the network sees at each step, and what it gives, which is filled.
-        Rows are a multiple of a block's. Where the steps that are taken are more, they begin again at the first.
+        Rows are a multiple of a block's. Where nothing is kept, there is room for one step, and any number are taken.
     arena
         Flat: the state of all rows, [blocks, layers, 2, lines, block], outputs and cells of each layer, in three
         places, of which the first is where the unroll begins, the others are taken in turn; then `scratch_lines` of
@@ -59,6 +59,11 @@ def new_workspace(size):
     return raw[(-raw.ctypes.data % 64) // FLOAT_BYTES :]
 
 
+def whole(n):
+    """Return so many lines or columns, padded to whole narrow tiles."""
+    return (n + HALF - 1) // HALF * HALF
+
+
 def load_inputs(ws, to, inputs, row, width):
     """Put a block's inputs, [width, rows] from a row on, into lines."""
     for k in range(width):
@@ -86,14 +91,14 @@ def step_chunks(rows, step, thread, counter):
     weights, places, arena, layers, hidden = rows.weights, rows.places, rows.arena, rows.layers, rows.hidden
     steps, width, count = rows.tape.shape
     inputs, outputs = rows.tape[step % steps], rows.outputs[step % steps]
-    padded = (hidden + 3) // 4 * 4
+    padded = whole(hidden)
     part = padded * BLOCK  # numbers of the lines of a layer's outputs, or cells
     size = 2 * layers * part  # of a block's state
     before, after = (1 + (step - 1) % 2 if step > 0 else 0) * rows.state, (1 + step % 2) * rows.state
     u = 3 * rows.state + thread * (width + padded + 1) * BLOCK
     first_input = u + width * BLOCK
     y = first_input + part
-    gates = 4 * hidden * BLOCK
+    gates = GATES * hidden * BLOCK
     factor = FLOAT(rows.scale)
     done = 0
     while True:
@@ -107,7 +112,7 @@ def step_chunks(rows, step, thread, counter):
             if rows.projection > 0:
                 product(arena, weights, places[0], u, width, first_input, padded)
                 if rows.projection > 1:
-                    elu(arena, weights, first_input, hidden)
+                    elu(arena, first_input, hidden)
                 below, n_below = first_input, hidden
             for k in range(layers):
                 own = before + at // BLOCK * size + 2 * k * part
@@ -131,26 +136,24 @@ def differentiate(rows, slopes, sums, counter):
     Parameters
     ----------
     rows
-        See :class:`Rows`: the steps from its first state on have been taken.
+        See :class:`Rows`: all its steps have been taken, from the first state on.
     slopes
-        [steps, rows]: the objective's derivative by each output; there may be fewer of them than there is room for.
+        [steps, rows]: the objective's derivative by each output.
     sums
         [chunks, size]: filled with each chunk's weight gradients, packed as `pack.py` says.
     counter
         [1], int64: the next chunk to be taken.
     """
-    weights, places, tape, arena = rows.weights, rows.places, rows.tape, rows.arena
+    weights, places, tape, arena, kept = rows.weights, rows.places, rows.tape, rows.arena, rows.kept
     layers, hidden, projection, chunk = rows.layers, rows.hidden, rows.projection, rows.chunk
-    steps, count = slopes.shape
-    width = tape.shape[1]
-    kept = rows.kept if steps == tape.shape[0] else -1  # of fewer steps, gates lie elsewhere
-    padded = (hidden + 3) // 4 * 4
+    steps, width, count = tape.shape
+    padded = whole(hidden)
     part = padded * BLOCK
     size = 2 * layers * part
-    gates = 4 * hidden * BLOCK
+    gates = GATES * hidden * BLOCK
     # Of the derivatives by the gates, a tile of columns is read at all steps: an odd number of tiles apart, they do not
     # fall upon the same few places of the first cache.
-    apart = (4 * hidden + WIDE - 1) // WIDE
+    apart = (GATES * hidden + WIDE - 1) // WIDE
     apart = (apart + 1 - apart % 2) * WIDE * BLOCK
     n_first = hidden if projection > 0 else width
     # Tapes of a block: [steps, lines] each, outputs and cells with one step more.
@@ -165,7 +168,7 @@ def differentiate(rows, slopes, sums, counter):
     z = tanh_c + layers * steps * part
     dc = z + layers * steps * apart
     back = dc + layers * part  # a layer's derivatives by its previous outputs, then by its inputs
-    back_size = 2 * part + 4 * BLOCK
+    back_size = 2 * part
     outputs = back + layers * back_size  # the output's weights
     ws = new_workspace(outputs + hidden)
     ws[one : one + BLOCK] = FLOAT(1)
@@ -174,7 +177,7 @@ def differentiate(rows, slopes, sums, counter):
     # While a block goes back, the gates of the next are brought near, so many vectors to 256 lines that it multiplies.
     turns = 0
     for k in range(layers):
-        turns += rounds(2 * padded if k > 0 or projection > 0 else padded, 4 * hidden)
+        turns += rounds(2 * padded if k > 0 or projection > 0 else padded, GATES * hidden)
     rate = (layers * gates // LANES * 256 + turns - 1) // turns if kept >= 0 else 0
     # Derivatives decay on their way back; those that become subnormal add nothing, and take a hundred times as long.
     before = flush_subnormals()
@@ -203,7 +206,7 @@ def differentiate(rows, slopes, sums, counter):
                 for t in range(steps):
                     product(ws, weights, places[0], u + t * width * BLOCK, width, projected + t * part, padded)
                     if projection > 1:
-                        elu(ws, weights, projected + t * part, hidden)
+                        elu(ws, projected + t * part, hidden)
             for t in range(steps):
                 below = projected + t * part if projection > 0 else u + t * width * BLOCK
                 n_below = n_first
@@ -247,15 +250,15 @@ def differentiate(rows, slopes, sums, counter):
                         )  # fmt: skip
                     columns = 2 * padded if k > 0 or projection > 0 else padded
                     fetching_product(
-                        ws, weights, arena, places[3 + 2 * k], z + flat * apart, 4 * hidden, own_back, columns, near,
-                        done, rate,
+                        ws, weights, arena, places[3 + 2 * k], z + flat * apart, GATES * hidden, own_back, columns,
+                        near, done, rate,
                     )  # fmt: skip
-                    done += rounds(columns, 4 * hidden)
+                    done += rounds(columns, GATES * hidden)
                 if projection > 0:
                     for m in range(part):
                         ws[d_projected + t * part + m] = ws[back + part + m]
                     if projection > 1:
-                        elu_back(ws, weights, projected + t * part, d_projected + t * part, hidden)
+                        elu_back(ws, projected + t * part, d_projected + t * part, hidden)
             # -- weight gradients: one product over all steps and rows each --
             to = 0
             if projection > 0:
@@ -263,10 +266,10 @@ def differentiate(rows, slopes, sums, counter):
                 outer(into, ws, to + padded, padded, u, width, width * BLOCK, d_projected, padded, part, steps)
                 to += (1 + width) * padded
             last = h + (layers - 1) * (steps + 1) * part + part
-            outer(into, ws, to + 4, padded, dy, 1, BLOCK, last, padded, part, steps)
+            outer(into, ws, to + HALF, padded, dy, 1, BLOCK, last, padded, part, steps)
             for k in range(dy, dy + steps * BLOCK):
                 into[to] += ws[k]
-            to += 4 + padded
+            to += HALF + padded
             for k in range(layers):
                 d = z + k * steps * apart
                 own = h + k * (steps + 1) * part
@@ -276,11 +279,11 @@ def differentiate(rows, slopes, sums, counter):
                     a, n, a_step = projected, hidden, part
                 else:
                     a, n, a_step = u, width, width * BLOCK
-                pitch = 4 * hidden
+                pitch = GATES * hidden
                 outer(into, ws, to, pitch, one, 1, 0, d, pitch, apart, steps)
                 outer(into, ws, to + pitch, pitch, a, n, a_step, d, pitch, apart, steps)
                 outer(into, ws, to + (1 + n) * pitch, pitch, own, hidden, part, d, pitch, apart, steps)
                 to += (1 + n + hidden) * pitch
 
 
-DRIVER = (new_workspace, load_inputs, rounds, step_chunks, differentiate)
+DRIVER = (new_workspace, whole, load_inputs, rounds, step_chunks, differentiate)

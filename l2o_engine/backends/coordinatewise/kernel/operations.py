@@ -3,11 +3,11 @@
 import numpy as np
 
 from l2o_engine.backends.compiled.jit import as_function
-from l2o_engine.backends.compiled.vectors import Target
+from l2o_engine.backends.compiled.vectors import GATES, Target
 from l2o_engine.backends.coordinatewise.kernel import lines, signals, subnormals
 
-_ROWS = 64  # of a perceptron's matrix, whose derivatives one thread sums up at a time: an even number
-_PATIENCE = 2_000  # looks of a thread for the next stage, about a millisecond
+_ROWS = 64  # of a perceptron's matrix, whose derivatives one thread sums up at a time; `outer` takes them in pairs
+_PATIENCE = 2_000  # looks of a thread for what others do before it goes: 1.2 ms, where nobody else wants the core
 
 
 def operations(dtype: str) -> dict[str, object]:
@@ -24,6 +24,7 @@ def operations(dtype: str) -> dict[str, object]:
         "LANES": target.lanes,
         "WIDE": lines.columns_of(target),
         "HALF": lines.HALF,
+        "GATES": GATES,
         "ROWS": _ROWS,
         "PATIENCE": _PATIENCE,
         "take": signals.take,
@@ -49,11 +50,11 @@ def operations(dtype: str) -> dict[str, object]:
         "load_pixels": as_function(
             "load_pixels", lines.make_images(target), "ws, pixels, chosen, to, first, count, n, white"
         ),
-        "encode": as_function("encode", lines.make_log_and_sign(target), "ws, w, out, n"),
-        "elu": as_function("elu", lines.make_elu(target), "ws, w, a, n"),
-        "sigmoid": as_function("sigmoid", lines.make_activation(target, "sigmoid"), "ws, w, a, n"),
-        "tanh": as_function("tanh", lines.make_activation(target, "fast_tanh"), "ws, w, a, n"),
-        "elu_back": as_function("elu_back", lines.make_elu_back(target), "ws, w, out, d, n"),
+        "encode": as_function("encode", lines.make_log_and_sign(target), "gradients, settings, seen, n"),
+        "elu": as_function("elu", lines.make_elu(target), "ws, a, n"),
+        "sigmoid": as_function("sigmoid", lines.make_activation(target, "sigmoid"), "ws, a, n"),
+        "tanh": as_function("tanh", lines.make_activation(target, "fast_tanh"), "ws, a, n"),
+        "elu_back": as_function("elu_back", lines.make_elu_back(target), "ws, out, d, n"),
         "outer": as_function(
             "outer", lines.make_outer(target), "out, ws, to, pitch, a, n, a_step, z, columns, z_step, steps"
         ),

@@ -46,11 +46,6 @@ class Desk(NamedTuple):
     gradients: Floats
 
 
-def whole(n):
-    """Return so many lines or columns, padded to whole narrow tiles."""
-    return (n + HALF - 1) // HALF * HALF
-
-
 def pack_matrix(packed, to, matrix, start, columns, n, to_column, to_line, bias):
     """Pack a matrix for `product`, tile by tile: so many columns of n numbers each, padded with columns of zeros.
 
@@ -138,31 +133,32 @@ def classify(ws, at, labels, index, classes, first, count):
     return total
 
 
-def activate(ws, weights, activation, at, n):
+def activate(ws, activation, at, n):
     """Make of n lines what the hidden units make of them: sigmoid, ReLU, tanh or ELU."""
     if activation == 0:
-        sigmoid(ws, weights, at, n)
+        sigmoid(ws, at, n)
     elif activation == 1:
         for k in range(at, at + n * BLOCK):
             ws[k] = FLOAT(0) if ws[k] < FLOAT(0) else ws[k]  # what is no number stays so
     elif activation == 2:
-        tanh(ws, weights, at, n)
+        tanh(ws, at, n)
     else:
-        elu(ws, weights, at, n)
+        elu(ws, at, n)
 
 
 def activate_back(ws, activation, at, by, n):
     """Make of n lines of derivatives by activations those by what these were made of."""
+    if activation == 3:
+        elu_back(ws, at, by, n)
+        return
     for k in range(n * BLOCK):
         value, slope = ws[at + k], ws[by + k]
         if activation == 0:
             slope *= value * (FLOAT(1) - value)
         elif activation == 1:
             slope *= FLOAT(1) if value > FLOAT(0) else FLOAT(0)
-        elif activation == 2:
-            slope *= FLOAT(1) - value * value
         else:
-            slope *= min(value + FLOAT(1), FLOAT(1))
+            slope *= FLOAT(1) - value * value
         ws[by + k] = slope
 
 
@@ -181,7 +177,7 @@ def learn_block(desk, k, block):
         out = lines + blocks * size
         product(ws, packed, to, lines + block * size, n, out + block * size_out, size_out // BLOCK)
         if layer < last - 1:
-            activate(ws, packed, activation, out + block * size_out, columns)
+            activate(ws, activation, out + block * size_out, columns)
         lines, to = out, to + size_out // BLOCK * (n + 1)
     size = whole(sizes[last]) * BLOCK
     desk.partial[block] = classify(ws, lines + block * size, desk.labels, own, sizes[last], block * BLOCK, count)
@@ -252,6 +248,6 @@ def end_loss(desk, k):
 
 
 DRIVER = (
-    whole, pack_matrix, pack_perceptron, load_images, classify, activate, activate_back, learn_block, sum_up, parts_of,
+    pack_matrix, pack_perceptron, load_images, classify, activate, activate_back, learn_block, sum_up, parts_of,
     end_loss,
 )  # fmt: skip

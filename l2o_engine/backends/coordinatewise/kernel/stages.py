@@ -27,9 +27,9 @@ class Board(NamedTuple):
     announced: Integers
 
 
-def learn_parts(desk, k, sums, counter):
+def learn_parts(desk, k, sums, parts, counter):
     """Do the parts of a network's images, or of the sums over these, that this thread comes to; return how many."""
-    parts, done = parts_of(desk, sums), 0
+    done = 0
     while True:
         part = take(counter)
         if part >= parts:
@@ -45,7 +45,8 @@ def follow(rows, desk, board, thread, first, leads):
     """Do one stage of an unroll after another, as soon as it is announced, as far as this thread comes to its parts.
 
     A thread that sleeps from stage to stage is woken too late, so it looks again and again, but lets others have the
-    core meanwhile. None is needed: a stage is over once all its parts are done, whoever did them.
+    core meanwhile. None is needed: a stage is over once all its parts are done, whoever did them; and nobody touches
+    anything but the board after that, so what it was computed in may be used again while others are awake.
 
     Parameters
     ----------
@@ -56,39 +57,50 @@ def follow(rows, desk, board, thread, first, leads):
     first, leads
         The stage to begin with; how many of them this thread announces, each when the one before is done, and then
         returns; 0 if it is another that does.
+
+    Returns
+    -------
+    The stage that it would go on with. If it is not the last of those that it announces, others have parts that they
+    have not done yet, and it is to be called again: a thread that waits in here hears of no interruption.
     """
     agenda, counters, announced = board.agenda, board.counters, board.announced
     stages = agenda.shape[0]
     for stage in range(first, first + leads if leads > 0 else stages):
-        if leads > 0:
-            if agenda[stage] < 0 and agenda[stage] % 2 == 1:
-                pack_perceptron(desk, (-1 - agenda[stage]) // 2)
-            put(announced, 0, stage + 1)
-        looks = 0
-        known = get(announced, 0)
-        while 0 <= known <= stage:
-            if looks >= PATIENCE:
-                return
-            looks += 1
-            give_way()
+        if leads == 0:
+            looks = 0
             known = get(announced, 0)
-        if known < 0:
-            return
+            while 0 <= known <= stage:
+                if looks >= PATIENCE:
+                    return stage
+                looks += 1
+                give_way()
+                known = get(announced, 0)
+            if known < 0:
+                return stage
         what = agenda[stage]
+        k, sums = (-1 - what) // 2, what % 2 == 0
+        if leads > 0 and get(announced, 0) <= stage:
+            if what < 0 and not sums:
+                pack_perceptron(desk, k)
+            put(announced, 0, stage + 1)
         counter = counters[0, stage : stage + 1]
         if what >= 0:
             parts = (rows.tape.shape[2] + rows.chunk - 1) // rows.chunk
             done = step_chunks(rows, what, thread, counter)
         else:
-            sums = what % 2 == 0
             parts = parts_of(desk, sums)
-            done = learn_parts(desk, (-1 - what) // 2, sums, counter)
+            done = learn_parts(desk, k, sums, parts, counter)
         add(counters, stages + stage, done)
         if leads > 0:
+            looks = 0
             while get(counters, stages + stage) < parts:
+                if looks >= PATIENCE:
+                    return stage
+                looks += 1
                 give_way()
-            if what < 0 and what % 2 == 1:
-                end_loss(desk, (-1 - what) // 2)
+            if what < 0 and not sums:
+                end_loss(desk, k)
+    return first + leads if leads > 0 else stages
 
 
 DRIVER = (learn_parts, follow)
