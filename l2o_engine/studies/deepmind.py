@@ -14,7 +14,7 @@ from l2o_engine.presets.shipped import find
 from l2o_engine.studies.episode3 import networks_below
 from l2o_engine.studies.evaluation import Judged, Match, Network, judge
 from l2o_engine.studies.evaluation.matches import problem_of
-from l2o_engine.support.errors import UserError
+from l2o_engine.studies.reproduction.experiments import whose_data_is_there
 
 QUADRATIC = "dm_quadratic"
 LOOKS = (20, 50, 98)
@@ -118,21 +118,9 @@ class Table:
 
 def groups_below(folder: Path, names: Sequence[str], seeds: int) -> list[Group]:
     """Return the experiments of which there are finished runs below a folder, and whose data is there."""
-    found = []
-    for name in names:
-        preset = load(find(name))
-        networks = networks_below(folder, name, seeds)
-        if networks and _has_data(preset):
-            found.append(Group(preset, tuple(networks)))
-    return found
-
-
-def _has_data(preset: Preset) -> bool:
-    try:
-        _ = preset.problem.sources
-    except UserError:
-        return False
-    return True
+    there, _ = whose_data_is_there(load(find(name)) for name in names)
+    found = [Group(preset, tuple(networks_below(folder, preset.name, seeds))) for preset in there]
+    return [group for group in found if group.networks]
 
 
 def on_own_problem(group: Group, *, draws: int, told: Told) -> Table:

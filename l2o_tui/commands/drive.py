@@ -4,6 +4,7 @@ import sys
 from dataclasses import dataclass
 
 from l2o_engine.runs.driven import DrivenRun
+from l2o_engine.support.memory import give_back_large_arrays
 from l2o_tui.commands.screen import SWITCH_SECONDS, has_terminal, open_driven
 from l2o_tui.text.streams import say
 
@@ -74,6 +75,7 @@ def drive(
     Failure
         If training failed, or stdout could not be written to.
     """
+    give_back_large_arrays()
     if front_end.has_screen:
         return open_driven(
             run,

@@ -5,7 +5,7 @@ reproduction that was interrupted, or killed, goes on where it was when it is st
 """
 
 from l2o_engine.studies.reproduction.course import Reproduction, Standing
-from l2o_engine.studies.reproduction.experiments import GROUPS, ReproductionError, experiments_of
+from l2o_engine.studies.reproduction.experiments import GROUPS, ReproductionError, experiments_of, whose_data_is_there
 from l2o_engine.studies.reproduction.jobs import Outcome, run_job
 from l2o_engine.studies.reproduction.results import FEW_SEEDS, NOTEBOOK_LEVELS, Result, wall_seconds
 from l2o_engine.studies.reproduction.rivalry import COUNTS, Judgement, Rivalry, judged_results, sees_curvature
@@ -32,4 +32,5 @@ __all__ = [
     "run_job",
     "sees_curvature",
     "wall_seconds",
+    "whose_data_is_there",
 ]

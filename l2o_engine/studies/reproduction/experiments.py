@@ -1,6 +1,6 @@
 """Which experiments there are to reproduce."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from l2o_engine.presets import story
 from l2o_engine.presets.files import load
@@ -44,6 +44,19 @@ def experiments_of(group: str, only: Sequence[str] = ()) -> list[Preset]:
             elsewhere = f"; it is in {story.group_of(found[name])}" if name in found else hint
             raise ReproductionError(f'there is no experiment "{name}" in {group}{elsewhere}')
     return story.in_order(found[name] for name in names if not only or name in only)
+
+
+def whose_data_is_there(experiments: Iterable[Preset]) -> tuple[list[Preset], dict[str, list[str]]]:
+    """Return experiments of which all data can be read, and by message, why the others' cannot, their names."""
+    there, lacking = [], dict[str, list[str]]()
+    for preset in experiments:
+        try:
+            _ = preset.problem.sources
+        except UserError as error:
+            lacking.setdefault(str(error), []).append(preset.name)
+        else:
+            there.append(preset)
+    return there, lacking
 
 
 def _is_in(group: str, preset: Preset) -> bool:

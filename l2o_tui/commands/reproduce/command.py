@@ -24,7 +24,9 @@ from l2o_engine.studies.reproduction import (
     experiments_of,
     judged_results,
     process_pool,
+    whose_data_is_there,
 )
+from l2o_engine.support.errors import UserError
 from l2o_tui import exit_codes
 from l2o_tui.commands.reproduce import rivalry_table
 from l2o_tui.commands.reproduce.deepmind import write_deepmind
@@ -61,7 +63,8 @@ def run_reproduce(
     Parameters
     ----------
     group, only
-        What, see :func:`~l2o_engine.studies.reproduction.experiments_of`.
+        What, see :func:`~l2o_engine.studies.reproduction.experiments_of`. Of a whole group, those whose data is not
+        there are left out, and said to be.
     seeds
         How many seeds each.
     report
@@ -89,14 +92,14 @@ def run_reproduce(
         If stdout could not be written to.
     """
     began = monotonic()
-    experiments = experiments_of(group, only)
+    experiments, left_out = _experiments(group, only)
     reproduction = Reproduction(experiments, seeds=seeds, runs_dir=runs_dir, backend=backend)
     if report:
         check_report_of(experiments)
         check_report(report, sorted({_page_of(preset) for preset in experiments}))
     notes = Notes(with_bars=not (as_json and is_terminal(sys.stdout)))
-    if seeds_note := weakness(seeds):
-        notes.say(seeds_note)
+    for note in filter(None, (*left_out, weakness(seeds))):
+        notes.say(note)
     workers = min(jobs or cores(), len(reproduction.jobs))
     received = _drive(reproduction, notes, workers, as_json=as_json)
     done = [outcome for outcome in reproduction.outcomes if outcome.status == "done"]
@@ -153,6 +156,15 @@ def run_reproduce(
         _complain_of_ours(judgements, notes),
     ]
     return exit_codes.FAILED if any(fails) else exit_codes.DONE
+
+
+def _experiments(group: str, only: Sequence[str]) -> tuple[list[Preset], list[str]]:
+    """Return those to make, and what is to be said of others: those of a whole group may lack their data."""
+    asked = experiments_of(group, only)
+    experiments, lacking = whose_data_is_there(asked)
+    if lacking and (only or not experiments):
+        raise UserError(next(iter(lacking)))
+    return experiments, [f"left out, {', '.join(names)}: {why}" for why, names in lacking.items()]
 
 
 def _page_of(preset: Preset) -> str:

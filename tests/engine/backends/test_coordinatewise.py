@@ -37,7 +37,9 @@ from l2o_engine.optimizers.learned.networks.by_group import ByGroup, Member
 from l2o_engine.optimizers.learned.networks.linear import Linear
 from l2o_engine.optimizers.learned.networks.lstm import LSTM
 from l2o_engine.optimizers.learned.networks.mlp import MLP
+from l2o_engine.presets.files import override
 from l2o_engine.presets.schema import Preset
+from l2o_engine.runs.folder import Run
 from l2o_engine.support.arrays import Floats
 from l2o_engine.support.processes import Child
 from l2o_engine.tasks.base import Task
@@ -46,7 +48,8 @@ from l2o_engine.tasks.network import Network, network
 from l2o_engine.tasks.quadratic import Quadratic
 from l2o_engine.training.trainer import MetaTrainer, TrainerState
 from tests.engine.averages import Averages
-from tests.engine.tiny import INPUTS, OBJECTIVES, PROBLEMS, draw, new_learner, tiny_preset
+from tests.engine.tiny import INPUTS, OBJECTIVES, PROBLEMS, draw, new_learner, resume, tiny_preset
+from tests.engine.tiny import run as run_preset
 
 pytestmark = pytest.mark.timeout(600)  # the first time, the kernel is compiled
 
@@ -292,6 +295,23 @@ def test_after_an_error_in_the_midst_of_an_unroll_the_next_one_is_as_it_would_ha
     trainer = MetaTrainer(preset.experiment, 0, backend)
     losses = [chunk.results.losses for chunk in trainer.advance(2)]
     assert_same(expected, (trainer.state(), losses))
+
+
+@pytest.mark.usefixtures("family")
+def test_in_mid_episode_resumed_equals_uninterrupted(tmp_path: Path) -> None:
+    """From a folder, with minibatches, staggered parallel episodes, and images that are left to judge by."""
+    preset = tiny_preset(
+        *('problem={kind="network", sizes=[9], batch=8}', *DEEPMINDS[:2], "unroll.steps=20", "unroll.truncation=4"),
+        *("unroll.shortest=8", "unroll.staggered=true", FIRST_ORDER, "meta.batch=2", "augmentation.unseen=0.4"),
+    )
+    run_preset(tmp_path / "whole", override(preset, ["run.iterations=11", 'run.backend="coordinatewise"']))
+    run_preset(tmp_path / "part", override(preset, ["run.iterations=6", 'run.backend="coordinatewise"']))
+    resume(tmp_path / "part", iterations=11)
+    whole, part = (Run(tmp_path / name).checkpoint().trainers[0] for name in ("whole", "part"))
+    assert any(episode.carried for episode in whole.episodes.values())
+    assert_same((whole, [np.zeros(0)]), (part, [np.zeros(0)]))
+    rows = [(tmp_path / name / "metrics.csv").read_bytes() for name in ("whole", "part")]
+    assert rows[0] == rows[1]
 
 
 def test_a_step_more_than_there_is_room_for_is_an_error() -> None:

@@ -31,6 +31,7 @@ from l2o_engine.studies.reproduction import (
     process_pool,
     run_job,
     wall_seconds,
+    whose_data_is_there,
 )
 from l2o_engine.studies.sweep.jobs import is_done
 from l2o_engine.studies.sweep.workers import PoolProcess
@@ -145,6 +146,17 @@ def test_an_episode_goes_from_the_notebooks_worst_result_to_its_best() -> None:
 def test_some_experiments_of_a_group_can_be_chosen_in_any_order() -> None:
     chosen = experiments_of("episode1", ["log30", "simple_sum", "log30"])
     assert [preset.name for preset in chosen] == ["simple_sum", "log30"]
+
+
+def test_experiments_whose_data_is_not_there_are_told_apart_by_what_they_lack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("L2O_DATA_DIR", str(tmp_path))
+    there, lacking = whose_data_is_there(experiments_of("deepmind"))
+    assert "dm_quadratic" in {preset.name for preset in there}
+    (mnist,) = (names for why, names in lacking.items() if why.startswith('the data set "mnist" is not there'))
+    assert mnist == ["dm_mnist", "rnnprop_mnist", "dm_mnist_curriculum"]
+    assert not {preset.name for preset in there} & {name for names in lacking.values() for name in names}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,9 @@
 """How much memory is free: the least of what the machine, the control groups and ulimit leave."""
 
+import platform
 import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -72,3 +75,26 @@ def test_what_cannot_be_understood_is_no_limit(proc: Path, tmp_path: Path, text:
     (proc / "self/cgroup").write_text(text)
     group(tmp_path / "v2/user.slice/job", memory__max="lots", memory__current="-", memory__stat="")
     assert available_memory(proc, tmp_path / "v2") == (8_192_000, "this machine")
+
+
+# Of a program that has freed an array of 16 MB before, and frees twenty of 6 MB that each lie before one that stays.
+_FREES = """
+import sys
+from l2o_engine.support.memory import give_back_large_arrays
+if sys.argv[1:]:
+    give_back_large_arrays()
+bytearray(2**24)
+pairs = [(bytearray(b"x" * 6_000_000), bytearray(b"x" * 100_000)) for _ in range(20)]
+kept = [small for _, small in pairs]
+del pairs
+print(int(open("/proc/self/statm").read().split()[1]))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library's memory is its own affair")
+def test_large_arrays_that_are_freed_are_the_system_s_again() -> None:
+    pages = [
+        int(subprocess.run([sys.executable, "-c", _FREES, *told], capture_output=True, check=True).stdout)
+        for told in ((), ("give back",))
+    ]
+    assert pages[0] - pages[1] > 2 * 6_000_000 / resource.getpagesize()

@@ -248,6 +248,12 @@ def test_wrong_usage_is_one_message_and_starts_nothing(
     assert files_below(workplace) == ["file"]
 
 
+def test_data_that_is_not_there_is_told_before_anything_starts_if_it_was_asked_for_by_name(workplace: Path) -> None:
+    result = call("reproduce", "deepmind", "--only", "dm_mnist", "--only", "dm_quadratic")
+    assert (result.code, result.out, files_below(workplace)) == (2, "", [])
+    assert 'the data set "mnist" is not there: put ' in result.err
+
+
 def test_a_backend_that_cannot_take_an_experiment_is_told_before_anything_starts(
     shipped: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
