@@ -19,7 +19,7 @@ def give_back_large_arrays() -> None:
     """Have the system take an array of 4 MiB and more back as soon as it is freed, where the C library is glibc.
 
     It would do so by itself, but learns from each that is freed to keep those up to 32 MB, for each thread by itself: a
-    training of 100,000 coordinates held 1.1 GB then, and holds 0.88 with this. Smaller ones would take longer: with 256
+    training of 100,000 coordinates held 1.2 GB then, and holds 0.91 with this. Smaller ones would take longer: with 256
     KiB, 1.07 of the time of a training of 16,000.
     """
     with suppress(OSError, AttributeError):
