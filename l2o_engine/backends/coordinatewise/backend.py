@@ -9,7 +9,7 @@ and each block of coordinates is differentiated by itself (recording.py).
 
 from collections.abc import Mapping
 from math import nan
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -17,17 +17,18 @@ from torch import Tensor
 
 from l2o_engine.backends.coordinatewise.gradients import Gradients
 from l2o_engine.backends.coordinatewise.networks import Networks
-from l2o_engine.backends.coordinatewise.recording import Recording
+from l2o_engine.backends.coordinatewise.recording import CompiledRecording, Recording
 from l2o_engine.backends.course import Step, Unrolled, UnrollingBackend, torch_threads
 from l2o_engine.meta.experiment import Experiment
 from l2o_engine.meta.learner import Learner
 from l2o_engine.meta.truncation import Carried
 from l2o_engine.optimizers.base import Optimizer, run
 from l2o_engine.optimizers.learned.inputs.base import Numbers
-from l2o_engine.optimizers.learned.learned_optimizer import TrainedOptimizer
+from l2o_engine.optimizers.learned.learned_optimizer import LearnedState, TrainedOptimizer
 from l2o_engine.support.arrays import Floats
 from l2o_engine.support.processes import Child
 from l2o_engine.tasks.base import Task, TaskFamily
+from l2o_engine.tasks.network.network import INDEX
 
 
 class CoordinatewiseBackend(UnrollingBackend):
@@ -72,7 +73,11 @@ class CoordinatewiseBackend(UnrollingBackend):
         trained = self._learned.with_weights(weights.detach(), numbers, stays=False)
         with self._gradients.desk(task, shared=self._networks.alone) as desk:
             optimizer, recordings = self._networks.record(trained, task.family, truncation.losses - 1, desk)
-            way = self._forward(optimizer, task, truncation.losses, carried, recordings)
+            settings = self._networks.settings
+            if desk is None or settings is None or task.judged:
+                way = self._forward(optimizer, task, truncation.losses, carried, recordings)
+            else:
+                way = _at_once(optimizer, task, settings, carried, recordings)
         losses = way.unrolled.losses
         counted = losses[: truncation.counted].clone().requires_grad_()
         objective = self._experiment.objective(counted)
@@ -109,7 +114,7 @@ class CoordinatewiseBackend(UnrollingBackend):
         Where its steps are recorded to be differentiated, more is kept of them.
         """
         task = task.with_arrays(torch.from_numpy)
-        x, state = (task.init(), optimizer.init(task.init())) if carried is None else optimizer.resumed(carried)
+        x, state = _begun(optimizer, task, carried)
         losses, points, slopes, gradients, inputs, updates = [], [], [], [], [], []
         team = next((one.team for one in (recordings or {}).values()), None)
         train, smallest_signal = recordings is not None, nan
@@ -145,6 +150,36 @@ class _Way(NamedTuple):
     unrolled: Unrolled
     slopes: list[Tensor]  # the losses' own gradients, [batch, *shape] each
     updates: list[Tensor]  # with the graph that leads from the networks' outputs to them
+
+
+def _begun(optimizer: TrainedOptimizer, task: Task, carried: Carried | None) -> tuple[Tensor, LearnedState]:
+    """Return where an unroll begins, on tasks of tensors."""
+    return (task.init(), optimizer.init(task.init())) if carried is None else optimizer.resumed(carried)
+
+
+def _at_once(
+    optimizer: TrainedOptimizer,
+    task: Task,
+    settings: Floats,
+    carried: Carried | None,
+    recordings: Mapping[str, Recording],
+) -> "_Way":
+    """Run the learned optimizer on one batch of perceptrons, as `_forward` does, with all steps in the kernel.
+
+    What is found is the same to the last bit; but threads need not wait for the interpreter from step to step.
+    """
+    (recording,) = recordings.values()
+    x, state = _begun(optimizer, task.with_arrays(torch.from_numpy), carried)
+    chosen = np.ascontiguousarray(task.minibatches[INDEX].swapaxes(0, 1))
+    desk, tape, reached = cast("CompiledRecording", recording).unroll(x.numpy(), chosen, settings)
+    shape = (len(chosen), *x.shape)
+    points, gradients = [*torch.from_numpy(desk.points).view(shape)], [*torch.from_numpy(desk.gradients).view(shape)]
+    inputs = [*torch.from_numpy(tape).view(len(tape), -1, *x.shape).movedim(1, -1)]
+    updates = [outputs.view_as(x) for outputs in recording.outputs]
+    on = {} if carried is None else optimizer.carried(points[-1], LearnedState(reached, state.memory, state.seen))
+    moved = [update.detach() for update in updates]
+    losses = torch.from_numpy(desk.losses).view(shape[:2])
+    return _Way(Unrolled(losses, nan, points, gradients[:-1], inputs, moved, on), gradients, updates)
 
 
 class CoordinatewiseForward:

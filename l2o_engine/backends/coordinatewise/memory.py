@@ -23,8 +23,8 @@ class Sizes(NamedTuple):
         The float type.
     state, scratch, gates
         Numbers of a state of all rows, of what all threads have to themselves, and of gates that are kept.
-    steps, width
-        Steps that are remembered, and numbers a row that the network sees.
+    steps
+        Those that are remembered.
     rows, padded
         Rows, and how many they are in whole blocks.
     chunks, sums
@@ -36,7 +36,6 @@ class Sizes(NamedTuple):
     scratch: int
     gates: int
     steps: int
-    width: int
     rows: int
     padded: int
     chunks: int
@@ -52,8 +51,6 @@ class Memory:
         Of these.
     arena
         Flat, at a boundary of 64 bytes: three states, the threads' own, then the gates of all steps.
-    tape
-        [steps, width, padded]: what the network saw; rows behind the last are 0.
     slopes
         [steps, padded]: the objective's derivatives by the outputs; rows behind the last are 0.
     sums
@@ -63,7 +60,6 @@ class Memory:
     def __init__(self, sizes: Sizes) -> None:
         self.sizes = sizes
         self.arena = aligned(3 * sizes.state + sizes.scratch + sizes.gates, sizes.dtype)
-        self.tape: Floats = np.zeros((max(1, sizes.steps), sizes.width, sizes.padded), sizes.dtype)
         self.slopes: Floats = np.zeros((sizes.steps, sizes.padded), sizes.dtype)
         self.sums: Doubles = np.zeros((sizes.chunks if sizes.steps else 0, sizes.sums))
 
@@ -130,4 +126,7 @@ def no_desk(dtype: str) -> Desk:
 def no_rows(dtype: str) -> Rows:
     """Return an unroll of nothing."""
     none, nowhere = np.empty(0, dtype), np.empty(0, np.int64)
-    return Rows(none, nowhere, np.empty((0, 0, 0), dtype), np.empty((0, 0), dtype), none, 0, -1, 0, 0, 0, 0, 1.0)
+    return Rows(
+        none, nowhere, np.empty((0, 0, 0), dtype), np.empty((0, 0), dtype), none, none,
+        own=0, state=0, kept=-1, layers=0, hidden=0, projection=0, chunk=0, scale=1.0,
+    )  # fmt: skip

@@ -7,7 +7,7 @@ from torch import Tensor
 from l2o_engine.backends.compiled.compile import Kernel, get_kernel
 from l2o_engine.backends.coordinatewise.admission import networks_of
 from l2o_engine.backends.coordinatewise.crew import Crew
-from l2o_engine.backends.coordinatewise.encoding import encoding_of
+from l2o_engine.backends.coordinatewise.encoding import encoding_of, settings_of
 from l2o_engine.backends.coordinatewise.kernel.perceptron import Desk
 from l2o_engine.backends.coordinatewise.pack import Packing
 from l2o_engine.backends.coordinatewise.recording import Compiled, CompiledRecording, Recording, StatelessRecording
@@ -81,6 +81,7 @@ class Networks:
                 )
             self.members[name] = Member(network, slice(start, stop), compiled, crew)
             start = stop
+        self._learned, self._dtype = learned, dtype
         self._encoding = encoding_of(learned.inputs, self.kernel, dtype)
 
     @property
@@ -92,6 +93,17 @@ class Networks:
     def alone(self) -> bool:
         """Whether one network has the threads to itself, and so a team, from step to step; several take turns."""
         return len(self.members) == 1
+
+    @property
+    def settings(self) -> Floats | None:
+        """What the kernel makes the network's inputs by, where it can take all steps of an unroll; else None.
+
+        There is one network then, and its outputs as the kernel gives them are the updates.
+        """
+        (first, *others) = self.members.values()
+        if others or first.compiled is None or not first.compiled.packing.scales:
+            return None
+        return settings_of(self._learned.inputs, self._dtype)
 
     def record(
         self, optimizer: TrainedOptimizer, family: TaskFamily, steps: int = 0, desk: Desk | None = None

@@ -26,7 +26,7 @@ from l2o_engine.backends.coordinatewise.pack import Packing
 from l2o_engine.backends.coordinatewise.spec import keeps_gates
 from l2o_engine.backends.coordinatewise.team import Team
 from l2o_engine.optimizers.learned.networks.base import Network
-from l2o_engine.support.arrays import Doubles, Floats
+from l2o_engine.support.arrays import Doubles, Floats, Integers
 
 _CHUNK = 4  # blocks that one thread takes at a time: what they add to the gradient is added up first
 _AT_ONCE = 2**14  # rows, of all steps, that torch differentiates at once in each thread
@@ -249,26 +249,29 @@ class CompiledRecording(Recording):
             scratch=self._crew.size * packing.scratch_lines * self._block,
             gates=self._steps * GATES * network.units * padded if keeps else 0,
             steps=self._steps,
-            width=packing.width,
             rows=rows,
             padded=padded,
             chunks=-(-padded // (_CHUNK * self._block)),
             sums=packing.sums,
         )
         memory = self._memory = self._spare.take(sizes)
+        tape = np.empty((max(1, self._steps), packing.width, padded), self._dtype)
+        tape[..., rows:] = 0  # whatever is computed behind the last row must be a number
         self._all = Rows(
             self._weights,
             packing.places,
-            memory.tape,
+            tape,
             self._new_outputs(),
             memory.arena,
-            sizes.state,
-            3 * sizes.state + sizes.scratch if keeps else -1,
-            network.layers,
-            network.hidden,
-            packing.projection,
-            _CHUNK * self._block,
-            packing.scale,
+            np.empty(0, self._dtype),
+            own=rows,
+            state=sizes.state,
+            kept=3 * sizes.state + sizes.scratch if keeps else -1,
+            layers=network.layers,
+            hidden=network.hidden,
+            projection=packing.projection,
+            chunk=_CHUNK * self._block,
+            scale=packing.scale,
         )
         if self._remembers and self._alone:
             asked = 2 * (self._steps + 1)  # times for gradients, where a step is judged by another minibatch
@@ -314,6 +317,38 @@ class CompiledRecording(Recording):
         self._taken += 1
         found = self._remember(torch.from_numpy(self._all.outputs[slot])[: self._rows])
         return found if self._packing.scales else self._packing.network.scaled(found), 2 if state == 1 else 1
+
+    def unroll(self, x: Floats, chosen: Integers, settings: Floats) -> tuple[Desk, Floats, int]:
+        """Take all steps at once from the first state on, each on the gradient of the desk's networks where they are.
+
+        Parameters
+        ----------
+        x, chosen
+            Where the networks begin, [networks, size], which are the rows; the images of each loss, int64
+            [steps + 1, networks, n].
+        settings
+            By which the inputs are made of gradients: see :func:`~.encoding.settings_of`.
+
+        Returns
+        -------
+        The desk, with points, losses and gradients of all steps and after the last, step by step; what the network saw,
+        [steps, width, rows]; the state.
+        """
+        losses, networks, _ = chosen.shape
+        places = losses * networks
+        desk = self._desk._replace(
+            points=np.empty((places, x.shape[1]), self._dtype),
+            chosen=chosen.reshape(places, -1),
+            losses=np.empty(places, self._dtype),
+            gradients=np.empty((places, x.shape[1]), self._dtype),
+        )
+        np.copyto(desk.points[:networks], x, casting="no")
+        self._all = self._all._replace(settings=settings)
+        self.team = self._team(desk, self._steps + 2 * places)
+        self.team.unroll(self._steps, networks)
+        for outputs in self._all.outputs:
+            self._remember(torch.from_numpy(outputs)[: self._rows])
+        return desk, self._all.tape[..., : self._rows], 2 - self._steps % 2
 
     def gradient(self, slopes: Sequence[Tensor]) -> Doubles:
         """Return the derivative [size] by the weights; see :class:`Recording`. It ends the recording."""

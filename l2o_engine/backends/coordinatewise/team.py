@@ -50,7 +50,14 @@ class Team:
 
     def learn(self) -> None:
         """Have the losses and gradients found of the perceptrons at the desk."""
-        self._do([-1 - stage for stage in range(2 * len(self.desk.points))])
+        self._do(_learning(0, len(self.desk.points)))
+
+    def unroll(self, steps: int, networks: int) -> None:
+        """Have so many steps taken on the perceptrons at the desk, from the first on, and the last losses found."""
+        whats = _learning(0, networks)
+        for step in range(steps):
+            whats += [step, *_learning((step + 1) * networks, networks)]
+        self._do(whats)
 
     def _do(self, whats: list[int]) -> None:
         """Have stages done, in their order, and wait for the last; the threads stay for the next ones.
@@ -74,3 +81,8 @@ class Team:
     def dismiss(self) -> None:
         """Have the threads come back."""
         self._board.announced[0] = -1
+
+
+def _learning(first: int, count: int) -> list[int]:
+    """Return the stages that find the losses and gradients of so many of the perceptrons at a desk."""
+    return [-1 - stage for stage in range(2 * first, 2 * (first + count))]

@@ -22,11 +22,12 @@ from l2o_engine.backends.coordinatewise.backend import CoordinatewiseBackend
 from l2o_engine.backends.coordinatewise.encoding import encoding_of
 from l2o_engine.backends.coordinatewise.gradients import Gradients
 from l2o_engine.backends.coordinatewise.networks import Networks
+from l2o_engine.backends.coordinatewise.recording import CompiledRecording
 from l2o_engine.backends.course import torch_threads
 from l2o_engine.backends.forward import choose_forward
 from l2o_engine.backends.reference import TorchBackend
 from l2o_engine.meta.experiment import Experiment
-from l2o_engine.meta.learner import Learner
+from l2o_engine.meta.learner import Learner, Trace
 from l2o_engine.meta.meta_adam import Powers
 from l2o_engine.meta.truncation import Carried, Truncation
 from l2o_engine.optimizers.base import run
@@ -259,6 +260,39 @@ def test_threads_share_networks_on_images_and_their_number_makes_no_difference(j
 
 
 @pytest.mark.usefixtures("family")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("truncation", [4, 3], ids=["even", "odd"])
+def test_an_unroll_that_is_taken_at_once_is_to_the_last_bit_the_one_step_by_step(
+    dtype: str, truncation: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two networks, whose rows are no whole vectors, in mid-episode too; and so is what is told of it."""
+    preset = tiny_preset(
+        *('problem={kind="network", sizes=[66, 3], batch=70}', "meta.batch=2", f'run.dtype="{dtype}"'),
+        *(*DEEPMINDS[:2], "unroll.steps=12", f"unroll.truncation={truncation}", "unroll.shortest=12", FIRST_ORDER),
+    )
+
+    def stepped(*arguments: Any) -> None:
+        raise AssertionError("a step was taken by itself")
+
+    def traced() -> tuple[TrainerState, list[Trace]]:
+        trainer = MetaTrainer(preset.experiment, 0, CoordinatewiseBackend(preset.experiment, threads=2))
+        traces = [chunk.results.trace for n in (2, 3) for chunk in trainer.advance(n)]
+        return trainer.state(), [trace for trace in traces if trace]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(CompiledRecording, "step", stepped)
+        at_once, told = traced()
+    monkeypatch.setattr(Networks, "settings", None)
+    by_step, told_by_step = traced()
+    assert any(episode.carried for episode in at_once.episodes.values())
+    assert_same((at_once, [np.zeros(0)]), (by_step, [np.zeros(0)]))
+    assert told
+    for one, other in zip(told, told_by_step, strict=True):
+        for name in ("gradient", "inputs", "updates"):
+            assert_array_equal(getattr(one, name), getattr(other, name), name)
+
+
+@pytest.mark.usefixtures("family")
 def test_networks_by_group_take_turns_and_the_number_of_threads_makes_no_difference() -> None:
     """More rows than one thread takes at a time, of two networks, whose threads come back after each step."""
     lstm = 'network={kind="lstm", hidden=3, input_projection="none"}'
@@ -277,7 +311,9 @@ def test_networks_by_group_take_turns_and_the_number_of_threads_makes_no_differe
 def test_after_an_error_in_the_midst_of_an_unroll_the_next_one_is_as_it_would_have_been(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    preset = tiny_preset('problem={kind="network", sizes=[66], batch=70}', *DEEPMINDS[:2], *DEEPMINDS[3:])
+    """Of one that goes step by step, for it is judged by other images than it sees."""
+    problem = 'problem={kind="network", sizes=[66], batch=70}'
+    preset = tiny_preset(problem, *DEEPMINDS[:2], *DEEPMINDS[3:], "augmentation.unseen=0.4")
     expected = trained(preset, 1, (2,))
     backend, steps = CoordinatewiseBackend(preset.experiment, threads=2), []
 

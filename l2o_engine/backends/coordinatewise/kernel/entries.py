@@ -29,13 +29,15 @@ SHAPE = RowsSpec
 
 def log_and_sign(gradients, settings, inputs):
     """Fill in what the network sees, [2, rows], of gradients [rows]; settings are k, e^k and ε of these inputs."""
-    encode(gradients, settings, inputs, gradients.shape[0])
+    n = gradients.shape[0]
+    encode(gradients, settings, inputs, 0, 0, n, n)
 
 
 DRIVER = (*lstm.DRIVER, *perceptron.DRIVER, *stages.DRIVER, log_and_sign)
 ENTRIES = ("follow", "differentiate", "log_and_sign")
 INLINED = (
-    "learn_parts", "step_chunks", "learn_block", "sum_up", "pack_perceptron", "end_loss", "classify", "load_images",
+    "learn_parts", "step_chunks", "see", "move", "learn_block", "sum_up", "pack_perceptron", "end_loss", "classify",
+    "load_images",
 )  # fmt: skip
 
 
@@ -60,7 +62,8 @@ def signatures(spec: RowsSpec) -> dict[str, Any]:
         tape=array(real, 3),
         outputs=array(real, 2),
         arena=array(real, 1),
-        **dict.fromkeys(("state", "kept", "layers", "hidden", "projection", "chunk"), integer),
+        settings=array(real, 1),
+        **dict.fromkeys(("own", "state", "kept", "layers", "hidden", "projection", "chunk"), integer),
         scale=double,
     )
     desk = _named(

@@ -330,16 +330,17 @@ def make_images(target: Target) -> Any:
 
 
 def make_log_and_sign(target: Target) -> Any:
-    """log_and_sign(gradients, settings, seen, n): what the network sees: max(log(|g| + ε)/k, -1), then g·e^k held.
+    """log_and_sign(gradients, settings, seen, at, to, apart, n): max(log(|g| + ε)/k, -1) and g·e^k held within ±1.
 
-    Of n gradients, which need not be whole vectors; settings are k, e^k and ε, and what is seen is [2, n].
+    Of n gradients from `at` on, which need not be whole vectors; settings are k, e^k and ε. The first is written from
+    `to` on, the second so many numbers behind it.
     """
 
-    def emit(lines: _Lines, gradients: Any, settings: Any, seen: Any, n: Any) -> None:
+    def emit(lines: _Lines, gradients: Any, settings: Any, seen: Any, at: Any, to: Any, apart: Any, n: Any) -> None:
         e, b = lines.e, lines.e.builder
 
         def encode(first: Any, lanes: int) -> None:
-            gradient = e.load(e.offset(gradients, first), lanes)
+            gradient = e.load(e.offset(gradients, b.add(at, first)), lanes)
             k, scale, epsilon = (e.splat_load(e.offset(settings, place), lanes) for place in range(3))
             one, minus_one, zero = (e.const(x, lanes) for x in (1.0, -1.0, 0.0))
             size = b.select(b.fcmp_ordered("<", gradient, zero), e.sub(zero, gradient), gradient)
@@ -348,8 +349,9 @@ def make_log_and_sign(target: Target) -> Any:
             sign = e.mul(gradient, scale)
             sign = b.select(b.fcmp_ordered("<", sign, minus_one), minus_one, sign)
             sign = b.select(b.fcmp_ordered(">", sign, one), one, sign)
-            e.store(magnitude, e.offset(seen, first))
-            e.store(sign, e.offset(seen, b.add(n, first)))
+            place = b.add(to, first)
+            e.store(magnitude, e.offset(seen, place))
+            e.store(sign, e.offset(seen, b.add(place, apart)))
 
         lanes = e.index(e.target.lanes)
         with e.loop(b.udiv(n, lanes)) as loop:
@@ -357,7 +359,7 @@ def make_log_and_sign(target: Target) -> Any:
         with e.loop(b.urem(n, lanes)) as loop:
             encode(b.sub(b.sub(n, loop.index), e.index(1)), 1)
 
-    return _intrinsic("log_and_sign", target, "gradients settings seen", "n", emit)
+    return _intrinsic("log_and_sign", target, "gradients settings seen", "at to apart n", emit)
 
 
 def make_elu(target: Target) -> Any:

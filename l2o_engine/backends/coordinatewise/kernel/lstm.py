@@ -28,6 +28,11 @@ class Rows(NamedTuple):
         Flat: the state of all rows, [blocks, layers, 2, lines, block], outputs and cells of each layer, in three
         places, of which the first is where the unroll begins, the others are taken in turn; then `scratch_lines` of
         the pack for each thread; then the gates.
+    settings
+        Of inputs that are made here, of the gradients at the desk that the network moves the points of: see `encode`.
+        Empty where what the network sees is given, and nothing is moved.
+    own
+        Rows that are somebody's; those behind them fill the last block.
     state, kept
         Numbers of a state; where in the arena the gates of all steps are, [blocks, steps, layers, 4·hidden, block], or
         -1 if they are not kept.
@@ -44,6 +49,8 @@ class Rows(NamedTuple):
     tape: Floats
     outputs: Floats
     arena: Floats
+    settings: Floats
+    own: int
     state: int
     kept: int
     layers: int
@@ -76,13 +83,29 @@ def rounds(columns, n):
     return (columns + WIDE - 1) // WIDE * n
 
 
-def step_chunks(rows, step, thread, counter):
+def see(rows, desk, step, row, end):
+    """Fill in what the network sees at a step, from a row on, of the gradients that were found at the desk."""
+    gradients, width, padded = desk.gradients.reshape(-1), rows.tape.shape[1], rows.tape.shape[2]
+    n = min(end, rows.own) - row
+    encode(gradients, rows.settings, rows.tape, step * rows.own + row, step * width * padded + row, padded, n)
+
+
+def move(rows, desk, step, row, end):
+    """Fill in where the points at the desk are after a step, from a row on."""
+    points, outputs = desk.points.reshape(-1), rows.outputs[step]
+    here = step * rows.own
+    there = here + rows.own
+    for r in range(row, min(end, rows.own)):
+        points[there + r] = points[here + r] + outputs[r]
+
+
+def step_chunks(rows, desk, step, thread, counter):
     """Take one step for the chunks of rows that this thread comes to; return how many these were.
 
     Parameters
     ----------
-    rows
-        See :class:`Rows`.
+    rows, desk
+        See :class:`Rows`, and perceptron.py: the points and gradients of all steps where they are seen and moved here.
     step, thread
         Which step, and who takes it.
     counter
@@ -106,7 +129,10 @@ def step_chunks(rows, step, thread, counter):
         if row >= count:
             return done
         done += 1
-        for at in range(row, min(row + rows.chunk, count), BLOCK):
+        end = min(row + rows.chunk, count)
+        if rows.settings.shape[0] > 0:
+            see(rows, desk, step, row, end)
+        for at in range(row, end, BLOCK):
             load_inputs(arena, u, inputs, at, width)
             below, n_below = u, width
             if rows.projection > 0:
@@ -128,6 +154,8 @@ def step_chunks(rows, step, thread, counter):
             output(arena, weights, places[1], below, hidden, y)
             for r in range(BLOCK):
                 outputs[at + r] = factor * arena[y + r]
+        if rows.settings.shape[0] > 0:
+            move(rows, desk, step, row, end)
 
 
 def differentiate(rows, slopes, sums, counter):
@@ -286,4 +314,4 @@ def differentiate(rows, slopes, sums, counter):
                 to += (1 + n + hidden) * pitch
 
 
-DRIVER = (new_workspace, whole, load_inputs, rounds, step_chunks, differentiate)
+DRIVER = (new_workspace, whole, load_inputs, rounds, see, move, step_chunks, differentiate)

@@ -50,7 +50,7 @@ def operations(dtype: str) -> dict[str, object]:
         "load_pixels": as_function(
             "load_pixels", lines.make_images(target), "ws, pixels, chosen, to, first, count, n, white"
         ),
-        "encode": as_function("encode", lines.make_log_and_sign(target), "gradients, settings, seen, n"),
+        "encode": as_function("encode", lines.make_log_and_sign(target), "gradients, settings, seen, at, to, apart, n"),
         "elu": as_function("elu", lines.make_elu(target), "ws, a, n"),
         "sigmoid": as_function("sigmoid", lines.make_activation(target, "sigmoid"), "ws, a, n"),
         "tanh": as_function("tanh", lines.make_activation(target, "fast_tanh"), "ws, a, n"),

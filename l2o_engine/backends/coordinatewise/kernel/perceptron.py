@@ -16,6 +16,8 @@ from l2o_engine.support.arrays import Bytes, Doubles, Floats, Integers
 class Desk(NamedTuple):
     """What perceptrons of one shape are computed in, on minibatches of one size.
 
+    They are those of several networks, or in an unroll those of all steps, of a step's networks one behind the other.
+
     Attributes
     ----------
     points, chosen

@@ -14,8 +14,9 @@ class Board(NamedTuple):
     Attributes
     ----------
     agenda
-        [stages], int64: what each is. A step t of the network, in chunks: t; a perceptron k's way through its images
-        and back, in blocks of these: -2k - 1; the sums of that over the blocks, in rows of weights: -2k - 2.
+        [stages], int64: what each is. A step t of the network, in chunks: t; of the k-th weights at the desk the way
+        through their images and back, in blocks of these: -2k - 1; the sums of that over the blocks, in rows of
+        weights: -2k - 2.
     counters
         [2, stages], int64, 0 before: the next part of each stage to be taken, and how many are done.
     announced
@@ -28,7 +29,7 @@ class Board(NamedTuple):
 
 
 def learn_parts(desk, k, sums, parts, counter):
-    """Do the parts of a network's images, or of the sums over these, that this thread comes to; return how many."""
+    """Do the parts of the k-th images, or of the sums over these, that this thread comes to; return how many."""
     done = 0
     while True:
         part = take(counter)
@@ -86,7 +87,7 @@ def follow(rows, desk, board, thread, first, leads):
         counter = counters[0, stage : stage + 1]
         if what >= 0:
             parts = (rows.tape.shape[2] + rows.chunk - 1) // rows.chunk
-            done = step_chunks(rows, what, thread, counter)
+            done = step_chunks(rows, desk, what, thread, counter)
         else:
             parts = parts_of(desk, sums)
             done = learn_parts(desk, k, sums, parts, counter)
