@@ -534,7 +534,7 @@ def reproduce(
     backend: Backend = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Run the experiments of GROUP over seeds, and print ours beside the notebook's, with a verdict on each."""
+    """Run the experiments of GROUP over seeds, and print ours beside what is published, with a verdict on each."""
     from l2o_tui.commands.reproduce.command import run_reproduce
 
     code = run_reproduce(

@@ -94,7 +94,7 @@ def describe(
     if kind in ("extra_forbidden", "unexpected_keyword_argument"):
         known = [one for one in tables if tag is None or kind_of(one) == tag]
         if tag and any(location[-1] in fields_of(one) for one in tables):
-            return (f'{where}: means nothing with kind = "{tag}"',)
+            return (_meaningless(where, location, tag, overridden),)
         what = "table" if isinstance(value, dict | list) else "key"
         hint = nearest(str(location[-1]), [key for one in known for key in fields_of(one)])
         return (f"{where}: unknown {what}{hint}",)
@@ -110,6 +110,17 @@ def describe(
     for present, name in former.items():  # a rule of the whole file may speak of a table
         rule = rule.replace(f"[{present}]", f"[{name}]").replace(f"{present}.", f"{name}.")
     return (f"{where}: {rule}{_got(value)}",)
+
+
+def _meaningless(
+    where: str, location: Sequence[str | int], tag: str, overridden: Mapping[tuple[str | int, ...], str]
+) -> str:
+    """Say that a key is none of a table of this kind; where the option chose that, what is to be given in its place."""
+    chosen, path = overridden.get((*location[:-1], "kind")), ".".join(map(str, location[:-1]))
+    if not chosen or tuple(location) in overridden:
+        return f'{where}: means nothing with kind = "{tag}"'
+    whole = f"--set '{path}={{kind={quote(tag)}}}'"
+    return f"{chosen}: other keys that [{path}] has mean nothing then: set the whole table, {whole}"
 
 
 def rule_of(details: ErrorDetails) -> str:

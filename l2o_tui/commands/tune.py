@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from math import isfinite
 from pathlib import Path
+from time import monotonic
 
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as ProgressBars
@@ -23,6 +24,8 @@ from l2o_tui.commands.ended import EndedError, ended_by_signals
 from l2o_tui.text.output import TextConsole, json_text, write_out
 from l2o_tui.text.streams import is_terminal, say
 from l2o_tui.text.tuning import baselines_toml, document_of, tuning_table
+
+_SECONDS = 30.0  # between two lines that tell how far it is, where no bar does
 
 
 def run_tune(
@@ -142,19 +145,26 @@ def _write(output: Path, text: str) -> str:
 
 
 class _Bars:
-    """A bar for each rival on stderr, where that is a terminal; else a line when one is begun."""
+    """A bar for each rival on stderr, where that is a terminal; else a line when one is begun, and now and then."""
 
     def __init__(self, *, with_bars: bool) -> None:
         self._console = TextConsole(stderr=True)
         self._with_bars = with_bars and is_terminal(sys.stderr)
+        self._last_line = 0.0
         self._bars: ProgressBars | None = None
         self._tasks: dict[str, TaskID] = {}
 
     def show(self, progress: Progress) -> None:
         """Bring a rival's bar up to date."""
         if not self._with_bars:
+            now = monotonic()
             if not progress.done:
                 self._console.print(f"tuning {progress.rival} …")
+            elif now - self._last_line >= _SECONDS:
+                self._console.print(f"tuning {progress.rival}: {progress.done / progress.expected:.0%} …")
+            else:
+                return
+            self._last_line = now
             return
         if self._bars is None:
             columns = (TextColumn("{task.description}"), BarColumn(30), TextColumn("{task.percentage:.0f}%"))

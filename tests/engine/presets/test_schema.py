@@ -623,6 +623,7 @@ def test_the_default_baselines_can_be_overridden_where_the_file_has_none(tmp_pat
         ("baseline.first.name=X", ["entries 0 to 1"]),
         ("inputs.kind=lgo", ['did you mean "log"']),
         ("inputs.min_log=-3", ["means nothing", '"identity"']),
+        ("network.kind=mlp", ["other keys that [network] has", "set the whole table, --set 'network={kind=\"mlp\"}'"]),
     ],
 )
 def test_a_wrong_override_is_explained_by_the_option(setting: str, parts: list[str]) -> None:

@@ -13,6 +13,7 @@ from l2o_engine.presets.shipped import find
 from l2o_engine.presets.tables import to_dict, to_toml
 from l2o_engine.studies import tuning
 from l2o_engine.studies.tuning import RIVALS
+from l2o_tui.commands import tune
 from l2o_tui.options import Rival
 from tests.tui.conftest import TINY, Running, call
 
@@ -35,6 +36,15 @@ def test_stdout_is_toml_whose_tables_can_be_pasted_and_are_tuned() -> None:
     assert preset.tuned == set(names)
     assert "# [[baseline]]" in result.out.splitlines()  # RMSProp's exploit is there, and is not pasted by mistake
     assert load(find("log30")).tuned == frozenset()
+
+
+def test_where_there_is_no_terminal_a_line_now_and_then_tells_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tune, "_SECONDS", 0.0)
+    first, *others = call("tune", "log30", *FEW, "--rival=adam").err.splitlines()
+    assert first == "tuning adam …"
+    shares = [int(line.removeprefix("tuning adam: ").removesuffix("% …")) for line in others]
+    assert shares == sorted(shares)
+    assert 0 < shares[0] < 100
 
 
 def test_the_table_has_for_each_figure_the_rivals_the_best_first() -> None:
