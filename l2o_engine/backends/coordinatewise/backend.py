@@ -83,20 +83,20 @@ class CoordinatewiseBackend(UnrollingBackend):
         objective = self._experiment.objective(counted)
         (by_losses,) = torch.autograd.grad(objective, counted)
         by_updates, later = [], torch.zeros_like(way.slopes[0])  # λ, from the last update on
-        for update in range(len(way.updates), 0, -1):
+        steps = len(way.slopes) - 1
+        for update in range(steps, 0, -1):
             if update < truncation.counted:
                 each = by_losses[update].reshape(-1, *(1 for _ in task.family.shape))
                 later = torch.addcmul(later, way.slopes[update], each)
             by_updates.append(later)
         by_updates.reverse()
-        by_outputs = torch.autograd.grad(
-            way.updates, [one for recording in recordings.values() for one in recording.outputs], by_updates
-        )
+        outputs = [one for recording in recordings.values() for one in recording.outputs]
+        by_outputs = torch.autograd.grad(way.updates, outputs, by_updates) if outputs else by_updates
         gradient, first = np.empty(len(weights)), 0
         for name, recording in recordings.items():
-            own = by_outputs[first : first + len(way.updates)]
+            own = by_outputs[first : first + steps]
             gradient[self._networks.members[name].where] = recording.gradient(own)
-            first += len(way.updates)
+            first += steps
         rounded = torch.from_numpy(gradient).to(weights.dtype)
         norm = float(torch.linalg.vector_norm(rounded, dtype=torch.float64))
         return Step(losses.T.numpy(), float(objective.detach()), rounded, norm, way.unrolled)
@@ -149,7 +149,7 @@ class _Way(NamedTuple):
 
     unrolled: Unrolled
     slopes: list[Tensor]  # the losses' own gradients, [batch, *shape] each
-    updates: list[Tensor]  # with the graph that leads from the networks' outputs to them
+    updates: list[Tensor]  # with the graph that leads from the networks' outputs to them, where they are not these
 
 
 def _begun(optimizer: TrainedOptimizer, task: Task, carried: Carried | None) -> tuple[Tensor, LearnedState]:
@@ -171,15 +171,14 @@ def _at_once(
     (recording,) = recordings.values()
     x, state = _begun(optimizer, task.with_arrays(torch.from_numpy), carried)
     chosen = np.ascontiguousarray(task.minibatches[INDEX].swapaxes(0, 1))
-    desk, tape, reached = cast("CompiledRecording", recording).unroll(x.numpy(), chosen, settings)
+    desk, tape, outputs, reached = cast("CompiledRecording", recording).unroll(x.numpy(), chosen, settings)
     shape = (len(chosen), *x.shape)
     points, gradients = [*torch.from_numpy(desk.points).view(shape)], [*torch.from_numpy(desk.gradients).view(shape)]
     inputs = [*torch.from_numpy(tape).view(len(tape), -1, *x.shape).movedim(1, -1)]
-    updates = [outputs.view_as(x) for outputs in recording.outputs]
+    updates = [*torch.from_numpy(outputs).view(-1, *x.shape)]
     on = {} if carried is None else optimizer.carried(points[-1], LearnedState(reached, state.memory, state.seen))
-    moved = [update.detach() for update in updates]
     losses = torch.from_numpy(desk.losses).view(shape[:2])
-    return _Way(Unrolled(losses, nan, points, gradients[:-1], inputs, moved, on), gradients, updates)
+    return _Way(Unrolled(losses, nan, points, gradients[:-1], inputs, updates, on), gradients, updates)
 
 
 class CoordinatewiseForward:

@@ -318,8 +318,10 @@ class CompiledRecording(Recording):
         found = self._remember(torch.from_numpy(self._all.outputs[slot])[: self._rows])
         return found if self._packing.scales else self._packing.network.scaled(found), 2 if state == 1 else 1
 
-    def unroll(self, x: Floats, chosen: Integers, settings: Floats) -> tuple[Desk, Floats, int]:
+    def unroll(self, x: Floats, chosen: Integers, settings: Floats) -> tuple[Desk, Floats, Floats, int]:
         """Take all steps at once from the first state on, each on the gradient of the desk's networks where they are.
+
+        The outputs are what the networks are moved by, so there are no :attr:`outputs` with a graph of their own.
 
         Parameters
         ----------
@@ -332,9 +334,16 @@ class CompiledRecording(Recording):
         Returns
         -------
         The desk, with points, losses and gradients of all steps and after the last, step by step; what the network saw,
-        [steps, width, rows]; the state.
+        [steps, width, rows], and what it gave, [steps, rows]; the state.
+
+        Raises
+        ------
+        ValueError
+            If there are not images for as many losses as the recording's steps have.
         """
         losses, networks, _ = chosen.shape
+        if losses != self._steps + 1:
+            raise ValueError(f"images for {losses} losses, where {self._steps} steps have {self._steps + 1}")
         places = losses * networks
         desk = self._desk._replace(
             points=np.empty((places, x.shape[1]), self._dtype),
@@ -346,9 +355,8 @@ class CompiledRecording(Recording):
         self._all = self._all._replace(settings=settings)
         self.team = self._team(desk, self._steps + 2 * places)
         self.team.unroll(self._steps, networks)
-        for outputs in self._all.outputs:
-            self._remember(torch.from_numpy(outputs)[: self._rows])
-        return desk, self._all.tape[..., : self._rows], 2 - self._steps % 2
+        seen, given = (values[..., : self._rows] for values in (self._all.tape, self._all.outputs))
+        return desk, seen, given, 2 - self._steps % 2
 
     def gradient(self, slopes: Sequence[Tensor]) -> Doubles:
         """Return the derivative [size] by the weights; see :class:`Recording`. It ends the recording."""
@@ -358,7 +366,7 @@ class CompiledRecording(Recording):
             self.team.dismiss()
         own = padded[:, : self._rows]
         for row, slope in zip(own, slopes, strict=True):
-            np.multiply(slope.numpy(), self._packing.scale, out=row)
+            np.multiply(slope.numpy().reshape(-1), self._packing.scale, out=row)
         powers = _powers_for(own)
         np.ldexp(own, powers, out=own)
         counter = np.zeros(1, np.int64)

@@ -363,6 +363,18 @@ def test_a_step_more_than_there_is_room_for_is_an_error() -> None:
         recording.step({}, seen, state)
 
 
+def test_an_unroll_with_images_for_other_steps_than_it_has_is_an_error() -> None:
+    """The kernel would look for those that are missing behind the others."""
+    learned = LearnedOptimizer(LSTM(2, 2), LogAndSign())
+    optimizer = learned.with_weights(np.zeros(learned.layout.size), stays=False)
+    _, recordings = Networks(learned, "float64", None, 2).record(optimizer, Network(sizes=(3,), batch=4), steps=2)
+    (recording,) = recordings.values()
+    assert isinstance(recording, CompiledRecording)
+    recording.start(237, torch.zeros(1, 237, dtype=torch.float64))
+    with pytest.raises(ValueError, match="images for 2 losses, where 2 steps have 3"):
+        recording.unroll(np.zeros((1, 237)), np.zeros((2, 1, 4), np.int64), np.zeros(3))
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_it_is_the_same_whether_gates_are_kept_or_computed_again(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     preset = tiny_preset(*DEEPMINDS, f'run.dtype="{dtype}"')
