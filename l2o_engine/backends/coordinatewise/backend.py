@@ -9,13 +9,14 @@ and each block of coordinates is differentiated by itself (recording.py).
 
 from collections.abc import Mapping
 from math import nan
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from l2o_engine.backends.coordinatewise.gradients import Gradients
+from l2o_engine.backends.coordinatewise.kernel.perceptron import Desk
 from l2o_engine.backends.coordinatewise.networks import Networks
 from l2o_engine.backends.coordinatewise.recording import CompiledRecording, Recording
 from l2o_engine.backends.course import Step, Unrolled, UnrollingBackend, torch_threads
@@ -73,11 +74,11 @@ class CoordinatewiseBackend(UnrollingBackend):
         trained = self._learned.with_weights(weights.detach(), numbers, stays=False)
         with self._gradients.desk(task, shared=self._networks.alone) as desk:
             optimizer, recordings = self._networks.record(trained, task.family, truncation.losses - 1, desk)
-            settings = self._networks.settings
-            if desk is None or settings is None or task.judged:
+            settings, whole = self._networks.input_settings, _taking_all(optimizer, task, desk)
+            if whole is None or settings is None:
                 way = self._forward(optimizer, task, truncation.losses, carried, recordings)
             else:
-                way = _at_once(optimizer, task, settings, carried, recordings)
+                way = _at_once(optimizer, whole, task, truncation.losses, settings, carried)
         losses = way.unrolled.losses
         counted = losses[: truncation.counted].clone().requires_grad_()
         objective = self._experiment.objective(counted)
@@ -91,7 +92,7 @@ class CoordinatewiseBackend(UnrollingBackend):
             by_updates.append(later)
         by_updates.reverse()
         outputs = [one for recording in recordings.values() for one in recording.outputs]
-        by_outputs = torch.autograd.grad(way.updates, outputs, by_updates) if outputs else by_updates
+        by_outputs = torch.autograd.grad(way.updates, outputs, by_updates) if way.has_graph else by_updates
         gradient, first = np.empty(len(weights)), 0
         for name, recording in recordings.items():
             own = by_outputs[first : first + steps]
@@ -141,7 +142,7 @@ class CoordinatewiseBackend(UnrollingBackend):
         on = {} if carried is None else optimizer.carried(x, state)
         moved = [update.detach() for update in updates]
         unrolled = Unrolled(torch.stack(losses), smallest_signal, points, gradients, inputs, moved, on)
-        return _Way(unrolled, slopes, updates)
+        return _Way(unrolled, slopes, updates, has_graph=True)
 
 
 class _Way(NamedTuple):
@@ -149,7 +150,8 @@ class _Way(NamedTuple):
 
     unrolled: Unrolled
     slopes: list[Tensor]  # the losses' own gradients, [batch, *shape] each
-    updates: list[Tensor]  # with the graph that leads from the networks' outputs to them, where they are not these
+    updates: list[Tensor]
+    has_graph: bool  # that leads from the networks' outputs to the updates; else these are the outputs
 
 
 def _begun(optimizer: TrainedOptimizer, task: Task, carried: Carried | None) -> tuple[Tensor, LearnedState]:
@@ -157,28 +159,39 @@ def _begun(optimizer: TrainedOptimizer, task: Task, carried: Carried | None) -> 
     return (task.init(), optimizer.init(task.init())) if carried is None else optimizer.resumed(carried)
 
 
+def _taking_all(optimizer: TrainedOptimizer, task: Task, desk: Desk | None) -> CompiledRecording | None:
+    """Return the recording, where the kernel finds all gradients of an unroll and gives all updates; else None."""
+    recording = optimizer.stepping
+    if desk is None or task.judged or not isinstance(recording, CompiledRecording):
+        return None
+    return recording if recording.gives_updates else None
+
+
 def _at_once(
     optimizer: TrainedOptimizer,
+    recording: CompiledRecording,
     task: Task,
+    losses: int,
     settings: Floats,
     carried: Carried | None,
-    recordings: Mapping[str, Recording],
 ) -> "_Way":
     """Run the learned optimizer on one batch of perceptrons, as `_forward` does, with all steps in the kernel.
 
-    What is found is the same to the last bit; but threads need not wait for the interpreter from step to step.
+    What is found is the same to the last bit, but no step waits for the interpreter.
     """
-    (recording,) = recordings.values()
     x, state = _begun(optimizer, task.with_arrays(torch.from_numpy), carried)
-    chosen = np.ascontiguousarray(task.minibatches[INDEX].swapaxes(0, 1))
-    desk, tape, outputs, reached = cast("CompiledRecording", recording).unroll(x.numpy(), chosen, settings)
-    shape = (len(chosen), *x.shape)
+    chosen = np.array(task.minibatches[INDEX][:, :losses].swapaxes(0, 1), order="C")
+    desk, seen, given, reached = recording.unroll(x.numpy(), chosen, settings)
+    shape = (losses, *x.shape)
     points, gradients = [*torch.from_numpy(desk.points).view(shape)], [*torch.from_numpy(desk.gradients).view(shape)]
-    inputs = [*torch.from_numpy(tape).view(len(tape), -1, *x.shape).movedim(1, -1)]
-    updates = [*torch.from_numpy(outputs).view(-1, *x.shape)]
-    on = {} if carried is None else optimizer.carried(points[-1], LearnedState(reached, state.memory, state.seen))
-    losses = torch.from_numpy(desk.losses).view(shape[:2])
-    return _Way(Unrolled(losses, nan, points, gradients[:-1], inputs, updates, on), gradients, updates)
+    inputs = [*torch.from_numpy(seen).view(len(seen), -1, *x.shape).movedim(1, -1)]
+    updates = [*torch.from_numpy(given).view(-1, *x.shape)]
+    on = {}
+    if carried is not None:  # of the points, the last alone
+        on = optimizer.carried(points[-1].clone(), LearnedState(reached, state.memory, state.seen))
+    found = torch.from_numpy(desk.losses).view(shape[:2])
+    unrolled = Unrolled(found, nan, points, gradients[:-1], inputs, updates, on)
+    return _Way(unrolled, gradients, updates, has_graph=False)
 
 
 class CoordinatewiseForward:

@@ -23,8 +23,8 @@ class Sizes(NamedTuple):
         The float type.
     state, scratch, gates
         Numbers of a state of all rows, of what all threads have to themselves, and of gates that are kept.
-    steps
-        Those that are remembered.
+    steps, width
+        Steps that are remembered, and numbers a row that the network sees.
     rows, padded
         Rows, and how many they are in whole blocks.
     chunks, sums
@@ -36,6 +36,7 @@ class Sizes(NamedTuple):
     scratch: int
     gates: int
     steps: int
+    width: int
     rows: int
     padded: int
     chunks: int
@@ -51,6 +52,8 @@ class Memory:
         Of these.
     arena
         Flat, at a boundary of 64 bytes: three states, the threads' own, then the gates of all steps.
+    tape
+        [steps, width, padded]: what the network saw; rows behind the last are 0.
     slopes
         [steps, padded]: the objective's derivatives by the outputs; rows behind the last are 0.
     sums
@@ -60,6 +63,7 @@ class Memory:
     def __init__(self, sizes: Sizes) -> None:
         self.sizes = sizes
         self.arena = aligned(3 * sizes.state + sizes.scratch + sizes.gates, sizes.dtype)
+        self.tape: Floats = np.zeros((max(1, sizes.steps), sizes.width, sizes.padded), sizes.dtype)
         self.slopes: Floats = np.zeros((sizes.steps, sizes.padded), sizes.dtype)
         self.sums: Doubles = np.zeros((sizes.chunks if sizes.steps else 0, sizes.sums))
 

@@ -67,6 +67,8 @@ class Networks:
     ----------
     members
         Name → network, in the order of their weights.
+    input_settings
+        What the kernel makes their inputs by; None where it cannot.
     """
 
     def __init__(self, learned: LearnedOptimizer, dtype: str, compiler: Child | None, threads: int | None) -> None:
@@ -81,7 +83,7 @@ class Networks:
                 )
             self.members[name] = Member(network, slice(start, stop), compiled, crew)
             start = stop
-        self._learned, self._dtype = learned, dtype
+        self.input_settings = settings_of(learned.inputs, dtype)
         self._encoding = encoding_of(learned.inputs, self.kernel, dtype)
 
     @property
@@ -93,17 +95,6 @@ class Networks:
     def alone(self) -> bool:
         """Whether one network has the threads to itself, and so a team, from step to step; several take turns."""
         return len(self.members) == 1
-
-    @property
-    def settings(self) -> Floats | None:
-        """What the kernel makes the network's inputs by, where it can take all steps of an unroll; else None.
-
-        There is one network then, and its outputs as the kernel gives them are the updates.
-        """
-        (first, *others) = self.members.values()
-        if others or first.compiled is None or not first.compiled.packing.scales:
-            return None
-        return settings_of(self._learned.inputs, self._dtype)
 
     def record(
         self, optimizer: TrainedOptimizer, family: TaskFamily, steps: int = 0, desk: Desk | None = None

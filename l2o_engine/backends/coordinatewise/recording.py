@@ -38,7 +38,8 @@ class Recording(ABC):
     Attributes
     ----------
     outputs
-        Those of each step, [rows]: an LSTM's are scaled, unless a bound comes first, which is left to torch.
+        Those of each step that is taken by itself and remembered, [rows]: an LSTM's are scaled, unless a bound comes
+        first, which is left to torch.
     team
         The threads, from the first state on, where they stay from step to step; else None.
     """
@@ -249,18 +250,17 @@ class CompiledRecording(Recording):
             scratch=self._crew.size * packing.scratch_lines * self._block,
             gates=self._steps * GATES * network.units * padded if keeps else 0,
             steps=self._steps,
+            width=packing.width,
             rows=rows,
             padded=padded,
             chunks=-(-padded // (_CHUNK * self._block)),
             sums=packing.sums,
         )
         memory = self._memory = self._spare.take(sizes)
-        tape = np.empty((max(1, self._steps), packing.width, padded), self._dtype)
-        tape[..., rows:] = 0  # whatever is computed behind the last row must be a number
         self._all = Rows(
             self._weights,
             packing.places,
-            tape,
+            memory.tape,
             self._new_outputs(),
             memory.arena,
             np.empty(0, self._dtype),
@@ -318,6 +318,11 @@ class CompiledRecording(Recording):
         found = self._remember(torch.from_numpy(self._all.outputs[slot])[: self._rows])
         return found if self._packing.scales else self._packing.network.scaled(found), 2 if state == 1 else 1
 
+    @property
+    def gives_updates(self) -> bool:
+        """Whether what the kernel gives is what the rows are moved by, where the inputs have it so."""
+        return self._packing.scales
+
     def unroll(self, x: Floats, chosen: Integers, settings: Floats) -> tuple[Desk, Floats, Floats, int]:
         """Take all steps at once from the first state on, each on the gradient of the desk's networks where they are.
 
@@ -329,7 +334,7 @@ class CompiledRecording(Recording):
             Where the networks begin, [networks, size], which are the rows; the images of each loss, int64
             [steps + 1, networks, n].
         settings
-            By which the inputs are made of gradients: see :func:`~.encoding.settings_of`.
+            By which the inputs, two numbers a row, are made of gradients: see :func:`~.encoding.settings_of`.
 
         Returns
         -------
@@ -339,11 +344,14 @@ class CompiledRecording(Recording):
         Raises
         ------
         ValueError
-            If there are not images for as many losses as the recording's steps have.
+            If there are not images for as many losses as the recording's steps have, or other rows or inputs than it
+            has: the kernel would not see where they end.
         """
         losses, networks, _ = chosen.shape
         if losses != self._steps + 1:
             raise ValueError(f"images for {losses} losses, where {self._steps} steps have {self._steps + 1}")
+        if (x.size, 2) != (self._rows, self._packing.width):
+            raise ValueError(f"{x.size} rows of 2 inputs, where there are {self._rows} of {self._packing.width}")
         places = losses * networks
         desk = self._desk._replace(
             points=np.empty((places, x.shape[1]), self._dtype),
@@ -352,10 +360,12 @@ class CompiledRecording(Recording):
             gradients=np.empty((places, x.shape[1]), self._dtype),
         )
         np.copyto(desk.points[:networks], x, casting="no")
-        self._all = self._all._replace(settings=settings)
+        tape = np.empty_like(self._memory.tape)  # it is given away
+        tape[..., self._rows :] = 0  # whatever is computed behind the last row must be a number
+        self._all = self._all._replace(tape=tape, settings=settings)
         self.team = self._team(desk, self._steps + 2 * places)
         self.team.unroll(self._steps, networks)
-        seen, given = (values[..., : self._rows] for values in (self._all.tape, self._all.outputs))
+        seen, given = (values[..., : self._rows] for values in (tape, self._all.outputs))
         return desk, seen, given, 2 - self._steps % 2
 
     def gradient(self, slopes: Sequence[Tensor]) -> Doubles:

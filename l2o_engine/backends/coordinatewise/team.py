@@ -54,10 +54,9 @@ class Team:
 
     def unroll(self, steps: int, networks: int) -> None:
         """Have so many steps taken on the perceptrons at the desk, from the first on, and the last losses found."""
-        whats = _learning(0, networks)
-        for step in range(steps):
-            whats += [step, *_learning((step + 1) * networks, networks)]
-        self._do(whats)
+        self._do(_learning(0, networks))
+        for step in range(steps):  # one by one: a thread that has gone to sleep is called again
+            self._do([step, *_learning((step + 1) * networks, networks)])
 
     def _do(self, whats: list[int]) -> None:
         """Have stages done, in their order, and wait for the last; the threads stay for the next ones.
@@ -74,8 +73,11 @@ class Team:
             reached: int = self._kernel.follow(self._rows, self.desk, self._board, thread, first, leads)
             return reached
 
-        self._crew.lend(work, self._parts, self._lent)
-        while (stage := work(0, stage, end - stage)) < end:
+        while True:
+            self._crew.lend(work, self._parts, self._lent)
+            stage = work(0, stage, end - stage)
+            if stage == end:
+                return
             sleep(_NAP)
 
     def dismiss(self) -> None:

@@ -23,6 +23,7 @@ from l2o_engine.backends.coordinatewise.encoding import encoding_of
 from l2o_engine.backends.coordinatewise.gradients import Gradients
 from l2o_engine.backends.coordinatewise.networks import Networks
 from l2o_engine.backends.coordinatewise.recording import CompiledRecording
+from l2o_engine.backends.coordinatewise.team import Team
 from l2o_engine.backends.course import torch_threads
 from l2o_engine.backends.forward import choose_forward
 from l2o_engine.backends.reference import TorchBackend
@@ -268,24 +269,26 @@ def test_an_unroll_that_is_taken_at_once_is_to_the_last_bit_the_one_step_by_step
     """Two networks, whose rows are no whole vectors, in mid-episode too; and so is what is told of it."""
     preset = tiny_preset(
         *('problem={kind="network", sizes=[66, 3], batch=70}', "meta.batch=2", f'run.dtype="{dtype}"'),
+        'objective={kind="sum_log", residual=1e-6}',
         *(*DEEPMINDS[:2], "unroll.steps=12", f"unroll.truncation={truncation}", "unroll.shortest=12", FIRST_ORDER),
     )
 
     def stepped(*arguments: Any) -> None:
         raise AssertionError("a step was taken by itself")
 
-    def traced() -> tuple[TrainerState, list[Trace]]:
+    def traced() -> tuple[tuple[TrainerState, list[Floats]], list[Trace]]:
         trainer = MetaTrainer(preset.experiment, 0, CoordinatewiseBackend(preset.experiment, threads=2))
-        traces = [chunk.results.trace for n in (2, 3) for chunk in trainer.advance(n)]
-        return trainer.state(), [trace for trace in traces if trace]
+        results = [chunk.results for n in (2, 3) for chunk in trainer.advance(n)]
+        return (trainer.state(), [one.losses for one in results]), [one.trace for one in results if one.trace]
 
     with monkeypatch.context() as patched:
         patched.setattr(CompiledRecording, "step", stepped)
         at_once, told = traced()
-    monkeypatch.setattr(Networks, "settings", None)
+    monkeypatch.setattr(CompiledRecording, "gives_updates", False)
+    monkeypatch.delattr(CompiledRecording, "unroll")
     by_step, told_by_step = traced()
-    assert any(episode.carried for episode in at_once.episodes.values())
-    assert_same((at_once, [np.zeros(0)]), (by_step, [np.zeros(0)]))
+    assert any(episode.carried for episode in at_once[0].episodes.values())
+    assert_same(at_once, by_step)
     assert told
     for one, other in zip(told, told_by_step, strict=True):
         for name in ("gradient", "inputs", "updates"):
@@ -308,24 +311,28 @@ def test_networks_by_group_take_turns_and_the_number_of_threads_makes_no_differe
 
 
 @pytest.mark.usefixtures("family")
+@pytest.mark.parametrize(
+    ("judged", "kind", "name"),
+    [(("augmentation.unseen=0.4",), Gradients, "of"), ((), Team, "_do")],
+    ids=["of steps by themselves", "of all at once"],
+)
 def test_after_an_error_in_the_midst_of_an_unroll_the_next_one_is_as_it_would_have_been(
-    monkeypatch: pytest.MonkeyPatch,
+    judged: tuple[str, ...], kind: type[Any], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of one that goes step by step, for it is judged by other images than it sees."""
     problem = 'problem={kind="network", sizes=[66], batch=70}'
-    preset = tiny_preset(problem, *DEEPMINDS[:2], *DEEPMINDS[3:], "augmentation.unseen=0.4")
+    preset = tiny_preset(problem, *DEEPMINDS[:2], *DEEPMINDS[3:], *judged)
     expected = trained(preset, 1, (2,))
     backend, steps = CoordinatewiseBackend(preset.experiment, threads=2), []
 
-    def stop(self: Gradients, *arguments: Any) -> Any:
+    def stop(self: Any, *arguments: Any) -> Any:
         steps.append(self)
         if len(steps) == 3:
             raise KeyboardInterrupt
-        return of(self, *arguments)
+        return step(self, *arguments)
 
-    of = Gradients.of
+    step = getattr(kind, name)
     with monkeypatch.context() as patched:
-        patched.setattr(Gradients, "of", stop)
+        patched.setattr(kind, name, stop)
         with pytest.raises(KeyboardInterrupt):
             MetaTrainer(preset.experiment, 0, backend).advance(2)
     trainer = MetaTrainer(preset.experiment, 0, backend)
@@ -373,6 +380,36 @@ def test_an_unroll_with_images_for_other_steps_than_it_has_is_an_error() -> None
     recording.start(237, torch.zeros(1, 237, dtype=torch.float64))
     with pytest.raises(ValueError, match="images for 2 losses, where 2 steps have 3"):
         recording.unroll(np.zeros((1, 237)), np.zeros((2, 1, 4), np.int64), np.zeros(3))
+    with pytest.raises(ValueError, match="474 rows of 2 inputs, where there are 237 of 2"):
+        recording.unroll(np.zeros((2, 237)), np.zeros((3, 2, 4), np.int64), np.zeros(3))
+
+
+@pytest.mark.parametrize("of_one", [False, True], ids=["one network", "one by group"])
+@pytest.mark.parametrize("projection", ["none", "linear", "elu"])
+def test_of_perceptrons_its_meta_gradient_and_what_it_carries_on_are_the_reference_s(
+    family: Network, projection: Any, *, of_one: bool
+) -> None:
+    """With more images than it has losses for, the others are left alone."""
+    network: Any = LSTM(1, 3, input_projection=projection, initialiser="sonnet", output_scale=0.1)
+    if of_one:
+        network = ByGroup(of=(Member("all", ("*",), network),))
+    experiment = Experiment(
+        family,
+        LearnedOptimizer(network, LogAndSign()),
+        truncation=Truncation(5, of=10),
+        second_derivatives=False,
+        dtype="float64",
+    )
+    trained, expected = (MetaTrainer(experiment, 0, kind(experiment)) for kind in (CoordinatewiseBackend, TorchBackend))
+    for _ in range(2):  # the second begins with what the first has carried on
+        one, other = (trainer.advance(1)[0].results for trainer in (trained, expected))
+        np.testing.assert_allclose(one.losses, other.losses, rtol=1e-12)
+        np.testing.assert_allclose(one.gradient_norm, other.gradient_norm, rtol=1e-8)
+    task = family.draw(np.random.default_rng(0), 1, 1, steps=9, dtype="float64")
+    learner = trained.state().learner
+    assert learner is not None
+    found, wanted = (kind(experiment).meta_gradient(learner, task) for kind in (CoordinatewiseBackend, TorchBackend))
+    np.testing.assert_allclose(found.gradient, wanted.gradient, rtol=1e-6, atol=1e-9 * found.norm)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

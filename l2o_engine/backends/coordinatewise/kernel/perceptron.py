@@ -16,13 +16,13 @@ from l2o_engine.support.arrays import Bytes, Doubles, Floats, Integers
 class Desk(NamedTuple):
     """What perceptrons of one shape are computed in, on minibatches of one size.
 
-    They are those of several networks, or in an unroll those of all steps, of a step's networks one behind the other.
+    They are several networks; of an unroll that is taken at once, those of all steps, a step's one behind the other.
 
     Attributes
     ----------
     points, chosen
-        Given: weights [networks, size], each layer's matrix [inputs, outputs], then its biases; and which images
-        [networks, n], int64.
+        Weights [networks, size], each layer's matrix [inputs, outputs], then its biases; and which images [networks,
+        n], int64. They are given, but in an unroll the points behind the first step's, which are filled in.
     images, labels
         [all, pixels] and [all], uint8.
     sizes, kinds
