@@ -208,33 +208,30 @@ class CompiledRecording(Recording):
     def start(self, rows: int, like: Tensor) -> int:
         """Begin with the zero state; see :class:`Recording`."""
         self._begin(rows)
-        self._lines_of(0)[:] = 0
+        self._memory.arena[: self._memory.sizes.state] = 0
         return 0
 
     def of_named(self, named: Mapping[str, Tensor]) -> int:
         """Begin with the state that these tensors are of; see :class:`Recording`."""
         self._begin(len(named["lstm0.hidden"]))
-        lines, hidden, whole = self._lines_of(0), self._packing.network.hidden, self._rows // self._block
 
         def put(name: str) -> None:
-            part, values = self._part(lines, name), named[name].numpy()
-            by_block = values[: whole * self._block].reshape(whole, self._block, hidden)
-            part[:whole, :hidden] = by_block.swapaxes(1, 2)
-            part[whole:, :hidden, : self._rows % self._block] = values[whole * self._block :].T
-            part[whole:, :, self._rows % self._block :] = 0  # whatever was computed here must be a number
-            part[:, hidden:] = 0
+            to, apart = self._place(0, name)
+            values = np.ascontiguousarray(named[name].numpy())
+            self._kernel.load_state(self._memory.arena, to, apart, self._packing.lines, values)
 
         self._crew.do_each(put, list(named))
         return 0
 
     def named(self, state: int) -> dict[str, Tensor]:
         """Return a state as tensors [rows, hidden] by name; see :class:`Recording`."""
-        lines, (layers, hidden) = self._lines_of(state), self._shape
+        layers, hidden = self._shape
         names = [f"lstm{layer}.{part}" for layer in range(layers) for part in ("hidden", "cell")]
 
         def take(name: str) -> Floats:  # the memory is the next unroll's: nothing of it may be given away
-            by_block = self._part(lines, name)[:, :hidden].swapaxes(1, 2)
-            return by_block.copy("C").reshape(-1, hidden)[: self._rows]
+            values = np.empty((self._rows, hidden), self._dtype)
+            self._kernel.save_state(self._memory.arena, *self._place(state, name), values)
+            return values
 
         taken = self._crew.do_each(take, names)
         return {name: torch.from_numpy(values) for name, values in zip(names, taken, strict=True)}
@@ -286,17 +283,15 @@ class CompiledRecording(Recording):
     def _team(self, desk: Desk, stages: int) -> Team:
         return Team(self._kernel, self._crew, self._memory.sizes.chunks, self._all, desk, stages)
 
-    def _lines_of(self, state: int) -> Floats:
-        """Return a state [blocks, layers, 2, lines, block]."""
-        size = self._memory.sizes.state
-        shape = (-1, self._shape[0], 2, self._packing.lines, self._block)
-        return self._memory.arena[state * size : (state + 1) * size].reshape(shape)
+    def _place(self, state: int, name: str) -> tuple[int, int]:
+        """Return where in the arena one layer's outputs or cells begin, "lstm0.hidden" say, and how far apart blocks' are.
 
-    @staticmethod
-    def _part(lines: Floats, name: str) -> Floats:
-        """Return one layer's outputs or cells [blocks, lines, block], "lstm0.hidden" say."""
+        A state is [blocks, layers, 2, lines, block].
+        """
         layer, part = name.removeprefix("lstm").split(".")
-        return lines[:, int(layer), ("hidden", "cell").index(part)]
+        size = self._packing.lines * self._block
+        which = 2 * int(layer) + ("hidden", "cell").index(part)
+        return state * self._memory.sizes.state + which * size, 2 * self._shape[0] * size
 
     # Forward, and back.
 

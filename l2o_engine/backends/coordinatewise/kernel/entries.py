@@ -34,7 +34,7 @@ def log_and_sign(gradients, settings, inputs):
 
 
 DRIVER = (*lstm.DRIVER, *perceptron.DRIVER, *stages.DRIVER, log_and_sign)
-ENTRIES = ("follow", "differentiate", "log_and_sign")
+ENTRIES = ("follow", "differentiate", "load_state", "save_state", "log_and_sign")
 INLINED = (
     "learn_parts", "step_chunks", "see", "move", "learn_block", "sum_up", "pack_perceptron", "end_loss", "classify",
     "load_images",
@@ -85,6 +85,8 @@ def signatures(spec: RowsSpec) -> dict[str, Any]:
     return {
         "follow": integer(rows, desk, board, integer, integer, integer),
         "differentiate": types.void(rows, array(real, 2), array(double, 2), array(integer, 1)),
+        "load_state": types.void(array(real, 1), integer, integer, integer, array(real, 2)),
+        "save_state": types.void(array(real, 1), integer, integer, array(real, 2)),
         "log_and_sign": types.void(array(real, 1), array(real, 1), array(real, 2)),
     }
 

@@ -299,6 +299,33 @@ def make_activation(target: Target, function: str) -> Any:
     return _intrinsic(function, target, "ws", "a n", emit)
 
 
+def make_transposition(target: Target, *, into_lines: bool) -> Any:
+    """rows_to_lines(ws, values, to, at, n): a whole block's rows of n numbers, one behind the other, become n lines.
+
+    lines_to_rows(ws, values, to, at, n): and back, into the rows at `at` of values. There are as many numbers as a
+    vector has lanes, or more: where they are not whole vectors, the last of these are moved twice.
+    """
+
+    def emit(lines: _Lines, values: Any, to: Any, at: Any, n: Any) -> None:
+        e, b = lines.e, lines.e.builder
+        lanes = e.target.lanes
+        last = b.sub(n, e.index(lanes))
+        with e.loop(b.udiv(b.add(n, e.index(lanes - 1)), e.index(lanes))) as loop:
+            first = b.mul(loop.index, e.index(lanes))
+            first = b.select(b.icmp_unsigned("<", first, last), first, last)
+            for vector in range(VECTORS):
+                here = [
+                    e.offset(values, b.add(b.add(at, b.mul(e.index(vector * lanes + row), n)), first))
+                    for row in range(lanes)
+                ]
+                there = [lines.at(to, b.add(first, e.index(line)), vector) for line in range(lanes)]
+                start, end = (here, there) if into_lines else (there, here)
+                for moved, place in zip(e.transposed([e.load(one, lanes) for one in start]), end, strict=True):
+                    e.store(moved, place)
+
+    return _intrinsic("rows_to_lines" if into_lines else "lines_to_rows", target, "ws values", "to at n", emit)
+
+
 def make_images(target: Target) -> Any:
     """images(ws, pixels, chosen, to, first, count, n, white): put a block of images into lines, a pixel of all each.
 

@@ -83,6 +83,39 @@ def rounds(columns, n):
     return (columns + WIDE - 1) // WIDE * n
 
 
+def load_state(arena, to, apart, lines, values):
+    """Put what rows [count, n] remember into lines, `apart` numbers from block to block.
+
+    Lines behind the n-th, so many in all, and rows behind the last, are 0: whatever is computed there must be a number.
+    """
+    count, n = values.shape
+    flat = values.reshape(-1)
+    for row in range(0, count, BLOCK):
+        at = to + row // BLOCK * apart
+        if n >= LANES and row + BLOCK <= count:
+            rows_to_lines(arena, flat, at, row * n, n)
+        else:
+            for m in range(n):
+                for r in range(BLOCK):
+                    arena[at + m * BLOCK + r] = values[row + r, m] if row + r < count else FLOAT(0)
+        for k in range(at + n * BLOCK, at + lines * BLOCK):
+            arena[k] = FLOAT(0)
+
+
+def save_state(arena, start, apart, values):
+    """Fill in what rows [count, n] remember, which lies in lines, `apart` numbers from block to block."""
+    count, n = values.shape
+    flat = values.reshape(-1)
+    for row in range(0, count, BLOCK):
+        at = start + row // BLOCK * apart
+        if n >= LANES and row + BLOCK <= count:
+            lines_to_rows(arena, flat, at, row * n, n)
+        else:
+            for m in range(n):
+                for r in range(min(BLOCK, count - row)):
+                    values[row + r, m] = arena[at + m * BLOCK + r]
+
+
 def see(rows, desk, step, row, end):
     """Fill in what the network sees at a step, from a row on, of the gradients that were found at the desk."""
     gradients, width, padded = desk.gradients.reshape(-1), rows.tape.shape[1], rows.tape.shape[2]
@@ -314,4 +347,6 @@ def differentiate(rows, slopes, sums, counter):
                 to += (1 + n + hidden) * pitch
 
 
-DRIVER = (new_workspace, whole, load_inputs, rounds, see, move, step_chunks, differentiate)
+DRIVER = (
+    new_workspace, whole, load_inputs, rounds, load_state, save_state, see, move, step_chunks, differentiate,
+)  # fmt: skip

@@ -47,6 +47,12 @@ def operations(dtype: str) -> dict[str, object]:
         "output": as_function("output", lines.make_output(target), "ws, w, at, h, n, y"),
         "cells_back": as_function("cells_back", lines.make_cells_back(target, top=False), cells),
         "cells_back_top": as_function("cells_back_top", lines.make_cells_back(target, top=True), cells),
+        "rows_to_lines": as_function(
+            "rows_to_lines", lines.make_transposition(target, into_lines=True), "ws, values, to, at, n"
+        ),
+        "lines_to_rows": as_function(
+            "lines_to_rows", lines.make_transposition(target, into_lines=False), "ws, values, to, at, n"
+        ),
         "load_pixels": as_function(
             "load_pixels", lines.make_images(target), "ws, pixels, chosen, to, first, count, n, white"
         ),
