@@ -8,6 +8,7 @@ and each block of coordinates is differentiated by itself (recording.py).
 """
 
 from collections.abc import Mapping
+from itertools import islice
 from math import nan
 from typing import NamedTuple
 
@@ -26,7 +27,7 @@ from l2o_engine.meta.truncation import Carried
 from l2o_engine.optimizers.base import Optimizer, run
 from l2o_engine.optimizers.learned.inputs.base import Numbers
 from l2o_engine.optimizers.learned.learned_optimizer import LearnedState, TrainedOptimizer
-from l2o_engine.support.arrays import Floats
+from l2o_engine.support.arrays import Doubles, Floats
 from l2o_engine.support.processes import Child
 from l2o_engine.tasks.base import Task, TaskFamily
 from l2o_engine.tasks.network.network import INDEX
@@ -74,30 +75,18 @@ class CoordinatewiseBackend(UnrollingBackend):
         trained = self._learned.with_weights(weights.detach(), numbers, stays=False)
         with self._gradients.desk(task, shared=self._networks.alone) as desk:
             optimizer, recordings = self._networks.record(trained, task.family, truncation.losses - 1, desk)
-            settings, whole = self._networks.input_settings, _taking_all(optimizer, task, desk)
-            if whole is None or settings is None:
-                way = self._forward(optimizer, task, truncation.losses, carried, recordings)
+            settings, whole = self._networks.input_settings, _taking_all(optimizer, recordings, task, desk)
+            if not whole or settings is None:
+                way: _Stepwise | _Whole = self._forward(optimizer, task, truncation.losses, carried, recordings)
             else:
                 way = _at_once(optimizer, whole, task, truncation.losses, settings, carried)
         losses = way.unrolled.losses
         counted = losses[: truncation.counted].clone().requires_grad_()
         objective = self._experiment.objective(counted)
         (by_losses,) = torch.autograd.grad(objective, counted)
-        by_updates, later = [], torch.zeros_like(way.slopes[0])  # λ, from the last update on
-        steps = len(way.slopes) - 1
-        for update in range(steps, 0, -1):
-            if update < truncation.counted:
-                each = by_losses[update].reshape(-1, *(1 for _ in task.family.shape))
-                later = torch.addcmul(later, way.slopes[update], each)
-            by_updates.append(later)
-        by_updates.reverse()
-        outputs = [one for recording in recordings.values() for one in recording.outputs]
-        by_outputs = torch.autograd.grad(way.updates, outputs, by_updates) if way.has_graph else by_updates
-        gradient, first = np.empty(len(weights)), 0
-        for name, recording in recordings.items():
-            own = by_outputs[first : first + steps]
-            gradient[self._networks.members[name].where] = recording.gradient(own)
-            first += steps
+        gradient = np.empty(len(weights))
+        for name, found in way.gradients(by_losses).items():
+            gradient[self._networks.members[name].where] = found
         rounded = torch.from_numpy(gradient).to(weights.dtype)
         norm = float(torch.linalg.vector_norm(rounded, dtype=torch.float64))
         return Step(losses.T.numpy(), float(objective.detach()), rounded, norm, way.unrolled)
@@ -109,7 +98,7 @@ class CoordinatewiseBackend(UnrollingBackend):
         steps: int,
         carried: Carried | None = None,
         recordings: Mapping[str, Recording] | None = None,
-    ) -> "_Way":
+    ) -> "_Stepwise":
         """Run the learned optimizer on one batch of tasks, whose arrays are [batch, …], for so many losses.
 
         Where its steps are recorded to be differentiated, more is kept of them.
@@ -142,16 +131,44 @@ class CoordinatewiseBackend(UnrollingBackend):
         on = {} if carried is None else optimizer.carried(x, state)
         moved = [update.detach() for update in updates]
         unrolled = Unrolled(torch.stack(losses), smallest_signal, points, gradients, inputs, moved, on)
-        return _Way(unrolled, slopes, updates, has_graph=True)
+        return _Stepwise(unrolled, slopes, updates, recordings or {})
 
 
-class _Way(NamedTuple):
-    """An unroll, and what its way back needs."""
+class _Stepwise(NamedTuple):
+    """An unroll taken step by step, and what its way back needs."""
 
     unrolled: Unrolled
     slopes: list[Tensor]  # the losses' own gradients, [batch, *shape] each
     updates: list[Tensor]
-    has_graph: bool  # that leads from the networks' outputs to the updates; else these are the outputs
+    recordings: Mapping[str, Recording]
+
+    def gradients(self, by_losses: Tensor) -> dict[str, Doubles]:
+        """Return the derivatives by each network's weights, given those by the losses that count, [counted, batch]."""
+        by_updates, later = [], torch.zeros_like(self.slopes[0])  # λ, from the last update on
+        for step in range(len(self.updates), 0, -1):
+            if step < len(by_losses):
+                each = by_losses[step].reshape(-1, *(1 for _ in later.shape[1:]))
+                later = later + self.slopes[step] * each  # rounded twice, as the kernel does
+            by_updates.append(later)
+        by_updates.reverse()
+        outputs = [one for recording in self.recordings.values() for one in recording.outputs]
+        by_outputs = iter(torch.autograd.grad(self.updates, outputs, by_updates))
+        return {
+            name: recording.gradient([*islice(by_outputs, len(recording.outputs))])
+            for name, recording in self.recordings.items()
+        }
+
+
+class _Whole(NamedTuple):
+    """An unroll of one network that the kernel has taken whole, and finds the way back through by itself."""
+
+    unrolled: Unrolled
+    recordings: Mapping[str, CompiledRecording]
+
+    def gradients(self, by_losses: Tensor) -> dict[str, Doubles]:
+        """Return the derivatives by its weights, given those by the losses that count, [counted, batch]."""
+        given = by_losses.contiguous().numpy()
+        return {name: recording.gradient_by_losses(given) for name, recording in self.recordings.items()}
 
 
 def _begun(optimizer: TrainedOptimizer, task: Task, carried: Carried | None) -> tuple[Tensor, LearnedState]:
@@ -159,28 +176,34 @@ def _begun(optimizer: TrainedOptimizer, task: Task, carried: Carried | None) -> 
     return (task.init(), optimizer.init(task.init())) if carried is None else optimizer.resumed(carried)
 
 
-def _taking_all(optimizer: TrainedOptimizer, task: Task, desk: Desk | None) -> CompiledRecording | None:
-    """Return the recording, where the kernel finds all gradients of an unroll and gives all updates; else None."""
-    recording = optimizer.stepping
-    if desk is None or task.judged or not isinstance(recording, CompiledRecording):
-        return None
-    return recording if recording.gives_updates else None
+def _taking_all(
+    optimizer: TrainedOptimizer, recordings: Mapping[str, Recording], task: Task, desk: Desk | None
+) -> dict[str, CompiledRecording]:
+    """Return the one recording by name, where the kernel finds all gradients of an unroll and gives all updates."""
+    if desk is None or task.judged:
+        return {}
+    return {
+        name: recording
+        for name, recording in recordings.items()
+        if recording is optimizer.stepping and isinstance(recording, CompiledRecording) and recording.gives_updates
+    }
 
 
 def _at_once(
     optimizer: TrainedOptimizer,
-    recording: CompiledRecording,
+    recordings: Mapping[str, CompiledRecording],
     task: Task,
     losses: int,
     settings: Floats,
     carried: Carried | None,
-) -> "_Way":
+) -> _Whole:
     """Run the learned optimizer on one batch of perceptrons, as `_forward` does, with all steps in the kernel.
 
     What is found is the same to the last bit, but of a step Python says only that it comes next.
     """
     x, state = _begun(optimizer, task.with_arrays(torch.from_numpy), carried)
     chosen = np.array(task.minibatches[INDEX][:, :losses].swapaxes(0, 1), order="C")
+    (recording,) = recordings.values()
     desk, seen, given, reached = recording.unroll(x.numpy(), chosen, settings)
     shape = (losses, *x.shape)
     points, gradients = [*torch.from_numpy(desk.points).view(shape)], [*torch.from_numpy(desk.gradients).view(shape)]
@@ -191,7 +214,7 @@ def _at_once(
         on = optimizer.carried(points[-1].clone(), LearnedState(reached, state.memory, state.seen))
     found = torch.from_numpy(desk.losses).view(shape[:2])
     unrolled = Unrolled(found, nan, points, gradients[:-1], inputs, updates, on)
-    return _Way(unrolled, gradients, updates, has_graph=False)
+    return _Whole(unrolled, recordings)
 
 
 class CoordinatewiseForward:

@@ -284,7 +284,7 @@ class CompiledRecording(Recording):
         return Team(self._kernel, self._crew, self._memory.sizes.chunks, self._all, desk, stages)
 
     def _place(self, state: int, name: str) -> tuple[int, int]:
-        """Return where in the arena one layer's outputs or cells begin, "lstm0.hidden" say, and how far apart blocks' are.
+        """Return where in the arena a layer's outputs or cells begin, "lstm0.hidden" say, and how far apart blocks are.
 
         A state is [blocks, layers, 2, lines, block].
         """
@@ -348,7 +348,7 @@ class CompiledRecording(Recording):
         if (x.size, 2) != (self._rows, self._packing.width):
             raise ValueError(f"{x.size} rows of 2 inputs, where there are {self._rows} of {self._packing.width}")
         places = losses * networks
-        desk = self._desk._replace(
+        desk = self._desk = self._desk._replace(
             points=np.empty((places, x.shape[1]), self._dtype),
             chosen=chosen.reshape(places, -1),
             losses=np.empty(places, self._dtype),
@@ -365,19 +365,33 @@ class CompiledRecording(Recording):
 
     def gradient(self, slopes: Sequence[Tensor]) -> Doubles:
         """Return the derivative [size] by the weights; see :class:`Recording`. It ends the recording."""
+        for row, slope in zip(self._memory.slopes[:, : self._rows], slopes, strict=True):
+            np.multiply(slope.numpy().reshape(-1), self._packing.scale, out=row)
+        return self._differentiated()
+
+    def gradient_by_losses(self, by_losses: Floats) -> Doubles:
+        """Return the derivative [size] by the weights after :meth:`unroll`. It ends the recording.
+
+        Parameters
+        ----------
+        by_losses
+            The objective's derivatives by the first losses, [counted, networks].
+        """
+        self._kernel.by_outputs(self._desk.gradients, by_losses, self._packing.scale, self._memory.slopes)
+        return self._differentiated()
+
+    def _differentiated(self) -> Doubles:
+        """Return the derivative [size] by the weights, where the slopes are those by the outputs before their scale."""
         memory = self._memory
-        padded, sums = memory.slopes, memory.sums
+        slopes, sums = memory.slopes, memory.sums
         if self.team is not None:
             self.team.dismiss()
-        own = padded[:, : self._rows]
-        for row, slope in zip(own, slopes, strict=True):
-            np.multiply(slope.numpy().reshape(-1), self._packing.scale, out=row)
-        powers = _powers_for(own)
-        np.ldexp(own, powers, out=own)
+        powers = _powers_for(slopes)
+        slopes *= np.ldexp(slopes.dtype.type(1), powers)
         counter = np.zeros(1, np.int64)
 
         def work(thread: int) -> None:
-            self._kernel.differentiate(self._all, padded, sums, counter)
+            self._kernel.differentiate(self._all, slopes, sums, counter)
 
         self._crew.do(work, len(sums))
         with np.errstate(invalid="ignore"):  # what is not finite is seen by its norm
@@ -393,4 +407,5 @@ def _powers_for(slopes: Floats) -> int:
     which the kernel takes for 0; scaled, those that count are further from both ends.
     """
     greatest = float(np.abs(slopes).max())
-    return 24 - frexp(greatest)[1] if 0 < greatest < inf else 0
+    most = int(np.finfo(slopes.dtype).maxexp) - 1  # that a number can hold
+    return min(24 - frexp(greatest)[1], most) if 0 < greatest < inf else 0

@@ -191,6 +191,36 @@ def step_chunks(rows, desk, step, thread, counter):
             move(rows, desk, step, row, end)
 
 
+def by_outputs(gradients, by_losses, scale, slopes):
+    """Fill in the objective's derivatives by a network's outputs before they are scaled, step by step.
+
+    Parameters
+    ----------
+    gradients
+        [losses · networks, size]: those of each loss at the points where it was found.
+    by_losses
+        [counted, networks]: the objective's derivatives by the losses, of which there may be fewer than there are.
+    scale
+        What outputs are multiplied with.
+    slopes
+        [steps, rows], filled but for rows that are nobody's.
+    """
+    networks, size = by_losses.shape[1], gradients.shape[1]
+    later = np.zeros(networks * size, THE_DTYPE)  # λ, from the last update on
+    factor = FLOAT(scale)
+    for t in range(slopes.shape[0], 0, -1):
+        into = slopes[t - 1]
+        if t < by_losses.shape[0]:
+            for k in range(networks):
+                first, own, by_loss = k * size, gradients[t * networks + k], by_losses[t, k]
+                for m in range(size):
+                    into[first + m] = own[m] * by_loss
+            for r in range(networks * size):  # by itself, so that it is rounded twice, as it is step by step
+                later[r] += into[r]
+        for r in range(networks * size):
+            into[r] = factor * later[r]
+
+
 def differentiate(rows, slopes, sums, counter):
     """Go back through steps, for the chunks of rows that this thread comes to.
 
@@ -348,5 +378,6 @@ def differentiate(rows, slopes, sums, counter):
 
 
 DRIVER = (
-    new_workspace, whole, load_inputs, rounds, load_state, save_state, see, move, step_chunks, differentiate,
+    new_workspace, whole, load_inputs, rounds, load_state, save_state, see, move, step_chunks, by_outputs,
+    differentiate,
 )  # fmt: skip
