@@ -266,10 +266,10 @@ def differentiate(rows, slopes, sums, counter):
     for m in range(hidden):
         ws[outputs + m] = weights[places[1] + 1 + m]
     # While a block goes back, the gates of the next are brought near, so many vectors to 256 lines that it multiplies.
-    turns = 0
+    turns = 0 if projection > 0 else -rounds(padded, GATES * hidden)  # the first step does not ask for what is below
     for k in range(layers):
-        turns += rounds(2 * padded if k > 0 or projection > 0 else padded, GATES * hidden)
-    rate = (layers * gates // LANES * 256 + turns - 1) // turns if kept >= 0 else 0
+        turns += steps * rounds(2 * padded if k > 0 or projection > 0 else padded, GATES * hidden)
+    rate = (steps * layers * gates // LANES * 256 + turns - 1) // max(turns, 1) if kept >= 0 else 0
     # Derivatives decay on their way back; those that become subnormal add nothing, and take a hundred times as long.
     before = flush_subnormals()
     while True:
@@ -340,6 +340,8 @@ def differentiate(rows, slopes, sums, counter):
                             back + (k + 1) * back_size + part, dc + k * part,
                         )  # fmt: skip
                     columns = 2 * padded if k > 0 or projection > 0 else padded
+                    if t == 0 and columns == padded:  # nobody asks for the derivatives by the first state
+                        break
                     fetching_product(
                         ws, weights, arena, places[3 + 2 * k], z + flat * apart, GATES * hidden, own_back, columns,
                         near, done, rate,
