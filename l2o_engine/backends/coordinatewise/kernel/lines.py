@@ -114,6 +114,21 @@ class _Lines:
         self.store(e.mul(o, squashed), h, line, vector)
         return squashed
 
+    def add_totals(self, slots: list[Any], outs: list[Any]) -> None:
+        """Add the sums of slots' lanes to float64 numbers, as many at each of several addresses."""
+        e, b = self.e, self.e.builder
+        sums = e.totals([b.load(slot) for slot in slots])
+        lanes, width = sums[0].type.count, len(slots) // len(outs)
+        piece = min(lanes, width)
+        doubles = ir.VectorType(ir.DoubleType(), piece)
+        for first in range(0, len(slots), piece):
+            k, column = divmod(first, width)
+            place = b.bitcast(e.offset(outs[k], e.index(column)), doubles.as_pointer())
+            found = e.part(sums[first // lanes], first % lanes, piece)
+            if found.type != doubles:
+                found = b.fpext(found, doubles)
+            b.store(b.fadd(b.load(place, align=8), found), place, align=8)
+
     def tile_weights(self, start: Any, first: Any, lines: Any) -> Any:
         """Return the address of a tile's packed weights: before it lie all columns before, of so many lines each."""
         b = self.e.builder
@@ -419,20 +434,24 @@ def make_elu_back(target: Target) -> Any:
     return _intrinsic("elu_back", target, "ws", "out d n", emit)
 
 
-def make_outer(target: Target) -> Any:
+def make_outer(target: Target, *, biases: bool = False) -> Any:
     """outer(out, ws, to, pitch, a, n, a_step, z, columns, z_step, steps): products of lines, summed over rows, steps.
 
     out[to + k·pitch + c] += Σ a[k]·z[c] over the rows of so many steps, whose lines lie a_step and z_step numbers
     apart; out is float64, columns are a multiple of 4.
+
+    With biases (…, steps, bias) out[bias + c] += Σ z[c], too, while the first lines are multiplied: what only adds has
+    units of the CPU to itself.
     """
 
     def emit_tile(
         lines: _Lines, out: Any, a: Any, height: int, a_step: Any, z: Any, width: int, z_step: Any, steps: Any,
-        pitch: Any,
+        pitch: Any, bias: Any,
     ) -> None:  # fmt: skip
         e, b = lines.e, lines.e.builder
         slots = [e.variable(e.target.lanes) for _ in range(height * width)]
-        for slot in slots:
+        own = [] if bias is None else [e.variable(e.target.lanes) for _ in range(width)]
+        for slot in (*slots, *own):
             b.store(e.const(0.0, e.target.lanes), slot)
         with e.loop(steps) as loop:
             a_now, z_now = b.add(a, b.mul(loop.index, a_step)), b.add(z, b.mul(loop.index, z_step))
@@ -443,22 +462,15 @@ def make_outer(target: Target) -> Any:
                     for k, factor in enumerate(factors):
                         slot = slots[k * width + column]
                         b.store(e.fma(factor, value, b.load(slot)), slot)
-        sums = e.totals([b.load(slot) for slot in slots])
-        lanes = sums[0].type.count
-        piece = min(lanes, width)
-        doubles = ir.VectorType(ir.DoubleType(), piece)
-        for first in range(0, height * width, piece):
-            k, column = divmod(first, width)
-            place = e.offset(out, b.add(b.mul(e.index(k), pitch), e.index(column)))
-            place = b.bitcast(place, doubles.as_pointer())
-            found = e.part(sums[first // lanes], first % lanes, piece)
-            if found.type != doubles:
-                found = b.fpext(found, doubles)
-            b.store(b.fadd(b.load(place, align=8), found), place, align=8)
+                    for slot in own[column : column + 1]:
+                        b.store(e.add(b.load(slot), value), slot)
+        lines.add_totals(slots, [e.offset(out, b.mul(e.index(k), pitch)) for k in range(height)])
+        if own:
+            lines.add_totals(own, [bias])
 
     def emit(
         lines: _Lines, out: Any, to: Any, pitch: Any, a: Any, n: Any, a_step: Any, z: Any, columns: Any, z_step: Any,
-        steps: Any,
+        steps: Any, *bias: Any,
     ) -> None:  # fmt: skip
         e, b = lines.e, lines.e.builder
         block = e.index(lines.block)
@@ -466,13 +478,26 @@ def make_outer(target: Target) -> Any:
             z_tile = b.add(z, b.mul(first, block))
             pairs = b.udiv(n, e.index(2))
 
-            def tile(k: Any, height: int, first: Any = first, width: int = width, z_tile: Any = z_tile) -> None:
+            def tile(
+                k: Any, height: int, *bias: Any, first: Any = first, width: int = width, z_tile: Any = z_tile
+            ) -> None:
                 place = e.offset(out, b.add(b.add(to, first), b.mul(k, pitch)))
-                emit_tile(lines, place, b.add(a, b.mul(k, block)), height, a_step, z_tile, width, z_step, steps, pitch)
+                sums = e.offset(out, b.add(bias[0], first)) if bias else None
+                start = b.add(a, b.mul(k, block))
+                emit_tile(lines, place, start, height, a_step, z_tile, width, z_step, steps, pitch, sums)
 
-            with e.loop(pairs) as loop:
-                tile(b.mul(loop.index, e.index(2)), 2)
-            with b.if_then(b.icmp_unsigned("<", b.mul(pairs, e.index(2)), n)):
-                tile(b.mul(pairs, e.index(2)), 1)
+            if bias:
+                with b.if_else(b.icmp_unsigned("<", n, e.index(2))) as (single, several):
+                    with single:
+                        tile(e.index(0), 1, *bias)
+                    with several:
+                        tile(e.index(0), 2, *bias)
+            done = e.index(1 if bias else 0)
+            with e.loop(b.sub(pairs, done)) as loop:
+                tile(b.mul(b.add(loop.index, done), e.index(2)), 2)
+            taken = b.mul(b.select(b.icmp_unsigned("<", pairs, done), done, pairs), e.index(2))
+            with b.if_then(b.icmp_unsigned("<", taken, n)):
+                tile(taken, 1)
 
-    return _intrinsic("outer", target, "out ws", "to pitch a n a_step z columns z_step steps", emit)
+    arguments = "to pitch a n a_step z columns z_step steps" + (" bias" if biases else "")
+    return _intrinsic("outer", target, "out ws", arguments, emit)

@@ -250,8 +250,7 @@ def differentiate(rows, slopes, sums, counter):
     # Tapes of a block: [steps, lines] each, outputs and cells with one step more.
     u = 0
     dy = u + steps * width * BLOCK
-    one = dy + steps * BLOCK
-    projected = one + BLOCK
+    projected = dy + steps * BLOCK
     d_projected = projected + (steps * part if projection > 0 else 0)
     h = d_projected + (steps * part if projection > 0 else 0)
     c = h + layers * (steps + 1) * part
@@ -262,7 +261,6 @@ def differentiate(rows, slopes, sums, counter):
     back_size = 2 * part
     outputs = back + layers * back_size  # the output's weights
     ws = new_workspace(outputs + hidden)
-    ws[one : one + BLOCK] = FLOAT(1)
     for m in range(hidden):
         ws[outputs + m] = weights[places[1] + 1 + m]
     # While a block goes back, the gates of the next are brought near, so many vectors to 256 lines that it multiplies.
@@ -355,8 +353,9 @@ def differentiate(rows, slopes, sums, counter):
             # -- weight gradients: one product over all steps and rows each --
             to = 0
             if projection > 0:
-                outer(into, ws, to, padded, one, 1, 0, d_projected, padded, part, steps)
-                outer(into, ws, to + padded, padded, u, width, width * BLOCK, d_projected, padded, part, steps)
+                outer_and_sums(
+                    into, ws, to + padded, padded, u, width, width * BLOCK, d_projected, padded, part, steps, to
+                )
                 to += (1 + width) * padded
             last = h + (layers - 1) * (steps + 1) * part + part
             outer(into, ws, to + HALF, padded, dy, 1, BLOCK, last, padded, part, steps)
@@ -373,8 +372,7 @@ def differentiate(rows, slopes, sums, counter):
                 else:
                     a, n, a_step = u, width, width * BLOCK
                 pitch = GATES * hidden
-                outer(into, ws, to, pitch, one, 1, 0, d, pitch, apart, steps)
-                outer(into, ws, to + pitch, pitch, a, n, a_step, d, pitch, apart, steps)
+                outer_and_sums(into, ws, to + pitch, pitch, a, n, a_step, d, pitch, apart, steps, to)
                 outer(into, ws, to + (1 + n) * pitch, pitch, own, hidden, part, d, pitch, apart, steps)
                 to += (1 + n + hidden) * pitch
 

@@ -14,6 +14,7 @@ def operations(dtype: str) -> dict[str, object]:
     """Return what drivers over rows are made of, by name, for a float type."""
     target = Target.for_host(dtype)
     cells = "ws, kept, at, gates, z, n, c_prev, tanh_c, own, above, dc"
+    outer = "out, ws, to, pitch, a, n, a_step, z, columns, z_step, steps"
     layer = "ws, w, at, below, n_below, own, n_own, c_prev, c, h"
     return {
         "np": np,
@@ -61,7 +62,6 @@ def operations(dtype: str) -> dict[str, object]:
         "sigmoid": as_function("sigmoid", lines.make_activation(target, "sigmoid"), "ws, a, n"),
         "tanh": as_function("tanh", lines.make_activation(target, "fast_tanh"), "ws, a, n"),
         "elu_back": as_function("elu_back", lines.make_elu_back(target), "ws, out, d, n"),
-        "outer": as_function(
-            "outer", lines.make_outer(target), "out, ws, to, pitch, a, n, a_step, z, columns, z_step, steps"
-        ),
+        "outer": as_function("outer", lines.make_outer(target), outer),
+        "outer_and_sums": as_function("outer_and_sums", lines.make_outer(target, biases=True), f"{outer}, bias"),
     }
