@@ -259,7 +259,8 @@ def differentiate(rows, slopes, sums, counter):
     dc = z + layers * steps * apart
     back = dc + layers * part  # a layer's derivatives by its previous outputs, then by its inputs
     back_size = 2 * part
-    outputs = back + layers * back_size  # the output's weights
+    total = back + layers * back_size  # of the derivatives by outputs, over all steps
+    outputs = total + BLOCK  # the output's weights
     ws = new_workspace(outputs + hidden)
     for m in range(hidden):
         ws[outputs + m] = weights[places[1] + 1 + m]
@@ -359,8 +360,13 @@ def differentiate(rows, slopes, sums, counter):
                 to += (1 + width) * padded
             last = h + (layers - 1) * (steps + 1) * part + part
             outer(into, ws, to + HALF, padded, dy, 1, BLOCK, last, padded, part, steps)
-            for k in range(dy, dy + steps * BLOCK):
-                into[to] += ws[k]
+            for r in range(BLOCK):
+                ws[total + r] = ws[dy + r]
+            for t in range(1, steps):
+                for r in range(BLOCK):
+                    ws[total + r] += ws[dy + t * BLOCK + r]
+            for r in range(BLOCK):
+                into[to] += ws[total + r]
             to += HALF + padded
             for k in range(layers):
                 d = z + k * steps * apart
