@@ -93,18 +93,12 @@ _EXP = {
 
 # exp(-r) on |r| <= ln(2)/2 within 1.1e-7 of it, for float32: of what is 1 + exp(-r) at least.
 _EXP_MINUS = (1.0, -1.0, 0.49999230308552295, -0.1666711538864481, 0.04189033162881118, -0.00831250132512583)
-# tanh(x) = x P(x²)/Q(x²), and ±1 beyond.
-_TANH_IS_1 = 7.90531110763549805
-_TANH_ABOVE = (
-    4.89352455891786e-03,
-    6.37261928875436e-04,
-    1.48572235717979e-05,
-    5.12229709037114e-08,
-    -8.60467152213735e-11,
-    2.00018790482477e-13,
-    -2.76076847742355e-16,
-)
-_TANH_BELOW = (4.89352518554385e-03, 2.26843463243900e-03, 1.18534705686654e-04, 1.19825839466702e-06)
+# 2^f on |f| <= 1/64 within 5.4e-8 of it, which a table of 32 powers of 2^(1/32) does for the rest.
+_POWER_OF_2 = (1.0, 0.693157434463501, 0.2402320057153702)
+# tanh(x) = x P(x²)/Q(x²), and ±1 beyond; a minimax fit, within 7.3e-9 of it.
+_TANH_IS_1 = 8.1
+_TANH_ABOVE = (1.0, 0.13438332080841064, 0.003564162878319621, 2.1766005374956876e-05, 1.5034617106834958e-08)
+_TANH_BELOW = (1.0, 0.4677165746688843, 0.02613646350800991, 0.0003398889093659818, 8.446388051197573e-07)
 
 # log(1 + f) = f - f²/2 + f³ P(f)/Q(f) between sqrt(1/2) and sqrt(2), P and Q from the highest power on, and ln 2 in two
 # pieces: the functions log and logf of Moshier's Cephes.
@@ -384,8 +378,8 @@ class Emitter:
     def sigmoid(self, x):
         """Return 1/(1 + exp(-x)).
 
-        In float32 with fewer instructions than `activation`, within 4 units in the last place: ln 2 in one piece, for
-        what that is off counts only where the function hardly changes.
+        In float32 with fewer instructions than `activation`, and within 4 units in the last place where it is not below
+        exp(-30): ln 2 in one piece, for what that is off counts only where the function hardly changes.
         """
         if self.target.dtype != "float32":
             return self.activation(x, np.zeros(x.type.count))
@@ -393,17 +387,49 @@ class Emitter:
         low, high = self.const(-k["clamp"], lanes), self.const(k["clamp"], lanes)
         x = b.select(b.fcmp_ordered("<", x, low), low, x)
         x = b.select(b.fcmp_ordered(">", x, high), high, x)
-        magic, one = self.const(k["magic"], lanes), self.const(1.0, lanes)
-        t = self.fma(x, self.const(-1.4426950408889634, lanes), magic)
+        return self._reciprocal(self._one_and_power(x))
+
+    def _one_and_power(self, x):
+        """Return 1 + exp(-x) of a float32 that is held within ±87.
+
+        With AVX-512 all but a 64th of a power of two comes out of a table that two registers hold: the CPU looks up
+        while it multiplies.
+        """
+        k, lanes, b = _EXP["float32"], x.type.count, self.builder
+        integers, one = ir.VectorType(ir.IntType(32), lanes), self.const(1.0, lanes)
+        minus_log = self.const(-1.4426950408889634, lanes)  # of e, to the base of 2
+        if self._has_wide(lanes):
+            t = self.fma(x, minus_log, self.const(k["magic"] / 32, lanes))
+            f = self.fma(x, minus_log, self.sub(self.const(k["magic"] / 32, lanes), t))
+            zeroth, first, second = (self.const(c, lanes) for c in _POWER_OF_2)
+            p = self.fma(self.fma(second, f, first), f, zeroth)
+            place = b.bitcast(t, integers)  # its low bits are so many 32ths
+            shift = k["mantissa"] - 5
+            powers = (np.float32(2) ** (np.arange(32, dtype=np.float32) / 32)).view(np.int32) - (np.arange(32) << shift)
+            low, high = (ir.Constant(integers, [int(bits) for bits in half]) for half in np.split(powers, 2))
+            found = self._wide("vpermi2var.d", integers, low, place, high)
+            scale = b.add(found, b.shl(place, ir.Constant(integers, [shift] * lanes)))
+            return self.fma(p, b.bitcast(scale, x.type), one)
+        magic = self.const(k["magic"], lanes)
+        t = self.fma(x, minus_log, magic)
         n = self.sub(t, magic)  # nearest integer to -x/ln 2
         r = self.fma(n, self.const(0.6931471805599453, lanes), x)  # minus what is left of -x
         *rest, p = [self.const(c, lanes) for c in _EXP_MINUS]
         for c in reversed(rest):
             p = self.fma(p, r, c)
-        integers = ir.VectorType(ir.IntType(32), lanes)
         exponent = b.shl(b.bitcast(t, integers), ir.Constant(integers, [k["mantissa"]] * lanes))
-        e = b.bitcast(b.add(b.bitcast(p, integers), exponent), x.type)
-        return self._reciprocal(self.add(e, one))
+        return self.add(b.bitcast(b.add(b.bitcast(p, integers), exponent), x.type), one)
+
+    def _has_wide(self, lanes):
+        """Whether a vector of float32 is one of AVX-512."""
+        return lanes == 16 and self.target.is_wide
+
+    def _wide(self, name, result, *arguments):
+        """Return what an instruction of AVX-512 makes of these."""
+        kind = ir.FunctionType(result, [argument.type for argument in arguments])
+        return self.builder.call(
+            cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.x86.avx512.{name}.512"), arguments
+        )
 
     def _reciprocal(self, x):
         """Return 1/x of a float32 above 0.
@@ -412,20 +438,17 @@ class Emitter:
         """
         lanes = x.type.count
         one = self.const(1.0, lanes)
-        if lanes != 16 or not self.target.is_wide:
+        if not self._has_wide(lanes):
             return self.builder.fdiv(one, x)
-        mask = ir.IntType(16)
-        function = cgutils.get_or_insert_function(
-            self.builder.module, ir.FunctionType(x.type, [x.type, x.type, mask]), "llvm.x86.avx512.rcp14.ps.512"
-        )
-        estimate = self.builder.call(function, [x, self.const(0.0, lanes), ir.Constant(mask, -1)])
-        off = self.fma(self.sub(self.const(0.0, lanes), x), estimate, one)
+        everywhere = ir.Constant(ir.IntType(16), -1)
+        estimate = self._wide("rcp14.ps", x.type, x, self.const(0.0, lanes), everywhere)
+        off = self.fma(self.builder.fneg(x), estimate, one)
         return self.fma(off, estimate, estimate)
 
     def fast_tanh(self, x):
         """Return tanh(x).
 
-        In float32 by a rational function, within 4 units in the last place: coefficients as in Eigen's ``ptanh``.
+        In float32 by a rational function, within 4 units in the last place.
         """
         if self.target.dtype != "float32":
             return self.tanh(x)
