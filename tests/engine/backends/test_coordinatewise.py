@@ -262,15 +262,19 @@ def test_threads_share_networks_on_images_and_their_number_makes_no_difference(j
 
 @pytest.mark.usefixtures("family")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("truncation", [4, 3], ids=["even", "odd"])
+@pytest.mark.parametrize(
+    "reach",
+    [("unroll.truncation=4",), ("unroll.truncation=3",), ("unroll.truncation=4", "unroll.closing_loss=false")],
+    ids=["even", "odd", "whose last loss does not count"],
+)
 def test_an_unroll_that_is_taken_at_once_is_to_the_last_bit_the_one_step_by_step(
-    dtype: str, truncation: int, monkeypatch: pytest.MonkeyPatch
+    dtype: str, reach: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two networks, whose rows are no whole vectors, in mid-episode too; and so is what is told of it."""
     preset = tiny_preset(
         *('problem={kind="network", sizes=[66, 3], batch=70}', "meta.batch=2", f'run.dtype="{dtype}"'),
         'objective={kind="sum_log", residual=1e-6}',
-        *(*DEEPMINDS[:2], "unroll.steps=12", f"unroll.truncation={truncation}", "unroll.shortest=12", FIRST_ORDER),
+        *(*DEEPMINDS[:2], "unroll.steps=12", *reach, "unroll.shortest=12", FIRST_ORDER),
     )
 
     def stepped(*arguments: Any) -> None:
@@ -435,6 +439,22 @@ def test_two_trainings_at_once_on_the_same_threads_give_what_each_gives_alone() 
     with ThreadPoolExecutor(4) as pool:
         for one, other in zip(alone, pool.map(train, range(4)), strict=True):
             assert_same(one, other)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("hidden", [1, 7, 8, 15, 16, 20, 33])  # fewer than a vector has lanes, as many, and more
+@pytest.mark.parametrize("rows", [1, 32, 67])
+def test_a_state_that_is_put_into_lines_comes_out_as_it_was(hidden: int, rows: int, dtype: str) -> None:
+    learned, generator = LearnedOptimizer(LSTM(2, hidden), Identity()), np.random.default_rng(0)
+    weights = learned.initialise(generator, dtype)
+    _, recordings = Networks(learned, dtype, None, 1).record(learned.with_weights(weights, stays=False), Quadratic(), 2)
+    (recording,) = recordings.values()
+    names = [f"lstm{layer}.{part}" for layer in range(2) for part in ("hidden", "cell")]
+    given = {name: torch.from_numpy(generator.normal(size=(rows, hidden)).astype(dtype)) for name in names}
+    found = recording.named(recording.of_named(given))
+    assert found.keys() == given.keys()
+    for name, values in given.items():
+        assert_array_equal(found[name], values, name)
 
 
 @pytest.mark.parametrize("hidden", [1, 3])
