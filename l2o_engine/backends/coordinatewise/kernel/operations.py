@@ -4,7 +4,7 @@ import numpy as np
 
 from l2o_engine.backends.compiled.jit import as_function
 from l2o_engine.backends.compiled.vectors import GATES, Target
-from l2o_engine.backends.coordinatewise.kernel import lines, signals, subnormals
+from l2o_engine.backends.coordinatewise.kernel import crossings, dense, lines, signals, subnormals
 
 _ROWS = 64  # of a perceptron's matrix, whose derivatives one thread sums up at a time; `outer` takes them in pairs
 _PATIENCE = 2_000  # looks of a thread for what others do before it goes: 1.2 ms, where nobody else wants the core
@@ -35,33 +35,35 @@ def operations(dtype: str) -> dict[str, object]:
         "give_way": signals.give_way,
         "flush_subnormals": subnormals.flush_subnormals,
         "restore_subnormals": subnormals.restore_subnormals,
-        "layer": as_function("layer", lines.make_layer(target), layer),
-        "kept_layer": as_function("kept_layer", lines.make_layer(target, keeps=True), f"{layer}, z"),
-        "taped_layer": as_function("taped_layer", lines.make_layer(target, tapes=True), f"{layer}, z, tanh_c"),
-        "recall": as_function("recall", lines.make_recall(target), "ws, kept, gates, n, c_prev, c, h, tanh_c"),
-        "product": as_function("product", lines.make_product(target), "ws, w, at, a, n, out, columns"),
+        "layer": as_function("layer", dense.make_layer(target), layer),
+        "kept_layer": as_function("kept_layer", dense.make_layer(target, keeps=True), f"{layer}, z"),
+        "taped_layer": as_function("taped_layer", dense.make_layer(target, tapes=True), f"{layer}, z, tanh_c"),
+        "recall": as_function("recall", dense.make_recall(target), "ws, kept, gates, n, c_prev, c, h, tanh_c"),
+        "product": as_function("product", dense.make_product(target), "ws, w, at, a, n, out, columns"),
         "fetching_product": as_function(
             "fetching_product",
-            lines.make_product(target, fetches=True),
+            dense.make_product(target, fetches=True),
             "ws, w, kept, at, a, n, out, columns, near, done, rate",
         ),
-        "output": as_function("output", lines.make_output(target), "ws, w, at, h, n, y"),
-        "cells_back": as_function("cells_back", lines.make_cells_back(target, top=False), cells),
-        "cells_back_top": as_function("cells_back_top", lines.make_cells_back(target, top=True), cells),
+        "output": as_function("output", dense.make_output(target), "ws, w, at, h, n, y"),
+        "cells_back": as_function("cells_back", dense.make_cells_back(target, top=False), cells),
+        "cells_back_top": as_function("cells_back_top", dense.make_cells_back(target, top=True), cells),
         "rows_to_lines": as_function(
-            "rows_to_lines", lines.make_transposition(target, into_lines=True), "ws, values, to, at, n"
+            "rows_to_lines", crossings.make_transposition(target, into_lines=True), "ws, values, to, at, n"
         ),
         "lines_to_rows": as_function(
-            "lines_to_rows", lines.make_transposition(target, into_lines=False), "ws, values, to, at, n"
+            "lines_to_rows", crossings.make_transposition(target, into_lines=False), "ws, values, to, at, n"
         ),
         "load_pixels": as_function(
-            "load_pixels", lines.make_images(target), "ws, pixels, chosen, to, first, count, n, white"
+            "load_pixels", crossings.make_images(target), "ws, pixels, chosen, to, first, count, n, white"
         ),
-        "encode": as_function("encode", lines.make_log_and_sign(target), "gradients, settings, seen, at, to, apart, n"),
-        "elu": as_function("elu", lines.make_elu(target), "ws, a, n"),
-        "sigmoid": as_function("sigmoid", lines.make_activation(target, "sigmoid"), "ws, a, n"),
-        "tanh": as_function("tanh", lines.make_activation(target, "fast_tanh"), "ws, a, n"),
-        "elu_back": as_function("elu_back", lines.make_elu_back(target), "ws, out, d, n"),
-        "outer": as_function("outer", lines.make_outer(target), outer),
-        "outer_and_sums": as_function("outer_and_sums", lines.make_outer(target, biases=True), f"{outer}, bias"),
+        "encode": as_function(
+            "encode", crossings.make_log_and_sign(target), "gradients, settings, seen, at, to, apart, n"
+        ),
+        "elu": as_function("elu", dense.make_elu(target), "ws, a, n"),
+        "sigmoid": as_function("sigmoid", dense.make_activation(target, "sigmoid"), "ws, a, n"),
+        "tanh": as_function("tanh", dense.make_activation(target, "fast_tanh"), "ws, a, n"),
+        "elu_back": as_function("elu_back", dense.make_elu_back(target), "ws, out, d, n"),
+        "outer": as_function("outer", dense.make_outer(target), outer),
+        "outer_and_sums": as_function("outer_and_sums", dense.make_outer(target, biases=True), f"{outer}, bias"),
     }
