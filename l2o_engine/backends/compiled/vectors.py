@@ -93,10 +93,11 @@ _EXP = {
 
 # exp(-r) on |r| <= ln(2)/2 within 1.1e-7 of it, for float32: of what is 1 + exp(-r) at least.
 _EXP_MINUS = (1.0, -1.0, 0.49999230308552295, -0.1666711538864481, 0.04189033162881118, -0.00831250132512583)
-# 2^f on |f| <= 1/64 within 5.4e-8 of it, which a table of 32 powers of 2^(1/32) does for the rest.
-_POWER_OF_2 = (1.0, 0.693157434463501, 0.2402320057153702)
-# tanh(x) = x P(x²)/Q(x²), and ±1 beyond; a minimax fit, within 7.3e-9 of it.
-_TANH_IS_1 = 8.1
+# And on |r| <= ln(2)/64 within 5.5e-8, where a table has so many powers of 2^(1/32) for the rest.
+_EXP_MINUS_LITTLE = (1.0, -1.0000145435333252, 0.5)
+_POWERS = 32
+# tanh(x) = x P(x²)/Q(x²) up to here, within 3e-8 of it, and beyond what it is here: ±0.9999998.
+_TANH_END = 8.1
 _TANH_ABOVE = (1.0, 0.13438332080841064, 0.003564162878319621, 2.1766005374956876e-05, 1.5034617106834958e-08)
 _TANH_BELOW = (1.0, 0.4677165746688843, 0.02613646350800991, 0.0003398889093659818, 8.446388051197573e-07)
 
@@ -378,8 +379,8 @@ class Emitter:
     def sigmoid(self, x):
         """Return 1/(1 + exp(-x)).
 
-        In float32 with fewer instructions than `activation`, and within 4 units in the last place where it is not below
-        exp(-30): ln 2 in one piece, for what that is off counts only where the function hardly changes.
+        In float32 with fewer instructions than `activation`, within 4 units in the last place, and 7 below exp(-30):
+        ln 2 in one piece, for what that is off counts only where the function hardly changes.
         """
         if self.target.dtype != "float32":
             return self.activation(x, np.zeros(x.type.count))
@@ -392,33 +393,30 @@ class Emitter:
     def _one_and_power(self, x):
         """Return 1 + exp(-x) of a float32 that is held within ±87.
 
-        With AVX-512 all but a 64th of a power of two comes out of a table that two registers hold: the CPU looks up
-        while it multiplies.
+        With AVX-512 the powers of 2^(1/32) come out of a table that two registers hold, and what is left needs fewer
+        multiplications: the CPU looks up beside them.
         """
         k, lanes, b = _EXP["float32"], x.type.count, self.builder
+        by_table = self._has_wide(lanes)
         integers, one = ir.VectorType(ir.IntType(32), lanes), self.const(1.0, lanes)
-        minus_log = self.const(-1.4426950408889634, lanes)  # of e, to the base of 2
-        if self._has_wide(lanes):
-            t = self.fma(x, minus_log, self.const(k["magic"] / 32, lanes))
-            f = self.fma(x, minus_log, self.sub(self.const(k["magic"] / 32, lanes), t))
-            zeroth, first, second = (self.const(c, lanes) for c in _POWER_OF_2)
-            p = self.fma(self.fma(second, f, first), f, zeroth)
-            place = b.bitcast(t, integers)  # its low bits are so many 32ths
-            shift = k["mantissa"] - 5
-            powers = (np.float32(2) ** (np.arange(32, dtype=np.float32) / 32)).view(np.int32) - (np.arange(32) << shift)
-            low, high = (ir.Constant(integers, [int(bits) for bits in half]) for half in np.split(powers, 2))
-            found = self._wide("vpermi2var.d", integers, low, place, high)
-            scale = b.add(found, b.shl(place, ir.Constant(integers, [shift] * lanes)))
-            return self.fma(p, b.bitcast(scale, x.type), one)
-        magic = self.const(k["magic"], lanes)
-        t = self.fma(x, minus_log, magic)
-        n = self.sub(t, magic)  # nearest integer to -x/ln 2
+        magic = self.const(k["magic"] / (_POWERS if by_table else 1), lanes)
+        t = self.fma(x, self.const(-1.4426950408889634, lanes), magic)
+        n = self.sub(t, magic)  # -x/ln 2 to the nearest integer, or to the nearest part of one
         r = self.fma(n, self.const(0.6931471805599453, lanes), x)  # minus what is left of -x
-        *rest, p = [self.const(c, lanes) for c in _EXP_MINUS]
+        *rest, p = [self.const(c, lanes) for c in (_EXP_MINUS_LITTLE if by_table else _EXP_MINUS)]
         for c in reversed(rest):
             p = self.fma(p, r, c)
-        exponent = b.shl(b.bitcast(t, integers), ir.Constant(integers, [k["mantissa"]] * lanes))
-        return self.add(b.bitcast(b.add(b.bitcast(p, integers), exponent), x.type), one)
+        bits = b.bitcast(t, integers)  # the low ones are n, in its parts
+        if not by_table:
+            exponent = b.shl(bits, ir.Constant(integers, [k["mantissa"]] * lanes))
+            return self.add(b.bitcast(b.add(b.bitcast(p, integers), exponent), x.type), one)
+        shift = k["mantissa"] - (_POWERS - 1).bit_length()
+        powers = np.exp2(np.arange(_POWERS) / _POWERS).astype(np.float32).view(np.int32)
+        table = powers - (np.arange(_POWERS) << shift)  # which the low bits of n, shifted below, add again
+        low, high = (ir.Constant(integers, half.tolist()) for half in np.split(table, 2))
+        found = self._wide("vpermi2var.d", integers, low, bits, high)
+        power = b.add(found, b.shl(bits, ir.Constant(integers, [shift] * lanes)))
+        return self.fma(p, b.bitcast(power, x.type), one)
 
     def _has_wide(self, lanes):
         """Whether a vector of float32 is one of AVX-512."""
@@ -448,12 +446,12 @@ class Emitter:
     def fast_tanh(self, x):
         """Return tanh(x).
 
-        In float32 by a rational function, within 4 units in the last place.
+        In float32 by a rational function, within 5 units in the last place.
         """
         if self.target.dtype != "float32":
             return self.tanh(x)
         lanes, b = x.type.count, self.builder
-        low, high = self.const(-_TANH_IS_1, lanes), self.const(_TANH_IS_1, lanes)
+        low, high = self.const(-_TANH_END, lanes), self.const(_TANH_END, lanes)
         x = b.select(b.fcmp_ordered("<", x, low), low, x)
         x = b.select(b.fcmp_ordered(">", x, high), high, x)
         square = self.mul(x, x)

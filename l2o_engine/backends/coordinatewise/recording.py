@@ -212,12 +212,23 @@ class CompiledRecording(Recording):
         return 0
 
     def of_named(self, named: Mapping[str, Tensor]) -> int:
-        """Begin with the state that these tensors are of; see :class:`Recording`."""
-        self._begin(len(named["lstm0.hidden"]))
+        """Begin with the state that these tensors are of; see :class:`Recording`.
+
+        Raises
+        ------
+        ValueError
+            If they are not all of as many rows and units: the kernel would not see where they end.
+        """
+        rows = len(named["lstm0.hidden"])
+        shape = (rows, self._packing.network.hidden)
+        for name, values in named.items():
+            if tuple(values.shape) != shape:
+                raise ValueError(f"{name} is {tuple(values.shape)}, where rows and units are {shape}")
+        self._begin(rows)
 
         def put(name: str) -> None:
             to, apart = self._place(0, name)
-            values = np.ascontiguousarray(named[name].numpy())
+            values = np.ascontiguousarray(named[name].numpy(), self._dtype)
             self._kernel.load_state(self._memory.arena, to, apart, self._packing.lines, values)
 
         self._crew.do_each(put, list(named))
@@ -376,7 +387,16 @@ class CompiledRecording(Recording):
         ----------
         by_losses
             The objective's derivatives by the first losses, [counted, networks].
+
+        Raises
+        ------
+        ValueError
+            If no whole unroll of so many networks was taken: the kernel would not see where its gradients end.
         """
+        places, size = self._desk.gradients.shape
+        networks = by_losses.shape[1]
+        if (places, networks * size) != ((self._steps + 1) * networks, self._rows):
+            raise ValueError(f"derivatives by losses of {networks} networks, of which no unroll was taken whole")
         self._kernel.by_outputs(self._desk.gradients, by_losses, self._packing.scale, self._memory.slopes)
         return self._differentiated()
 
@@ -401,7 +421,9 @@ class CompiledRecording(Recording):
 
 
 def _powers_for(slopes: Floats) -> int:
-    """Return by which power of two they are multiplied: the greatest to about 2^24, 0 where it is 0 or no number.
+    """Return by which power of two they are multiplied, 0 where the greatest is 0 or no number.
+
+    It comes to about 2^24, or as far as one factor goes.
 
     The derivatives of a saturated optimizee are so small that, on their way back, they would be subnormal numbers,
     which the kernel takes for 0; scaled, those that count are further from both ends.

@@ -457,6 +457,31 @@ def test_a_state_that_is_put_into_lines_comes_out_as_it_was(hidden: int, rows: i
         assert_array_equal(found[name], values, name)
 
 
+@pytest.mark.parametrize("shape", [(66, 20), (68, 20), (67, 19), (67, 24), (67,)])
+def test_a_state_of_other_rows_or_units_is_an_error(shape: tuple[int, ...]) -> None:
+    learned = LearnedOptimizer(LSTM(1, 20), Identity())
+    weights = learned.initialise(np.random.default_rng(0), "float32")
+    _, recordings = Networks(learned, "float32", None, 1).record(
+        learned.with_weights(weights, stays=False), Quadratic()
+    )
+    (recording,) = recordings.values()
+    with pytest.raises(ValueError, match=r"lstm0.cell is .* rows and units are \(67, 20\)"):
+        recording.of_named({"lstm0.hidden": torch.zeros(67, 20), "lstm0.cell": torch.zeros(shape)})
+
+
+def test_derivatives_by_losses_of_other_networks_than_an_unroll_was_of_are_an_error() -> None:
+    learned = LearnedOptimizer(LSTM(1, 4), LogAndSign())
+    weights = learned.initialise(np.random.default_rng(0), "float32")
+    _, recordings = Networks(learned, "float32", None, 1).record(
+        learned.with_weights(weights, stays=False), Quadratic(dims=5), 3
+    )
+    (recording,) = recordings.values()
+    assert isinstance(recording, CompiledRecording)
+    recording.start(5, torch.zeros(5))
+    with pytest.raises(ValueError, match="derivatives by losses of 1 networks"):
+        recording.gradient_by_losses(np.zeros((4, 1), "float32"))
+
+
 @pytest.mark.parametrize("hidden", [1, 3])
 def test_what_is_carried_is_no_part_of_the_memory_that_is_used_again(hidden: int) -> None:
     """Two trainers of one backend, in turn, and one that goes on from what was kept: as one that is alone."""

@@ -16,7 +16,7 @@ def make_transposition(target: Target, *, into_lines: bool) -> Any:
     """rows_to_lines(ws, values, to, at, n): a whole block's rows of n numbers, one behind the other, become n lines.
 
     lines_to_rows(ws, values, to, at, n): and back, into the rows at `at` of values. There are as many numbers as a
-    vector has lanes, or more: where they are not whole vectors, the last of these are moved twice.
+    vector has lanes, or more: where they are not whole vectors, some of the last are moved twice.
     """
 
     def emit(lines: Lines, values: Any, to: Any, at: Any, n: Any) -> None:

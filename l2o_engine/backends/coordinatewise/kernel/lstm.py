@@ -265,7 +265,7 @@ def differentiate(rows, slopes, sums, counter):
     for m in range(hidden):
         ws[outputs + m] = weights[places[1] + 1 + m]
     # While a block goes back, the gates of the next are brought near, so many vectors to 256 lines that it multiplies.
-    turns = 0 if projection > 0 else -rounds(padded, GATES * hidden)  # the first step does not ask for what is below
+    turns = 0 if projection > 0 else -rounds(padded, GATES * hidden)  # the first step leaves one out
     for k in range(layers):
         turns += steps * rounds(2 * padded if k > 0 or projection > 0 else padded, GATES * hidden)
     rate = (steps * layers * gates // LANES * 256 + turns - 1) // max(turns, 1) if kept >= 0 else 0
