@@ -19,7 +19,7 @@ from l2o_engine.runs.about import About
 from l2o_engine.runs.catalogue import find_folder, new_folder
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.folder import Run
-from l2o_engine.runs.starting import find_start, start_beside, started
+from l2o_engine.runs.starting import checkpoint_meant, find_start, start_beside, started
 from l2o_engine.support.user_code import permission
 
 
@@ -111,7 +111,7 @@ def train(
         if isinstance(preset, Preset)
         else load_preset(preset, set=changes)
     )
-    start = _start_of(start_from, Path(runs_dir))
+    start = _start_of(start_from, asked, Path(runs_dir))
     if start is not None:
         asked, start = started(asked, start)
     elif asked.start is not None and not isinstance(preset, Preset):
@@ -210,7 +210,10 @@ def _driven(
     return Run(run.folder)
 
 
-def _start_of(start_from: str | Path | Run | Exported | None, runs_dir: Path) -> Exported | None:
+def _start_of(start_from: str | Path | Run | Exported | None, preset: Preset, runs_dir: Path) -> Exported | None:
+    meant = checkpoint_meant(preset)
     if isinstance(start_from, Run):
-        return start_from.exported()
-    return find_start(str(start_from), runs_dir) if isinstance(start_from, str | Path) else start_from
+        return start_from.exported(checkpoint=meant)
+    if isinstance(start_from, str | Path):
+        return find_start(str(start_from), runs_dir, meant=meant)
+    return start_from

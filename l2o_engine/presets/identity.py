@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from l2o_engine.presets.schema import OPTIONAL_TABLES, Preset
+from l2o_engine.presets.schema import OPTIONAL_TABLES, Preset, StartSettings
 from l2o_engine.presets.tables import to_dict
 from l2o_engine.support.wording import quote
 
@@ -22,10 +22,16 @@ def told_settings(preset: Preset) -> dict[str, Any]:
     tables["run"] = {"dtype": tables["run"]["dtype"]}
     for baseline in tables["baseline"]:
         baseline.pop("tuned", None)
-    if "start" in tables:  # weights are the same ones whatever they came from
-        tables["start"] = {"digest": tables["start"]["digest"][:_SHOWN]}
+    if preset.start is not None:
+        tables["start"] = _told_start(preset.start)
     there = {name: name in tables for name in OPTIONAL_TABLES}  # a table that only one of two has makes a difference
     return dict(sorted([*flat(tables), *there.items()]))
+
+
+def _told_start(start: StartSettings) -> dict[str, Any]:
+    """Return what it is to begin with and what it begins with: weights are the same ones whatever they came from."""
+    found = {"preset": start.preset, "checkpoint": start.checkpoint, "digest": start.digest and start.digest[:_SHOWN]}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def all_settings(preset: Preset) -> dict[str, Any]:

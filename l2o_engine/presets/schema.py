@@ -57,6 +57,9 @@ MOST_ITERATIONS = 10**12
 OPTIONAL_TABLES = ("augmentation", "validation", "curriculum", "imitation", "start")
 """What a training may have beside what every one has; a preset without such a table trains without it."""
 
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+"""What a preset may be called."""
+
 LEARNED_TABLES = ("unroll", "network", "inputs", "objective", "meta", *OPTIONAL_TABLES)
 """The tables that only mean something where a network is meta-trained (``unroll`` keeps its ``steps``)."""
 
@@ -117,12 +120,17 @@ class UnrollSettings(Table):
 class StartSettings(Table):
     """With which weights the training begins, in place of drawn ones: `l2o-tui run PRESET --from RUN|FILE` writes it.
 
-    They lie beside the preset, in start.safetensors, an optimizer file.
+    They lie beside the preset, in start.safetensors, an optimizer file. A preset may also say of which other preset the
+    run is to be that it begins with: `reproduce` trains both, one after the other, and `run` asks for it by `--from`.
 
     Attributes
     ----------
+    preset
+        Of which preset the run is to be; any, if not given.
+    checkpoint
+        Which of that run's is meant, where `--from-checkpoint` does not say so: "best" or "newest".
     digest
-        Of that optimizer: of its settings, weights and adaptive numbers.
+        Of that optimizer: of its settings, weights and adaptive numbers; where it is not known yet, nothing lies there.
     run
         What it was trained as.
     seed
@@ -131,10 +139,22 @@ class StartSettings(Table):
         The last meta-iteration of its training; -1 before the first.
     """
 
-    digest: str = Field(pattern=r"^[0-9a-f]{64}$")
-    run: str = ""
-    seed: int = Field(0, ge=0, lt=2**63)
-    iteration: int = Field(-1, ge=-1, le=MOST_ITERATIONS)
+    preset: str | None = Field(None, min_length=1, max_length=64, pattern=NAME)
+    checkpoint: Literal["best", "newest"] | None = None
+    digest: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
+    run: str | None = None
+    seed: int | None = Field(None, ge=0, lt=2**63)
+    iteration: int | None = Field(None, ge=-1, le=MOST_ITERATIONS)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.preset is None and self.digest is None:
+            raise SettingError("digest", "must be given, or preset")
+        if self.preset is None and self.checkpoint is not None:
+            raise SettingError("checkpoint", "has no meaning without preset")
+        if self.digest is None and (self.run, self.seed, self.iteration) != (None, None, None):
+            raise SettingError("digest", "must be given with run, seed and iteration")
+        return self
 
 
 class ReportSettings(Table):
@@ -232,7 +252,7 @@ class Preset(Table):
     """
 
     format: Literal[1] = 1
-    name: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    name: str = Field(min_length=1, max_length=64, pattern=NAME)
     title: str = ""
     kind: Literal["meta-training", "baselines"] = "meta-training"
     episode: Literal[1, 2, 3, "deepmind"] | None = None

@@ -45,7 +45,7 @@ from l2o_engine.runs.record import (
     what_changed,
     write_record,
 )
-from l2o_engine.runs.starting import START_FILE, start_beside
+from l2o_engine.runs.starting import START_FILE, start_beside, what_lacks
 from l2o_engine.support.files import (
     HeldFolder,
     append,
@@ -169,8 +169,8 @@ class DrivenRun(Run):
         UserError
             If data that the problem is made of is not there or cannot be read.
         """
-        if preset.start is not None and start is None:
-            raise RunError(f"{preset.name} starts with the weights of {preset.start.run}, which are not there")
+        if preset.start is not None and (start is None or preset.start.digest is None):
+            raise RunError(what_lacks(preset))
         weights = b"" if start is None else content_of(start)  # before anything is made, as what follows: it may fail
         sources = sources_of(preset)
         lock: RunLock | None = None

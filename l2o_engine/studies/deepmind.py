@@ -36,8 +36,8 @@ PAPER_MNIST = {
 }
 """The paper's losses at :data:`LOOKS` of an MLP on MNIST."""
 IMAGES = (
-    *("dm_digits", "rnnprop_digits", "dm_digits_curriculum"),
-    *("dm_fashion_mnist", "rnnprop_fashion_mnist"),
+    *("dm_digits", "rnnprop_digits", "dm_digits_curriculum", "lopt_digits_slow"),
+    *("dm_fashion_mnist", "rnnprop_fashion_mnist", "lopt_fashion_mnist"),
     *("dm_mnist", "rnnprop_mnist", "dm_mnist_curriculum"),
 )
 """Presets whose optimizees are networks, by whose problem networks are judged."""

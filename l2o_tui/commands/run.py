@@ -13,7 +13,7 @@ from l2o_engine.runs.about import NOTHING_SAID, About
 from l2o_engine.runs.catalogue import holds_run, new_folder
 from l2o_engine.runs.driven import DrivenRun
 from l2o_engine.runs.record import RunError
-from l2o_engine.runs.starting import find_start, start_beside, started
+from l2o_engine.runs.starting import checkpoint_meant, find_start, start_beside, started
 from l2o_engine.support.errors import UserError
 from l2o_tui.commands.drive import FrontEnd, drive
 from l2o_tui.commands.ended import EndedError, ended_by_signals
@@ -81,7 +81,9 @@ def run_preset(
     if start_from is None:
         start = start_beside(asked, file.parent)
     else:
-        start = find_start(start_from, runs_dir, checkpoint=from_checkpoint, seed=from_seed)
+        start = find_start(
+            start_from, runs_dir, checkpoint=from_checkpoint, seed=from_seed, meant=checkpoint_meant(asked)
+        )
         asked, start = started(asked, start)
     if resumes and run_dir is not None and holds_run(run_dir):
         return _go_on(asked, run_dir, options, front_end)

@@ -10,7 +10,7 @@ from typing import Any
 from l2o_engine.presets.files import override
 from l2o_engine.presets.schema import Preset
 from l2o_engine.records.statistics import spread_of
-from l2o_engine.studies.reproduction.experiments import ReproductionError
+from l2o_engine.studies.reproduction.experiments import ReproductionError, begins_with
 from l2o_engine.studies.reproduction.jobs import Outcome, run_job
 from l2o_engine.studies.reproduction.results import Result
 from l2o_engine.studies.sweep.course import Course
@@ -52,7 +52,8 @@ class Reproduction(Course[Outcome]):
     Raises
     ------
     ReproductionError
-        If a job's folder holds a run with other settings, or one that cannot be read.
+        If a job's folder holds a run with other settings, or one that cannot be read; or what an experiment begins with
+        is not among them.
     BackendError
         If the backend cannot take a preset.
     TooLargeError
@@ -63,6 +64,10 @@ class Reproduction(Course[Outcome]):
         self, experiments: Sequence[Preset], *, seeds: int, runs_dir: Path, backend: str | None = None
     ) -> None:
         self._experiments = list(experiments)
+        names = {preset.name for preset in experiments}
+        for preset in experiments:
+            if (before := begins_with(preset)) is not None and before not in names:
+                raise ReproductionError(f"{preset.name} begins with a run of {before}, which is not to be trained")
         self._folder = (runs_dir / _FOLDER).absolute()  # an executor's workers may work elsewhere
         longest_first = sorted(experiments, key=lambda preset: -preset.run.iterations)
         super().__init__([self._job(preset, seed, backend) for preset in longest_first for seed in range(seeds)])
@@ -70,7 +75,15 @@ class Reproduction(Course[Outcome]):
 
     def _job(self, preset: Preset, seed: int, backend: str | None) -> Job:
         settings = [f"run.seed={seed}", "run.seeds=1"] + ([f"run.backend={backend}"] if backend else [])
-        return Job(override(preset, settings), self._folder / f"{preset.name}-s{seed}")
+        before = begins_with(preset)
+        return Job(
+            override(preset, settings),
+            self._folder_of(preset.name, seed),
+            begins_with=self._folder_of(before, seed) if before else None,
+        )
+
+    def _folder_of(self, name: str, seed: int) -> Path:
+        return self._folder / f"{name}-s{seed}"
 
     def _call(self, job: Job) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         return run_job, (job,)

@@ -25,7 +25,7 @@ def experiments_of(group: str, only: Sequence[str] = ()) -> list[Preset]:
     group
         One of :data:`GROUPS`.
     only
-        Names of experiments, to take only these.
+        Names of experiments, to take only these, and what they begin with.
 
     Raises
     ------
@@ -43,20 +43,39 @@ def experiments_of(group: str, only: Sequence[str] = ()) -> list[Preset]:
             hint = nearest(name, names) or f": it has {', '.join(names)}"
             elsewhere = f"; it is in {story.group_of(found[name])}" if name in found else hint
             raise ReproductionError(f'there is no experiment "{name}" in {group}{elsewhere}')
-    return story.in_order(found[name] for name in names if not only or name in only)
+    wanted = [name for name in names if not only or name in only]
+    for name in wanted:  # which grows meanwhile
+        before = begins_with(found[name])
+        if before is not None and before not in wanted:
+            wanted.append(before)
+    return story.in_order(found[name] for name in wanted)
+
+
+def begins_with(preset: Preset) -> str | None:
+    """Return of which preset the run is that an experiment begins with; None where it begins with drawn weights."""
+    return preset.start.preset if preset.start else None
 
 
 def whose_data_is_there(experiments: Iterable[Preset]) -> tuple[list[Preset], dict[str, list[str]]]:
     """Return experiments of which all data can be read, and by message, why the others' cannot, their names."""
-    there, lacking = [], dict[str, list[str]]()
-    for preset in experiments:
+    there, lacking = list(experiments), dict[str, list[str]]()
+    why: dict[str, str] = {}
+    for preset in there:
         try:
             _ = preset.problem.sources
         except UserError as error:
-            lacking.setdefault(str(error), []).append(preset.name)
-        else:
-            there.append(preset)
-    return there, lacking
+            why[preset.name] = str(error)
+    named = {preset.name: preset for preset in there}
+
+    def reason(preset: Preset) -> str:
+        """Return why the data of an experiment, or of what it begins with, cannot be read."""
+        before = named.get(begins_with(preset) or "")
+        return why.get(preset.name, "") or (reason(before) if before else "")
+
+    for preset in there:
+        if message := reason(preset):
+            lacking.setdefault(message, []).append(preset.name)
+    return [preset for preset in there if not reason(preset)], lacking
 
 
 def _is_in(group: str, preset: Preset) -> bool:

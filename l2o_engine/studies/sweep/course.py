@@ -61,6 +61,7 @@ class Course(ABC, Generic[Told]):
         self._outcomes: dict[Path, Told] = {}
         self._executor: Executor | None = None
         self._ready: deque[Job] = deque()
+        self._after: list[Job] = []  # each begins with another job's run, which is not over yet
         self._running: dict[Future[Any], Job] = {}
         self._preparing: dict[Future[None], list[Job]] = {}
         self._over: SimpleQueue[Future[Any]] = SimpleQueue()  # futures that came to their end
@@ -124,6 +125,9 @@ class Course(ABC, Generic[Told]):
                 raise self._refusal(
                     f"{job.folder} holds a run with other settings ({other}). Delete it, or {self.remedy}"
                 )
+            if job.preset.start is not None and job.begins_with is None:
+                what = f"{job.preset.name} begins with what another run has come to"
+                raise self._refusal(f"{what}, which these runs cannot be given: `l2o-tui run` can")
             if job.folder not in self._done and job.of not in self._kernels:
                 self._kernels[job.of] = self._admitted(job)
 
@@ -155,8 +159,27 @@ class Course(ABC, Generic[Told]):
             future = executor.submit(prepare, jobs[0].preset)
             self._preparing[future] = jobs
             future.add_done_callback(self._over.put)
-        self._ready.extend(ready)
+        self._may_begin(ready)
         self._fill()
+
+    def _may_begin(self, jobs: Iterable[Job]) -> None:
+        """Let jobs begin, those that begin with another's run as soon as that is over."""
+        for job in jobs:
+            before = job.begins_with
+            ended = self._outcomes.get(before) if before else None
+            is_there = before is None or before in self._done or (ended is not None and ended.status == "done")
+            (self._ready if is_there or is_begun(job) else self._after).append(job)
+
+    def _follow(self, over: Told) -> list[Told | None]:
+        """Let those begin that wait for a job's run; return the outcomes of those that never will."""
+        own = [job for job in self._after if job.begins_with == over.job.folder]
+        self._after = [job for job in self._after if job not in own]
+        if over.status == "done":
+            self._ready.extend(own)
+            return []
+        status: Ending = "interrupted" if over.status == "interrupted" else "failed"
+        why = f"{over.job.of}, which it begins with, has no result"
+        return [self._ended(job, status, why if status == "failed" else "") for job in own]
 
     def go_on_with(self, executor: Executor) -> None:
         """Go on with another executor, in place of one that has broken."""
@@ -185,7 +208,7 @@ class Course(ABC, Generic[Told]):
     @property
     def is_going_on(self) -> bool:
         """Whether there are jobs that have no outcome yet."""
-        return bool(self._running or self._preparing or self._ready)
+        return bool(self._running or self._preparing or self._ready or self._after)
 
     @property
     def preparing(self) -> int:
@@ -217,6 +240,8 @@ class Course(ABC, Generic[Told]):
         """Take in outcomes; return those that are news."""
         there = [outcome for outcome in found if outcome is not None]
         self._outcomes |= {outcome.job.folder: outcome for outcome in there}
+        for outcome in tuple(there):
+            there += self._keep(self._follow(outcome)) if self._after else []
         return there
 
     def _prepared(self, future: "Future[None]", jobs: list[Job]) -> list[Told | None]:
@@ -226,7 +251,7 @@ class Course(ABC, Generic[Told]):
         if not future.cancelled() and isinstance(future.exception(), BrokenExecutor):
             self._executor = None
             return [self._lost(job) for job in jobs]
-        self._ready.extend(jobs)
+        self._may_begin(jobs)
         return []
 
     def _outcome(self, future: "Future[Any]", job: Job) -> Told | None:
@@ -259,7 +284,9 @@ class Course(ABC, Generic[Told]):
         Of an executor of another kind than ours, what is under way comes to its end.
         """
         self.is_stopped = True
-        self._keep(self._ended(self._ready.popleft(), "interrupted") for _ in range(len(self._ready)))
+        self._after, waiting = [], [*self._ready, *self._after]
+        self._ready.clear()
+        self._keep(self._ended(job, "interrupted") for job in waiting)
         for future, job in [*self._running.items(), *((one, jobs[0]) for one, jobs in self._preparing.items())]:
             if self._may_be_cancelled(job):
                 future.cancel()

@@ -19,6 +19,7 @@ from l2o_engine.records.events import Event, Stop
 from l2o_engine.runs.driven import DrivenRun, InOtherHandsError
 from l2o_engine.runs.folder import Run, is_beginning
 from l2o_engine.runs.record import RunError
+from l2o_engine.runs.starting import checkpoint_meant, started
 from l2o_engine.studies.comparison import Replicate, Summing, summarise
 from l2o_engine.studies.sweep.workers import worker
 from l2o_engine.support.wording import quote
@@ -47,11 +48,14 @@ class Job:
         The run's.
     group
         By which jobs belong together that differ by their seed alone; the preset's name, if not given.
+    begins_with
+        The folder of the run that its own begins with, which is another job's; None where it begins with drawn weights.
     """
 
     preset: Preset
     folder: Path
     group: str = ""
+    begins_with: Path | None = None
 
     @property
     def seed(self) -> int:
@@ -164,7 +168,7 @@ def take_in_turn(job: Job) -> DrivenRun | None:
     while not worker.is_stopping and not is_done(job):
         if not is_begun(job):
             try:
-                return DrivenRun.create(job.preset, job.folder)
+                return _created(job)
             except RunError:
                 if not _is_being_made(job.folder):
                     raise
@@ -204,11 +208,19 @@ def take_if_free(job: Job, origin: Callable[[Job], Settings | None] = lambda _: 
     if is_begun(job):
         return DrivenRun.take(job.folder)
     try:
-        return DrivenRun.create(job.preset, job.folder, origin=origin(job))
+        return _created(job, origin(job))
     except RunError as error:
         if _is_being_made(job.folder):
             raise InOtherHandsError(str(error)) from error
         raise
+
+
+def _created(job: Job, origin: Settings | None = None) -> DrivenRun:
+    """Return a job's new run in our hands, begun with what the run before it has come to, if there is one."""
+    preset, start = job.preset, None
+    if job.begins_with is not None:
+        preset, start = started(preset, Run(job.begins_with).exported(checkpoint=checkpoint_meant(preset)))
+    return DrivenRun.create(preset, job.folder, start=start, origin=origin)
 
 
 def _is_being_made(folder: Path) -> bool:
@@ -282,7 +294,10 @@ def difference(wanted: Job) -> str:
 def _settings(preset: Preset) -> dict[str, Any]:
     """Return "table.key" → value of all settings but the backend that must be the same in a job's run."""
     run = {f"run.{key}": getattr(preset.run, key) for key in ("iterations", "seed", "seeds")}
-    return told_settings(preset) | run
+    settings = told_settings(preset) | run
+    if preset.start is not None and preset.start.preset is not None:  # by what the run before it came to is no setting
+        settings.pop("start.digest", None)
+    return settings
 
 
 def _said(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -165,6 +166,28 @@ def test_a_run_a_file_and_a_checkpoint_may_be_named(source: Run, tmp_path: Path)
     for options in ({"checkpoint": "best"}, {"seed": 0}):
         with pytest.raises(RunError, match="holds one optimizer"):
             find_start(file, runs_dir, **options)
+
+
+def test_a_preset_may_say_with_which_run_it_begins(
+    source: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    preset = override(PRESET, ['start={preset="source", checkpoint="newest"}'])
+    with pytest.raises(RunError, match=r"tiny begins with a run of source: train one, `l2o-tui run source`, and give"):
+        train(preset, run_dir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    exported, asked = Run.exported, []
+
+    def noted(run: Run, seed: int | None = None, checkpoint: Any = None) -> Exported:
+        asked.append(checkpoint)
+        return exported(run, seed, 5)
+
+    monkeypatch.setattr(Run, "exported", noted)
+    for given in (source, str(source.folder)):
+        begun = train(preset, start_from=given, run_dir=tmp_path / type(given).__name__).preset().start
+        assert begun is not None
+        assert (begun.preset, begun.checkpoint, begun.iteration) == ("source", "newest", 5)
+        assert begun.digest == exported(source, 0, 5).digest
+    assert asked == ["newest", "newest"]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from l2o_engine.presets.files import check, load, load_preset, override
 from l2o_engine.presets.messages import PresetError
 from l2o_engine.presets.schema import Preset
 from l2o_engine.presets.shipped import find, shipped_names
-from l2o_engine.presets.tables import to_dict, to_toml
+from l2o_engine.presets.tables import inline, to_dict, to_toml
 from tests.engine.golden_experiments import golden_preset
 
 QUEST = json.loads((Path(__file__).parents[2] / "data" / "quest.json").read_text())
@@ -54,6 +54,9 @@ DEEPMIND = (
     "dm_mnist_curriculum",
     "dm_digits_curriculum",
     "lopt_fashion_7x7",
+    "lopt_digits",
+    "lopt_digits_slow",
+    "lopt_fashion_mnist",
 )
 UNSEEN = ("beale", "booth", "branin", "styblinski_tang", "ackley")
 """The functions that the generalist is judged on, each a preset without a network."""
@@ -98,13 +101,38 @@ def test_a_shipped_meta_training_preset_writes_every_key_out(name: str) -> None:
     assert _keys(written) == _keys(to_dict(load(find(name))))
 
 
-@pytest.mark.parametrize(("name", "of"), [("digits", "dm_digits"), ("fashion_mnist", "dm_fashion_mnist")])
-def test_a_preset_beside_its_page_writes_every_key_out_and_its_rivals_are_tuned_on_it(name: str, of: str) -> None:
-    path = Path(__file__).parents[3] / "docs" / "lopt" / f"{name}.toml"
-    preset = load(path)
-    assert _keys(tomllib.loads(path.read_text(encoding="utf-8"))) == _keys(to_dict(preset))
+@pytest.mark.parametrize(
+    ("name", "of", "before"),
+    [
+        ("lopt_digits", "dm_digits", "lopt_fashion_7x7"),
+        ("lopt_digits_slow", "dm_digits", "lopt_digits"),
+        ("lopt_fashion_mnist", "dm_fashion_mnist", "lopt_fashion_7x7"),
+    ],
+)
+def test_what_begins_with_another_s_run_can_and_its_rivals_are_tuned_on_its_problem(
+    name: str, of: str, before: str
+) -> None:
+    preset = load(find(name))
+    assert preset.start is not None
+    assert preset.start.preset == before
+    assert preset.inputs == load(find(before)).inputs
     assert preset.problem == load(find(of)).problem
     assert preset.tuned == {baseline.name for baseline in preset.baseline}
+
+
+@pytest.mark.parametrize(
+    ("start", "said"),
+    [
+        ({}, "digest: must be given, or preset"),
+        ({"digest": "0" * 64, "checkpoint": "best"}, "checkpoint: has no meaning without preset"),
+        ({"preset": "log30", "seed": 3}, "digest: must be given with run, seed and iteration"),
+        ({"preset": "../log30"}, "preset: holds a character that is not allowed here"),
+    ],
+)
+def test_what_it_is_to_begin_with_must_be_one_thing(start: dict[str, Any], said: str) -> None:
+    with pytest.raises(PresetError) as error:
+        override(load(find("log30")), [f"start={inline(start)}"])
+    assert said in str(error.value)
 
 
 def _keys(table: Any) -> Any:

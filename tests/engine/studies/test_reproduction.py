@@ -127,7 +127,7 @@ def test_every_shipped_experiment_is_in_one_group_and_the_baselines_are_in_none(
         "episode1": 6,
         "episode2": 6,
         "episode3": 6,
-        "deepmind": 13,
+        "deepmind": 16,
         "beyond": 6,
     }
     hours = [preset.name for preset in experiments_of("deepmind")]  # each
@@ -148,6 +148,11 @@ def test_some_experiments_of_a_group_can_be_chosen_in_any_order() -> None:
     assert [preset.name for preset in chosen] == ["simple_sum", "log30"]
 
 
+def test_what_an_experiment_begins_with_is_reproduced_too() -> None:
+    chosen = [preset.name for preset in experiments_of("deepmind", ["lopt_digits_slow"])]
+    assert chosen == ["lopt_fashion_7x7", "lopt_digits", "lopt_digits_slow"]
+
+
 def test_experiments_whose_data_is_not_there_are_told_apart_by_what_they_lack(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,6 +161,9 @@ def test_experiments_whose_data_is_not_there_are_told_apart_by_what_they_lack(
     assert "dm_quadratic" in {preset.name for preset in there}
     (mnist,) = (names for why, names in lacking.items() if why.startswith('the data set "mnist" is not there'))
     assert mnist == ["dm_mnist", "rnnprop_mnist", "dm_mnist_curriculum"]
+    begun = tiny_preset("name=begun", 'start={preset="dm_mnist"}')
+    _, lacking = whose_data_is_there([begun, load(find("dm_mnist")), ONE])
+    assert list(lacking.values()) == [["begun", "dm_mnist"]]
     assert not {preset.name for preset in there} & {name for names in lacking.values() for name in names}
 
 
@@ -190,6 +198,71 @@ def test_jobs_are_ordinary_runs_with_the_results_of_ordinary_runs(tmp_path: Path
         finals = [Run(replicate.run.folder).record().average_log_result for replicate in result.replicates]
         assert [replicate.lane.seed for replicate in result.replicates] == [0, 1]
         assert [replicate.final for replicate in result.replicates] == pytest.approx(finals)
+
+
+# What begins with what another has come to.
+
+
+FIRST = tiny_preset("name=first", "run.iterations=20")
+THEN = tiny_preset("name=then", 'start={preset="first", checkpoint="newest"}', "meta.learning_rate=1e-4")
+
+
+def test_an_experiment_begins_with_the_run_of_its_seed_as_soon_as_that_is_over(tmp_path: Path) -> None:
+    reproduction = reproduce(tmp_path, THEN, FIRST)
+    assert statuses(reproduction) == dict.fromkeys(["first-s0", "first-s1", "then-s0", "then-s1"], "done")
+    for seed in (0, 1):
+        before, after = (Run(tmp_path / "reproduction" / f"{name}-s{seed}") for name in ("first", "then"))
+        start = after.preset().start
+        assert start is not None
+        assert (start.preset, start.run, start.seed, start.iteration) == ("first", before.name, seed, 20)
+        assert start.digest == before.exported(checkpoint="newest").digest
+    assert starts(tmp_path) == {"first-s0": 1, "first-s1": 1, "then-s0": 1, "then-s1": 1}
+    again = reproduce(tmp_path, FIRST, THEN)
+    assert all(outcome.before for outcome in again.outcomes)
+    assert [standing.iterations for standing in again.standings()] == [40, 60]
+
+
+def test_one_that_was_interrupted_goes_on_though_the_run_before_is_over(tmp_path: Path) -> None:
+    reproduce(tmp_path / "whole", FIRST, THEN, seeds=1)
+    reproduce(tmp_path, FIRST, seeds=1)
+    queue = Queue()
+    reproduction = Reproduction([FIRST, THEN], seeds=1, runs_dir=tmp_path)
+    reproduction.start(queue)
+    while queue.waiting and reproduction.is_going_on:
+        reproduction.stop() if len(queue.waiting) == 1 else None
+        queue.do_one()
+        reproduction.wait(0.1)
+    reproduce(tmp_path, FIRST, THEN, seeds=1)
+    assert metrics(tmp_path, "then-s0") == metrics(tmp_path / "whole", "then-s0")
+
+
+def test_where_the_run_before_fails_it_is_told_and_where_it_is_stopped_nothing_is_begun(tmp_path: Path) -> None:
+    folder = tmp_path / "reproduction" / "first-s0"
+    folder.mkdir(parents=True)
+    (folder / "thesis.tex").touch()
+    reproduction = reproduce(tmp_path, FIRST, THEN)
+    expected = {"first-s0": "failed", "then-s0": "failed", "first-s1": "done", "then-s1": "done"}
+    assert statuses(reproduction) == expected
+    (told,) = [outcome.message for outcome in reproduction.outcomes if outcome.job.folder.name == "then-s0"]
+    assert told == "first, which it begins with, has no result"
+    stopped = Reproduction([FIRST, THEN], seeds=1, runs_dir=tmp_path / "stopped")
+    stopped.start(Queue())
+    stopped.stop()
+    while stopped.is_going_on:
+        stopped.wait(0.1)
+    assert statuses(stopped) == dict.fromkeys(["first-s0", "then-s0"], "interrupted")
+
+
+def test_what_it_begins_with_has_to_be_among_the_experiments(tmp_path: Path) -> None:
+    with pytest.raises(ReproductionError, match="then begins with a run of first, which is not to be trained"):
+        Reproduction([THEN], seeds=1, runs_dir=tmp_path)
+
+
+def test_another_run_before_it_is_another_experiment(tmp_path: Path) -> None:
+    reproduce(tmp_path, FIRST, THEN, seeds=1)
+    other = override(THEN, ['start.checkpoint="best"'])
+    with pytest.raises(ReproductionError, match=r'start.checkpoint is "newest" there, "best" here'):
+        Reproduction([FIRST, other], seeds=1, runs_dir=tmp_path)
 
 
 def test_the_pool_of_processes_does_the_same(tmp_path: Path) -> None:

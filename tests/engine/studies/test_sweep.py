@@ -527,6 +527,13 @@ def test_where_all_jobs_have_heard_of_a_stop_first_the_study_is_not_finished(tmp
     assert state.status == "interrupted"
 
 
+def test_a_study_of_what_begins_with_another_run_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    sweep = Sweep(study(RATES, preset=override(ONE, ['start={preset="log30"}'])), runs_dir=tmp_path)
+    with pytest.raises(SweepError, match="begins with what another run has come to, which these runs cannot be given"):
+        sweep.begin()
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_run_that_begins_as_the_study_is_stopped_stops_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between its look at the sign and its run.json, by which who stops it would find it."""
     sweep = Sweep(study(RATES), runs_dir=tmp_path)
