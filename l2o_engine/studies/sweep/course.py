@@ -159,27 +159,36 @@ class Course(ABC, Generic[Told]):
             future = executor.submit(prepare, jobs[0].preset)
             self._preparing[future] = jobs
             future.add_done_callback(self._over.put)
-        self._may_begin(ready)
+        self._keep(self._may_begin(ready))
         self._fill()
 
-    def _may_begin(self, jobs: Iterable[Job]) -> None:
-        """Let jobs begin, those that begin with another's run as soon as that is over."""
+    def _may_begin(self, jobs: Iterable[Job]) -> list[Told | None]:
+        """Let jobs begin, those that begin with another's run as soon as that is over.
+
+        Returns
+        -------
+        The outcomes of those that never will, because that run has none.
+        """
+        never: list[Told | None] = []
         for job in jobs:
             before = job.begins_with
             ended = self._outcomes.get(before) if before else None
             is_there = before is None or before in self._done or (ended is not None and ended.status == "done")
-            (self._ready if is_there or is_begun(job) else self._after).append(job)
+            if is_there or is_begun(job):
+                self._ready.append(job)
+            elif ended is None:
+                self._after.append(job)
+            elif ended.status == "interrupted":
+                never.append(self._ended(job, "interrupted"))
+            else:
+                never.append(self._ended(job, "failed", f"{ended.job.of}, which it begins with, has no result"))
+        return never
 
     def _follow(self, over: Told) -> list[Told | None]:
         """Let those begin that wait for a job's run; return the outcomes of those that never will."""
         own = [job for job in self._after if job.begins_with == over.job.folder]
         self._after = [job for job in self._after if job not in own]
-        if over.status == "done":
-            self._ready.extend(own)
-            return []
-        status: Ending = "interrupted" if over.status == "interrupted" else "failed"
-        why = f"{over.job.of}, which it begins with, has no result"
-        return [self._ended(job, status, why if status == "failed" else "") for job in own]
+        return self._may_begin(own)
 
     def go_on_with(self, executor: Executor) -> None:
         """Go on with another executor, in place of one that has broken."""
@@ -251,8 +260,7 @@ class Course(ABC, Generic[Told]):
         if not future.cancelled() and isinstance(future.exception(), BrokenExecutor):
             self._executor = None
             return [self._lost(job) for job in jobs]
-        self._may_begin(jobs)
-        return []
+        return self._may_begin(jobs)
 
     def _outcome(self, future: "Future[Any]", job: Job) -> Told | None:
         error = None if future.cancelled() else future.exception()

@@ -253,6 +253,25 @@ def test_where_the_run_before_fails_it_is_told_and_where_it_is_stopped_nothing_i
     assert statuses(stopped) == dict.fromkeys(["first-s0", "then-s0"], "interrupted")
 
 
+def test_where_the_run_before_has_failed_while_its_kernel_was_compiled_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "reproduction" / "first-s0"
+    folder.mkdir(parents=True)
+    (folder / "thesis.tex").touch()
+    monkeypatch.setattr(Reproduction, "_admitted", lambda _, job: "its own" if job.preset.name == "then" else "")
+    reproduction, queue = Reproduction([FIRST, THEN], seeds=1, runs_dir=tmp_path), Queue()
+    reproduction.start(queue)
+    queue.waiting.reverse()
+    assert queue.do_one() == "run_job"
+    reproduction.wait(1)
+    assert statuses(reproduction) == {"first-s0": "failed"}
+    assert queue.do_one() == "prepare"
+    reproduction.wait(1)
+    assert statuses(reproduction) == {"first-s0": "failed", "then-s0": "failed"}
+    assert not reproduction.is_going_on
+
+
 def test_what_it_begins_with_has_to_be_among_the_experiments(tmp_path: Path) -> None:
     with pytest.raises(ReproductionError, match="then begins with a run of first, which is not to be trained"):
         Reproduction([THEN], seeds=1, runs_dir=tmp_path)
