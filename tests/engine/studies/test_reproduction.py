@@ -33,7 +33,7 @@ from l2o_engine.studies.reproduction import (
     wall_seconds,
     whose_data_is_there,
 )
-from l2o_engine.studies.sweep.jobs import is_done
+from l2o_engine.studies.sweep.jobs import is_done, take_in_turn
 from l2o_engine.studies.sweep.workers import PoolProcess
 from tests.engine.made import made_run
 from tests.engine.tiny import run, tiny_preset
@@ -85,7 +85,9 @@ def metrics(runs_dir: Path, name: str) -> bytes:
 
 def interrupt(job: Job, after: int) -> None:
     """Begin a job's run and stop it at an iteration."""
-    session = Session(DrivenRun.create(job.preset, job.folder), chunk=1)
+    driven = take_in_turn(job)
+    assert driven is not None
+    session = Session(driven, chunk=1)
     for event in session.events():
         if type(event).__name__ == "NewRows" and Run(job.folder).latest_checkpoint() is not None:
             session.mailbox.put(Stop("a test"))
@@ -222,17 +224,13 @@ def test_an_experiment_begins_with_the_run_of_its_seed_as_soon_as_that_is_over(t
     assert [standing.iterations for standing in again.standings()] == [40, 60]
 
 
-def test_one_that_was_interrupted_goes_on_though_the_run_before_is_over(tmp_path: Path) -> None:
+def test_one_that_is_interrupted_goes_on_from_its_checkpoint_and_not_from_the_run_before(tmp_path: Path) -> None:
     reproduce(tmp_path / "whole", FIRST, THEN, seeds=1)
     reproduce(tmp_path, FIRST, seeds=1)
-    queue = Queue()
-    reproduction = Reproduction([FIRST, THEN], seeds=1, runs_dir=tmp_path)
-    reproduction.start(queue)
-    while queue.waiting and reproduction.is_going_on:
-        reproduction.stop() if len(queue.waiting) == 1 else None
-        queue.do_one()
-        reproduction.wait(0.1)
+    (job,) = [job for job in Reproduction([FIRST, THEN], seeds=1, runs_dir=tmp_path).jobs if job.begins_with]
+    interrupt(job, after=10)
     reproduce(tmp_path, FIRST, THEN, seeds=1)
+    assert starts(tmp_path) == {"first-s0": 1, "then-s0": 2}
     assert metrics(tmp_path, "then-s0") == metrics(tmp_path / "whole", "then-s0")
 
 
