@@ -10,6 +10,7 @@ choice.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 from llvmlite import ir
@@ -185,11 +186,11 @@ class Emitter:
         instruction.set_metadata("nontemporal", self.builder.module.add_metadata([one]))
 
     def prefetch(self, pointer):
-        """Have the cache line of an address brought near, to the second level."""
+        """Have the cache line of an address brought near, to the first level."""
         byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
         function_type = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
         function = cgutils.get_or_insert_function(self.builder.module, function_type, "llvm.prefetch.p0i8")
-        reads, locality, is_data = 0, 2, 1
+        reads, locality, is_data = 0, 3, 1
         numbers = [ir.Constant(word, n) for n in (reads, locality, is_data)]
         self.builder.call(function, [self.builder.bitcast(pointer, byte), *numbers])
 
@@ -467,6 +468,25 @@ class Emitter:
     def tanh(self, x):
         """tanh(x)."""
         return self.activation(self.add(x, x), np.ones(x.type.count))
+
+    # -- order --
+    def side_by_side(self, chains):
+        """Return what each of several functions gives; each writes a chain of instructions that needs no other chain's.
+
+        The chains' instructions are put in turn. A CPU that finds one chain behind the other looks no further ahead
+        than two or three of them, and waits.
+        """
+        instructions = self.builder.block.instructions
+        start, results, parts = len(instructions), [], []
+        for chain in chains:
+            results.append(chain())
+            parts.append(instructions[start:])
+            del instructions[start:]
+            self.builder.position_at_end(self.builder.block)
+        for turn in zip_longest(*parts):
+            instructions.extend(one for one in turn if one is not None)
+        self.builder.position_at_end(self.builder.block)
+        return results
 
     # -- loops --
     def loop(self, count):

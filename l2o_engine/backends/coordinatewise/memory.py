@@ -132,5 +132,5 @@ def no_rows(dtype: str) -> Rows:
     none, nowhere = np.empty(0, dtype), np.empty(0, np.int64)
     return Rows(
         none, nowhere, np.empty((0, 0, 0), dtype), np.empty((0, 0), dtype), none, none,
-        own=0, state=0, kept=-1, layers=0, hidden=0, projection=0, chunk=0, scale=1.0,
+        own=0, state=0, kept=-1, layers=0, hidden=0, projection=0, chunk=0, scale=none,
     )  # fmt: skip

@@ -8,7 +8,6 @@ differentiated by torch up to the outputs, and from there on by the recording.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import frexp, inf
 from typing import Any
 
 import numpy as np
@@ -279,7 +278,7 @@ class CompiledRecording(Recording):
             hidden=network.hidden,
             projection=packing.projection,
             chunk=_CHUNK * self._block,
-            scale=packing.scale,
+            scale=np.full(1, packing.scale, self._dtype),
         )
         if self._remembers and self._alone:
             asked = 2 * (self._steps + 1)  # times for gradients, where a step is judged by another minibatch
@@ -377,8 +376,9 @@ class CompiledRecording(Recording):
     def gradient(self, slopes: Sequence[Tensor]) -> Doubles:
         """Return the derivative [size] by the weights; see :class:`Recording`. It ends the recording."""
         for row, slope in zip(self._memory.slopes[:, : self._rows], slopes, strict=True):
-            np.multiply(slope.numpy().reshape(-1), self._packing.scale, out=row)
-        return self._differentiated()
+            np.copyto(row, slope.numpy().reshape(-1))
+        nothing: Floats = np.empty((0, 0), self._dtype)
+        return self._differentiated(nothing, nothing)
 
     def gradient_by_losses(self, by_losses: Floats) -> Doubles:
         """Return the derivative [size] by the weights after :meth:`unroll`. It ends the recording.
@@ -397,37 +397,20 @@ class CompiledRecording(Recording):
         networks = by_losses.shape[1]
         if (places, networks * size) != ((self._steps + 1) * networks, self._rows):
             raise ValueError(f"derivatives by losses of {networks} networks, of which no unroll was taken whole")
-        self._kernel.by_outputs(self._desk.gradients, by_losses, self._packing.scale, self._memory.slopes)
-        return self._differentiated()
+        return self._differentiated(self._desk.gradients, by_losses)
 
-    def _differentiated(self) -> Doubles:
-        """Return the derivative [size] by the weights, where the slopes are those by the outputs before their scale."""
+    def _differentiated(self, gradients: Floats, by_losses: Floats) -> Doubles:
+        """Return the derivative [size] by the weights, given slopes, or else losses' gradients and what is by these."""
         memory = self._memory
-        slopes, sums = memory.slopes, memory.sums
+        sums = memory.sums
         if self.team is not None:
             self.team.dismiss()
-        powers = _powers_for(slopes)
-        slopes *= np.ldexp(slopes.dtype.type(1), powers)
-        counter = np.zeros(1, np.int64)
+        counters = np.zeros(len(sums) + 1, np.int64)
 
         def work(thread: int) -> None:
-            self._kernel.differentiate(self._all, slopes, sums, counter)
+            self._kernel.differentiate(self._all, memory.slopes, gradients, by_losses, sums, counters)
 
         self._crew.do(work, len(sums))
-        with np.errstate(invalid="ignore"):  # what is not finite is seen by its norm
-            total: Doubles = np.ldexp(self._packing.unpack(sums.sum(0)), -powers)
+        total = self._packing.unpack(sums[0])
         self._spare.give(memory)
         return total
-
-
-def _powers_for(slopes: Floats) -> int:
-    """Return by which power of two they are multiplied, 0 where the greatest is 0 or no number.
-
-    It comes to about 2^24, or as far as one factor goes.
-
-    The derivatives of a saturated optimizee are so small that, on their way back, they would be subnormal numbers,
-    which the kernel takes for 0; scaled, those that count are further from both ends.
-    """
-    greatest = float(np.abs(slopes).max())
-    most = int(np.finfo(slopes.dtype).maxexp) - 1  # that a number can hold
-    return min(24 - frexp(greatest)[1], most) if 0 < greatest < inf else 0

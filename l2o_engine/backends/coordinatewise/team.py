@@ -14,6 +14,7 @@ from l2o_engine.backends.coordinatewise.kernel.stages import Board
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
+_STEPS = 5  # of an unroll, done before Python sees who has gone to sleep, or that it is to stop
 _NAP = 1e-4  # seconds that a thread sleeps, from time to time, while it waits for the parts that others have
 
 
@@ -55,8 +56,9 @@ class Team:
     def unroll(self, steps: int, networks: int) -> None:
         """Have so many steps taken on the perceptrons at the desk, from the first on, and the last losses found."""
         self._do(_learning(0, networks))
-        for step in range(steps):  # one by one: a thread that has gone to sleep is called again
-            self._do([step, *_learning((step + 1) * networks, networks)])
+        for first in range(0, steps, _STEPS):
+            some = range(first, min(first + _STEPS, steps))
+            self._do([stage for step in some for stage in (step, *_learning((step + 1) * networks, networks))])
 
     def _do(self, whats: list[int]) -> None:
         """Have stages done, in their order, and wait for the last; the threads stay for the next ones.

@@ -548,9 +548,10 @@ def test_several_who_ask_for_threads_of_torch_at_once_leave_what_there_was() -> 
     assert torch.get_num_threads() == before
 
 
-def test_derivatives_too_small_for_the_float_type_are_0_and_the_others_what_they_are() -> None:
+@pytest.mark.parametrize("factor", [0.1, -0.1, 30])
+def test_derivatives_too_small_for_the_float_type_are_0_and_the_others_what_they_are(factor: float) -> None:
     """Where an optimizee is saturated; and the thread's own mode is left as it was."""
-    preset = tiny_preset(*DEEPMINDS[:2], "problem.dims=64", FIRST_ORDER)
+    preset = tiny_preset(*DEEPMINDS[:2], "problem.dims=64", FIRST_ORDER, f"network.output_scale={factor}")
     learner, task = shaken(preset, 0), draw(preset, 1)
     scale = np.where(np.arange(64) % 2, 1e-17, 1.0).astype("float32")
     task = replace(task, parameters={"scale": task.parameters["scale"] * scale})

@@ -9,6 +9,8 @@ from llvmlite import ir
 from l2o_engine.backends.coordinatewise.kernel.lines import VECTORS, Lines, operation
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from l2o_engine.backends.compiled.vectors import Target
 
 
@@ -37,6 +39,83 @@ def make_transposition(target: Target, *, into_lines: bool) -> Any:
                     e.store(moved, place)
 
     return operation("rows_to_lines" if into_lines else "lines_to_rows", target, "ws values", "to at n", emit)
+
+
+def make_copy(target: Target) -> Any:
+    """copy_lines(ws, values, to, at, n): as many numbers as n lines have, from `at` on, become lines."""
+
+    def emit(lines: Lines, values: Any, to: Any, at: Any, n: Any) -> None:
+        there = Lines(lines.e, values, None)
+        with lines.e.loop(n) as loop:
+            for vector in range(VECTORS):
+                lines.store(there.load(at, loop.index, vector), to, loop.index, vector)
+
+    return operation("copy_lines", target, "ws values", "to at n", emit)
+
+
+def make_clear(target: Target) -> Any:
+    """clear_lines(ws, at, n): n lines become 0."""
+
+    def emit(lines: Lines, at: Any, n: Any) -> None:
+        with lines.e.loop(n) as loop:
+            for vector in range(VECTORS):
+                lines.store(lines.e.const(0.0, lines.e.target.lanes), at, loop.index, vector)
+
+    return operation("clear_lines", target, "ws", "at n", emit)
+
+
+def make_scaled_load(target: Target) -> Any:
+    """load_scaled(ws, values, to, at, factor): values from `at` on, times the one at `factor` of ws, are a line."""
+
+    def emit(lines: Lines, values: Any, to: Any, at: Any, factor: Any) -> None:
+        e = lines.e
+        there, scale = Lines(e, values, None), e.splat_load(e.offset(lines.ws, factor), e.target.lanes)
+        for vector in range(VECTORS):
+            lines.store(e.mul(scale, there.load(at, e.index(0), vector)), to, e.index(0), vector)
+
+    return operation("load_scaled", target, "ws values", "to at factor", emit)
+
+
+def make_scaled(target: Target) -> Any:
+    """put_scaled(ws, values, factor, at, to): the line at `at`, times the one factor, becomes values from `to` on."""
+
+    def emit(lines: Lines, values: Any, factor: Any, at: Any, to: Any) -> None:
+        e = lines.e
+        there, scale = Lines(e, values, None), e.splat_load(factor, e.target.lanes)
+        for vector in range(VECTORS):
+            there.store(e.mul(scale, lines.load(at, e.index(0), vector)), to, e.index(0), vector)
+
+    return operation("put_scaled", target, "ws values factor", "at to", emit)
+
+
+def make_moved(target: Target) -> Any:
+    """move_points(points, outputs, here, there, at, n): n points from `there` on are those from `here` on, moved.
+
+    They are moved by the outputs from `at` on; n need not be whole vectors.
+    """
+
+    def emit(lines: Lines, points: Any, outputs: Any, here: Any, there: Any, at: Any, n: Any) -> None:
+        e, b = lines.e, lines.e.builder
+
+        def move(first: Any, lanes: int) -> None:
+            point, output = (
+                e.load(e.offset(array, b.add(start, first)), lanes) for array, start in ((points, here), (outputs, at))
+            )
+            e.store(e.add(point, output), e.offset(points, b.add(there, first)))
+
+        in_vectors(lines, n, move)
+
+    return operation("move_points", target, "points outputs", "here there at n", emit)
+
+
+def in_vectors(lines: Lines, n: Any, emit: Callable[[Any, int], None]) -> None:
+    """Write what is done with n numbers, ``emit(first, lanes)``: with whole vectors of them, the last one by one."""
+    e, b = lines.e, lines.e.builder
+    lanes = e.index(e.target.lanes)
+    with e.loop(b.udiv(n, lanes)) as loop:
+        emit(b.mul(loop.index, lanes), e.target.lanes)
+    with e.loop(b.urem(n, lanes)) as loop:
+        emit(b.sub(b.sub(n, loop.index), e.index(1)), 1)
 
 
 def make_images(target: Target) -> Any:
@@ -93,10 +172,6 @@ def make_log_and_sign(target: Target) -> Any:
             e.store(magnitude, e.offset(seen, place))
             e.store(sign, e.offset(seen, b.add(place, apart)))
 
-        lanes = e.index(e.target.lanes)
-        with e.loop(b.udiv(n, lanes)) as loop:
-            encode(b.mul(loop.index, lanes), e.target.lanes)
-        with e.loop(b.urem(n, lanes)) as loop:
-            encode(b.sub(b.sub(n, loop.index), e.index(1)), 1)
+        in_vectors(lines, n, encode)
 
     return operation("log_and_sign", target, "gradients settings seen", "at to apart n", emit)

@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from l2o_engine.backends.compiled.vectors import CANDIDATE, GATES, Target
 from l2o_engine.backends.coordinatewise.kernel.lines import VECTORS, Lines, columns_of, operation
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-def _move_cell(lines: Lines, gates: list[Any], c_prev: Any, c: Any, h: Any, line: Any, vector: int) -> Any:
-    """Write a unit's new cell and output, given its activated gates; return the cell's tanh."""
+    from l2o_engine.backends.compiled.vectors import Emitter
+
+
+def _new_cell(lines: Lines, gates: list[Any], c_prev: Any, c: Any, line: Any, vector: int) -> Any:
+    """Write a unit's new cell, given its activated gates, and return it."""
     e = lines.e
-    i, j, f, o = gates
+    i, j, f, _ = gates
     cell = e.fma(f, lines.load(c_prev, line, vector), e.mul(i, j))
-    squashed = e.fast_tanh(cell)
     lines.store(cell, c, line, vector)
-    lines.store(e.mul(o, squashed), h, line, vector)
-    return squashed
+    return cell
+
+
+def _new_output(lines: Lines, cell: Any, o: Any, h: Any, tanh_c: Any, line: Any, vector: int) -> None:
+    """Write a unit's new output, given its cell and its gate o; and the cell's tanh, unless `tanh_c` is None."""
+    squashed = lines.e.fast_tanh(cell)
+    lines.store(lines.e.mul(o, squashed), h, line, vector)
+    if tanh_c is not None:
+        lines.store(squashed, tanh_c, line, vector)
+
+
+def _activated(e: Emitter, gate: int, total: Any) -> Any:
+    """Return a gate, given the sum that goes into it."""
+    return e.fast_tanh(total) if gate == CANDIDATE else e.sigmoid(total)
 
 
 def make_layer(target: Target, *, tapes: bool = False, keeps: bool = False) -> Any:
@@ -32,25 +49,31 @@ def make_layer(target: Target, *, tapes: bool = False, keeps: bool = False) -> A
     ) -> None:
         e, b = lines.e, lines.e.builder
         depth = b.add(e.index(1), b.add(n_below, n_own))
+        tanh_c = tape[1] if tapes else None
         for first, width in lines.tiles(b.mul(n_own, e.index(GATES))):
             weights = lines.tile_weights(at, first, depth)
             sums = lines.begin(weights, width)
             lines.add_products(sums, e.offset(weights, width), below, n_below)
             after = e.offset(weights, b.mul(b.add(e.index(1), n_below), e.index(width)))
             lines.add_products(sums, after, own, n_own)
+            ends = []
             for unit in range(width // GATES):
                 line = b.add(b.udiv(first, e.index(GATES)), e.index(unit))
+                active = e.side_by_side(
+                    [
+                        partial(_activated, e, gate, b.load(sums[GATES * unit + gate][vector]))
+                        for vector in range(VECTORS)
+                        for gate in range(GATES)
+                    ]
+                )
                 for vector in range(VECTORS):
-                    gates = []
-                    for gate in range(GATES):
-                        total = b.load(sums[GATES * unit + gate][vector])
-                        gates.append(e.fast_tanh(total) if gate == CANDIDATE else e.sigmoid(total))
-                    squashed = _move_cell(lines, gates, c_prev, c, h, line, vector)
-                    for gate, active in enumerate(gates if tape else ()):
+                    gates = active[GATES * vector : GATES * (vector + 1)]
+                    cell = _new_cell(lines, gates, c_prev, c, line, vector)
+                    ends.append(partial(_new_output, lines, cell, gates[-1], h, tanh_c, line, vector))
+                    for gate, value in enumerate(gates if tape else ()):
                         place = lines.at(tape[0], b.add(first, e.index(GATES * unit + gate)), vector)
-                        (e.stream if keeps else e.store)(active, place)
-                    if tapes:
-                        lines.store(squashed, tape[1], line, vector)
+                        (e.stream if keeps else e.store)(value, place)
+            e.side_by_side(ends)
 
     arguments = "at below n_below own n_own c_prev c h" + (" z tanh_c" if tapes else " z" if keeps else "")
     return operation("layer", target, "ws w", arguments, emit)
@@ -69,7 +92,8 @@ def make_recall(target: Target) -> Any:
             first = b.mul(loop.index, e.index(GATES))
             for vector in range(VECTORS):
                 known = [there.load(gates, b.add(first, e.index(gate)), vector) for gate in range(GATES)]
-                lines.store(_move_cell(lines, known, c_prev, c, h, loop.index, vector), tanh_c, loop.index, vector)
+                cell = _new_cell(lines, known, c_prev, c, loop.index, vector)
+                _new_output(lines, cell, known[-1], h, tanh_c, loop.index, vector)
 
     return operation("recall", target, "ws kept", "gates n c_prev c h tanh_c", emit)
 
@@ -118,6 +142,39 @@ def make_output(target: Target) -> Any:
             lines.store(e.builder.load(slot), y, e.index(0), vector)
 
     return operation("output", target, "ws w", "at h n y", emit)
+
+
+def make_sum(target: Target) -> Any:
+    """add_lines(ws, at, n, out): out = Σ of n lines that lie one behind the other."""
+    return _make_fold("add_lines", target, lambda e, total, line: e.add(total, line))
+
+
+def make_largest(target: Target) -> Any:
+    """largest(ws, at, n, out): out = the greatest sizes in n lines, one behind the other; NaN is none."""
+
+    def larger(e: Emitter, most: Any, line: Any) -> Any:
+        b = e.builder
+        size = b.select(b.fcmp_ordered("<", line, e.const(0.0, e.target.lanes)), b.fneg(line), line)
+        return b.select(b.fcmp_ordered(">", size, most), size, most)
+
+    return _make_fold("largest", target, larger)
+
+
+def _make_fold(name: str, target: Target, fold: Callable[[Emitter, Any, Any], Any]) -> Any:
+    """Return an operation (ws, at, n, out) that makes one line of n, beginning with 0."""
+
+    def emit(lines: Lines, at: Any, n: Any, out: Any) -> None:
+        e, b = lines.e, lines.e.builder
+        found = [e.variable(e.target.lanes) for _ in range(VECTORS)]
+        for slot in found:
+            b.store(e.const(0.0, e.target.lanes), slot)
+        with e.loop(n) as loop:
+            for vector, slot in enumerate(found):
+                b.store(fold(e, b.load(slot), lines.load(at, loop.index, vector)), slot)
+        for vector, slot in enumerate(found):
+            lines.store(b.load(slot), out, e.index(0), vector)
+
+    return operation(name, target, "ws", "at n out", emit)
 
 
 def make_cells_back(target: Target, *, top: bool) -> Any:

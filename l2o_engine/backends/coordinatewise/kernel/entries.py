@@ -34,7 +34,7 @@ def log_and_sign(gradients, settings, inputs):
 
 
 DRIVER = (*lstm.DRIVER, *perceptron.DRIVER, *stages.DRIVER, log_and_sign)
-ENTRIES = ("follow", "by_outputs", "differentiate", "load_state", "save_state", "log_and_sign")
+ENTRIES = ("follow", "differentiate", "load_state", "save_state", "log_and_sign")
 INLINED = (
     "learn_parts", "step_chunks", "see", "move", "learn_block", "sum_up", "pack_perceptron", "end_loss", "classify",
     "load_images",
@@ -64,7 +64,7 @@ def signatures(spec: RowsSpec) -> dict[str, Any]:
         arena=array(real, 1),
         settings=array(real, 1),
         **dict.fromkeys(("own", "state", "kept", "layers", "hidden", "projection", "chunk"), integer),
-        scale=double,
+        scale=array(real, 1),
     )
     desk = _named(
         perceptron.Desk,
@@ -84,8 +84,7 @@ def signatures(spec: RowsSpec) -> dict[str, Any]:
     board = _named(stages.Board, agenda=array(integer, 1), counters=array(integer, 2), announced=array(integer, 1))
     return {
         "follow": integer(rows, desk, board, integer, integer, integer),
-        "by_outputs": types.void(array(real, 2), array(real, 2), double, array(real, 2)),
-        "differentiate": types.void(rows, array(real, 2), array(double, 2), array(integer, 1)),
+        "differentiate": types.void(rows, *([array(real, 2)] * 3), array(double, 2), array(integer, 1)),
         "load_state": types.void(array(real, 1), integer, integer, integer, array(real, 2)),
         "save_state": types.void(array(real, 1), integer, integer, array(real, 2)),
         "log_and_sign": types.void(array(real, 1), array(real, 1), array(real, 2)),

@@ -41,7 +41,7 @@ class Rows(NamedTuple):
     chunk
         Rows that one thread takes at a time, a multiple of a block's.
     scale
-        What the network's outputs are multiplied with.
+        [1]: what the network's outputs are multiplied with.
     """
 
     weights: Floats
@@ -57,7 +57,7 @@ class Rows(NamedTuple):
     hidden: int
     projection: int
     chunk: int
-    scale: float
+    scale: Floats
 
 
 def new_workspace(size):
@@ -71,11 +71,11 @@ def whole(n):
     return (n + HALF - 1) // HALF * HALF
 
 
-def load_inputs(ws, to, inputs, row, width):
-    """Put a block's inputs, [width, rows] from a row on, into lines."""
+def load_inputs(ws, to, tape, step, row):
+    """Put a block's inputs, from a row on, into lines; tape is [steps, width, rows]."""
+    width, count = tape.shape[1], tape.shape[2]
     for k in range(width):
-        for r in range(BLOCK):
-            ws[to + k * BLOCK + r] = inputs[k, row + r]
+        copy_lines(ws, tape, to + k * BLOCK, (step * width + k) * count + row, 1)
 
 
 def rounds(columns, n):
@@ -89,11 +89,10 @@ def load_state(arena, to, apart, lines, values):
     Lines behind the n-th, so many in all, and rows behind the last, are 0: whatever is computed there must be a number.
     """
     count, n = values.shape
-    flat = values.reshape(-1)
     for row in range(0, count, BLOCK):
         at = to + row // BLOCK * apart
         if n >= LANES and row + BLOCK <= count:
-            rows_to_lines(arena, flat, at, row * n, n)
+            rows_to_lines(arena, values, at, row * n, n)
         else:
             for m in range(n):
                 for r in range(BLOCK):
@@ -105,11 +104,10 @@ def load_state(arena, to, apart, lines, values):
 def save_state(arena, start, apart, values):
     """Fill in what rows [count, n] remember, which lies in lines, `apart` numbers from block to block."""
     count, n = values.shape
-    flat = values.reshape(-1)
     for row in range(0, count, BLOCK):
         at = start + row // BLOCK * apart
         if n >= LANES and row + BLOCK <= count:
-            lines_to_rows(arena, flat, at, row * n, n)
+            lines_to_rows(arena, values, at, row * n, n)
         else:
             for m in range(n):
                 for r in range(min(BLOCK, count - row)):
@@ -118,18 +116,16 @@ def save_state(arena, start, apart, values):
 
 def see(rows, desk, step, row, end):
     """Fill in what the network sees at a step, from a row on, of the gradients that were found at the desk."""
-    gradients, width, padded = desk.gradients.reshape(-1), rows.tape.shape[1], rows.tape.shape[2]
+    width, padded = rows.tape.shape[1], rows.tape.shape[2]
     n = min(end, rows.own) - row
-    encode(gradients, rows.settings, rows.tape, step * rows.own + row, step * width * padded + row, padded, n)
+    encode(desk.gradients, rows.settings, rows.tape, step * rows.own + row, step * width * padded + row, padded, n)
 
 
 def move(rows, desk, step, row, end):
     """Fill in where the points at the desk are after a step, from a row on."""
-    points, outputs = desk.points.reshape(-1), rows.outputs[step]
-    here = step * rows.own
-    there = here + rows.own
-    for r in range(row, min(end, rows.own)):
-        points[there + r] = points[here + r] + outputs[r]
+    here = step * rows.own + row
+    at = step * rows.outputs.shape[1] + row
+    move_points(desk.points, rows.outputs, here, here + rows.own, at, min(end, rows.own) - row)
 
 
 def step_chunks(rows, desk, step, thread, counter):
@@ -146,7 +142,7 @@ def step_chunks(rows, desk, step, thread, counter):
     """
     weights, places, arena, layers, hidden = rows.weights, rows.places, rows.arena, rows.layers, rows.hidden
     steps, width, count = rows.tape.shape
-    inputs, outputs = rows.tape[step % steps], rows.outputs[step % steps]
+    step_outputs = step % steps * count
     padded = whole(hidden)
     part = padded * BLOCK  # numbers of the lines of a layer's outputs, or cells
     size = 2 * layers * part  # of a block's state
@@ -155,7 +151,6 @@ def step_chunks(rows, desk, step, thread, counter):
     first_input = u + width * BLOCK
     y = first_input + part
     gates = GATES * hidden * BLOCK
-    factor = FLOAT(rows.scale)
     done = 0
     while True:
         row = take(counter) * rows.chunk
@@ -166,7 +161,7 @@ def step_chunks(rows, desk, step, thread, counter):
         if rows.settings.shape[0] > 0:
             see(rows, desk, step, row, end)
         for at in range(row, end, BLOCK):
-            load_inputs(arena, u, inputs, at, width)
+            load_inputs(arena, u, rows.tape, step % steps, at)
             below, n_below = u, width
             if rows.projection > 0:
                 product(arena, weights, places[0], u, width, first_input, padded)
@@ -185,43 +180,73 @@ def step_chunks(rows, desk, step, thread, counter):
                     )  # fmt: skip
                 below, n_below = new, hidden
             output(arena, weights, places[1], below, hidden, y)
-            for r in range(BLOCK):
-                outputs[at + r] = factor * arena[y + r]
+            put_scaled(arena, rows.outputs, rows.scale, y, step_outputs + at)
         if rows.settings.shape[0] > 0:
             move(rows, desk, step, row, end)
 
 
-def by_outputs(gradients, by_losses, scale, slopes):
-    """Fill in the objective's derivatives by a network's outputs before they are scaled, step by step.
+def find_slopes(slopes, gradients, by_losses, later, row, end):
+    """Fill in the objective's derivatives by what rows are moved by, from a row on, step by step from the last.
 
     Parameters
     ----------
-    gradients
-        [losses · networks, size]: those of each loss at the points where it was found.
-    by_losses
-        [counted, networks]: the objective's derivatives by the losses, of which there may be fewer than there are.
-    scale
-        What outputs are multiplied with.
-    slopes
-        [steps, rows], filled but for rows that are nobody's.
+    slopes, gradients, by_losses
+        As in :func:`differentiate`.
+    later
+        At least as many numbers as rows, to compute in: λ, from the last update on.
+    row, end
+        Which rows; there are none behind the networks'.
     """
     networks, size = by_losses.shape[1], gradients.shape[1]
-    later = np.zeros(networks * size, THE_DTYPE)  # λ, from the last update on
-    factor = FLOAT(scale)
+    sums = later[: end - row]
+    sums[:] = FLOAT(0)
     for t in range(slopes.shape[0], 0, -1):
-        into = slopes[t - 1]
+        into = slopes[t - 1, row:end]
         if t < by_losses.shape[0]:
-            for k in range(networks):
-                first, own, by_loss = k * size, gradients[t * networks + k], by_losses[t, k]
-                for m in range(size):
-                    into[first + m] = own[m] * by_loss
-            for r in range(networks * size):  # by itself, so that it is rounded twice, as it is step by step
-                later[r] += into[r]
-        for r in range(networks * size):
-            into[r] = factor * later[r]
+            for k in range(row // size, (end - 1) // size + 1):
+                first, last = max(row, k * size), min(end, (k + 1) * size)
+                found, by_loss = into[first - row : last - row], by_losses[t, k]
+                own = gradients[t * networks + k, first - k * size : last - k * size]
+                for m in range(own.shape[0]):
+                    found[m] = own[m] * by_loss
+            for r in range(sums.shape[0]):  # by itself, so that it is rounded twice, as it is step by step
+                sums[r] += into[r]
+        for r in range(sums.shape[0]):
+            into[r] = sums[r]
 
 
-def differentiate(rows, slopes, sums, counter):
+def power_for(greatest, scale):
+    """Return by which power of two derivatives are multiplied, of which this is the greatest; 0 if it is no number.
+
+    It comes to about 2^24, or as far as one factor, which `scale` is part of, goes. The derivatives of a saturated
+    optimizee are so small that, on their way back, they would be subnormal numbers, which are taken for 0; scaled,
+    those that count are further from both ends.
+    """
+    if not 0.0 < greatest < np.inf:
+        return 0
+    return min(24 - math.frexp(greatest)[1], GREATEST_POWER - max(math.frexp(scale)[1], 0))
+
+
+def add_up(sums, chunk, counters):
+    """Add what a chunk has found to what its neighbours have, as far as these are done; the first has the sum of all.
+
+    Chunks are added in pairs, these in pairs again, and so on, by the thread that is the second of both to be done. So
+    it is always the same sum, whoever finds what.
+    """
+    chunks, apart = sums.shape[0], 1
+    while apart < chunks:
+        first = chunk // (2 * apart) * (2 * apart)
+        second = first + apart
+        if second < chunks:
+            if take(counters[second : second + 1]) == 0:
+                return
+            into, other = sums[first], sums[second]
+            for m in range(into.shape[0]):
+                into[m] += other[m]
+        apart *= 2
+
+
+def differentiate(rows, slopes, gradients, by_losses, sums, counters):
     """Go back through steps, for the chunks of rows that this thread comes to.
 
     Parameters
@@ -229,11 +254,17 @@ def differentiate(rows, slopes, sums, counter):
     rows
         See :class:`Rows`: all its steps have been taken, from the first state on.
     slopes
-        [steps, rows]: the objective's derivative by each output.
+        [steps, rows]: the objective's derivative by each output. It is filled, but for rows that are nobody's, where
+        the outputs are what the optimizees were moved by, and the next two say so.
+    gradients, by_losses
+        [losses · networks, size]: those of each loss at the points where it was found; [counted, networks]: the
+        objective's derivatives by the losses, of which there may be fewer than there are. Of nothing, where slopes are
+        given.
     sums
-        [chunks, size]: filled with each chunk's weight gradients, packed as `pack.py` says.
-    counter
-        [1], int64: the next chunk to be taken.
+        [chunks, size]: the first is filled with the weight gradients, packed as `pack.py` says, once all threads are
+        back; the others are each chunk's own, or sums of some.
+    counters
+        [chunks + 1], int64, 0 before: the next chunk to be taken, then what :func:`add_up` counts.
     """
     weights, places, tape, arena, kept = rows.weights, rows.places, rows.tape, rows.arena, rows.kept
     layers, hidden, projection, chunk = rows.layers, rows.hidden, rows.projection, rows.chunk
@@ -259,9 +290,12 @@ def differentiate(rows, slopes, sums, counter):
     dc = z + layers * steps * apart
     back = dc + layers * part  # a layer's derivatives by its previous outputs, then by its inputs
     back_size = 2 * part
-    total = back + layers * back_size  # of the derivatives by outputs, over all steps
+    total = back + layers * back_size  # a line of what is found of all steps
     outputs = total + BLOCK  # the output's weights
-    ws = new_workspace(outputs + hidden)
+    factor = outputs + hidden
+    ws = new_workspace(factor + 1)
+    later = np.empty(chunk, THE_DTYPE)
+    scale = rows.scale[0]
     for m in range(hidden):
         ws[outputs + m] = weights[places[1] + 1 + m]
     # While a block goes back, the gates of the next are brought near, so many vectors to 256 lines that it multiplies.
@@ -269,29 +303,38 @@ def differentiate(rows, slopes, sums, counter):
     for k in range(layers):
         turns += steps * rounds(2 * padded if k > 0 or projection > 0 else padded, GATES * hidden)
     rate = (steps * layers * gates // LANES * 256 + turns - 1) // max(turns, 1) if kept >= 0 else 0
-    # Derivatives decay on their way back; those that become subnormal add nothing, and take a hundred times as long.
-    before = flush_subnormals()
     while True:
-        taken = take(counter)
+        taken = take(counters)
         row = taken * chunk
         if row >= count:
-            restore_subnormals(before)
             return
+        end = min(row + chunk, count)
+        if gradients.shape[0] > 0:
+            find_slopes(slopes, gradients, by_losses, later, row, min(end, rows.own))
+        greatest = FLOAT(0)
+        for at in range(row, end, BLOCK):
+            for t in range(steps):
+                copy_lines(ws, slopes, dy + t * BLOCK, t * count + at, 1)
+            largest(ws, dy, steps, total)
+            for r in range(BLOCK):
+                greatest = max(greatest, ws[total + r])
+        power = power_for(abs(scale) * greatest, scale)
+        ws[factor] = scale * math.ldexp(1.0, power)
         into = sums[taken]
         into[:] = 0.0
-        for at in range(row, min(row + chunk, count), BLOCK):
+        # They decay on their way back; those that become subnormal add nothing, but take a hundred times as long.
+        before = flush_subnormals()
+        for at in range(row, end, BLOCK):
             # -- the block's steps again --
             begin = at // BLOCK * size
             for k in range(layers):
                 from_h = begin + 2 * k * part
                 to = k * (steps + 1) * part
-                for m in range(part):
-                    ws[h + to + m] = arena[from_h + m]
-                    ws[c + to + m] = arena[from_h + part + m]
+                copy_lines(ws, arena, h + to, from_h, padded)
+                copy_lines(ws, arena, c + to, from_h + part, padded)
             for t in range(steps):
-                load_inputs(ws, u + t * width * BLOCK, tape[t], at, width)
-                for r in range(BLOCK):
-                    ws[dy + t * BLOCK + r] = slopes[t, at + r]
+                load_inputs(ws, u + t * width * BLOCK, tape, t, at)
+                load_scaled(ws, slopes, dy + t * BLOCK, t * count + at, factor)
             if projection > 0:
                 for t in range(steps):
                     product(ws, weights, places[0], u + t * width * BLOCK, width, projected + t * part, padded)
@@ -316,9 +359,8 @@ def differentiate(rows, slopes, sums, counter):
                         )  # fmt: skip
                     below, n_below = own + part, hidden
             # -- back through them --
-            for k in range(dc, back + layers * back_size):
-                ws[k] = FLOAT(0)
-            after = at // BLOCK + 1 if at + BLOCK < min(row + chunk, count) else get(counter, 0) * chunk // BLOCK
+            clear_lines(ws, dc, 3 * layers * padded)
+            after = at // BLOCK + 1 if at + BLOCK < end else get(counters, 0) * chunk // BLOCK
             near, done = max(kept, 0) + after * steps * layers * gates, 0
             for t in range(steps - 1, -1, -1):
                 for k in range(layers - 1, -1, -1):
@@ -347,8 +389,7 @@ def differentiate(rows, slopes, sums, counter):
                     )  # fmt: skip
                     done += rounds(columns, GATES * hidden)
                 if projection > 0:
-                    for m in range(part):
-                        ws[d_projected + t * part + m] = ws[back + part + m]
+                    copy_lines(ws, ws, d_projected + t * part, back + part, padded)
                     if projection > 1:
                         elu_back(ws, projected + t * part, d_projected + t * part, hidden)
             # -- weight gradients: one product over all steps and rows each --
@@ -360,11 +401,7 @@ def differentiate(rows, slopes, sums, counter):
                 to += (1 + width) * padded
             last = h + (layers - 1) * (steps + 1) * part + part
             outer(into, ws, to + HALF, padded, dy, 1, BLOCK, last, padded, part, steps)
-            for r in range(BLOCK):
-                ws[total + r] = ws[dy + r]
-            for t in range(1, steps):
-                for r in range(BLOCK):
-                    ws[total + r] += ws[dy + t * BLOCK + r]
+            add_lines(ws, dy, steps, total)
             for r in range(BLOCK):
                 into[to] += ws[total + r]
             to += HALF + padded
@@ -381,9 +418,15 @@ def differentiate(rows, slopes, sums, counter):
                 outer_and_sums(into, ws, to + pitch, pitch, a, n, a_step, d, pitch, apart, steps, to)
                 outer(into, ws, to + (1 + n) * pitch, pitch, own, hidden, part, d, pitch, apart, steps)
                 to += (1 + n + hidden) * pitch
+        restore_subnormals(before)
+        # In two steps, for one factor could be subnormal.
+        half, rest = math.ldexp(1.0, -(power // 2)), math.ldexp(1.0, power // 2 - power)
+        for m in range(into.shape[0]):
+            into[m] = into[m] * half * rest
+        add_up(sums, taken, counters)
 
 
 DRIVER = (
-    new_workspace, whole, load_inputs, rounds, load_state, save_state, see, move, step_chunks, by_outputs,
-    differentiate,
+    new_workspace, whole, load_inputs, rounds, load_state, save_state, see, move, step_chunks, find_slopes,
+    power_for, add_up, differentiate,
 )  # fmt: skip

@@ -1,5 +1,7 @@
 """What drivers over rows are made of: the names that stand for something in their text."""
 
+import math
+
 import numpy as np
 
 from l2o_engine.backends.compiled.jit import as_function
@@ -18,9 +20,11 @@ def operations(dtype: str) -> dict[str, object]:
     layer = "ws, w, at, below, n_below, own, n_own, c_prev, c, h"
     return {
         "np": np,
+        "math": math,
         "FLOAT": np.float32 if dtype == "float32" else np.float64,
         "THE_DTYPE": np.dtype(dtype),
         "FLOAT_BYTES": np.dtype(dtype).itemsize,
+        "GREATEST_POWER": int(np.finfo(dtype).maxexp) - 1,  # of two, that a number can hold
         "BLOCK": lines.block_of(target),
         "LANES": target.lanes,
         "WIDE": lines.columns_of(target),
@@ -54,6 +58,11 @@ def operations(dtype: str) -> dict[str, object]:
         "lines_to_rows": as_function(
             "lines_to_rows", crossings.make_transposition(target, into_lines=False), "ws, values, to, at, n"
         ),
+        "copy_lines": as_function("copy_lines", crossings.make_copy(target), "ws, values, to, at, n"),
+        "clear_lines": as_function("clear_lines", crossings.make_clear(target), "ws, at, n"),
+        "load_scaled": as_function("load_scaled", crossings.make_scaled_load(target), "ws, values, to, at, factor"),
+        "put_scaled": as_function("put_scaled", crossings.make_scaled(target), "ws, values, factor, at, to"),
+        "move_points": as_function("move_points", crossings.make_moved(target), "points, outputs, here, there, at, n"),
         "load_pixels": as_function(
             "load_pixels", crossings.make_images(target), "ws, pixels, chosen, to, first, count, n, white"
         ),
@@ -63,6 +72,8 @@ def operations(dtype: str) -> dict[str, object]:
         "elu": as_function("elu", dense.make_elu(target), "ws, a, n"),
         "sigmoid": as_function("sigmoid", dense.make_activation(target, "sigmoid"), "ws, a, n"),
         "tanh": as_function("tanh", dense.make_activation(target, "fast_tanh"), "ws, a, n"),
+        "largest": as_function("largest", dense.make_largest(target), "ws, at, n, out"),
+        "add_lines": as_function("add_lines", dense.make_sum(target), "ws, at, n, out"),
         "elu_back": as_function("elu_back", dense.make_elu_back(target), "ws, out, d, n"),
         "outer": as_function("outer", dense.make_outer(target), outer),
         "outer_and_sums": as_function("outer_and_sums", dense.make_outer(target, biases=True), f"{outer}, bias"),
