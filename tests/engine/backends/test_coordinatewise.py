@@ -548,10 +548,9 @@ def test_several_who_ask_for_threads_of_torch_at_once_leave_what_there_was() -> 
     assert torch.get_num_threads() == before
 
 
-@pytest.mark.parametrize("factor", [0.1, -0.1, 30])
-def test_derivatives_too_small_for_the_float_type_are_0_and_the_others_what_they_are(factor: float) -> None:
+def test_derivatives_too_small_for_the_float_type_are_0_and_the_others_what_they_are() -> None:
     """Where an optimizee is saturated; and the thread's own mode is left as it was."""
-    preset = tiny_preset(*DEEPMINDS[:2], "problem.dims=64", FIRST_ORDER, f"network.output_scale={factor}")
+    preset = tiny_preset(*DEEPMINDS[:2], "problem.dims=64", FIRST_ORDER)
     learner, task = shaken(preset, 0), draw(preset, 1)
     scale = np.where(np.arange(64) % 2, 1e-17, 1.0).astype("float32")
     task = replace(task, parameters={"scale": task.parameters["scale"] * scale})
@@ -561,6 +560,19 @@ def test_derivatives_too_small_for_the_float_type_are_0_and_the_others_what_they
     assert np.float32(1e-39) * np.float32(0.5) > 0
     tiny = replace(task, parameters={"scale": task.parameters["scale"] * np.float32(1e-16)})
     assert 0 < CoordinatewiseBackend(preset.experiment).meta_gradient(learner, tiny).norm < 1e-20
+
+
+@pytest.mark.parametrize("factor", [0.1, -0.1, 30])
+def test_derivatives_that_are_all_near_the_smallest_number_are_scaled_and_none_is_lost(factor: float) -> None:
+    overrides = (*DEEPMINDS[:2], "problem.dims=300", FIRST_ORDER, f"network.output_scale={factor}")
+    preset, exact = tiny_preset(*overrides), tiny_preset(*overrides, 'run.dtype="float64"')
+    learner, task = shaken(preset, 0), draw(preset, 1)
+    task = replace(task, parameters={"scale": task.parameters["scale"] * np.float32(3e-18)})
+    widened = replace(learner, weights=learner.weights.astype(np.float64))
+    expected = TorchBackend(exact.experiment).meta_gradient(widened, task.with_arrays(np.float64))
+    found = CoordinatewiseBackend(preset.experiment).meta_gradient(learner, task)
+    assert 0 < np.abs(expected.gradient).max() < 1e-29
+    assert distance(found.gradient, expected.gradient) < 1e-4
 
 
 def test_what_is_not_finite_is_flagged_as_the_reference_flags_it() -> None:
