@@ -19,6 +19,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from l2o_engine.backends.compiled import functions
 from l2o_engine.backends.compiled.vectors import CANDIDATE, GATES, Emitter, Target
 
 __all__ = [
@@ -221,7 +222,9 @@ def make_forward(shape: LayerShape):
             )
             for r in range(rows):
                 active = [
-                    e.activation(e.builder.load(slots[r][v]), is_tanh[(v0 + v) * lanes : (v0 + v + 1) * lanes])
+                    functions.activation(
+                        e, e.builder.load(slots[r][v]), is_tanh[(v0 + v) * lanes : (v0 + v + 1) * lanes]
+                    )
                     for v in range(n)
                 ]
                 for v in range(n):
@@ -234,7 +237,7 @@ def make_forward(shape: LayerShape):
                 for start, width in group:
                     i, j, f, o = (gate(g, start) for g in range(GATES))
                     cell = e.fma(f, e.load(at(c_prev, shape.hidden_pitch, r, start), width), e.mul(i, j))
-                    squashed = e.tanh(cell)
+                    squashed = functions.tanh(e, cell)
                     output = e.mul(o, squashed)
                     e.store(cell, at(c, shape.hidden_pitch, r, start))
                     e.store(squashed, at(tanh_c, shape.hidden_pitch, r, start))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from llvmlite import ir
 
+from l2o_engine.backends.compiled import functions
 from l2o_engine.backends.coordinatewise.kernel.lines import VECTORS, Lines, operation
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def make_log_and_sign(target: Target) -> Any:
             k, scale, epsilon = (e.splat_load(e.offset(settings, place), lanes) for place in range(3))
             one, minus_one, zero = (e.const(x, lanes) for x in (1.0, -1.0, 0.0))
             size = b.select(b.fcmp_ordered("<", gradient, zero), e.sub(zero, gradient), gradient)
-            magnitude = b.fdiv(e.log(e.add(size, epsilon)), k)
+            magnitude = b.fdiv(functions.log(e, e.add(size, epsilon)), k)
             magnitude = b.select(b.fcmp_ordered("<", magnitude, minus_one), minus_one, magnitude)
             sign = e.mul(gradient, scale)
             sign = b.select(b.fcmp_ordered("<", sign, minus_one), minus_one, sign)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from l2o_engine.backends.compiled import functions
 from l2o_engine.backends.compiled.vectors import CANDIDATE, GATES, Target
 from l2o_engine.backends.coordinatewise.kernel.lines import VECTORS, Lines, columns_of, operation
 
@@ -25,7 +26,7 @@ def _new_cell(lines: Lines, gates: list[Any], c_prev: Any, c: Any, line: Any, ve
 
 def _new_output(lines: Lines, cell: Any, o: Any, h: Any, tanh_c: Any, line: Any, vector: int) -> None:
     """Write a unit's new output, given its cell and its gate o; and the cell's tanh, unless `tanh_c` is None."""
-    squashed = lines.e.fast_tanh(cell)
+    squashed = functions.fast_tanh(lines.e, cell)
     lines.store(lines.e.mul(o, squashed), h, line, vector)
     if tanh_c is not None:
         lines.store(squashed, tanh_c, line, vector)
@@ -33,7 +34,7 @@ def _new_output(lines: Lines, cell: Any, o: Any, h: Any, tanh_c: Any, line: Any,
 
 def _activated(e: Emitter, gate: int, total: Any) -> Any:
     """Return a gate, given the sum that goes into it."""
-    return e.fast_tanh(total) if gate == CANDIDATE else e.sigmoid(total)
+    return functions.fast_tanh(e, total) if gate == CANDIDATE else functions.sigmoid(e, total)
 
 
 def make_layer(target: Target, *, tapes: bool = False, keeps: bool = False) -> Any:
@@ -219,16 +220,16 @@ def make_cells_back(target: Target, *, top: bool) -> Any:
     return operation("cells_back", target, "ws kept", "at gates z n c_prev tanh_c own above dc", emit)
 
 
-def make_activation(target: Target, function: str) -> Any:
-    """activation(ws, a, n): n lines become what a function of the emitter makes of them."""
+def make_activation(target: Target, function: Callable[[Emitter, Any], Any]) -> Any:
+    """activation(ws, a, n): n lines become what a function of them is."""
 
     def emit(lines: Lines, a: Any, n: Any) -> None:
         with lines.e.loop(n) as loop:
             for vector in range(VECTORS):
                 value = lines.load(a, loop.index, vector)
-                lines.store(getattr(lines.e, function)(value), a, loop.index, vector)
+                lines.store(function(lines.e, value), a, loop.index, vector)
 
-    return operation(function, target, "ws", "a n", emit)
+    return operation(function.__name__, target, "ws", "a n", emit)
 
 
 def make_elu(target: Target) -> Any:
@@ -240,7 +241,7 @@ def make_elu(target: Target) -> Any:
         with e.loop(n) as loop:
             for vector in range(VECTORS):
                 value = lines.load(a, loop.index, vector)
-                below = e.expm1(value)
+                below = functions.expm1(e, value)
                 lines.store(b.select(b.fcmp_ordered(">", value, zero), value, below), a, loop.index, vector)
 
     return operation("elu", target, "ws", "a n", emit)

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from l2o_engine.backends.compiled import functions
 from l2o_engine.backends.compiled.jit import as_function
 from l2o_engine.backends.compiled.vectors import GATES, Target
 from l2o_engine.backends.coordinatewise.kernel import crossings, dense, lines, signals, subnormals
@@ -70,8 +71,8 @@ def operations(dtype: str) -> dict[str, object]:
             "encode", crossings.make_log_and_sign(target), "gradients, settings, seen, at, to, apart, n"
         ),
         "elu": as_function("elu", dense.make_elu(target), "ws, a, n"),
-        "sigmoid": as_function("sigmoid", dense.make_activation(target, "sigmoid"), "ws, a, n"),
-        "tanh": as_function("tanh", dense.make_activation(target, "fast_tanh"), "ws, a, n"),
+        "sigmoid": as_function("sigmoid", dense.make_activation(target, functions.sigmoid), "ws, a, n"),
+        "tanh": as_function("tanh", dense.make_activation(target, functions.fast_tanh), "ws, a, n"),
         "largest": as_function("largest", dense.make_largest(target), "ws, at, n, out"),
         "add_lines": as_function("add_lines", dense.make_sum(target), "ws, at, n, out"),
         "elu_back": as_function("elu_back", dense.make_elu_back(target), "ws, out, d, n"),
