@@ -199,7 +199,7 @@ def _at_once(
 ) -> _Whole:
     """Run the learned optimizer on one batch of perceptrons, as `_forward` does, with all steps in the kernel.
 
-    What is found is the same to the last bit, but of a step Python says only that it comes next.
+    What is found is the same to the last bit, but Python says only that some steps come next.
     """
     x, state = _begun(optimizer, task.with_arrays(torch.from_numpy), carried)
     chosen = np.array(task.minibatches[INDEX][:, :losses].swapaxes(0, 1), order="C")

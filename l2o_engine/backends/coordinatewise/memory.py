@@ -57,7 +57,7 @@ class Memory:
     slopes
         [steps, padded]: the objective's derivatives by the outputs; rows behind the last are 0.
     sums
-        [chunks, sums]: what each chunk adds to the weight gradients.
+        [chunks, sums]: what each chunk adds to the weight gradients, and then what several do, the first what all do.
     """
 
     def __init__(self, sizes: Sizes) -> None:

@@ -405,7 +405,7 @@ class CompiledRecording(Recording):
         sums = memory.sums
         if self.team is not None:
             self.team.dismiss()
-        counters = np.zeros(len(sums) + 1, np.int64)
+        counters = np.zeros(len(sums), np.int64)
 
         def work(thread: int) -> None:
             self._kernel.differentiate(self._all, memory.slopes, gradients, by_losses, sums, counters)

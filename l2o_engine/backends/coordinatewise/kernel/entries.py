@@ -4,8 +4,8 @@ Rows do not know of one another, so they are taken in blocks (lines.py). :func:`
 the steps of an LSTM (lstm.py) and the gradients of perceptrons (perceptron.py); :func:`~.lstm.differentiate` goes back.
 
 Several threads may be inside at once, for none holds the interpreter: each takes a *chunk* of rows after another. What
-a chunk's rows add to the weight gradients has a place of its own, in float64, whoever computes it, so that the sums are
-the same to the last bit for any number of threads.
+a chunk's rows add to the weight gradients has a place of its own, in float64, whoever computes it, and chunks are added
+up in pairs that are always the same, so the sum is the same to the last bit for any number of threads.
 
 Sizes are arguments, so one kernel a float type does for every network. The source text of drivers is put into a
 generated module (see compile.py), with the names that :func:`bind` makes: they may use no others. Names in capitals are

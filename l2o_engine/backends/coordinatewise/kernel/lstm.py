@@ -216,7 +216,9 @@ def find_slopes(slopes, gradients, by_losses, later, row, end):
 
 
 def power_for(greatest, scale):
-    """Return by which power of two derivatives are multiplied, of which this is the greatest; 0 if it is no number.
+    """Return by which power of two derivatives are multiplied, of which this is the greatest.
+
+    It is 0 if that is 0 or infinite.
 
     It comes to about 2^24, or as far as one factor, which `scale` is part of, goes. The derivatives of a saturated
     optimizee are so small that, on their way back, they would be subnormal numbers, which are taken for 0; scaled,
@@ -264,7 +266,7 @@ def differentiate(rows, slopes, gradients, by_losses, sums, counters):
         [chunks, size]: the first is filled with the weight gradients, packed as `pack.py` says, once all threads are
         back; the others are each chunk's own, or sums of some.
     counters
-        [chunks + 1], int64, 0 before: the next chunk to be taken, then what :func:`add_up` counts.
+        [chunks], int64, 0 before: the next chunk to be taken, then what :func:`add_up` counts.
     """
     weights, places, tape, arena, kept = rows.weights, rows.places, rows.tape, rows.arena, rows.kept
     layers, hidden, projection, chunk = rows.layers, rows.hidden, rows.projection, rows.chunk
@@ -318,12 +320,10 @@ def differentiate(rows, slopes, gradients, by_losses, sums, counters):
             largest(ws, dy, steps, total)
             for r in range(BLOCK):
                 greatest = max(greatest, ws[total + r])
-        power = power_for(abs(scale) * greatest, scale)
+        power = power_for(abs(float(scale)) * greatest, scale)
         ws[factor] = scale * math.ldexp(1.0, power)
         into = sums[taken]
         into[:] = 0.0
-        # They decay on their way back; those that become subnormal add nothing, but take a hundred times as long.
-        before = flush_subnormals()
         for at in range(row, end, BLOCK):
             # -- the block's steps again --
             begin = at // BLOCK * size
@@ -335,6 +335,8 @@ def differentiate(rows, slopes, gradients, by_losses, sums, counters):
             for t in range(steps):
                 load_inputs(ws, u + t * width * BLOCK, tape, t, at)
                 load_scaled(ws, slopes, dy + t * BLOCK, t * count + at, factor)
+            # From here on, derivatives that are subnormal add nothing, but take a hundred times as long.
+            before = flush_subnormals()
             if projection > 0:
                 for t in range(steps):
                     product(ws, weights, places[0], u + t * width * BLOCK, width, projected + t * part, padded)
@@ -418,7 +420,7 @@ def differentiate(rows, slopes, gradients, by_losses, sums, counters):
                 outer_and_sums(into, ws, to + pitch, pitch, a, n, a_step, d, pitch, apart, steps, to)
                 outer(into, ws, to + (1 + n) * pitch, pitch, own, hidden, part, d, pitch, apart, steps)
                 to += (1 + n + hidden) * pitch
-        restore_subnormals(before)
+            restore_subnormals(before)
         # In two steps, for one factor could be subnormal.
         half, rest = math.ldexp(1.0, -(power // 2)), math.ldexp(1.0, power // 2 - power)
         for m in range(into.shape[0]):
