@@ -146,13 +146,13 @@ def _in_short(own: dict[str, Table]) -> list[str]:
 def _verdict(table: Table, where: str, figure: Callable[[Judged], float]) -> str:
     """Return in words how a table's network compares with the best of its rivals by a figure."""
     trained, rivals = _parted(table)
-    each = [figure(one) for judged in trained.values() for one in judged]
-    ours = _over(next(iter(trained.values())), figure)
+    own = [one for judged in trained.values() for one in judged]
+    ours = _over(own, figure)
     levels = {rival: _over(judged, figure) for rival, judged in rivals.items()}
     best = min(levels, key=lambda rival: levels[rival])
     below = "below" if ours < levels[best] else "not below"
-    if len(each) > 1 and all(isfinite(one) and one < levels[best] for one in each):
-        below = f"with each of {count(len(each))} seeds below"
+    if len(own) > 1 and all(figure(one) < levels[best] for one in own):
+        below = f"with each of {count(len(own))} seeds below"
     return f"{_loss(ours)} {where}, {below} the best tuned rival, {best} ({_loss(levels[best])})"
 
 
